@@ -1,0 +1,5 @@
+"""`python -m fairline`."""
+
+from fairline.cli import main
+
+main()

@@ -1,0 +1,175 @@
+"""Prices + probabilities + fees → both sides' edge, expected value and rank, and why the rest fell away.
+
+For a side that costs `a` dollars and pays 1 with probability `p`, at a fee of `f` a contract for the order's size,
+edge = 100·(p − a) points; EV a contract = p − a − f; EV per dollar at risk = EV / (a + f). The NO side costs 1 − bid and
+pays with probability 1 − p. The article this grew from calls EV "per dollar risked", but its formula is per contract.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from fairline.errors import UsageError
+from fairline.fees import Rounding, per_contract_u, taker_fee_u, waived
+from fairline.frame import FEE_UNIT, NOTIONAL_U
+
+# Every (market, side, model) row ends in exactly one bin: the first of these steps that dropped it, or `KEPT`.
+STEPS = {
+    "open": "open for trading",
+    "side": "on the wanted side",
+    "offered": "has an offer to take",
+    "two-sided": "has a bid and an ask",
+    "spread": "spread below {max_spread_percent:g} % of the midpoint",
+    "model": "priced by a model",
+    "edge": "edge above {min_edge_points:g} points",
+    "ev": "EV after fees above ${min_ev:g} a contract",
+}
+KEPT = "kept"
+_ORDER = pl.Enum([*STEPS, KEPT])
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What counts as an opportunity. The defaults are the article's: edge > 2.0 points, EV > $0.01, spread < 5 %."""
+
+    min_edge_points: float = 2.0
+    min_ev: float = 0.01
+    max_spread_percent: float = 5.0
+    side: str = "both"
+    size: int = 100
+    kelly_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "--min-edge": (-100 <= self.min_edge_points < 100, "points between -100 and 100"),
+            "--min-ev": (-1 <= self.min_ev < 1, "dollars a contract between -1 and 1"),
+            "--max-spread": (0 < self.max_spread_percent <= 200, "percent of the midpoint above 0 and at most 200"),
+            "--side": (self.side in ("both", "yes", "no"), "both, yes or no"),
+            "--size": (1 <= self.size <= 1_000_000, "whole contracts from 1 to 1,000,000"),
+            "--kelly-fraction": (0 <= self.kelly_fraction <= 1, "a share from 0 to 1"),
+        }
+        for flag, (holds, expected) in checks.items():
+            if not holds:
+                raise UsageError(f"the value of {flag} is impossible", remedy=f"It takes {expected}")
+
+    def steps(self) -> dict[str, str]:
+        """The funnel's steps in order, each in words with its threshold."""
+        values = {name: getattr(self, name) for name in ("max_spread_percent", "min_edge_points", "min_ev")}
+        return {name: text.format(**values) for name, text in STEPS.items()}
+
+
+def edges(
+    markets: pl.DataFrame,
+    predictions: pl.DataFrame,
+    *,
+    asof: datetime,
+    rules: Rules,
+    rounding: Rounding = Rounding.CENT,
+) -> pl.DataFrame:
+    """EDGES: a row for each market, side and model (one with a null model where none priced it), best first.
+
+    `markets` carries the probability columns; `predictions` the PREDICTIONS of all models. Rows that are no
+    opportunity have the step that dropped them in `bin`; kept rows come first, by EV per dollar. `price_u` is the
+    best offer, `size_c` what of the wanted size it fills, `fee_u` the taker fee a contract for an order of that size.
+    """
+    priced = markets.join(predictions, on="ticker", how="left", maintain_order="left")
+    both = pl.concat([_side(priced, "yes"), _side(priced, "no")])
+    size_c = pl.min_horizontal("offer_c", pl.lit(rules.size * 100, dtype=pl.Int64))
+    multiplier_m = pl.when(waived(pl.lit(asof))).then(0).otherwise(pl.col("fee_multiplier_m").fill_null(FEE_UNIT))
+    costed = (
+        both.with_columns(size_c=size_c, multiplier_m=multiplier_m)
+        .with_columns(order_fee_u=taker_fee_u(pl.col("price_u"), pl.col("size_c"), pl.col("multiplier_m"), rounding))
+        .with_columns(fee_u=per_contract_u(pl.col("order_fee_u"), pl.col("size_c")))
+    )
+    p_u = (pl.col("p") * NOTIONAL_U).round().cast(pl.Int64)
+    valued = costed.with_columns(
+        edge_points=(p_u - pl.col("price_u")) / 10_000,
+        ev_u=p_u - pl.col("price_u") - pl.col("fee_u"),
+    ).with_columns(
+        ev_per_dollar=pl.col("ev_u") / (pl.col("price_u") + pl.col("fee_u")),
+        kelly=_kelly(rules.kelly_fraction),
+    )
+    return valued.with_columns(bin=_bin(rules, asof)).sort(
+        pl.col("bin") == KEPT, "ev_per_dollar", "ticker", "side", descending=[True, True, False, True], nulls_last=True
+    )
+
+
+def funnel(edged: pl.DataFrame, rules: Rules) -> list[dict[str, object]]:
+    """`{step, kept, dropped}` per step over markets: a market stays as long as one of its rows does."""
+    reached = edged.group_by("ticker").agg(pl.col("bin").cast(_ORDER).max())
+    lost = dict(reached.group_by("bin").len().with_columns(pl.col("bin").cast(pl.String)).iter_rows())
+    kept, rows = reached.height, []
+    for step, words in rules.steps().items():
+        dropped = int(lost.get(step, 0))
+        kept -= dropped
+        rows.append({"step": words, "kept": kept, "dropped": dropped})
+    return rows
+
+
+def nearest_misses(edged: pl.DataFrame, rules: Rules, top: int) -> pl.DataFrame:
+    """Rows that failed exactly one threshold, the smallest relative shortfall first; `missed_by` says by what."""
+    spread = pl.col("spread_percent") - rules.max_spread_percent
+    edge = rules.min_edge_points - pl.col("edge_points")
+    ev = rules.min_ev - pl.col("ev_u") / NOTIONAL_U
+    scaled = {
+        "spread": spread / rules.max_spread_percent,
+        "edge": edge / max(abs(rules.min_edge_points), 1.0),
+        "EV": ev / max(abs(rules.min_ev), 0.01),
+    }
+    failed = {name: (value >= 0) for name, value in scaled.items()}
+    words = {
+        "spread": pl.format(
+            "spread {} % (below {} wanted)", pl.col("spread_percent").round(2), rules.max_spread_percent
+        ),
+        "edge": pl.format("edge {} points (above {} wanted)", pl.col("edge_points").round(2), rules.min_edge_points),
+        "EV": pl.format("EV ${} (above {} wanted)", (pl.col("ev_u") / NOTIONAL_U).round(4), rules.min_ev),
+    }
+    considered = pl.col("bin").is_in(["spread", "edge", "ev"]) & pl.col("p").is_not_null()
+    return (
+        edged.filter(considered & (pl.sum_horizontal(*failed.values()) == 1))
+        .with_columns(
+            shortfall=pl.max_horizontal(*scaled.values()),
+            missed_by=pl.coalesce(*[pl.when(failed[name]).then(words[name]) for name in scaled]),
+        )
+        .sort("shortfall", "ticker", "side")
+        .head(top)
+    )
+
+
+def _side(priced: pl.DataFrame, side: str) -> pl.DataFrame:
+    """The rows as one side sees them: its price, what is offered there, and its probability."""
+    if side == "yes":
+        return priced.with_columns(side=pl.lit("yes"), price_u=pl.col("yes_ask_u"), offer_c=pl.col("yes_ask_size_c"))
+    # Buying NO takes the best YES bid: it costs 1 − bid, and as much is on offer as is bid for.
+    return priced.with_columns(
+        side=pl.lit("no"), price_u=NOTIONAL_U - pl.col("yes_bid_u"), offer_c=pl.col("yes_bid_size_c"), p=1 - pl.col("p")
+    )
+
+
+def _kelly(fraction: float) -> pl.Expr:
+    """Share of the bankroll: (p − a′) / (1 − a′), a′ = price + fee, shrunk for the model's uncertainty.
+
+    The shrinkage e² / (e² + sd²) with e = p − a′ is Baker and McHale, "Optimal betting under parameter uncertainty"
+    (Decision Analysis 2013). A model that states no p_sd is taken at its word.
+    """
+    cost = (pl.col("price_u") + pl.col("fee_u")) / NOTIONAL_U
+    edge = pl.col("p") - cost
+    shrink = edge.pow(2) / (edge.pow(2) + pl.col("p_sd").fill_null(0.0).pow(2))
+    return (
+        pl.when((edge > 0) & (cost < 1)).then(edge / (1 - cost) * shrink * fraction).when(edge.is_not_null()).then(0.0)
+    )
+
+
+def _bin(rules: Rules, asof: datetime) -> pl.Expr:
+    fails = {
+        "open": (pl.col("status") != "active") | (pl.col("close_ts") <= asof),
+        "side": pl.lit(rules.side != "both") & (pl.col("side") != rules.side),
+        "offered": pl.col("price_u").is_null(),
+        "two-sided": pl.col("spread_u").is_null(),
+        "spread": pl.col("spread_percent") >= rules.max_spread_percent,
+        "model": pl.col("p").is_null(),
+        "edge": pl.col("edge_points") <= rules.min_edge_points,
+        "ev": pl.col("ev_u") <= round(rules.min_ev * NOTIONAL_U),
+    }
+    return pl.coalesce(*[pl.when(test).then(pl.lit(step)) for step, test in fails.items()], pl.lit(KEPT))

@@ -1,0 +1,262 @@
+"""Rows from the exchange become typed columns here, and nowhere else.
+
+Units are in the names: `_u` integer micro-dollars, `_c` integer hundredths of a contract, `_ts` UTC. A side of the book
+exists only if its size is above zero and its price lies strictly between nothing and the notional; an absent side is
+null. MARKETS has no outcome column: what prices a market must not see how it ended.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import polars as pl
+
+from fairline.kalshi.wire import Event, Market, Rejected, Series
+
+NOTIONAL_U = 1_000_000
+FEE_UNIT = 10_000
+"""Fee multipliers are integers in units of 1/10,000 (`_m`), so that 0.5 is 5,000."""
+
+_Types = dict[str, pl.DataType | type[pl.DataType]]
+_TIME = pl.Datetime("us", "UTC")
+
+_MARKETS: _Types = {
+    "ticker": pl.String,
+    "event_ticker": pl.String,
+    "series_ticker": pl.String,
+    "category": pl.String,
+    "title": pl.String,
+    "yes_sub_title": pl.String,
+    "status": pl.String,
+    "market_type": pl.String,
+    "yes_bid_u": pl.Int64,
+    "yes_ask_u": pl.Int64,
+    "yes_bid_size_c": pl.Int64,
+    "yes_ask_size_c": pl.Int64,
+    "last_price_u": pl.Int64,
+    "volume_c": pl.Int64,
+    "volume_24h_c": pl.Int64,
+    "open_interest_c": pl.Int64,
+    "created_ts": _TIME,
+    "open_ts": _TIME,
+    "close_ts": _TIME,
+    "known_ts": _TIME,
+    "fee_waiver_ts": _TIME,
+    "strike_type": pl.String,
+    "floor_strike": pl.Float64,
+    "cap_strike": pl.Float64,
+    "price_level_structure": pl.String,
+    "is_provisional": pl.Boolean,
+    "mutually_exclusive": pl.Boolean,
+    "fee_type": pl.String,
+    "fee_multiplier_m": pl.Int64,
+}
+MARKETS = pl.Schema(_MARKETS)
+
+_PREDICTIONS: _Types = {
+    "ticker": pl.String,
+    "p": pl.Float64,
+    "p_sd": pl.Float64,
+    "model": pl.String,
+    "asof": _TIME,
+    "note": pl.String,
+}
+PREDICTIONS = pl.Schema(_PREDICTIONS)
+
+_PRICES = ("yes_bid_dollars", "yes_ask_dollars")
+_SIZES = ("yes_bid_size_fp", "yes_ask_size_fp")
+_REQUIRED = (*_PRICES, *_SIZES, "close_time")
+_REASONS = {
+    **dict.fromkeys(_PRICES, "not a dollar amount between 0 and 1 with at most 6 decimals"),
+    **dict.fromkeys(_SIZES, "not a count with at most 2 decimals"),
+    "close_time": "not an RFC 3339 time",
+    "notional_value_dollars": "not 1.0000: prices of other notionals are not probabilities",
+}
+_WIRE = Market.__struct_fields__
+_WIRE_SCHEMA = {
+    name: pl.Float64 if name.endswith("_strike") else pl.Boolean if name == "is_provisional" else pl.String
+    for name in _WIRE
+}
+
+
+def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]:
+    """MARKETS columns of a page of rows, and the rows whose values cannot be read, with field, value and reason.
+
+    Columns that come from elsewhere (series, event) are null until `with_context`.
+    """
+    columns = zip(*map(msgspec.structs.astuple, rows), strict=True) if rows else [()] * len(_WIRE)
+    raw = pl.DataFrame(
+        [pl.Series(n, c, dtype=_WIRE_SCHEMA[n], strict=False) for n, c in zip(_WIRE, columns, strict=True)]
+    )
+    parsed = raw.with_columns(
+        yes_bid_u=_dollars("yes_bid_dollars"),
+        yes_ask_u=_dollars("yes_ask_dollars"),
+        yes_bid_size_c=_count("yes_bid_size_fp"),
+        yes_ask_size_c=_count("yes_ask_size_fp"),
+        close_ts=_time("close_time"),
+        notional_u=_scaled("notional_value_dollars", 6).fill_null(NOTIONAL_U),
+    )
+    bad = _bad_field()
+    rejected = [
+        Rejected(ticker, name, f'"{value}"', _REASONS[name])
+        for ticker, name, value in parsed.filter(bad.is_not_null())
+        .select("ticker", bad.alias("field"), _bad_value(bad))
+        .iter_rows()
+    ]
+    good = parsed.filter(bad.is_null())
+    return good.select(*_columns()), rejected
+
+
+def empty_markets() -> pl.DataFrame:
+    return MARKETS.to_frame()
+
+
+def with_context(markets: pl.DataFrame, series: Sequence[Series], events: Sequence[Event]) -> pl.DataFrame:
+    """Fill series, category, exclusiveness and fee terms from the event and its series.
+
+    A market whose event is not among `events` takes the part of its ticker before the first dash as its series, if
+    a series of that name exists; that is only the exchange's habit, so it is never trusted without the series list.
+    """
+    return (
+        markets.drop("series_ticker", "category", "mutually_exclusive", "fee_type", "fee_multiplier_m")
+        .join(_events_frame(events), on="event_ticker", how="left", maintain_order="left")
+        .with_columns(
+            series_ticker=pl.coalesce("series_ticker", pl.col("event_ticker").str.split("-").list.first()),
+        )
+        .join(_series_frame(series), on="series_ticker", how="left", maintain_order="left")
+        .with_columns(
+            series_ticker=pl.when(pl.col("known_series") | pl.col("known_event")).then("series_ticker"),
+            category=pl.coalesce("category", "event_category"),
+            title=pl.coalesce(pl.col("title").replace("", None), "event_title"),
+            fee_type=pl.coalesce("event_fee_type", "fee_type"),
+            fee_multiplier_m=pl.coalesce("event_multiplier_m", "fee_multiplier_m"),
+        )
+        .select(MARKETS.names())
+    )
+
+
+def with_probabilities(markets: pl.DataFrame) -> pl.DataFrame:
+    """Add the market's implied probabilities.
+
+    `p_bid`, `p_ask`: what selling and buying YES pay (worst-case exit and entry); `p_mid` their mean; `spread_u` in
+    micro-dollars and `spread_percent` as a share of the midpoint. Null where a side is absent.
+    """
+    bid, ask = pl.col("yes_bid_u"), pl.col("yes_ask_u")
+    return markets.with_columns(
+        p_bid=bid / NOTIONAL_U,
+        p_ask=ask / NOTIONAL_U,
+        p_mid=(bid + ask) / (2 * NOTIONAL_U),
+        spread_u=ask - bid,
+        spread_percent=200 * (ask - bid) / (ask + bid),
+    )
+
+
+def _scaled(name: str, decimals: int) -> pl.Expr:
+    """Integer of a decimal string in units of 10^-decimals; null unless it is exactly representable."""
+    text = pl.col(name)
+    exact = text.str.contains(rf"^\d{{1,11}}(\.\d{{1,{decimals}}}0*)?$")
+    number = text.cast(pl.Decimal(38, decimals), strict=False).to_physical().cast(pl.Int64)
+    return pl.when(exact).then(number)
+
+
+def _dollars(name: str) -> pl.Expr:
+    value = _scaled(name, 6)
+    return pl.when(value <= NOTIONAL_U).then(value)
+
+
+def _count(name: str) -> pl.Expr:
+    return _scaled(name, 2)
+
+
+def _time(name: str) -> pl.Expr:
+    return pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
+
+
+def _bad_field() -> pl.Expr:
+    """Name of the first required field that could not be read, null for a good row."""
+    parsed = dict(
+        zip(_REQUIRED, ("yes_bid_u", "yes_ask_u", "yes_bid_size_c", "yes_ask_size_c", "close_ts"), strict=True)
+    )
+    checks = [pl.when(pl.col(column).is_null()).then(pl.lit(name)) for name, column in parsed.items()]
+    other = pl.when(pl.col("notional_u") != NOTIONAL_U).then(pl.lit("notional_value_dollars"))
+    return pl.coalesce(*checks, other)
+
+
+def _bad_value(bad: pl.Expr) -> pl.Expr:
+    return pl.coalesce(
+        *[pl.when(bad == name).then(pl.col(name)) for name in (*_REQUIRED, "notional_value_dollars")]
+    ).alias("value")
+
+
+def _columns() -> list[pl.Expr]:
+    """MARKETS columns from the parsed wire columns."""
+
+    def side(price: str, size: str) -> pl.Expr:
+        offered = (pl.col(size) > 0) & pl.col(price).is_between(0, NOTIONAL_U, closed="none")
+        return pl.when(offered).then(pl.col(price)).alias(price)
+
+    made = {
+        "yes_bid_u": side("yes_bid_u", "yes_bid_size_c"),
+        "yes_ask_u": side("yes_ask_u", "yes_ask_size_c"),
+        "last_price_u": _dollars("last_price_dollars"),
+        "volume_c": _count("volume_fp"),
+        "volume_24h_c": _count("volume_24h_fp"),
+        "open_interest_c": _count("open_interest_fp"),
+        "created_ts": _time("created_time"),
+        "open_ts": _time("open_time"),
+        # Sports markets close days after the game: when the answer is known is what a reader wants.
+        "known_ts": pl.coalesce(_time("occurrence_datetime"), _time("expected_expiration_time")),
+        "fee_waiver_ts": _time("fee_waiver_expiration_time"),
+    }
+    given = {"close_ts", "yes_bid_size_c", "yes_ask_size_c", *_WIRE}
+    return [
+        made[name].alias(name)
+        if name in made
+        else pl.col(name)
+        if name in given
+        else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in MARKETS.items()
+    ]
+
+
+def _multiplier(value: float | None) -> int | None:
+    """In units of 1/10,000, rounded up: a finer multiplier may only overstate the fee."""
+    return None if value is None else -int(-round(value * FEE_UNIT, 6) // 1)
+
+
+def _events_frame(events: Sequence[Event]) -> pl.DataFrame:
+    rows = [
+        (
+            e.event_ticker,
+            e.series_ticker,
+            e.title or None,
+            e.category or None,
+            e.mutually_exclusive,
+            e.fee_type_override,
+            _multiplier(e.fee_multiplier_override),
+            True,
+        )
+        for e in events
+    ]
+    schema = {
+        "event_ticker": pl.String,
+        "series_ticker": pl.String,
+        "event_title": pl.String,
+        "event_category": pl.String,
+        "mutually_exclusive": pl.Boolean,
+        "event_fee_type": pl.String,
+        "event_multiplier_m": pl.Int64,
+        "known_event": pl.Boolean,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row").unique("event_ticker", keep="last")
+
+
+def _series_frame(series: Sequence[Series]) -> pl.DataFrame:
+    rows = [(s.ticker, s.category or None, s.fee_type, _multiplier(s.fee_multiplier), True) for s in series]
+    schema = {
+        "series_ticker": pl.String,
+        "category": pl.String,
+        "fee_type": pl.String,
+        "fee_multiplier_m": pl.Int64,
+        "known_series": pl.Boolean,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row").unique("series_ticker", keep="last")

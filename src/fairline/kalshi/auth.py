@@ -1,0 +1,91 @@
+"""How a request proves who sends it: two schemes behind one small protocol.
+
+`ApiKeyAuth` is what the exchange takes today. `JwtAuth` is the scheme of an article of 2026, a token that the
+client signs itself; no official document ever showed it and today's exchange does not accept it. It is here so that
+the article's own set-up can be run (against the simulator) and told apart from what works.
+"""
+
+import base64
+import time
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+import jwt
+
+from fairline.kalshi.errors import PrivateKeyError
+from fairline.kalshi.keys import PrivateKey
+
+Clock = Callable[[], float]
+
+
+class Auth(Protocol):
+    """Anything that can sign one try of one request."""
+
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        """Headers for this try. `path` starts at the host's root and may carry a query, which is not signed."""
+        ...
+
+
+class ApiKeyAuth:
+    """The `KALSHI-ACCESS-*` headers, signed afresh for each try.
+
+    The message is the UTF-8 of Unix milliseconds + METHOD + path without query, the path from the host's root
+    including `/trade-api/v2` (the exchange's API documentation, "API keys").
+    """
+
+    def __init__(self, key_id: str, key: PrivateKey, clock: Clock = time.time) -> None:
+        self.key_id = key_id
+        self.key = key
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"ApiKeyAuth(key_id={self.key_id!r}, key={self.key.kind})"
+
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        timestamp = str(int(self._clock() * 1000))
+        message = f"{timestamp}{method.upper()}{path.partition('?')[0]}"
+        return {
+            "KALSHI-ACCESS-KEY": self.key_id,
+            "KALSHI-ACCESS-TIMESTAMP": timestamp,
+            "KALSHI-ACCESS-SIGNATURE": base64.b64encode(self.key.sign(message.encode())).decode(),
+        }
+
+
+class JwtAuth:
+    """The article's scheme: a PS256 token of ten minutes as `Authorization: Bearer`. Today's exchange refuses it."""
+
+    LIFETIME_S = 600
+    RENEW_BEFORE_S = 30
+
+    def __init__(self, member_id: str, key_id: str, key: PrivateKey, clock: Clock = time.time) -> None:
+        if key.rsa is None:
+            raise PrivateKeyError(
+                f"a PS256 token needs an RSA key, and this one is {key.kind}", remedy="Use an RSA key, or API-key auth"
+            )
+        self.member_id = member_id
+        self.key_id = key_id
+        self._rsa = key.rsa
+        self._clock = clock
+        self._token = ""
+        self._expires = 0.0
+
+    def __repr__(self) -> str:
+        return f"JwtAuth(member_id={self.member_id!r}, key_id={self.key_id!r})"
+
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        now = self._clock()
+        if now >= self._expires - self.RENEW_BEFORE_S:
+            self._token, self._expires = self._sign(int(now))
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _sign(self, now: int) -> tuple[str, float]:
+        expires = now + self.LIFETIME_S
+        claims = {
+            "member_id": self.member_id,
+            "kid": self.key_id,
+            "iat": now,
+            "exp": expires,
+            "jti": str(uuid.uuid4()),
+        }
+        return jwt.encode(claims, self._rsa, algorithm="PS256", headers={"kid": self.key_id}), float(expires)

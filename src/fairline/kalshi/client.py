@@ -1,0 +1,166 @@
+"""The exchange's read endpoints, grouped and named as the exchange names them.
+
+    async with Kalshi(PRODUCTION) as kalshi:
+        page = await kalshi.markets.list(status="open", limit=1000)
+
+One call is one request (with its retries); walking cursors is `crawl`'s business. Market data needs no key.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from fairline.kalshi import wire
+from fairline.kalshi.errors import BadRequestError
+from fairline.kalshi.transport import Params, Transport
+
+PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
+DEMO = "https://external-api.demo.kalshi.co/trade-api/v2"
+
+MAX_MARKETS = 1000
+MAX_EVENTS = 200
+MAX_BOOKS = 100
+MAX_TICKERS = 300
+
+
+class _Group:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+
+class Exchange(_Group):
+    async def status(self) -> wire.ExchangeStatus:
+        return await self._transport.get("/exchange/status", decode=wire.exchange_status, signed=False)
+
+
+class SeriesGroup(_Group):
+    async def list(self, *, category: str | None = None) -> wire.Page[wire.Series]:
+        """Every series in one answer (some MB). `category` is case-sensitive; an unknown one gives no rows."""
+        return await self._transport.get("/series", {"category": category}, decode=wire.series_list)
+
+
+class Events(_Group):
+    async def list(
+        self,
+        *,
+        limit: int = MAX_EVENTS,
+        cursor: str | None = None,
+        status: str | None = None,
+        series_ticker: str | None = None,
+        tickers: str | None = None,
+    ) -> wire.Page[wire.Event]:
+        """One page (at most 200) of events, combos excluded."""
+        params = {
+            "limit": limit,
+            "cursor": cursor,
+            "status": status,
+            "series_ticker": series_ticker,
+            "tickers": tickers,
+        }
+        return await self._transport.get("/events", params, decode=wire.events_page)
+
+
+class Markets(_Group):
+    async def list(
+        self,
+        *,
+        limit: int = MAX_MARKETS,
+        cursor: str | None = None,
+        status: str | None = None,
+        event_ticker: str | None = None,
+        series_ticker: str | None = None,
+        tickers: str | None = None,
+        mve_filter: str | None = "exclude",
+        min_created_ts: int | None = None,
+        max_created_ts: int | None = None,
+        min_close_ts: int | None = None,
+        max_close_ts: int | None = None,
+    ) -> wire.Page[wire.Market]:
+        """One page (at most 1,000) of markets; times are Unix seconds. Combos are left out unless asked for."""
+        params = {
+            "limit": limit,
+            "cursor": cursor,
+            "status": status,
+            "event_ticker": event_ticker,
+            "series_ticker": series_ticker,
+            "tickers": tickers,
+            "mve_filter": mve_filter,
+            "min_created_ts": min_created_ts,
+            "max_created_ts": max_created_ts,
+            "min_close_ts": min_close_ts,
+            "max_close_ts": max_close_ts,
+        }
+        return await self._transport.get("/markets", params, decode=wire.markets_page)
+
+    async def get(self, ticker: str) -> wire.Market:
+        return (await self._transport.get(f"/markets/{ticker}", decode=wire.one_market)).market
+
+    async def settlements(self, tickers: Iterable[str]) -> wire.Page[wire.Settlement]:
+        """How at most 300 markets ended; unknown ones and ones still open are silently not among the rows."""
+        names = ",".join(checked_ticker(ticker) for ticker in tickers)
+        params: Params = {"limit": MAX_MARKETS, "status": "settled", "tickers": names}
+        return await self._transport.get("/markets", params, decode=wire.settlements_page)
+
+    async def order_books(self, tickers: Iterable[str]) -> wire.Page[wire.OrderBook]:
+        """Books of at most 100 markets. A comma list would silently be taken as one unknown ticker, so a ticker
+        with a comma in it is refused here.
+        """
+        names = [checked_ticker(ticker) for ticker in tickers]
+        return await self._transport.get("/markets/orderbooks", {"tickers": names}, decode=wire.order_books)
+
+
+class Portfolio(_Group):
+    async def balance(self) -> wire.Balance:
+        return await self._transport.get("/portfolio/balance", decode=wire.balance)
+
+
+class Member(_Group):
+    """The article's surface, behind its token; the real exchange has no such endpoint."""
+
+    async def balance(self) -> wire.Balance:
+        return await self._transport.get("/member/balance", decode=wire.balance)
+
+
+class Account(_Group):
+    async def limits(self) -> wire.AccountLimits:
+        return await self._transport.get("/account/limits", decode=wire.account_limits)
+
+
+class Kalshi:
+    """The exchange through one transport; an async context manager that closes it."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.exchange = Exchange(transport)
+        self.series = SeriesGroup(transport)
+        self.events = Events(transport)
+        self.markets = Markets(transport)
+        self.portfolio = Portfolio(transport)
+        self.account = Account(transport)
+        self.member = Member(transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.transport.close()
+
+
+def batches(tickers: Iterable[str], most: int, characters: int = 7_000) -> Iterator[list[str]]:
+    """The tickers in lists of at most `most` and of a length that every proxy takes in one address."""
+    batch: list[str] = []
+    length = 0
+    for ticker in tickers:
+        if batch and (len(batch) == most or length + len(ticker) > characters):
+            yield batch
+            batch, length = [], 0
+        batch.append(ticker)
+        length += len(ticker) + len("&tickers=")
+    if batch:
+        yield batch
+
+
+def checked_ticker(ticker: str) -> str:
+    """The ticker, if it can stand alone in a request. Raises `BadRequestError` before anything is sent."""
+    if not ticker or any(c in ticker for c in ", /?#&"):
+        raise BadRequestError(f"{ticker!r} is not a ticker", remedy="A ticker has no comma, space or slash", status=400)
+    return ticker

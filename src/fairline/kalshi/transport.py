@@ -1,0 +1,251 @@
+"""One way to ask the exchange something: sign, take tokens, send, classify, retry if it is safe.
+
+This is the only file of the client that imports the HTTP library. Tests and other transports plug in at `Send`.
+Everything here is a GET, so repeating a request is always safe; what is repeated is decided by the error's class.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+
+from fairline.kalshi.auth import Auth
+from fairline.kalshi.errors import KalshiError, ResponseError, TransportError, error_for_status
+from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
+from fairline.kalshi.wire import error_body
+
+log = logging.getLogger("fairline.kalshi")
+
+T = TypeVar("T")
+
+Params = Mapping[str, str | int | Sequence[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent: an absolute URL and headers (never logged, they carry the signature)."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back, whole: a body cut off on the way is a `TransportError`, not a response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+Send = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Full jitter: before try n, sleep uniformly between 0 and min(cap, base · 2ⁿ)."""
+
+    tries: int = 6
+    base_s: float = 0.25
+    cap_s: float = 8.0
+
+    def delay(self, attempt: int, error: KalshiError, uniform: Callable[[float, float], float]) -> float:
+        # The exchange sends no Retry-After today, but a proxy in between may.
+        asked = getattr(error, "retry_after_s", None)
+        if asked is not None:
+            return min(float(asked), self.cap_s) + uniform(0, self.base_s)
+        return uniform(0, min(self.cap_s, self.base_s * 2**attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to connect, and seconds without a single byte before a request is given up."""
+
+    connect_s: float = 10.0
+    silence_s: float = 20.0
+    total_s: float = 60.0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What this transport has done so far."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+
+
+class Transport:
+    """Signed, paced, retried GET requests against one host.
+
+    `base_url` includes the API prefix (`…/trade-api/v2`). Use as an async context manager, or call `close()`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: Auth | None = None,
+        bucket: TokenBucket | None = None,
+        retry: Retry | None = None,
+        timeouts: Timeouts | None = None,
+        send: Send | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.auth = auth
+        self.bucket = bucket or TokenBucket(ANONYMOUS)
+        self.traffic = Traffic()
+        self._prefix = urlsplit(self.base_url).path
+        self._retry = retry or Retry()
+        self._http = AiohttpSend(timeouts or Timeouts()) if send is None else None
+        self._send: Send = send or self._http  # type: ignore[assignment]  # one of the two is always there
+        self._sleep = sleep
+        self._uniform = uniform
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def get(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        decode: Callable[[bytes], T],
+        signed: bool = True,
+        cost: float = DEFAULT_COST,
+    ) -> T:
+        """The decoded body of `GET base_url + path`.
+
+        `decode` raises `ResponseError` for a body that is not the endpoint's, which is retried like a broken
+        connection. Raises the `KalshiError` of the last try.
+        """
+        query = encode_query(params or {})
+        attempt = 0
+        while True:
+            try:
+                return decode(await self._try(path, query, signed=signed, cost=cost))
+            except KalshiError as error:
+                attempt += 1
+                if not error.retryable or attempt >= self._retry.tries:
+                    raise
+                self.traffic.retries += 1
+                pause = self._retry.delay(attempt, error, self._uniform)
+                log.info("retry %d of %s in %.2f s: %s", attempt, path, pause, error.message)
+            await self._sleep(pause)
+
+    async def _try(self, path: str, query: str, *, signed: bool, cost: float) -> bytes:
+        await self.bucket.take(cost)
+        headers = self.auth.headers("GET", self._prefix + path) if self.auth is not None and signed else {}
+        url = f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
+        self.traffic.requests += 1
+        response = await self._send(Request("GET", url, headers))
+        self.traffic.bytes += len(response.body)
+        log.debug("GET %s %d %d bytes", url, response.status, len(response.body))
+        if response.status == 429:
+            self.bucket.throttled()
+        if response.status != 200:
+            raise _error(response, path)
+        self.bucket.answered()
+        return response.body
+
+
+class AiohttpSend:
+    """`Send` over the network. Redirects are not followed: a signature is made for one path on one host."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=timeouts.silence_s
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=self._timeout,
+                headers={"Accept": "application/json", "User-Agent": "fairline"},
+                connector=aiohttp.TCPConnector(limit=32),
+            )
+        try:
+            async with self._session.request(
+                request.method, request.url, headers=request.headers, allow_redirects=False
+            ) as answer:
+                return Response(answer.status, answer.headers, await answer.read())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _network_error(error, urlsplit(request.url).netloc) from error
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def encode_query(params: Params) -> str:
+    """URL query in the given order; None is left out, a sequence repeats its name."""
+    return urlencode([(name, value) for name, value in params.items() if value is not None], doseq=True)
+
+
+def _network_error(error: Exception, host: str) -> KalshiError:
+    cause = error.__cause__ or error
+    if isinstance(error, TimeoutError):
+        return TransportError(f"{host} did not answer in time", remedy="Check the network, or try again later")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return TransportError(
+            f"the name {host} cannot be resolved", remedy="Check --exchange and the network connection"
+        )
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+        return TransportError(
+            f"no secure connection to {host}: {cause}", remedy="Check the machine's clock, certificates and proxy"
+        )
+    if isinstance(error, aiohttp.InvalidURL):
+        return KalshiError(f"{host or error} is not a valid address", remedy="Check --exchange")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or "connection failed"
+        return TransportError(f"cannot connect to {host} ({reason})", remedy="Check --exchange and that it is running")
+    return TransportError(f"the connection to {host} broke ({cause or type(error).__name__})", remedy="Try again")
+
+
+def _error(response: Response, path: str) -> KalshiError:
+    """The error that a status other than 200 stands for, with the exchange's words and our remedy."""
+    status = response.status
+    if 300 <= status < 400:
+        where = response.headers.get("Location", "elsewhere")
+        return ResponseError(f"{path} answered with a redirect to {where}", remedy="Use that address with --exchange")
+    code, message, details = error_body(response.body)
+    said = " ".join(part for part in (code, "" if message == code else message, details) if part)
+    retry_after = response.headers.get("Retry-After", "")
+    return error_for_status(status)(
+        f"{path} answered {status}" + (f" ({said})" if said else ""),
+        remedy=_remedy(status, code, details),
+        status=status,
+        code=code,
+        details=details,
+        retry_after_s=float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None,
+    )
+
+
+def _remedy(status: int, code: str, details: str) -> str:
+    if "INCORRECT_API_KEY_SIGNATURE" in details:
+        return "The private key does not belong to this key id: check the pair"
+    if "NOT_FOUND" in details:
+        return "The key id is unknown here: check it, and that the key was made for this environment"
+    return {
+        "token_authentication_failure": "Sign in with --key-id and --key-file, or with KALSHI_API_KEY_ID and its key",
+        "signature_is_missing_from_headers": "Something between here and the exchange removed the signature header",
+        "header_timestamp_expired": "This machine's clock is off: synchronise it",
+        "too_many_requests": "Wait a little: the limit is shared by everything that uses this key or address",
+    }.get(code, "Try again later" if status >= 500 else "")

@@ -1,0 +1,102 @@
+"""The simplest model: probabilities that somebody else worked out, in a CSV or Parquet file.
+
+Columns `ticker, p` and optionally `p_sd`. Every row that cannot be used is reported by its line (CSV) or row (Parquet)
+and the rest is used.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from fairline.errors import InputError
+from fairline.frame import PREDICTIONS
+from fairline.sources import Payload, Request
+
+
+class TableModel:
+    """Prices the markets that a file lists, at the file's probabilities."""
+
+    version = "1"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self._request = Request("file", str(path))
+
+    def covers(self, markets: pl.DataFrame) -> pl.Expr:
+        return pl.lit(value=True)
+
+    def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
+        return [self._request]
+
+    def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
+        """PREDICTIONS: one row a usable line, and one with a `note` for each line that is not."""
+        rows, unit, first = self._rows(payloads[self._request].body)
+        known = markets.select("ticker", known=pl.lit(value=True))
+        checked = (
+            rows.with_row_index("line", offset=first)
+            .with_columns(
+                ticker=pl.col("ticker").cast(pl.String).str.strip_chars(),
+                p_number=_number("p"),
+                p_sd_number=_number("p_sd"),
+            )
+            .join(known, on="ticker", how="left", maintain_order="left")
+            .with_columns(fault=_fault(markets.height))
+        )
+        usable = pl.col("fault").is_null()
+        return checked.select(
+            "ticker",
+            p=pl.when(usable).then("p_number"),
+            p_sd=pl.when(usable).then("p_sd_number"),
+            model=pl.lit(self.name),
+            asof=pl.lit(asof).cast(PREDICTIONS["asof"]),
+            note=pl.format("{} {}: {}", pl.lit(unit), "line", "fault"),
+        )
+
+    def _rows(self, body: bytes) -> tuple[pl.DataFrame, str, int]:
+        """(columns ticker, p, p_sd as they stand, what a row is called, number of the first)."""
+        try:
+            if body[:4] == b"PAR1":
+                table, unit, first = pl.read_parquet(io.BytesIO(body)), "row", 1
+            else:
+                table, unit, first = pl.read_csv(body, infer_schema=False, truncate_ragged_lines=True), "line", 2
+        except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise InputError(f"{self.path} is neither CSV nor Parquet ({reason})", remedy=_EXPECTED) from None
+        table = table.rename({name: name.strip().lower().lstrip("\ufeff") for name in table.columns})
+        missing = [name for name in ("ticker", "p") if name not in table.columns]
+        if missing:
+            raise InputError(f"{self.path} has no column {' and '.join(missing)}", remedy=_EXPECTED)
+        if "p_sd" not in table.columns:
+            table = table.with_columns(p_sd=pl.lit(None, dtype=pl.Float64))
+        return table.select("ticker", "p", "p_sd"), unit, first
+
+
+_EXPECTED = "Expected columns: ticker,p and optionally p_sd, with a header line"
+
+
+def _number(name: str) -> pl.Expr:
+    column = pl.col(name)
+    return column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+
+
+def _fault(markets: int) -> pl.Expr:
+    """Why a line cannot be used; null when it can. The first of several lines for one ticker is the one used."""
+    p, p_sd = pl.col("p_number"), pl.col("p_sd_number")
+    given = pl.col("p_sd").cast(pl.String).str.strip_chars().fill_null("") != ""
+    text = pl.col("p").cast(pl.String).fill_null("")
+    sound = p.is_finite() & p.is_between(0, 1)
+    return pl.coalesce(
+        pl.when(pl.col("ticker").fill_null("") == "").then(pl.lit("no ticker")),
+        pl.when(~sound.fill_null(value=False)).then(pl.format("{}: p = '{}' is not a probability", "ticker", text)),
+        pl.when(given & ~(p_sd.is_finite() & (p_sd >= 0)).fill_null(value=False)).then(
+            pl.format("{}: p_sd = '{}' is not a standard deviation", "ticker", pl.col("p_sd").cast(pl.String))
+        ),
+        pl.when(pl.col("known").is_null()).then(
+            pl.format("{}: not among the {} markets scanned", "ticker", pl.lit(f"{markets:,}"))
+        ),
+        pl.when(~pl.col("ticker").is_first_distinct()).then(pl.format("{}: listed before; first used", "ticker")),
+    )

@@ -1,0 +1,320 @@
+"""Frames become something to read: a terminal table, JSON, CSV or Parquet. Micro-dollars become dollars here only."""
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fairline.errors import OutputError, UsageError
+from fairline.frame import NOTIONAL_U
+from fairline.scan import Evaluation, Listing, Problem
+
+FORMATS = ("table", "json", "csv", "parquet")
+_SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
+_SHOWN = 8
+"""How many problems and quarantined rows a terminal shows; the JSON has all of them."""
+
+
+def choose_format(given: str | None, output: Path | None) -> str:
+    """The format asked for, else the one that the output file's name implies, else a table."""
+    chosen = given or (_SUFFIXES.get(output.suffix.lower()) if output else None) or "table"
+    if chosen not in FORMATS:
+        raise UsageError(f"there is no format {chosen!r}", remedy=f"--format takes {', '.join(FORMATS)}")
+    return chosen
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all. Raises `OutputError`."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write in {path.parent} ({error.strerror})", remedy="Choose another --output"
+        ) from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
+
+
+def opportunity_table(edges: pl.DataFrame, exchange: str) -> pl.DataFrame:
+    """EDGES rows in a reader's units: dollars, contracts, percent."""
+    return edges.select(
+        "ticker",
+        "event_ticker",
+        "series_ticker",
+        "category",
+        title=_title(),
+        side="side",
+        p="p",
+        p_sd="p_sd",
+        model="model",
+        price=_dollars("price_u"),
+        fee=_dollars("fee_u"),
+        edge_points="edge_points",
+        ev_per_contract=_dollars("ev_u"),
+        ev_per_dollar=pl.col("ev_per_dollar").round(6),
+        kelly=pl.col("kelly").round(6),
+        spread_percent=pl.col("spread_percent").round(4),
+        size=pl.col("size_c") / 100,
+        closes_at="close_ts",
+        url=_url(exchange),
+    )
+
+
+def market_table(markets: pl.DataFrame) -> pl.DataFrame:
+    """Markets with their implied probabilities in a reader's units."""
+    return markets.select(
+        "ticker",
+        "event_ticker",
+        "series_ticker",
+        "category",
+        title=_title(),
+        status="status",
+        yes_bid=_dollars("yes_bid_u"),
+        yes_ask=_dollars("yes_ask_u"),
+        p_bid="p_bid",
+        p_mid="p_mid",
+        p_ask="p_ask",
+        spread_cents=pl.col("spread_u") / 10_000,
+        spread_percent=pl.col("spread_percent").round(4),
+        yes_bid_size=pl.col("yes_bid_size_c") / 100,
+        yes_ask_size=pl.col("yes_ask_size_c") / 100,
+        last_price=_dollars("last_price_u"),
+        volume=pl.col("volume_c") / 100,
+        open_interest=pl.col("open_interest_c") / 100,
+        closes_at="close_ts",
+    )
+
+
+def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = None) -> dict[str, Any]:
+    """The JSON of a scan."""
+    kept = opportunity_table(evaluation.opportunities, listing.exchange)
+    misses = evaluation.nearest_misses
+    missed = opportunity_table(misses, listing.exchange).with_columns(missed_by=misses["missed_by"])
+    return {
+        "scan": _account(listing),
+        "funnel": full_funnel(listing, evaluation),
+        "opportunities": _records(kept.head(top) if top else kept),
+        "nearest_misses": _records(missed),
+        "problems": [_problem(p) for p in (*listing.problems, *evaluation.problems)],
+    }
+
+
+def markets_document(listing: Listing, top: int | None = None) -> dict[str, Any]:
+    """The JSON of a listing without models."""
+    table = market_table(listing.markets)
+    return {
+        "scan": _account(listing),
+        "markets": _records(table.head(top) if top else table),
+        "problems": [_problem(p) for p in listing.problems],
+    }
+
+
+def full_funnel(listing: Listing, evaluation: Evaluation) -> list[dict[str, object]]:
+    """From everything that the exchange listed to what is left: unreadable rows, filters, then the thresholds."""
+    unreadable = len(listing.quarantined)
+    first: dict[str, object] = {"step": "listed and readable", "kept": listing.listed, "dropped": unreadable}
+    return [first, *listing.funnel, *evaluation.funnel]
+
+
+def encode(table: pl.DataFrame, form: str) -> bytes:
+    """A table as CSV (times in ISO 8601) or Parquet."""
+    buffer = io.BytesIO()
+    if form == "csv":
+        table.write_csv(buffer, datetime_format="%Y-%m-%dT%H:%M:%SZ")
+    else:
+        table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def encode_json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def scan_report(listing: Listing, evaluation: Evaluation, top: int = 20) -> RenderableType:
+    """What a person at a terminal sees of a scan."""
+    kept = evaluation.opportunities
+    parts: list[RenderableType] = [_summary(listing)]
+    if kept.is_empty():
+        parts.append(Text("No market passed every step; the funnel shows where they went.", style="yellow"))
+    else:
+        parts.append(_opportunities(opportunity_table(kept.head(top), listing.exchange)))
+        if kept.height > top:
+            parts.append(Text(f"… and {kept.height - top:,} more; --top shows more, --output FILE writes all."))
+    parts.append(_funnel(full_funnel(listing, evaluation)))
+    if not evaluation.nearest_misses.is_empty():
+        parts.append(_misses(evaluation.nearest_misses))
+    parts += _troubles(listing, (*listing.problems, *evaluation.problems))
+    return Group(*parts)
+
+
+def markets_report(listing: Listing, top: int = 40) -> RenderableType:
+    """What a person at a terminal sees of a listing."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("Ticker", "Category", "Outcome"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=36)
+    for name in ("Bid", "Mid", "Ask", "Spread %", "Volume", "Closes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = market_table(listing.markets.sort("volume_24h_c", descending=True, nulls_last=True).head(top))
+    for row in rows.iter_rows(named=True):
+        table.add_row(
+            row["ticker"],
+            row["category"] or "–",
+            row["title"] or "–",
+            _share(row["p_bid"]),
+            _share(row["p_mid"]),
+            _share(row["p_ask"]),
+            "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
+            "–" if row["volume"] is None else f"{row['volume']:,.0f}",
+            _when(row["closes_at"]),
+        )
+    shown = f"{min(top, listing.markets.height):,} of {listing.markets.height:,} markets, most traded today first"
+    return Group(_summary(listing), table, Text(shown), *_troubles(listing, listing.problems))
+
+
+def terminal(*, errors: bool = False) -> Console:
+    """A console for standard output or error, wide enough for a table where there is no terminal."""
+    console = Console(stderr=errors, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 160
+    return console
+
+
+def _account(listing: Listing) -> dict[str, Any]:
+    return {
+        "exchange": listing.exchange,
+        "started_ts": _iso(listing.started_ts),
+        "duration_s": round(listing.duration_s, 3),
+        "markets": listing.listed,
+        "requests": listing.requests,
+        "retries": listing.retries,
+        "bytes": listing.bytes,
+        "complete": listing.complete,
+        "incomplete_reason": "; ".join(listing.incomplete_reasons) or None,
+        "quarantined": [
+            {"ticker": row.ticker, "field": row.field, "value": row.value, "reason": row.reason}
+            for row in listing.quarantined
+        ],
+    }
+
+
+def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: _iso(value) if isinstance(value, datetime) else value for name, value in row.items()}
+        for row in table.iter_rows(named=True)
+    ]
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"where": problem.where, "message": problem.message} | (
+        {"traceback": problem.traceback} if problem.traceback else {}
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _dollars(name: str) -> pl.Expr:
+    return pl.col(name) / NOTIONAL_U
+
+
+def _title() -> pl.Expr:
+    """The question with the outcome that YES stands for, unless it says so already."""
+    title, outcome = pl.col("title").fill_null(""), pl.col("yes_sub_title").fill_null("")
+    joined = pl.concat_str(title, pl.lit(" · "), outcome).str.strip_chars(" ·")
+    return pl.when((outcome == "") | title.str.contains(outcome, literal=True)).then(title).otherwise(joined)
+
+
+def _url(exchange: str) -> pl.Expr:
+    if "kalshi" in exchange and "demo" not in exchange:
+        return pl.concat_str(pl.lit("https://kalshi.com/markets/"), pl.col("series_ticker").str.to_lowercase())
+    return pl.concat_str(pl.lit(f"{exchange}/markets/"), pl.col("ticker"))
+
+
+def _summary(listing: Listing) -> Text:
+    text = Text(
+        f"{listing.listed:,} markets from {listing.exchange} in {listing.duration_s:.1f} s "
+        f"({listing.requests} requests, {listing.retries} retries, {listing.bytes / 1e6:.1f} MB)"
+    )
+    if not listing.complete:
+        text.append(f"\nINCOMPLETE: {'; '.join(listing.incomplete_reasons)}", style="bold red")
+    return text
+
+
+def _opportunities(rows: pl.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
+    for name in ("Side", "Price", "Model", "Edge pts", "EV $", "EV/$", "Spread %", "Size", "Closes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Question", no_wrap=True, overflow="ellipsis")
+    for row in rows.iter_rows(named=True):
+        table.add_row(
+            row["ticker"],
+            row["side"].upper(),
+            f"{row['price']:.3f}",
+            f"{row['p']:.3f}",
+            f"{row['edge_points']:.1f}",
+            f"{row['ev_per_contract']:.3f}",
+            f"{row['ev_per_dollar']:.1%}",
+            "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
+            f"{row['size']:,.0f}",
+            _when(row["closes_at"]),
+            row["title"],
+        )
+    return table
+
+
+def _funnel(steps: Sequence[dict[str, object]]) -> Table:
+    table = Table(box=None, pad_edge=False, title="Funnel (markets)", title_justify="left")
+    table.add_column("Step")
+    table.add_column("Kept", justify="right")
+    table.add_column("Dropped", justify="right")
+    for step in steps:
+        table.add_row(str(step["step"]), f"{step['kept']:,}", f"{step['dropped']:,}")
+    return table
+
+
+def _misses(misses: pl.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False, title="Nearest misses", title_justify="left")
+    table.add_column("Ticker", no_wrap=True)
+    table.add_column("Side")
+    table.add_column("Missed by")
+    for ticker, side, by in misses.select("ticker", "side", "missed_by").iter_rows():
+        table.add_row(ticker, side.upper(), by)
+    return table
+
+
+def _troubles(listing: Listing, problems: Sequence[Problem]) -> list[RenderableType]:
+    lines = [f"{problem.where}: {problem.message}" for problem in problems]
+    found: list[RenderableType] = []
+    for words, items in (("problems", lines), ("rows quarantined", [str(row) for row in listing.quarantined])):
+        if items:
+            more = [f"… and {len(items) - _SHOWN:,} more (all of them in --format json)"] if len(items) > _SHOWN else []
+            found.append(Text("\n  ".join([f"{len(items):,} {words}:", *items[:_SHOWN], *more]), style="yellow"))
+    return found
+
+
+def _share(p: float | None) -> str:
+    return "–" if p is None else f"{p:.3f}"
+
+
+def _when(moment: datetime | None) -> str:
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"

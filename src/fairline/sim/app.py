@@ -1,0 +1,294 @@
+"""The exchange's wire format: routes, checks and answers over a catalog. No state of its own but what it is given."""
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from fairline.sim import listing
+from fairline.sim.auth import Key, KeyBook, Refused
+from fairline.sim.catalog import Catalog, EventEntry
+from fairline.sim.faults import Faults
+from fairline.sim.limits import TIERS, Limits
+from fairline.sim.render import count, dollars
+
+PREFIX = "/trade-api/v2"
+Query = Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Backend:
+    """Everything that the routes need."""
+
+    catalog: Catalog
+    keys: KeyBook
+    faults: Faults
+    limits: Limits
+    latency_s: float = 0.0
+    requests: int = 0
+    selections: dict[tuple[object, ...], object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A status and a body: an object to encode, or text that is JSON already."""
+
+    status: int
+    body: object
+    content_type: str = "application/json"
+
+    def encoded(self) -> bytes:
+        return (
+            self.body.encode() if isinstance(self.body, str) else json.dumps(self.body, separators=(",", ":")).encode()
+        )
+
+
+NOT_FOUND = Reply(404, {"error": {"code": "not_found", "message": "not found"}})
+BAD_REQUEST = Reply(400, {"error": {"code": "bad_request", "message": "bad request"}})
+TOO_MANY = Reply(429, {"error": {"code": "too_many_requests", "message": "too many requests"}})
+
+Handler = Callable[["Exchange", web.Request, Key | None], Reply]
+
+
+class Exchange:
+    """The routes, as methods that take a request and the key that signed it, and give a reply."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def status(self, request: web.Request, key: Key | None) -> Reply:
+        up = not self.backend.faults.strikes("paused")
+        shards = [(0, "Default"), (1, "Combos"), (2, "Crypto & Commodities"), (3, "Tennis/Baseball/Basketball")]
+        flags = {"exchange_active": up, "trading_active": up, "intra_exchange_transfers_active": up}
+        indexes = [{"exchange_index": i, "description": name, **flags} for i, name in shards]
+        return Reply(200, {**flags, "exchange_index_statuses": indexes})
+
+    def series_list(self, request: web.Request, key: Key | None) -> Reply:
+        category = request.query.get("category")
+        tags = set(filter(None, request.query.get("tags", "").split(",")))
+        found = [
+            series
+            for series in self.backend.catalog.series
+            if (not category or category in (series.get("categories") or [series.get("category")]))  # type: ignore[operator]
+            and (not tags or tags & set(series.get("tags") or []))  # type: ignore[call-overload]
+        ]
+        return Reply(200, {"series": found})
+
+    def one_series(self, request: web.Request, key: Key | None) -> Reply:
+        for series in self.backend.catalog.series:
+            if series["ticker"] == request.match_info["ticker"]:
+                return Reply(200, {"series": series})
+        return NOT_FOUND
+
+    def events(self, request: web.Request, key: Key | None) -> Reply:
+        query, catalog = request.query, self.backend.catalog
+        try:
+            limit = listing.whole(query, "limit", 200, 200, 1)
+        except listing.BadRequest:
+            return BAD_REQUEST
+        status = query.get("status") or None
+        if status not in (None, "unopened", "open", "closed", "settled"):
+            return BAD_REQUEST
+        names = set(filter(None, query.get("tickers", "").split(",")))
+        fields = listing.STATUS_FIELDS.get(status or "", ())
+        states = catalog.status()
+        found = [
+            event
+            for event in catalog.events
+            if (not names or event.ticker in names)
+            and (not query.get("series_ticker") or event.series == query["series_ticker"])
+            and (status is None or any(states[row] in fields for row in event.rows))
+        ]
+        positions, cursor = listing.offset_page(len(found), query.get("cursor", ""), limit)
+        nested = query.get("with_nested_markets") == "true"
+        objects = ",".join(self._event(found[i], nested=nested) for i in positions)
+        return Reply(200, f'{{"events":[{objects}],"cursor":"{cursor}"}}')
+
+    def one_event(self, request: web.Request, key: Key | None) -> Reply:
+        nested = request.query.get("with_nested_markets") == "true"
+        for event in self.backend.catalog.events:
+            if event.ticker == request.match_info["ticker"]:
+                markets = "" if nested else ",".join(self.backend.catalog.market(row) for row in event.rows)
+                return Reply(200, f'{{"event":{self._event(event, nested=nested)},"markets":[{markets}]}}')
+        return NOT_FOUND
+
+    def _event(self, event: EventEntry, *, nested: bool) -> str:
+        text = json.dumps(event.fields, separators=(",", ":"), ensure_ascii=False)
+        if not nested:
+            return text
+        markets = ",".join(self.backend.catalog.market(row) for row in event.rows)
+        return f'{text[:-1]},"markets":[{markets}]}}'
+
+    def markets(self, request: web.Request, key: Key | None) -> Reply:
+        query, catalog = request.query, self.backend.catalog
+        limit = listing.whole(query, "limit", 100, 1000)
+        cursor = query.get("cursor", "")
+        page = listing.page(catalog, listing.select(catalog, query), cursor, limit)
+        rows = self.backend.faults.rows([catalog.market(row) for row in page.rows])
+        following = cursor if page.cursor and cursor and self.backend.faults.strikes("repeat-cursor") else page.cursor
+        return Reply(200, f'{{"markets":[{",".join(rows)}],"cursor":"{following}"}}')
+
+    def one_market(self, request: web.Request, key: Key | None) -> Reply:
+        row = self.backend.catalog.row.get(request.match_info["ticker"])
+        return NOT_FOUND if row is None else Reply(200, f'{{"market":{self.backend.catalog.market(row)}}}')
+
+    def order_book(self, request: web.Request, key: Key | None) -> Reply:
+        depth = listing.whole(request.query, "depth", 0, 100)
+        return Reply(200, {"orderbook_fp": self._book(request.match_info["ticker"], depth)})
+
+    def order_books(self, request: web.Request, key: Key | None) -> Reply:
+        tickers = request.query.getall("tickers", [])
+        if not 1 <= len(tickers) <= 100:
+            return BAD_REQUEST
+        # A comma list is one bogus ticker, and a ticker that does not exist has an empty book: as on the exchange.
+        return Reply(200, {"orderbooks": [{"ticker": t, "orderbook_fp": self._book(t, 0)} for t in tickers]})
+
+    def _book(self, ticker: str, depth: int) -> dict[str, list[list[str]]]:
+        row = self.backend.catalog.row.get(ticker)
+        yes, no = self.backend.catalog.book(row) if row is not None else ([], [])
+        shown = {"yes_dollars": yes[-depth:] if depth else yes, "no_dollars": no[-depth:] if depth else no}
+        return {side: [[dollars(price), count(size)] for price, size in levels] for side, levels in shown.items()}
+
+    def balance(self, request: web.Request, key: Key | None) -> Reply:
+        cents = key.balance_cents if key else 0
+        text = f"{cents / 100:.4f}"
+        body = {
+            "balance": cents,
+            "balance_dollars": text,
+            "portfolio_value": 0,
+            "updated_ts": int(time.time()),
+            "balance_breakdown": [{"exchange_index": 0, "balance": text}],
+        }
+        return Reply(200, body)
+
+    def account_limits(self, request: web.Request, key: Key | None) -> Reply:
+        tier = key.tier if key else "basic"
+        refill, capacity = TIERS[tier]
+        limit = {"refill_rate": refill, "bucket_capacity": capacity}
+        write = {"refill_rate": refill // 2, "bucket_capacity": refill // 2}
+        return Reply(200, {"usage_tier": tier, "read": limit, "write": write, "grants": []})
+
+    def endpoint_costs(self, request: web.Request, key: Key | None) -> Reply:
+        return Reply(200, {"default_cost": 10, "endpoint_costs": []})
+
+    def truth(self, request: web.Request, key: Key | None) -> Reply:
+        """Not the exchange's: the hidden probabilities, for tests and benchmarks."""
+        world = getattr(self.backend.catalog, "world", None)
+        if world is None:
+            return NOT_FOUND
+        return Reply(200, {"truth": dict(zip(world.columns.ticker, world.truth.tolist(), strict=True))})
+
+
+PUBLIC: dict[str, Handler] = {
+    "/exchange/status": Exchange.status,
+    "/series": Exchange.series_list,
+    "/series/{ticker}": Exchange.one_series,
+    "/events": Exchange.events,
+    "/events/{ticker}": Exchange.one_event,
+    "/markets": Exchange.markets,
+    "/markets/orderbooks": Exchange.order_books,
+    "/markets/{ticker}": Exchange.one_market,
+    "/markets/{ticker}/orderbook": Exchange.order_book,
+    "/account/endpoint_costs": Exchange.endpoint_costs,
+}
+PRIVATE: dict[str, Handler] = {
+    "/portfolio/balance": Exchange.balance,
+    "/account/limits": Exchange.account_limits,
+}
+
+
+def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> web.Application:
+    """The application: today's API under `/trade-api/v2`, `/sim/truth`, and whatever `extra` routes serve."""
+    exchange = Exchange(backend)
+    app = web.Application()
+
+    def add(path: str, handler: Handler, auth: str) -> None:
+        app.router.add_get(path, _served(exchange, handler, auth))
+
+    for path, handler in PUBLIC.items():
+        add(PREFIX + path, handler, "optional")
+    for path, handler in PRIVATE.items():
+        add(PREFIX + path, handler, "signed")
+    for path, handler in (extra or {}).items():
+        add(path, handler, "token")
+    add("/sim/truth", Exchange.truth, "none")
+    app.router.add_route("*", "/{anything:.*}", _served(exchange, lambda *_: NOT_FOUND, "none"))
+    return app
+
+
+def _served(exchange: Exchange, handler: Handler, auth: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    backend = exchange.backend
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        backend.requests += 1
+        broken = await _broken(request, backend)
+        if broken is not None:
+            return broken
+        if backend.latency_s:
+            await asyncio.sleep(backend.latency_s)
+        try:
+            key = _authenticate(request, backend.keys, auth)
+            if not backend.limits.admit(key.key_id if key else request.remote or ""):
+                reply = TOO_MANY
+            else:
+                reply = handler(exchange, request, key)
+        except Refused as refused:
+            reply = Reply(401, refused.body)
+        except listing.BadRequest as bad:
+            reply = Reply(400, {"msg": str(bad)})
+        return await _send(request, backend, reply)
+
+    return serve
+
+
+def _authenticate(request: web.Request, keys: KeyBook, auth: str) -> Key | None:
+    if auth == "token":
+        return keys.check_token(request.headers.get("Authorization", ""))
+    if auth == "signed" or (auth == "optional" and "KALSHI-ACCESS-KEY" in request.headers):
+        return keys.check_signature(request.method, request.path, request.headers)
+    return None
+
+
+async def _broken(request: web.Request, backend: Backend) -> web.StreamResponse | None:
+    """The faults that strike before the exchange looks at the request."""
+    faults = backend.faults
+    if faults.strikes("stall"):
+        await asyncio.sleep(3600)
+    if faults.strikes("reset") and request.transport is not None:
+        request.transport.abort()
+        return web.Response()
+    if faults.strikes("429"):
+        return await _send(request, backend, TOO_MANY)
+    if faults.strikes("500"):
+        return web.Response(status=500)
+    if faults.strikes("502-html"):
+        return web.Response(status=502, text="<html><body>Bad gateway</body></html>", content_type="text/html")
+    return None
+
+
+async def _send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
+    body = reply.encoded()
+    headers = {"Content-Type": reply.content_type}
+    if backend.faults.strikes("skew"):
+        headers["Date"] = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 45))
+    if len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", ""):
+        # Level 1, as a busy front would: the fake must not be slower than what it stands for.
+        body = gzip.compress(body, compresslevel=1, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    if backend.faults.strikes("reset-body"):
+        return await _cut_off(request, reply.status, headers, body)
+    return web.Response(status=reply.status, body=body, headers=headers)
+
+
+async def _cut_off(request: web.Request, status: int, headers: dict[str, str], body: bytes) -> web.StreamResponse:
+    """Half a body, then nothing: the length is announced and the connection dropped."""
+    response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response

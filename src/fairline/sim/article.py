@@ -1,0 +1,62 @@
+"""The surface that an article of 2026 describes: `/v1/markets` in integer cents behind a client-signed token.
+
+The real exchange has no such surface for clients. It is here so that a program written after the article runs against
+the simulator with nothing changed but its base URL and credentials, and can be compared with what works today.
+"""
+
+import json
+
+from aiohttp import web
+
+from fairline.sim import listing
+from fairline.sim.app import Exchange, Handler, Reply
+from fairline.sim.auth import Key
+from fairline.sim.catalog import Catalog
+
+
+def markets(exchange: Exchange, request: web.Request, key: Key | None) -> Reply:
+    """At most 500 markets a page, prices in whole cents (0 where a side is empty), `cursor: null` at the end."""
+    catalog = exchange.backend.catalog
+    limit = listing.whole(request.query, "limit", 100, 500, 1)
+    status = request.query.get("status") or "open"
+    filters = {"status": {"active": "open"}.get(status, status), "mve_filter": "exclude"}
+    selected = listing.select(catalog, filters)
+    if category := request.query.get("category"):
+        wanted = category.lower()
+        events = [str(event.fields.get("category") or "").lower() == wanted for event in catalog.events]
+        selected = selected[[events[catalog.event_of[row]] for row in selected]]
+    page = listing.page(catalog, selected, request.query.get("cursor", ""), limit)
+    return Reply(200, {"markets": [_market(catalog, row) for row in page.rows], "cursor": page.cursor or None})
+
+
+def balance(exchange: Exchange, request: web.Request, key: Key | None) -> Reply:
+    return Reply(200, {"balance": key.balance_cents if key else 0})
+
+
+ROUTES: dict[str, Handler] = {"/v1/markets": markets, "/v1/member/balance": balance}
+
+
+def _market(catalog: Catalog, row: int) -> dict[str, object]:
+    """A market in the article's format."""
+    wire = json.loads(catalog.market(row))
+    event = catalog.events[catalog.event_of[row]]
+
+    def cents(price: str, size: str, empty: int) -> int:
+        return round(float(wire.get(price) or 0) * 100) if float(wire.get(size) or 0) > 0 else empty
+
+    bid, ask = cents("yes_bid_dollars", "yes_bid_size_fp", 0), cents("yes_ask_dollars", "yes_ask_size_fp", 100)
+    return {
+        "ticker": wire["ticker"],
+        "event_ticker": event.ticker,
+        "title": wire.get("title", ""),
+        "category": str(event.fields.get("category") or ""),
+        "status": wire["status"],
+        "yes_bid": bid,
+        "yes_ask": ask,
+        "no_bid": 100 - ask,
+        "no_ask": 100 - bid,
+        "last_price": round(float(wire.get("last_price_dollars") or 0) * 100),
+        "volume": int(float(wire.get("volume_fp") or 0)),
+        "open_interest": int(float(wire.get("open_interest_fp") or 0)),
+        "close_time": wire.get("close_time"),
+    }

@@ -1,0 +1,91 @@
+"""What can go wrong on purpose: each fault by name, with a probability and a seed, changeable while it runs."""
+
+import random
+from dataclasses import dataclass
+from typing import Self
+
+from fairline.sim.errors import SimError
+
+FAULTS = {
+    "429": "too many requests, without Retry-After",
+    "500": "an empty internal error",
+    "502-html": "an HTML error page of the front",
+    "reset": "the connection is cut before an answer",
+    "reset-body": "the connection is cut in the middle of the body",
+    "stall": "no answer at all until the client gives up",
+    "repeat-cursor": "a page carries the cursor that was asked for",
+    "duplicate-row": "a row appears twice on a page",
+    "vanished-row": "a row is left out of a page",
+    "malformed-row": "a price of a row is missing, null or not a number",
+    "unknown-values": "a row has an unknown status and an unknown field",
+    "skew": "the Date header is 45 s off",
+    "paused": "the exchange is paused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`probability` is per answer; `times` limits how often it strikes (None: for ever)."""
+
+    name: str
+    probability: float = 1.0
+    times: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`NAME`, `NAME:PROBABILITY` or `NAME:PROBABILITY:TIMES`. Raises `SimError` naming what there is."""
+        name, *numbers = text.split(":")
+        if name not in FAULTS:
+            raise SimError(f"there is no fault {name!r}; faults are {', '.join(FAULTS)}")
+        try:
+            probability = float(numbers[0]) if numbers else 1.0
+            times = int(numbers[1]) if len(numbers) > 1 else None
+        except ValueError:
+            raise SimError(f"{text!r} is not NAME:PROBABILITY[:TIMES]") from None
+        if not 0 <= probability <= 1 or len(numbers) > 2:
+            raise SimError(f"{text!r}: the probability of a fault lies between 0 and 1")
+        return cls(name, probability, times)
+
+
+class Faults:
+    """The faults in force. `strikes(name)` draws whether one happens now."""
+
+    def __init__(self, *faults: Fault, seed: int = 0) -> None:
+        self._random = random.Random(seed)
+        self.struck: dict[str, int] = {}
+        self.set(*faults)
+
+    def set(self, *faults: Fault) -> None:
+        """Replace what is in force, and start counting anew."""
+        self._faults = {fault.name: fault for fault in faults}
+        self.struck = {}
+
+    def strikes(self, name: str) -> bool:
+        fault = self._faults.get(name)
+        if fault is None or (fault.times is not None and self.struck.get(name, 0) >= fault.times):
+            return False
+        if self._random.random() >= fault.probability:
+            return False
+        self.struck[name] = self.struck.get(name, 0) + 1
+        return True
+
+    def rows(self, rows: list[str]) -> list[str]:
+        """A page's market objects after the faults that touch rows."""
+        if rows and self.strikes("duplicate-row"):
+            rows = [*rows, self._random.choice(rows)]
+        if rows and self.strikes("vanished-row"):
+            gone = self._random.randrange(len(rows))
+            rows = rows[:gone] + rows[gone + 1 :]
+        if rows and self.strikes("malformed-row"):
+            rows = self._change(
+                rows,
+                '"yes_bid_dollars":"',
+                self._random.choice(['"x":"', '"yes_bid_dollars":null,"x":"', '"yes_bid_dollars":"abc']),
+            )
+        if rows and self.strikes("unknown-values"):
+            rows = self._change(rows, '"status":"', '"brand_new_field":{"a":[1]},"status":"suspended_')
+        return rows
+
+    def _change(self, rows: list[str], old: str, new: str) -> list[str]:
+        at = self._random.randrange(len(rows))
+        return [*rows[:at], rows[at].replace(old, new, 1), *rows[at + 1 :]]

@@ -1,0 +1,313 @@
+"""The simulated exchange's state: a seeded world of series, events and markets with hidden true probabilities.
+
+Every event has one hidden uniform number u; a market settles YES exactly if u falls into its interval [lo, hi), so its
+true probability is hi − lo and outcomes within an event hang together by construction: intervals side by side make a
+partition, nested ones a ladder. Prices are integers in 1/10,000 dollar, sizes in 1/100 contract, times in microseconds.
+
+Rows are kept in the order in which the exchange pages: created time descending, then ticker.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairline.sim.families import ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family, ticks
+
+STATUSES = ("initialized", "active", "inactive", "closed", "determined", "finalized")
+INITIALIZED, ACTIVE, INACTIVE, CLOSED, DETERMINED, FINALIZED = range(6)
+UNIT = 10_000
+DAY_US = 86_400_000_000
+
+
+@dataclass(slots=True)
+class SeriesState:
+    ticker: str
+    family: Family
+
+
+@dataclass(slots=True)
+class EventState:
+    ticker: str
+    series: int
+    title: str
+    sub_title: str
+    kind: str
+    close_us: int
+    exclusive: bool
+    fee_override: tuple[str, float] | None = None
+    rows: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Columns:
+    """One entry a market, all of one length."""
+
+    ticker: list[str]
+    event: NDArray[np.int32]
+    label: list[str]
+    floor: NDArray[np.float64]
+    cap: NDArray[np.float64]
+    strike: list[str]
+    created_us: NDArray[np.int64]
+    open_us: NDArray[np.int64]
+    close_us: NDArray[np.int64]
+    lo: NDArray[np.float64]
+    hi: NDArray[np.float64]
+    bid: NDArray[np.int32]
+    ask: NDArray[np.int32]
+    bid_size: NDArray[np.int64]
+    ask_size: NDArray[np.int64]
+    last: NDArray[np.int32]
+    volume: NDArray[np.int64]
+    volume_24h: NDArray[np.int64]
+    open_interest: NDArray[np.int64]
+    status: NDArray[np.int8]
+    result: NDArray[np.int8]
+    grid: NDArray[np.int8]
+
+
+class World:
+    """A seeded exchange with `markets` open single-outcome markets (and some that are not open yet or paused).
+
+    `bid` and `ask` of 0 mean that the side is empty. `result` is -1 until settled, then 0 (NO) or 1 (YES).
+    """
+
+    def __init__(self, markets: int, *, seed: int = 0, now: datetime | None = None) -> None:
+        self.now = now or datetime.now(UTC)
+        self.seed = seed
+        self._rng = np.random.default_rng(seed)
+        self.series: list[SeriesState] = []
+        self.events: list[EventState] = []
+        self._build(markets)
+        self.row = {ticker: i for i, ticker in enumerate(self.columns.ticker)}
+
+    @property
+    def truth(self) -> NDArray[np.float64]:
+        """The hidden probability of each market."""
+        return self.columns.hi - self.columns.lo
+
+    def settle(self) -> None:
+        """Close every open market and draw its outcome: one draw an event decides all of its markets."""
+        columns = self.columns
+        draw = self._rng.random(len(self.events))[columns.event]
+        traded = np.isin(columns.status, (ACTIVE, INACTIVE, CLOSED))
+        columns.result[traded] = ((columns.lo <= draw) & (draw < columns.hi))[traded]
+        columns.status[traded] = FINALIZED
+        for side in (columns.bid, columns.ask, columns.bid_size, columns.ask_size):
+            side[traded] = 0
+
+    def _build(self, markets: int) -> None:
+        rng = self._rng
+        self.series = [SeriesState(f"{f.series}{suffix}", f) for f in FAMILIES for suffix in ("", "B", "C")]
+        weights = np.repeat([f.weight for f in FAMILIES], 3) * np.tile([0.6, 0.25, 0.15], len(FAMILIES))
+        parts: list[_EventRows] = []
+        extra = max(1, markets // 50)
+        wanted = markets + extra
+        made = 0
+        while made < wanted:
+            choice = rng.choice(len(self.series), size=256, p=weights / weights.sum())
+            for series in choice:
+                rows = self._event(int(series), wanted - made)
+                parts.append(rows)
+                made += len(rows.labels)
+                if made >= wanted:
+                    break
+        self.columns = self._columns(parts, wanted)
+        self._quote()
+        # The rows above the wanted number are not open for trading: not yet opened, or paused.
+        idle = rng.choice(wanted, size=extra, replace=False)
+        self.columns.status[idle] = np.where(rng.random(extra) < 0.7, INITIALIZED, INACTIVE)
+
+    def _name(self) -> str:
+        rng = self._rng
+        return (SYLLABLES[rng.integers(len(SYLLABLES))] + ENDINGS[rng.integers(len(ENDINGS))]).capitalize()
+
+    def _event(self, series: int, room: int) -> "_EventRows":
+        """Make one event of a series with at most `room` markets, and the rows of its markets."""
+        rng, family = self._rng, self.series[series].family
+        median, cap = family.size
+        size = median if median == cap else int(np.clip(rng.lognormal(np.log(median), 0.6), 2, cap))
+        size = max(1, min(size, room))
+        low, high = family.days
+        close = self.now + timedelta(days=float(rng.uniform(low, high)))
+        number = len(self.events)
+        home, away = self._name(), self._name()
+        ticker = f"{self.series[series].ticker}-{close:%y%b%d}".upper() + f"{home[:3]}{number:X}".upper()
+        self.events.append(
+            EventState(
+                ticker=ticker,
+                series=series,
+                title=family.title.format(a=away, b=home, n=number % 53 + 1),
+                sub_title=f"{close:%b %d, %Y}",
+                kind=family.kind,
+                close_us=int(close.timestamp() * 1e6),
+                exclusive=family.kind in ("game", "partition", "buckets"),
+                fee_override=("quadratic", 0.5) if rng.random() < 0.006 else None,
+            )
+        )
+        return _rows(family, size, (away, home), rng)
+
+    def _columns(self, parts: "list[_EventRows]", n: int) -> Columns:
+        """Lay the events' rows end to end, then put them into the exchange's paging order."""
+        rng = self._rng
+        sizes = np.array([len(part.labels) for part in parts])
+        event = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
+        now_us = int(self.now.timestamp() * 1e6)
+        close = np.array([e.close_us for e in self.events], dtype=np.int64)
+        # Events are listed in batches (a whole day's games, a whole hour's ladders at once), long-running ones earlier.
+        ahead = np.maximum((close - now_us) / DAY_US, 0.05)
+        age = np.minimum(rng.exponential(np.minimum(ahead, 90)), 400)
+        batch = np.unique(rng.integers(0, 400 * 24, size=max(2, len(parts) // 12)))
+        hours = batch[np.clip(np.searchsorted(batch, age * 24), 0, len(batch) - 1)]
+        listed = now_us - (hours * 3_600_000_000).astype(np.int64) - rng.integers(60_000_000, 600_000_000, len(parts))
+        within = np.concatenate([np.arange(size) for size in sizes])
+        created = listed[event] + within * 1_370 + rng.integers(0, 1_000, n)
+        ticker = [
+            f"{self.events[e].ticker}-{code}" for e, code in zip(event, _chain(p.codes for p in parts), strict=True)
+        ]
+        order = sorted(range(n), key=lambda i: (-created[i], ticker[i]))
+        index = np.array(order)
+        for new, old in enumerate(order):
+            self.events[event[old]].rows.append(new)
+        label, strike = _chain(p.labels for p in parts), _chain(p.strikes for p in parts)
+
+        def stack(name: str) -> NDArray[np.float64]:
+            stacked: NDArray[np.float64] = np.concatenate([getattr(part, name) for part in parts])
+            return stacked[index]
+
+        grid_of = np.array([GRID_NAMES.index(s.family.grid) for s in self.series], dtype=np.int8)
+        series_of = np.array([e.series for e in self.events])
+        empty = np.zeros(n, dtype=np.int64)
+        return Columns(
+            ticker=[ticker[i] for i in order],
+            event=event[index],
+            label=[label[i] for i in order],
+            floor=stack("floor"),
+            cap=stack("cap"),
+            strike=[strike[i] for i in order],
+            created_us=created[index],
+            open_us=created[index] + 600_000_000,
+            close_us=close[event][index],
+            lo=stack("lo"),
+            hi=stack("hi"),
+            bid=empty.astype(np.int32),
+            ask=empty.astype(np.int32),
+            bid_size=empty.copy(),
+            ask_size=empty.copy(),
+            last=empty.astype(np.int32),
+            volume=empty.copy(),
+            volume_24h=empty.copy(),
+            open_interest=empty.copy(),
+            status=np.full(n, ACTIVE, dtype=np.int8),
+            result=np.full(n, -1, dtype=np.int8),
+            grid=grid_of[series_of[event]][index],
+        )
+
+    def _quote(self) -> None:
+        """Quotes around the hidden truth: mostly close to it, sometimes far off, often one-sided or absent."""
+        rng, columns = self._rng, self.columns
+        n = len(columns.ticker)
+        true = np.clip(self.truth, 1e-4, 1 - 1e-4)
+        astray = rng.random(len(self.events)) < 0.08
+        error = rng.normal(0, 1, n) * np.where(astray[columns.event], 0.5, 0.04)
+        fair = _sigmoid(np.log(true / (1 - true)) + error)
+        middle, edge = np.array([ticks(g) for g in GRID_NAMES]).T
+        tick = np.where((fair < 0.1) | (fair > 0.9), edge[columns.grid], middle[columns.grid])
+        width = rng.choice([1, 2, 3, 4, 6, 9, 15], size=n, p=[0.34, 0.24, 0.14, 0.1, 0.08, 0.06, 0.04])
+        bid = (np.floor(fair * UNIT / tick - (width - 1) / 2) * tick).astype(np.int32)
+        ask = bid + (width * tick).astype(np.int32)
+        gone = rng.random(n)
+        no_bid = (bid < tick) | (gone < 0.13) | (gone > 0.92)
+        no_ask = (ask > UNIT - tick) | (gone > 0.86)
+        columns.bid[:], columns.ask[:] = np.where(no_bid, 0, bid), np.where(no_ask, 0, ask)
+        whole = (rng.lognormal(5.2, 1.6, (2, n)) + 1).astype(np.int64) * 100
+        part = np.where(rng.random((2, n)) < 0.05, rng.integers(1, 100, (2, n)), 0)
+        columns.bid_size[:] = np.where(no_bid, 0, whole[0] + part[0])
+        columns.ask_size[:] = np.where(no_ask, 0, whole[1] + part[1])
+        traded = rng.random(n) < 0.56
+        columns.volume[:] = np.where(traded, (rng.lognormal(6, 2.2, n) * 100).astype(np.int64), 0)
+        columns.volume_24h[:] = np.where(rng.random(n) < 0.35, columns.volume // 7, 0)
+        columns.open_interest[:] = columns.volume // 2
+        columns.last[:] = np.where(traded, np.clip(np.where(no_bid, ask - tick, bid), 1, UNIT - 1), 0)
+
+
+@dataclass(slots=True)
+class _EventRows:
+    codes: list[str]
+    labels: list[str]
+    strikes: list[str]
+    floor: NDArray[np.float64]
+    cap: NDArray[np.float64]
+    lo: NDArray[np.float64]
+    hi: NDArray[np.float64]
+
+
+def _rows(family: Family, size: int, names: tuple[str, str], rng: np.random.Generator) -> _EventRows:
+    nothing = np.full(size, np.nan)
+    # The last event made may have room for a single market, which is then a question on its own.
+    if family.kind in ("ladder", "buckets") and size > 1:
+        return _numeric(family, size, rng)
+    if family.kind == "deadline":
+        hi = np.sort(rng.beta(0.9, 1.6, size))
+        months = [f"Month {i + 1}" for i in range(size)]
+        labels = [f"Before {month}" for month in months]
+        return _EventRows(
+            [f"M{i + 1}" for i in range(size)], labels, ["custom"] * size, nothing, nothing, np.zeros(size), hi
+        )
+    if family.kind in ("menu", "binary") or size == 1:
+        p = rng.beta(0.7, 1.3, size)
+        lo = rng.random(size) * (1 - p)
+        labels = [f"{SYLLABLES[i % 20].capitalize()}{ENDINGS[i // 20 % 10]}" for i in range(size)]
+        codes = [f"{label[:4].upper()}{i}" for i, label in enumerate(labels)]
+        return _EventRows(codes, labels, ["custom"] * size, nothing, nothing, lo, lo + p)
+    share = rng.dirichlet(np.full(size, 4.0) if family.kind == "game" else 0.35 + 3.0 / np.arange(1, size + 1))
+    if family.kind == "partition":
+        share = share * rng.uniform(0.94, 1.0)
+    edges = np.concatenate([[0.0], np.cumsum(share)])
+    if family.kind == "game":
+        edges[-1] = 1.0
+        labels = [names[0], names[1], "Tie"][:size]
+    else:
+        labels = [
+            f"{SYLLABLES[(7 * i) % 20].capitalize()} {ENDINGS[(3 * i + i // 20) % 10].capitalize()}"
+            for i in range(size)
+        ]
+    codes = [f"{label[:3].upper()}{i}" for i, label in enumerate(labels)]
+    return _EventRows(codes, labels, ["structured"] * size, nothing, nothing, edges[:-1], edges[1:])
+
+
+def _numeric(family: Family, size: int, rng: np.random.Generator) -> _EventRows:
+    """Strikes over a hidden logistic value: a monotone ladder, or buckets with open ends."""
+    spread = family.step * size / rng.uniform(3, 9)
+    middle = family.start + family.step * size * rng.uniform(0.3, 0.7)
+    strikes = np.round(family.start + family.step * np.arange(size, dtype=np.float64), 4)
+    below = _sigmoid((strikes - middle) / spread * 1.7)
+    if family.kind == "ladder":
+        labels = [f"Above {_amount(strike, family.unit)}" for strike in strikes]
+        codes = [f"T{strike:g}" for strike in strikes]
+        return _EventRows(codes, labels, ["greater"] * size, strikes, np.full(size, np.nan), below, np.ones(size))
+    edges = np.concatenate([[0.0], below[1:], [1.0]])
+    floor = strikes.copy()
+    cap = np.round(strikes + family.step - 0.01, 4)
+    kinds = ["between"] * size
+    kinds[0], kinds[-1] = "less", "greater"
+    cap[0], floor[0] = strikes[1], np.nan
+    floor[-1], cap[-1] = np.round(strikes[-1] - 0.01, 4), np.nan
+    labels = [f"{_amount(s, family.unit)} to {_amount(s + family.step, family.unit)}" for s in strikes]
+    return _EventRows([f"B{s:g}" for s in strikes], labels, kinds, floor, cap, edges[:-1], edges[1:])
+
+
+def _amount(value: float, unit: str) -> str:
+    number = f"{value:,.10g}"
+    return f"{unit}{number}" if unit == "$" else f"{number} {unit}" if unit.isalpha() else f"{number}{unit}"
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-x))
+
+
+def _chain(lists: Iterable[list[str]]) -> list[str]:
+    return [item for part in lists for item in part]

@@ -1,0 +1,21 @@
+"""The two values that stand between a model and the world."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something a model wants to read. `source` says how to get it (`file`), `key` which one."""
+
+    source: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The bytes exactly as they were, and when they were got (UTC)."""
+
+    request: Request
+    fetched_ts: datetime
+    body: bytes = field(repr=False)
