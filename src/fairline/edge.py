@@ -1,8 +1,12 @@
 """Prices + probabilities + fees → both sides' edge, expected value and rank, and why the rest fell away.
 
-For a side that costs `a` dollars and pays 1 with probability `p`, at a fee of `f` a contract for the order's size,
-edge = 100·(p − a) points; EV a contract = p − a − f; EV per dollar at risk = EV / (a + f). The NO side costs 1 − bid and
-pays with probability 1 − p. The article this grew from calls EV "per dollar risked", but its formula is per contract.
+With a side's cost `a` in dollars, its probability `p` and the fee `f` a contract at the order's size:
+
+- edge in points: 100·(p − a)
+- EV a contract: p − a − f. The article this grew from calls this "per dollar risked"; both are shown, named rightly.
+- EV per dollar at risk: EV / (a + f)
+
+The NO side costs 1 − bid and pays with probability 1 − p.
 """
 
 from dataclasses import dataclass

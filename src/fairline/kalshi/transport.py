@@ -180,6 +180,7 @@ class AiohttpSend:
                 timeout=self._timeout,
                 headers={"Accept": "application/json", "User-Agent": "fairline"},
                 connector=aiohttp.TCPConnector(limit=32),
+                middlewares=(_no_silent_repeat,),
             )
         try:
             async with self._session.request(
@@ -192,6 +193,18 @@ class AiohttpSend:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+async def _no_silent_repeat(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """The HTTP library repeats a GET on its own after a reset, with the old signature and without a token. Hand it
+    an error that it does not know, and the repeating is ours.
+    """
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            raise
+        raise _network_error(error, request.url.authority) from error
 
 
 def encode_query(params: Params) -> str:

@@ -175,8 +175,8 @@ class World:
         label, strike = _chain(p.labels for p in parts), _chain(p.strikes for p in parts)
 
         def stack(name: str) -> NDArray[np.float64]:
-            stacked: NDArray[np.float64] = np.concatenate([getattr(part, name) for part in parts])
-            return stacked[index]
+            stacked: NDArray[np.float64] = np.concatenate([getattr(part, name) for part in parts])[index]
+            return stacked
 
         grid_of = np.array([GRID_NAMES.index(s.family.grid) for s in self.series], dtype=np.int8)
         series_of = np.array([e.series for e in self.events])

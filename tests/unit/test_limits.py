@@ -1,0 +1,103 @@
+import asyncio
+
+import pytest
+
+from fairline.kalshi.limits import TIERS, Rate, TokenBucket
+
+
+class Clock:
+    """Time that passes only while something sleeps."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def bucket(rate=TIERS["basic"]):
+    clock = Clock()
+    return TokenBucket(rate, clock=clock, sleep=clock.sleep), clock
+
+
+async def drain(limiter, clock, requests, cost=10):
+    times = []
+
+    async def one():
+        await limiter.take(cost)
+        times.append(clock.now)
+
+    await asyncio.gather(*(one() for _ in range(requests)))
+    return times
+
+
+async def test_it_never_exceeds_burst_or_rate_and_uses_at_least_97_percent():
+    limiter, clock = bucket()
+    times = await drain(limiter, clock, 3_000)
+    assert sum(t == 0 for t in times) == 60, "the burst is the capacity"
+    for start in range(0, int(times[-1]) - 60, 7):
+        sent = sum(start < t <= start + 60 for t in times)
+        assert sent * 10 <= 200 * 60 + 600
+        if start > 0:
+            assert sent * 10 <= 200 * 60 + 10
+    assert 3_000 * 10 >= 0.97 * (600 + 200 * times[-1])
+
+
+async def test_after_a_rest_it_saves_no_more_than_its_capacity():
+    limiter, clock = bucket()
+    await drain(limiter, clock, 60)
+    clock.now += 3_600
+    times = await drain(limiter, clock, 200)
+    assert sum(t == times[0] for t in times) == 60
+
+
+async def test_a_429_halves_the_rate_and_answers_give_it_back_slowly():
+    limiter, clock = bucket()
+    limiter.throttled()
+    assert limiter.share == 0.5
+    times = await drain(limiter, clock, 20)
+    assert times[-1] == pytest.approx(20 * 10 / 100)
+    for _ in range(10):
+        limiter.answered()
+    assert limiter.share == pytest.approx(0.6)
+    for _ in range(100):
+        limiter.answered()
+    assert limiter.share == 1.0
+    for _ in range(100):
+        limiter.throttled()
+    assert limiter.share == TokenBucket.FLOOR
+
+
+async def test_requests_are_served_in_the_order_they_came():
+    limiter, clock = bucket(Rate(10, 10))
+    order = []
+
+    async def one(name):
+        await limiter.take()
+        order.append(name)
+
+    await asyncio.gather(*(one(i) for i in range(10)))
+    assert order == list(range(10))
+
+
+async def test_a_cost_above_the_capacity_takes_the_whole_bucket_rather_than_wait_for_ever():
+    limiter, clock = bucket(Rate(10, 20))
+    await limiter.take(1_000)
+    await limiter.take(1_000)
+    assert clock.now == pytest.approx(2.0)
+
+
+def test_a_bigger_budget_does_not_come_with_a_fresh_burst():
+    limiter, _ = bucket(Rate(10, 20))
+    limiter.resize(Rate(100, 300))
+    assert limiter._tokens == 20
+
+
+@pytest.mark.parametrize("refill,capacity", [(0, 10), (-1, 10), (10, 5)])
+def test_an_impossible_rate_is_refused(refill, capacity):
+    with pytest.raises(ValueError, match="positive refill"):
+        Rate(refill, capacity)

@@ -1,0 +1,120 @@
+import io
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fairline import models
+from fairline.errors import InputError, UsageError
+from fairline.frame import PREDICTIONS
+from fairline.models import Model, TableModel
+from fairline.models import registry
+from fairline.sources import Payload, Request
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+MARKETS = pl.DataFrame({"ticker": ["A", "B", "C"]})
+
+
+def predict(content: bytes | str, markets=MARKETS) -> pl.DataFrame:
+    model = TableModel(Path("mine.csv"))
+    body = content.encode() if isinstance(content, str) else content
+    (request,) = model.requests(markets, NOW)
+    return model.predict(markets, {request: Payload(request, NOW, body)}, NOW)
+
+
+def notes(content) -> list[str]:
+    return predict(content)["note"].drop_nulls().to_list()
+
+
+def test_a_table_is_a_model():
+    assert isinstance(TableModel(Path("mine.csv")), Model)
+
+
+def test_good_rows_become_predictions():
+    made = predict("ticker,p,p_sd\nA,0.5,0.1\nB,0.25,\n")
+    assert made.schema == PREDICTIONS
+    assert made.select("ticker", "p", "p_sd").rows() == [("A", 0.5, 0.1), ("B", 0.25, None)]
+    assert made["note"].null_count() == 2
+
+
+def test_columns_are_found_in_any_order_and_case_with_spaces_and_bom():
+    made = predict("\ufeffP , Ticker ,extra\n 0.5 , A ,x\n")
+    assert made.select("ticker", "p").rows() == [("A", 0.5)]
+
+
+def test_each_unusable_line_is_reported_by_number_and_the_rest_is_used():
+    content = (
+        "ticker,p,p_sd\nA,0.5,\nB,1.7,\nZ,0.5,\nA,0.6,\n,0.5,\nC,abc,\nC,,\nC,nan,\nC,0.4,-1\nC,0.4,x\nC,0.3,0.1\n"
+    )
+    made = predict(content)
+    assert made.filter(pl.col("p").is_not_null()).select("ticker", "p").rows() == [("A", 0.5)]
+    assert notes(content)[:6] == [
+        "line 3: B: p = '1.7' is not a probability",
+        "line 4: Z: not among the 3 markets scanned",
+        "line 5: A: listed before; first used",
+        "line 6: no ticker",
+        "line 7: C: p = 'abc' is not a probability",
+        "line 8: C: p = '' is not a probability",
+    ]
+    assert "line 10: C: p_sd = '-1' is not a standard deviation" in notes(content)
+
+
+def test_probabilities_of_0_and_1_are_probabilities():
+    assert predict("ticker,p\nA,0\nB,1\n")["p"].to_list() == [0.0, 1.0]
+
+
+def test_parquet_is_recognised_by_its_content_and_counted_by_row():
+    buffer = io.BytesIO()
+    pl.DataFrame({"ticker": ["A", "Z"], "p": [0.5, 0.5]}).write_parquet(buffer)
+    made = predict(buffer.getvalue())
+    assert made["p"].to_list() == [0.5, None]
+    assert made["note"].to_list()[1] == "row 2: Z: not among the 3 markets scanned"
+
+
+@pytest.mark.parametrize(
+    "content,sentence",
+    [
+        ("a,b\n1,2\n", "has no column ticker and p"),
+        ("ticker\nA\n", "has no column p"),
+        (b"", "neither CSV nor Parquet"),
+        (b"PAR1 but not really", "neither CSV nor Parquet"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_whole(content, sentence):
+    with pytest.raises(InputError, match=sentence):
+        predict(content)
+
+
+def entry(value: str) -> list[EntryPoint]:
+    return [EntryPoint("stub", value, registry.ENTRY_POINTS)]
+
+
+def test_an_unknown_model_is_refused_with_the_names_there_are():
+    with pytest.raises(UsageError, match="Installed models:"):
+        models.load("nonsense")
+
+
+@pytest.mark.parametrize(
+    "value,sentence",
+    [
+        ("no_such_module:X", "cannot be loaded"),
+        ("pathlib:Path", "has no name, version"),
+        ("json:nothing", "cannot be loaded"),
+    ],
+)
+def test_a_broken_model_is_named_with_its_origin(monkeypatch, value, sentence):
+    monkeypatch.setattr(registry, "entry_points", lambda group: entry(value))
+    with pytest.raises(UsageError, match=sentence):
+        models.load("stub")
+
+
+def test_nothing_is_imported_until_a_model_is_used(monkeypatch):
+    monkeypatch.setattr(registry, "entry_points", lambda group: entry("no_such_module:X"))
+    assert [e.name for e in models.installed()] == ["stub"]
+
+
+def test_requests_are_values():
+    assert Request("file", "x") == Request("file", "x")
+    assert "secret" not in repr(Payload(Request("file", "x"), NOW, b"secret"))

@@ -1,0 +1,114 @@
+import json
+
+import pytest
+
+from fairline.kalshi import wire
+from fairline.kalshi.errors import ResponseError
+
+MARKET = {
+    "ticker": "KX-1",
+    "event_ticker": "KX",
+    "status": "active",
+    "market_type": "binary",
+    "yes_bid_dollars": "0.5800",
+    "yes_ask_dollars": "0.6200",
+    "yes_bid_size_fp": "10.00",
+    "yes_ask_size_fp": "20.00",
+    "close_time": "2026-12-01T00:00:00Z",
+}
+
+
+def page(*markets, **more):
+    return wire.markets_page(json.dumps({"markets": list(markets), "cursor": "", **more}).encode())
+
+
+def without(name):
+    return {key: value for key, value in MARKET.items() if key != name}
+
+
+def test_prices_stay_the_strings_that_were_sent():
+    assert page(MARKET).rows[0].yes_bid_dollars == "0.5800"
+
+
+def test_unknown_fields_and_enum_values_are_normal():
+    odd = MARKET | {"status": "suspended_for_review", "market_type": "ternary", "new_field": {"a": [1]}}
+    result = page(odd)
+    assert result.rows[0].status == "suspended_for_review"
+    assert not result.rejected
+
+
+def test_no_outcome_reaches_a_market():
+    row = page(MARKET | {"result": "yes", "settlement_value_dollars": "1.0000", "expiration_value": "Yes"}).rows[0]
+    assert not any("result" in name or "settle" in name or "expiration_value" in name for name in row.__struct_fields__)
+
+
+@pytest.mark.parametrize("cursor", ["", None, "absent"])
+def test_empty_null_and_absent_cursors_all_mean_the_end(cursor):
+    body = {"markets": []} | ({} if cursor == "absent" else {"cursor": cursor})
+    assert wire.markets_page(json.dumps(body).encode()).cursor is None
+
+
+@pytest.mark.parametrize(
+    "market,field,value,reason",
+    [
+        (MARKET | {"yes_bid_dollars": None}, "yes_bid_dollars", "null", "got `null`"),
+        (MARKET | {"yes_bid_dollars": 0.58}, "yes_bid_dollars", "0.58", "got `float`"),
+        (without("yes_ask_dollars"), "yes_ask_dollars", "", "missing"),
+        (without("ticker"), "ticker", "", "missing"),
+        (MARKET | {"floor_strike": "12"}, "floor_strike", '"12"', "got `str`"),
+    ],
+)
+def test_a_malformed_market_costs_one_row_and_says_why(market, field, value, reason):
+    result = page(MARKET | {"ticker": "OK-1"}, market, MARKET | {"ticker": "OK-2"}, cursor="next")
+    assert [row.ticker for row in result.rows] == ["OK-1", "OK-2"]
+    assert result.cursor == "next"
+    (bad,) = result.rejected
+    assert (bad.field, bad.value) == (field, value)
+    assert reason in bad.reason
+
+
+def test_the_retired_cents_format_is_named_and_not_read_as_zero():
+    cents = without("yes_bid_dollars") | {"yes_bid": 35}
+    (bad,) = page(cents).rejected
+    assert "yes_bid = 35" in bad.reason
+    assert "cents format retired on 2026-03-12" in bad.reason
+
+
+@pytest.mark.parametrize("item", ["text", 5, None, []])
+def test_what_is_no_object_is_rejected_as_a_whole(item):
+    assert page(item).rejected[0].reason == "not a JSON object"
+
+
+@pytest.mark.parametrize(
+    "body,sentence",
+    [
+        (b"<!doctype html>", "web page"),
+        (b"", "empty"),
+        (b'{"markets":[', "not JSON"),
+        (b'{"markets":{}}', "no list of markets"),
+        (b"[1]", "no list of markets"),
+        (b'{"cursor":""}', "no list of markets"),
+        (b'{"markets":[],"cursor":5}', "no list of markets"),
+    ],
+)
+def test_a_page_that_is_none_is_a_retryable_error(body, sentence):
+    with pytest.raises(ResponseError, match=sentence) as caught:
+        wire.markets_page(body)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "body,expected",
+    [
+        (b'{"error":{"code":"a","message":"b","details":"c"}}', ("a", "b", "c")),
+        (b'{"error":"too many requests"}', ("", "too many requests", "")),
+        (b'{"msg":"Invalid format"}', ("", "Invalid format", "")),
+        (b'{"code":"x","message":"y"}', ("x", "y", "")),
+        (b"<html>", ("", "", "")),
+        (b"[]", ("", "", "")),
+        (b'{"error":null}', ("", "", "")),
+        (b"", ("", "", "")),
+    ],
+)
+def test_all_shapes_of_error_bodies_are_read(body, expected):
+    assert wire.error_body(body) == expected
