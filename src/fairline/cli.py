@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import click
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -103,10 +102,7 @@ def scan(
     rules = Rules(min_edge, min_ev, max_spread, side, size)
     filters = _filters(category, series, event, status, closes_within, min_volume, search)
     chosen = report.choose_format(form, output)
-    models: list[Model] = [TableModel(path) for path in probabilities or []]
-    for path in probabilities or []:
-        if not path.is_file():
-            raise UsageError(f"the probabilities file {path} does not exist", remedy="Check --probabilities")
+    models: list[Model] = [_table(path) for path in probabilities or []]
     models += [load(name) for name in model or []]
     settings = _settings(exchange, key_id, key_file)
 
@@ -274,13 +270,15 @@ def demo(
 def main() -> None:
     """Run the command line; every foreseen failure is one line on standard error."""
     try:
-        app(standalone_mode=False)
-    except (UsageError, click.UsageError) as error:
-        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
-        _fail(text, 2)
+        # Without its standalone mode the library hands back the code of an Exit instead of ending with it.
+        sys.exit(app(standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        _fail(str(error) or "that is not a command; see fairline --help", 2)
+    except UsageError as error:
+        _fail(str(error), 2)
     except (FairlineError, KalshiError, SimError) as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", 130)
     except BrokenPipeError:
         sys.stderr.close()
@@ -297,10 +295,7 @@ def _run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _settings(exchange: str | None, key_id: str | None, key_file: str | None, **more: str | None) -> Settings:
-    settings = load_settings({"exchange": exchange, "key_id": key_id, "key_file": key_file, **more})
-    if settings.exchange and settings.url:
-        return settings
-    return settings
+    return load_settings({"exchange": exchange, "key_id": key_id, "key_file": key_file, **more})
 
 
 async def _connect(settings: Settings) -> Kalshi:
@@ -315,6 +310,15 @@ async def _connect(settings: Settings) -> Kalshi:
             raise
         kalshi.transport.bucket = TokenBucket(Rate(limits.read.refill_rate, limits.read.bucket_capacity))
     return kalshi
+
+
+def _table(path: Path) -> TableModel:
+    """A probabilities file, looked at before the exchange is asked anything."""
+    if not path.is_file():
+        raise UsageError(f"the probabilities file {path} does not exist", remedy="Check --probabilities")
+    made = TableModel(path)
+    made.check(path.read_bytes())
+    return made
 
 
 def _filters(

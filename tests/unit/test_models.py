@@ -9,8 +9,7 @@ import pytest
 from fairline import models
 from fairline.errors import InputError, UsageError
 from fairline.frame import PREDICTIONS
-from fairline.models import Model, TableModel
-from fairline.models import registry
+from fairline.models import Model, TableModel, registry
 from fairline.sources import Payload, Request
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

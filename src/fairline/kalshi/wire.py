@@ -232,14 +232,14 @@ def _explain(raw: msgspec.Raw, message: str, id_field: str) -> Rejected:
     if not isinstance(item, dict):
         return Rejected("", "(whole object)", _short(item), "not a JSON object")
     ticker = item.get(id_field)
+    for new, old in RETIRED.items():
+        if new not in item and old in item:
+            why = f"missing; the row has {old} = {_short(item[old])}: this is the cents format retired on 2026-03-12"
+            return Rejected(str(ticker or ""), new, "", why)
     top = name.partition(".")[0].partition("[")[0]
     if top in item:
         reason = reason[:1].lower() + reason[1:]
         return Rejected(str(ticker or ""), top, _short(item[top]), reason)
-    old = RETIRED.get(top, "")
-    if old in item:
-        why = f"missing; the row has {old} = {_short(item[old])}: this is the cents format retired on 2026-03-12"
-        return Rejected(str(ticker or ""), top, "", why)
     return Rejected(str(ticker or ""), top or "(object)", "", "missing")
 
 

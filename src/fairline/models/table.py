@@ -56,6 +56,10 @@ class TableModel:
             note=pl.format("{} {}: {}", pl.lit(unit), "line", "fault"),
         )
 
+    def check(self, body: bytes) -> None:
+        """Raise `InputError` if this is no table with a ticker and a probability column at all."""
+        self._rows(body)
+
     def _rows(self, body: bytes) -> tuple[pl.DataFrame, str, int]:
         """(columns ticker, p, p_sd as they stand, what a row is called, number of the first)."""
         try:

@@ -1,0 +1,75 @@
+"""Recorded market objects, served verbatim and scanned: each is either a row or quarantined with its reason."""
+
+import json
+
+import pytest
+
+from fairline.kalshi import Kalshi, Transport
+from fairline.scan import Filters, read_listing
+from fairline.sim import Exchange
+
+
+async def scan_replay(path, bucket, status):
+    with Exchange(replay=path) as exchange:
+        async with Kalshi(Transport(exchange.url, bucket=bucket)) as kalshi:
+            listing = await read_listing(kalshi, Filters(status=status, combos=True))
+        return listing, exchange.backend.catalog
+
+
+def served(catalog, *fields):
+    return int(sum(status in fields for status in catalog.status()))
+
+
+async def test_every_market_of_july_2026_becomes_a_row_with_its_exact_prices(shared, unhurried):
+    folder = shared / "kalshi_markets_raw_2026-07-10"
+    listing, catalog = await scan_replay(folder, unhurried, "open")
+    assert not listing.quarantined
+    assert listing.listed == served(catalog, "active") > 1_000
+    recorded = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        recorded |= {m["ticker"]: m for m in map(json.loads, file.read_text().splitlines())}
+    assert len(recorded) == listing.listed
+    for row in listing.markets.iter_rows(named=True):
+        market = recorded[row["ticker"]]
+        for side in ("bid", "ask"):
+            price, size = market[f"yes_{side}_dollars"], market[f"yes_{side}_size_fp"]
+            micro = int(price.replace(".", "")) * 100
+            offered = float(size) > 0 and 0 < micro < 1_000_000
+            assert row[f"yes_{side}_u"] == (micro if offered else None)
+        if row["yes_ask_u"] is not None:
+            assert 1_000_000 - row["yes_ask_u"] == int(market["no_bid_dollars"].replace(".", "")) * 100
+
+
+@pytest.mark.parametrize(
+    "status,fields", [("open", ["active"]), ("settled", ["finalized"]), ("closed", ["closed", "determined"])]
+)
+async def test_the_pages_of_august_2026_are_rows_or_named(shared, unhurried, status, fields):
+    listing, catalog = await scan_replay(shared / "kalshi_api_recorded_2026-08", unhurried, status)
+    assert listing.complete
+    assert listing.listed + len(listing.quarantined) == served(catalog, *fields)
+    for row in listing.quarantined:
+        assert row.ticker in catalog.row
+        assert row.field
+        assert row.reason
+
+
+async def test_every_row_of_the_cents_format_is_quarantined_as_retired(shared, unhurried):
+    folder = shared / "kalshi_api_cents_format"
+    total = 0
+    for status, fields in (("open", ["active"]), ("closed", ["closed", "determined"]), ("settled", ["finalized"])):
+        listing, catalog = await scan_replay(folder, unhurried, status)
+        assert listing.listed == 0
+        assert len(listing.quarantined) == served(catalog, *fields)
+        total += len(listing.quarantined)
+        for row in listing.quarantined:
+            assert row.ticker in catalog.row
+            assert "retired" in row.reason
+    assert total > 100
+    old = next(m for m in catalog.tickers if m == "EUCLIMATE-2030")
+    assert old
+
+
+async def test_the_transition_format_of_january_2026_is_rows_or_named(shared, unhurried):
+    folder = shared / "kalshi_api_recorded_2026-01_cents_and_dollars"
+    listing, catalog = await scan_replay(folder, unhurried, "open")
+    assert listing.listed + len(listing.quarantined) == served(catalog, "active") > 0

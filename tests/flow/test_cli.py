@@ -1,0 +1,216 @@
+"""The command as people run it: a process, its output, its exit code."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from fairline.cli import main
+from fairline.kalshi import Retry
+from fairline.sim import Exchange, Fault, Key
+
+
+def process(*arguments):
+    """The command as a process of its own."""
+    command = [sys.executable, "-m", "fairline", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def fairline(capfdbinary, monkeypatch):
+    """The command in this process, which saves starting an interpreter: output and exit code as a shell sees them."""
+
+    def call(*arguments, environ=None):
+        monkeypatch.setattr(sys, "argv", ["fairline", *map(str, arguments)])
+        with monkeypatch.context() as patch:
+            for name, value in (environ or {}).items():
+                patch.setenv(name, value)
+            code = 0
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code
+        sys.stdout.flush()
+        captured = capfdbinary.readouterr()
+        return subprocess.CompletedProcess(arguments, code, captured.out.decode(), captured.err.decode())
+
+    return call
+
+
+def one_line(done, code, *words):
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("fairline: ")
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def forecast(exchange, tmp_path) -> Path:
+    """Probabilities well above and below the market for every two-sided market."""
+    columns = exchange.world.columns
+    p = (columns.ask / 10_000 + 0.08).clip(0, 0.99)
+    path = tmp_path / "mine.csv"
+    frame = pl.DataFrame({"ticker": columns.ticker, "p": p, "s": columns.status, "a": columns.ask})
+    frame.filter((pl.col("s") == 1) & (pl.col("a") > 0)).select("ticker", "p").write_csv(path)
+    return path
+
+
+def test_scan_prints_the_documented_json_and_nothing_else(fairline, exchange, forecast):
+    done = fairline("scan", "--exchange", exchange.url, "--probabilities", forecast, "--format", "json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    got = json.loads(done.stdout)
+    assert got["scan"]["complete"] is True
+    assert got["scan"]["markets"] == 1_500
+    assert got["opportunities"]
+    best = [row["ev_per_dollar"] for row in got["opportunities"]]
+    assert best == sorted(best, reverse=True)
+    kept = got["funnel"][-1]["kept"]
+    assert kept == len({row["ticker"] for row in got["opportunities"]})
+    assert kept + sum(step["dropped"] for step in got["funnel"]) == 1_500
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_scan_writes_files_by_their_name(fairline, exchange, forecast, tmp_path, form):
+    output = tmp_path / f"out.{form}"
+    done = fairline("scan", "--exchange", exchange.url, "--probabilities", forecast, "--output", output, "--top", 7)
+    assert done.returncode == 0, done.stderr
+    table = pl.read_csv(output) if form == "csv" else pl.read_parquet(output)
+    assert table.height == 7
+    assert done.stdout == ""
+
+
+def test_a_table_pipes_and_a_broken_pipe_is_no_failure(fairline, exchange, forecast):
+    done = fairline("scan", "--exchange", exchange.url, "--probabilities", forecast)
+    assert "Funnel (markets)" in done.stdout
+    assert "\x1b[" not in done.stdout
+    script = f"{sys.executable} -m fairline markets --exchange {exchange.url} --format csv | head -2"
+    piped = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert len(piped.stdout.splitlines()) == 2
+    assert piped.stderr == ""
+
+
+def test_markets_lists_probabilities_without_a_model(fairline, exchange):
+    done = fairline("markets", "--exchange", exchange.url, "--format", "json", "--category", "SPORTS")
+    got = json.loads(done.stdout)
+    assert {market["category"] for market in got["markets"]} == {"Sports"}
+    two_sided = [m for m in got["markets"] if m["p_mid"] is not None]
+    assert two_sided
+    assert all(m["p_bid"] < m["p_mid"] < m["p_ask"] for m in two_sided)
+
+
+def test_an_incomplete_crawl_ends_with_exit_code_3_and_its_reason(fairline):
+    with Exchange(markets=2_500, seed=1, faults=[Fault("repeat-cursor")]) as exchange:
+        done = fairline("scan", "--exchange", exchange.url, "--format", "json")
+        table = fairline("markets", "--exchange", exchange.url)
+    assert done.returncode == table.returncode == 3
+    got = json.loads(done.stdout)
+    assert got["scan"]["complete"] is False
+    assert "repeated a cursor" in got["scan"]["incomplete_reason"]
+    assert got["scan"]["markets"] < 2_500
+    assert "incomplete" in done.stderr
+    assert "INCOMPLETE" in table.stdout
+
+
+def test_balance_is_the_signed_proof(fairline, exchange, rsa_pem, tmp_path):
+    public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
+    exchange.register(Key("cli-key", public, member_id="m-1"))
+    key_file = tmp_path / "key.pem"
+    key_file.write_text(rsa_pem)
+    by_flag = fairline("balance", "--exchange", exchange.url, "--key-id", "cli-key", "--key-file", key_file, "--json")
+    assert json.loads(by_flag.stdout) == {"balance": 10_000.0, "portfolio_value": 0.0}
+    environ = {"KALSHI_API_KEY_ID": "cli-key", "KALSHI_PRIVATE_KEY": rsa_pem.replace("\n", "\\n")}
+    assert "$10,000.00" in fairline("balance", "--exchange", exchange.url, environ=environ).stdout
+    article = fairline(
+        "balance", "--exchange", exchange.article_url, "--auth", "jwt", "--member-id", "m-1", "--key-id", "cli-key",
+        "--key-file", key_file,
+    )  # fmt: skip
+    assert "$10,000.00" in article.stdout, article.stderr
+    listed = fairline("markets", "--exchange", exchange.url, "--format", "csv", "--top", 3, environ=environ)
+    assert len(listed.stdout.splitlines()) == 4, "a signed listing works too, paced by the account's own limits"
+
+
+def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_path, rsa_pem):
+    at = ("--exchange", exchange.url)
+    (tmp_path / "public.pem").write_text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+    (tmp_path / "key.pem").write_text(rsa_pem)
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    keyed = (*at, "--key-id", "nobody", "--key-file")
+    one_line(fairline("balance", *at), 2, "needs a key", "--key-id")
+    one_line(fairline("balance", *keyed, tmp_path / "gone.pem"), 1, "does not exist", "--key-file")
+    one_line(fairline("balance", *keyed, tmp_path / "public.pem"), 1, "public key")
+    one_line(fairline("balance", *keyed, tmp_path / "key.pem"), 1, "NOT_FOUND", "key id is unknown")
+    one_line(fairline("scan", *at, "--min-edge", "200"), 2, "--min-edge is impossible", "points between")
+    one_line(fairline("scan", *at, "--category", "sprots"), 2, "no category 'sprots'", "Sports")
+    one_line(fairline("scan", *at, "--closes-within", "soon"), 2, "'soon' is not a span")
+    one_line(fairline("scan", *at, "--status", "active"), 2, "no status 'active'", "paused")
+    one_line(fairline("scan", *at, "--probabilities", "gone.csv"), 2, "gone.csv does not exist")
+    one_line(fairline("scan", *at, "--model", "oracle"), 2, "no model 'oracle'")
+    one_line(fairline("scan", *at, "--format", "xml"), 2, "no format 'xml'", "json")
+    one_line(fairline("markets", *at, "--output", tmp_path / "no" / "x.csv"), 1, "cannot write", "--output")
+    one_line(fairline("scan", "--exchange", "kalshi"), 1, "is not an exchange", "production")
+    one_line(fairline("scan", "--nonsense"), 2, "--nonsense")
+    one_line(fairline("sim", "--fault", "gremlins"), 1, "no fault 'gremlins'", "429")
+    one_line(fairline("sim", "--replay", "gone"), 1, "gone does not exist")
+    one_line(fairline("sim", "--public-key", "x"), 2, "KEY_ID=FILE")
+
+
+def test_a_malformed_probabilities_file_is_a_problem_and_nothing_is_priced(fairline, exchange, tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    done = fairline("scan", "--exchange", exchange.url, "--probabilities", tmp_path / "bad.csv", "--format", "json")
+    assert done.returncode == 1
+    assert "has no column ticker and p" in done.stderr
+
+
+def test_an_unreachable_host_is_named(fairline, monkeypatch):
+    monkeypatch.setattr(Retry, "delay", lambda *_: 0.0)
+    done = fairline("markets", "--exchange", "http://127.0.0.1:9/trade-api/v2")
+    one_line(done, 1, "cannot connect to 127.0.0.1:9")
+
+
+def test_the_simulator_serves_a_recording_until_it_is_told_to_stop(fairline, shared):
+    replay = shared / "kalshi_markets_raw_2026-07-10"
+    command = [sys.executable, "-m", "fairline", "sim", "--replay", str(replay), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        first = server.stdout.readline()
+        url = first.split(" at ")[1].strip()
+        printed = [server.stdout.readline() for _ in range(5)]
+        done = fairline("scan", "--exchange", url, "--format", "json")
+        key = next(line.split("=", 1)[1].strip() for line in printed if "PRIVATE_KEY_PATH" in line)
+        signed = fairline("balance", "--exchange", url, "--key-id", "sim-key", "--key-file", key)
+        server.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert server.wait(timeout=10) == 0
+        assert time.monotonic() - started < 5
+        assert "Stopped" in server.stderr.read()
+    got = json.loads(done.stdout)
+    assert list(got) == ["scan", "funnel", "opportunities", "nearest_misses", "problems"]
+    assert got["scan"]["markets"] > 1_000
+    assert "Balance" in signed.stdout
+    assert not Path(key).exists(), "the throw-away key goes with the simulator"
+
+
+def test_the_demo_promises_settles_and_writes_its_file(fairline, tmp_path):
+    output = tmp_path / "found.csv"
+    done = process("demo", "--markets", 3_000, "--output", output)
+    assert done.returncode == 0, done.stderr
+    for words in ("3,000 markets from", "Funnel (markets)", "promised", "realised", "95 % interval"):
+        assert words in done.stdout
+    assert pl.read_csv(output).height > 0
+
+
+def test_models_and_version_and_help_answer(fairline, tmp_path):
+    assert json.loads(fairline("models", "--json").stdout) == []
+    assert fairline("--version").stdout.strip()
+    for command in ("scan", "markets", "balance", "models", "sim", "demo"):
+        shown = fairline(command, "--help")
+        assert shown.returncode == 0
+        assert "Example: fairline" in shown.stdout

@@ -1,0 +1,81 @@
+import pytest
+
+from fairline.config import load_settings
+from fairline.errors import ConfigError
+from fairline.kalshi import DEMO, PRODUCTION, ApiKeyAuth, JwtAuth
+
+
+def settings(flags=None, environ=None, toml=None, tmp_path=None):
+    files = ()
+    if toml is not None:
+        (tmp_path / "fairline.toml").write_text(toml)
+        files = (tmp_path / "fairline.toml",)
+    return load_settings(flags, environ=environ or {}, files=files)
+
+
+def test_by_default_it_is_production_without_a_key():
+    got = settings()
+    assert got.url == PRODUCTION
+    assert got.signer() is None
+
+
+def test_flags_go_over_environment_over_file_over_defaults(tmp_path):
+    toml = 'exchange = "demo"\nkey_id = "from-file"\nmember_id = "m"'
+    environ = {"KALSHI_API_KEY_ID": "from-environment", "FAIRLINE_EXCHANGE": "http://e/"}
+    got = settings({"key_id": "from-flag"}, environ, toml, tmp_path)
+    assert (got.key_id, got.url, got.member_id) == ("from-flag", "http://e", "m")
+    assert settings(None, None, toml, tmp_path).url == DEMO
+
+
+def test_a_key_file_by_flag_replaces_key_text_from_the_environment(tmp_path, rsa_pem):
+    path = tmp_path / "key.pem"
+    path.write_text(rsa_pem)
+    got = settings({"key_file": str(path)}, {"KALSHI_PRIVATE_KEY": "broken", "KALSHI_API_KEY_ID": "id"})
+    assert isinstance(got.signer(), ApiKeyAuth)
+
+
+def test_a_key_as_text_in_the_environment_signs(rsa_pem):
+    environ = {"KALSHI_PRIVATE_KEY": rsa_pem.replace("\n", "\\n"), "KALSHI_API_KEY_ID": "id"}
+    assert isinstance(settings(environ=environ).signer(), ApiKeyAuth)
+    jwt = settings({"auth": "jwt", "member_id": "m"}, environ)
+    assert isinstance(jwt.signer(), JwtAuth)
+
+
+@pytest.mark.parametrize(
+    "flags,sentence",
+    [
+        ({"key_id": "id"}, "no private key"),
+        ({"key_file": "x"}, "no key id"),
+        ({"key_id": "id", "key_file": "x", "auth": "jwt"}, "member id"),
+        ({"key_id": "id", "key_file": "x", "auth": "basic"}, "not a scheme"),
+    ],
+)
+def test_half_a_set_up_says_what_is_missing(flags, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        settings(flags).signer()
+
+
+@pytest.mark.parametrize("exchange", ["staging", "ftp://x", "kalshi.com"])
+def test_an_exchange_is_a_name_or_an_address(exchange):
+    with pytest.raises(ConfigError, match="is not an exchange"):
+        _ = settings({"exchange": exchange}).url
+
+
+@pytest.mark.parametrize(
+    "toml,sentence",
+    [
+        ("exchange = ", "cannot be read"),
+        ('color = "red"', "unknown setting 'color'"),
+        ('passphrase = "x"', "Keep secrets out of it"),
+        ("exchange = 5", "must be text"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault(tmp_path, toml, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        settings(None, None, toml, tmp_path)
+
+
+def test_secrets_do_not_show(rsa_pem):
+    got = settings(environ={"KALSHI_PRIVATE_KEY": rsa_pem, "KALSHI_PRIVATE_KEY_PASSPHRASE": "sesame"})
+    assert "BEGIN" not in repr(got)
+    assert "sesame" not in repr(got)

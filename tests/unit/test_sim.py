@@ -1,0 +1,205 @@
+import json
+
+import numpy as np
+import pytest
+
+from fairline.sim import Exchange, Fault, SimError
+from fairline.sim.catalog import WorldCatalog
+from fairline.sim.faults import FAULTS, Faults
+from fairline.sim.limits import Limits
+from fairline.sim.listing import BadRequest, page, select
+from fairline.sim.replay import ReplayCatalog
+from fairline.sim.world import ACTIVE, FINALIZED, World
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(4_000, seed=11)
+
+
+@pytest.fixture(scope="module")
+def catalog(world):
+    return WorldCatalog(world)
+
+
+def test_the_same_seed_makes_the_same_world(world):
+    again = World(4_000, seed=11, now=world.now)
+    assert again.columns.ticker == world.columns.ticker
+    assert (again.columns.bid == world.columns.bid).all()
+    assert World(4_000, seed=12, now=world.now).columns.ticker != world.columns.ticker
+
+
+def test_it_has_as_many_open_markets_as_asked_for_with_distinct_tickers(world):
+    assert (world.columns.status == ACTIVE).sum() == 4_000
+    assert len(set(world.columns.ticker)) == len(world.columns.ticker)
+
+
+def test_games_and_buckets_partition_and_ladders_are_monotone(world):
+    for event in world.events:
+        p = world.truth[event.rows]
+        if event.kind in ("game", "buckets") and len(event.rows) > 1:
+            assert p.sum() == pytest.approx(1)
+        if event.kind == "partition" and len(event.rows) > 1:
+            assert 0.9 < p.sum() < 1
+        if event.kind == "ladder" and len(event.rows) > 1:
+            by_strike = p[np.argsort(world.columns.floor[event.rows])]
+            assert (np.diff(by_strike) <= 0).all()
+    assert ((world.truth > 0) & (world.truth < 1)).all()
+
+
+def test_quotes_lie_on_the_grid_and_never_cross(world):
+    columns = world.columns
+    two_sided = (columns.bid > 0) & (columns.ask > 0)
+    assert 0.5 < two_sided.mean() < 0.7
+    assert (columns.bid[two_sided] < columns.ask[two_sided]).all()
+    assert (columns.bid_size[columns.bid == 0] == 0).all()
+    assert (columns.ask_size[columns.ask == 0] == 0).all()
+    assert columns.ask.max() < 10_000
+    assert len(np.unique(columns.grid)) > 1, "sub-cent grids occur"
+
+
+def test_outcomes_follow_the_hidden_probabilities_consistently():
+    hits, mass = 0.0, 0.0
+    for seed in range(20):
+        world = World(400, seed=seed)
+        settled_now = world.columns.status == ACTIVE
+        world.settle()
+        results = world.columns.result
+        for event in world.events:
+            rows = [row for row in event.rows if results[row] >= 0]
+            if event.kind == "game" and len(rows) == len(event.rows) > 1:
+                assert results[rows].sum() == 1
+            if event.kind == "ladder":
+                by_strike = results[sorted(rows, key=lambda r: world.columns.floor[r])]
+                assert (np.diff(by_strike.astype(int)) <= 0).all()
+        assert (world.columns.status[settled_now] == FINALIZED).all()
+        hits += results[settled_now].sum()
+        mass += world.truth[settled_now].sum()
+    assert hits == pytest.approx(mass, rel=0.06)
+
+
+def walk(catalog, limit, **query):
+    cursor, rows, pages = "", [], 0
+    while True:
+        got = page(catalog, select(catalog, query), cursor, limit)
+        rows += got.rows
+        pages += 1
+        if not got.cursor:
+            return rows, pages
+        cursor = got.cursor
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100, 1000])
+def test_paging_visits_every_row_once_newest_first(catalog, limit):
+    small = {"series_ticker": "KXHOUSERACE"} if limit == 1 else {}
+    rows, pages = walk(catalog, limit, **small)
+    wanted = select(catalog, small)
+    assert rows == wanted.tolist()
+    assert (np.diff(catalog.created_us[rows]) <= 0).all()
+    assert pages == -(-len(rows) // limit)
+
+
+def test_a_cursor_stays_good_when_rows_before_it_leave_the_listing():
+    catalog = WorldCatalog(World(300, seed=1))
+    first = page(catalog, select(catalog, {"status": "open"}), "", 100)
+    catalog.world.columns.status[first.rows] = FINALIZED
+    second = page(catalog, select(catalog, {"status": "open"}), first.cursor, 100)
+    assert not set(first.rows) & set(second.rows)
+    assert len(second.rows) == 100
+
+
+def test_created_windows_tile_the_listing(catalog):
+    seconds = np.sort(catalog.created_us // 1_000_000)
+    cut = int(seconds[len(seconds) // 2])
+    early = select(catalog, {"status": "open", "max_created_ts": str(cut)})
+    late = select(catalog, {"status": "open", "min_created_ts": str(cut + 1)})
+    assert sorted([*early, *late]) == select(catalog, {"status": "open"}).tolist()
+    assert min(len(early), len(late)) > 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"status": "active"},
+        {"status": "open,closed"},
+        {"mve_filter": "maybe"},
+        {"status": "open", "min_close_ts": "1"},
+        {"status": "open", "min_updated_ts": "1"},
+        {"min_updated_ts": "1"},
+        {"min_created_ts": "1", "max_close_ts": "2"},
+        {"min_created_ts": "soon"},
+    ],
+)
+def test_filters_that_do_not_go_together_are_a_400(catalog, query):
+    with pytest.raises(BadRequest):
+        select(catalog, query)
+
+
+def test_markets_have_every_field_the_official_clients_require(catalog):
+    market = json.loads(catalog.market(5))
+    required = """ticker event_ticker market_type yes_sub_title no_sub_title created_time updated_time open_time
+    close_time latest_expiration_time settlement_timer_seconds status yes_bid_dollars yes_bid_size_fp yes_ask_dollars
+    yes_ask_size_fp no_bid_dollars no_ask_dollars last_price_dollars volume_fp volume_24h_fp result can_close_early
+    open_interest_fp notional_value_dollars previous_yes_bid_dollars previous_yes_ask_dollars previous_price_dollars
+    settlement_bounds_type expiration_value rules_primary rules_secondary price_level_structure price_ranges"""
+    assert all(market[name] is not None for name in required.split())
+
+
+def test_books_ascend_and_their_best_bid_is_the_quote(catalog):
+    columns = catalog.world.columns
+    for row in range(0, 400, 7):
+        yes, no = catalog.book(row)
+        assert [price for price, _ in yes] == sorted(price for price, _ in yes)
+        assert (yes[-1] if yes else (0, 0)) == (columns.bid[row], columns.bid_size[row])
+        assert ((10_000 - no[-1][0], no[-1][1]) if no else (0, 0)) == (columns.ask[row], columns.ask_size[row])
+
+
+def test_an_empty_side_reads_0_or_1_and_only_the_size_tells(catalog):
+    columns = catalog.world.columns
+    markets = [json.loads(catalog.market(int(row))) for row in np.flatnonzero(columns.ask == 0)[:300]]
+    assert {m["yes_ask_dollars"] for m in markets} <= {"1.0000", "0.0000"}
+    assert {m["yes_ask_size_fp"] for m in markets} == {"0.00"}
+
+
+def test_limits_admit_burst_then_rate():
+    now = [0.0]
+    limits = Limits("basic", clock=lambda: now[0])
+    assert sum(limits.admit("a") for _ in range(100)) == 60
+    now[0] += 1
+    assert sum(limits.admit("a") for _ in range(100)) == 20
+    assert limits.admit("another address")
+    assert all(Limits(None).admit("a") for _ in range(1000))
+
+
+def test_faults_strike_by_probability_and_a_limited_number_of_times():
+    faults = Faults(Fault("429", 0.5), Fault("500", 1.0, 2), seed=1)
+    assert 400 < sum(faults.strikes("429") for _ in range(1000)) < 600
+    assert [faults.strikes("500") for _ in range(4)] == [True, True, False, False]
+    assert not faults.strikes("reset")
+
+
+@pytest.mark.parametrize("text", ["nonsense", "429:2", "429:x", "429:0.5:1:1"])
+def test_an_unknown_fault_is_refused_in_one_line(text):
+    with pytest.raises(SimError):
+        Fault.parse(text)
+    assert Fault.parse("429:0.5:3") == Fault("429", 0.5, 3)
+    assert set(FAULTS) >= {"429", "reset", "repeat-cursor"}
+
+
+def test_a_port_in_use_a_bad_tier_and_a_bad_replay_are_refused_in_one_line(exchange, tmp_path):
+    port = int(exchange.root.rsplit(":", 1)[1])
+    with pytest.raises(SimError, match="choose another with --port"), Exchange(markets=10, port=port):
+        pass
+    with pytest.raises(SimError, match="there is no tier"):
+        Exchange(markets=10, tier="gold")
+    (tmp_path / "bad.json").write_text("[1,")
+    (tmp_path / "none.json").write_text('{"a": 1}')
+    (tmp_path / "bad.jsonl").write_text('{"ticker":"A"}\n{oops\n')
+    for name, sentence in (
+        ("bad.json", "not JSON"),
+        ("none.json", "holds no market"),
+        ("bad.jsonl", "line 2"),
+        ("gone", "does not exist"),
+    ):
+        with pytest.raises(SimError, match=sentence):
+            ReplayCatalog(tmp_path / name)
