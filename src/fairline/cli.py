@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,16 +23,20 @@ from fairline import report
 from fairline.config import Settings, load_settings
 from fairline.demo import Demo, run_demo
 from fairline.edge import Rules
-from fairline.errors import FairlineError, UsageError
-from fairline.kalshi import JwtAuth, Kalshi, KalshiError, Rate, TokenBucket, Transport
+from fairline.errors import ConfigError, FairlineError, InputError, UsageError
+from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, Rate, TokenBucket, Transport
+from fairline.kalshi.errors import AuthError, PassphraseError
+from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
+from fairline.kalshi.wire import Balance
+from fairline.listing import Filters, Listing, Problem, read_listing
+from fairline.listing import Progress as ProgressCall
 from fairline.models import Model, TableModel, installed, load
-from fairline.scan import Filters, read_listing
-from fairline.scan import Progress as ProgressCall
 from fairline.scan import scan as run_scan
 from fairline.sim import Exchange, Fault, Key, SimError, read_public_key, throw_away_pair
 
 T = TypeVar("T")
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="fairline",
@@ -105,22 +112,23 @@ def scan(
     models: list[Model] = [_table(path) for path in probabilities or []]
     models += [load(name) for name in model or []]
     settings = _settings(exchange, key_id, key_file)
+    auth = _signer(settings)
 
     async def run(progress: ProgressCall | None) -> Any:
-        async with await _connect(settings) as kalshi:
+        async with await _connect(settings, auth) as kalshi:
             return await run_scan(kalshi, models, filters, rules, progress=progress)
 
     with _progress("markets") as progress:
         listing, evaluation = _run(run(progress))
     if chosen == "table":
-        report.terminal().print(report.scan_report(listing, evaluation, top or 20))
+        report.show(report.scan_report(listing, evaluation, top or 20))
     elif chosen == "json":
         _deliver(report.encode_json(report.scan_document(listing, evaluation, top)), output)
     else:
         kept = evaluation.opportunities
         table = report.opportunity_table(kept.head(top) if top else kept, listing.exchange)
         _deliver(report.encode(table, chosen), output)
-    _warn(listing.incomplete_reasons, quiet=chosen == "table")
+    _warn(chosen, listing, [*listing.problems, *evaluation.problems])
     if not models and chosen == "table":
         _note("No model was given, so nothing could be priced: add --probabilities FILE or --model NAME.")
     raise typer.Exit(0 if listing.complete else 3)
@@ -146,21 +154,22 @@ def markets(
     filters = _filters(category, series, event, status, closes_within, min_volume, search)
     chosen = report.choose_format(form, output)
     settings = _settings(exchange, key_id, key_file)
+    auth = _signer(settings)
 
     async def run(progress: ProgressCall | None) -> Any:
-        async with await _connect(settings) as kalshi:
+        async with await _connect(settings, auth) as kalshi:
             return await read_listing(kalshi, filters, progress=progress)
 
     with _progress("markets") as progress:
         listing = _run(run(progress))
     table = report.market_table(listing.markets)
     if chosen == "table":
-        report.terminal().print(report.markets_report(listing, top or 40))
+        report.show(report.markets_report(listing, top or 40))
     elif chosen == "json":
         _deliver(report.encode_json(report.markets_document(listing, top)), output)
     else:
         _deliver(report.encode(table.head(top) if top else table, chosen), output)
-    _warn(listing.incomplete_reasons, quiet=chosen == "table")
+    _warn(chosen, listing, listing.problems)
     raise typer.Exit(0 if listing.complete else 3)
 
 
@@ -176,20 +185,22 @@ def balance(
     """Your account's balance: the proof that signing in works."""
     settings = _settings(exchange, key_id, key_file, auth=auth, member_id=member_id)
 
-    async def run() -> Any:
-        signer = settings.signer()
-        if signer is None:
-            raise UsageError("the balance needs a key", remedy="Give --key-id and --key-file, or set KALSHI_API_KEY_ID")
+    signer = _signer(settings)
+    if signer is None:
+        raise UsageError("the balance needs a key", remedy="Give --key-id and --key-file, or set KALSHI_API_KEY_ID")
+
+    async def run() -> Balance:
         async with Kalshi(Transport(settings.url, auth=signer)) as kalshi:
             group = kalshi.member if isinstance(signer, JwtAuth) else kalshi.portfolio
             return await group.balance()
 
     account = _run(run())
-    dollars = account.balance / 100
+    cash = account.dollars
+    positions = None if account.portfolio_value is None else Decimal(account.portfolio_value) / 100
     if as_json:
-        print(json.dumps({"balance": dollars, "portfolio_value": (account.portfolio_value or 0) / 100}))
+        print(json.dumps({"balance": float(cash), "portfolio_value": None if positions is None else float(positions)}))
     else:
-        print(f"Balance ${dollars:,.2f}, positions worth ${(account.portfolio_value or 0) / 100:,.2f}")
+        print(f"Balance {_money(cash)}" + (f", positions worth ${positions:,.2f}" if positions is not None else ""))
 
 
 @app.command(epilog="Example: fairline models --json")
@@ -253,17 +264,23 @@ def demo(
     seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 0,
     output: Output = Path("fairline-demo.csv"),
     top: Top = None,
+    as_json: AsJson = False,
 ) -> None:
     """Scan a simulated exchange in this process: no key, no network. Then settle it and compare promise with result."""
-    console = report.terminal()
+    report.choose_format("csv", output)
     with _progress("markets") as progress:
         result = run_demo(markets, seed, progress=progress, say=_note)
-    console.print(report.scan_report(result.listing, result.evaluation, top or 15))
     if output is not None:
         table = report.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
         report.write_whole(output, report.encode(table, "csv"))
-        print(f"\nWrote {table.height:,} opportunities to {output}")
-    print(_promise_and_result(result))
+        _note(f"Wrote {table.height:,} opportunities to {output}")
+    if as_json:
+        document = report.scan_document(result.listing, result.evaluation, top)
+        promise = {name: getattr(result, name) and asdict(getattr(result, name)) for name in ("promised", "realised")}
+        _deliver(report.encode_json(document | {"settled": promise}), None)
+    else:
+        report.show(report.scan_report(result.listing, result.evaluation, top or 15))
+        print(_promise_and_result(result))
     raise typer.Exit(0 if result.listing.complete else 3)
 
 
@@ -271,18 +288,25 @@ def main() -> None:
     """Run the command line; every foreseen failure is one line on standard error."""
     try:
         # Without its standalone mode the library hands back the code of an Exit instead of ending with it.
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        if code == _INTERRUPTED:
+            _note("fairline: stopped")
+        sys.exit(code)
     except typer.TyperException as error:
-        _fail(str(error) or "that is not a command; see fairline --help", 2)
-    except UsageError as error:
+        _fail(getattr(error, "format_message", error.__str__)(), 2)
+    except (UsageError, ConfigError) as error:
         _fail(str(error), 2)
     except (FairlineError, KalshiError, SimError) as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped", 130)
+        _fail("stopped", _INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()
+        # The reader has seen enough. Standard output must not be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"cannot write the output ({error.strerror})", 1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -298,26 +322,47 @@ def _settings(exchange: str | None, key_id: str | None, key_file: str | None, **
     return load_settings({"exchange": exchange, "key_id": key_id, "key_file": key_file, **more})
 
 
-async def _connect(settings: Settings) -> Kalshi:
-    """A client; with a key, paced by the account's own limits."""
-    auth = settings.signer()
-    kalshi = Kalshi(Transport(settings.url, auth=auth))
-    if auth is not None:
-        try:
-            limits = await kalshi.account.limits()
-        except KalshiError:
-            await kalshi.transport.close()
+def _signer(settings: Settings) -> Auth | None:
+    """The signing scheme; a passphrase that is needed and not set is asked for on a terminal."""
+    try:
+        auth = settings.signer()
+    except PassphraseError:
+        if not sys.stdin.isatty():
             raise
-        kalshi.transport.bucket = TokenBucket(Rate(limits.read.refill_rate, limits.read.bucket_capacity))
+        secret = typer.prompt("Passphrase of the key", hide_input=True, err=True)
+        auth = replace(settings, passphrase=secret).signer()
+    if auth is not None and settings.key_file and readable_by_others(Path(settings.key_file).expanduser()):
+        _note(f"fairline: {settings.key_file} can be read by others; mend that with: chmod 600 {settings.key_file}")
+    return auth
+
+
+async def _connect(settings: Settings, auth: Auth | None) -> Kalshi:
+    """A client; with a key, paced by the account's own limits as far as they can be read."""
+    kalshi = Kalshi(Transport(settings.url, auth=auth))
+    if auth is None or isinstance(auth, JwtAuth):
+        return kalshi
+    kalshi.transport.bucket = TokenBucket(TIERS["basic"])
+    try:
+        limits = (await kalshi.account.limits()).read
+        kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity))
+    except AuthError:
+        await kalshi.transport.close()
+        raise
+    except (KalshiError, ValueError) as error:
+        _note(f"fairline: the account's limits cannot be read ({error}); keeping to those of the basic tier")
     return kalshi
 
 
 def _table(path: Path) -> TableModel:
     """A probabilities file, looked at before the exchange is asked anything."""
     if not path.is_file():
-        raise UsageError(f"the probabilities file {path} does not exist", remedy="Check --probabilities")
+        fault = "is not a regular file" if path.exists() else "does not exist"
+        raise UsageError(f"the probabilities file {path} {fault}", remedy="Check --probabilities")
     made = TableModel(path)
-    made.check(path.read_bytes())
+    try:
+        made.check(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", remedy="Check its permissions") from None
     return made
 
 
@@ -352,8 +397,10 @@ def _span(text: str | None) -> timedelta | None:
         raise UsageError(
             f"{text!r} is not a span of time", remedy="--closes-within takes spans such as 90m, 12h, 7d, 4w"
         )
-    unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
-    return timedelta(**{unit: float(match[1])})
+    hours = float(match[1]) * {"m": 1 / 60, "h": 1, "d": 24, "w": 168}[match[2]]
+    if hours > 24 * 36_525:
+        raise UsageError(f"{text!r} is longer than a century", remedy="--closes-within takes spans such as 7d")
+    return timedelta(hours=hours)
 
 
 @contextmanager
@@ -384,9 +431,13 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _warn(reasons: list[str], *, quiet: bool) -> None:
-    if reasons and not quiet:
-        _note(f"fairline: incomplete: {'; '.join(reasons)}")
+def _warn(form: str, listing: Listing, problems: list[Problem]) -> None:
+    """Say on standard error what the chosen format has no place for."""
+    if form != "table" and not listing.complete:
+        _note(f"fairline: incomplete: {'; '.join(listing.incomplete_reasons)}")
+    if form in ("csv", "parquet"):
+        for line in report.trouble_lines(listing, problems):
+            _note(f"fairline: {line}")
 
 
 def _registered(text: str, tier: str | None) -> Key:
@@ -410,6 +461,11 @@ def _wait_for_signal() -> None:
         signal.pause()
     except KeyboardInterrupt:
         _note("Stopped.")
+
+
+def _money(dollars: Decimal) -> str:
+    """Two decimals, or all four where there are parts of a cent."""
+    return f"${dollars:,.2f}" if dollars == round(dollars, 2) else f"${dollars:,.4f}"
 
 
 def _promise_and_result(result: Demo) -> str:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -53,6 +54,15 @@ class Settings:
             raise ConfigError(
                 f"{self.exchange!r} is not an exchange", remedy="--exchange takes production, demo or an http(s) URL"
             )
+        try:
+            parts = urlsplit(url)
+            usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ConfigError(f"{url!r} is not an address", remedy="Such as https://host/trade-api/v2")
+        if parts.username or parts.password:
+            raise ConfigError("the address of --exchange carries a password", remedy="Leave it out: it would be shown")
         return url.rstrip("/")
 
     def signer(self) -> Auth | None:
@@ -68,6 +78,8 @@ class Settings:
                 "there is a key id but no private key",
                 remedy="Give --key-file, KALSHI_PRIVATE_KEY_PATH or KALSHI_PRIVATE_KEY",
             )
+        if not all(c.isprintable() and c.isascii() for c in self.key_id + self.member_id):
+            raise ConfigError("the key id has characters that no id has", remedy="Copy it again from the account page")
         if not self.key_id:
             raise ConfigError("there is a private key but no key id", remedy="Give --key-id or KALSHI_API_KEY_ID")
         if self.auth == "jwt":

@@ -12,8 +12,9 @@ import polars as pl
 from fairline.edge import Rules
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
 from fairline.kalshi.client import MAX_TICKERS, batches
+from fairline.listing import Listing, Progress
 from fairline.models import TableModel
-from fairline.scan import Evaluation, Listing, Progress, scan
+from fairline.scan import Evaluation, scan
 from fairline.scoring import Interval, clustered_mean, profits, settlements_frame
 from fairline.sim import Exchange, Key, throw_away_pair
 

@@ -21,9 +21,11 @@ from fairline.frame import FEE_UNIT, NOTIONAL_U
 # Every (market, side, model) row ends in exactly one bin: the first of these steps that dropped it, or `KEPT`.
 STEPS = {
     "open": "open for trading",
+    "binary": "binary: pays nothing or a dollar",
     "side": "on the wanted side",
     "offered": "has an offer to take",
     "two-sided": "has a bid and an ask",
+    "crossed": "bid below the ask",
     "spread": "spread below {max_spread_percent:g} % of the midpoint",
     "model": "priced by a model",
     "edge": "edge above {min_edge_points:g} points",
@@ -88,7 +90,7 @@ def edges(
     )
     p_u = (pl.col("p") * NOTIONAL_U).round().cast(pl.Int64)
     valued = costed.with_columns(
-        edge_points=(p_u - pl.col("price_u")) / 10_000,
+        edge_points=((p_u - pl.col("price_u")) / 10_000).round(4),
         ev_u=p_u - pl.col("price_u") - pl.col("fee_u"),
     ).with_columns(
         ev_per_dollar=pl.col("ev_u") / (pl.col("price_u") + pl.col("fee_u")),
@@ -168,9 +170,11 @@ def _kelly(fraction: float) -> pl.Expr:
 def _bin(rules: Rules, asof: datetime) -> pl.Expr:
     fails = {
         "open": (pl.col("status") != "active") | (pl.col("close_ts") <= asof),
+        "binary": pl.col("market_type") != "binary",
         "side": pl.lit(rules.side != "both") & (pl.col("side") != rules.side),
         "offered": pl.col("price_u").is_null(),
         "two-sided": pl.col("spread_u").is_null(),
+        "crossed": pl.col("spread_u") <= 0,
         "spread": pl.col("spread_percent") >= rules.max_spread_percent,
         "model": pl.col("p").is_null(),
         "edge": pl.col("edge_points") <= rules.min_edge_points,

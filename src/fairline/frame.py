@@ -93,7 +93,10 @@ def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]
         yes_bid_size_c=_count("yes_bid_size_fp"),
         yes_ask_size_c=_count("yes_ask_size_fp"),
         close_ts=_time("close_time"),
-        notional_u=_scaled("notional_value_dollars", 6).fill_null(NOTIONAL_U),
+        # Only an absent notional may be taken for the usual one; an unreadable one may not.
+        notional_u=pl.when(pl.col("notional_value_dollars").is_null())
+        .then(NOTIONAL_U)
+        .otherwise(_scaled("notional_value_dollars", 6).fill_null(-1)),
     )
     bad = _bad_field()
     rejected = [
@@ -138,13 +141,15 @@ def with_probabilities(markets: pl.DataFrame) -> pl.DataFrame:
     """Add the market's implied probabilities.
 
     `p_bid`, `p_ask`: what selling and buying YES pay (worst-case exit and entry); `p_mid` their mean; `spread_u` in
-    micro-dollars and `spread_percent` as a share of the midpoint. Null where a side is absent.
+    micro-dollars and `spread_percent` as a share of the midpoint. Null where a side is absent, and the probabilities
+    also where the market is not binary: the price of a scalar market is an expected payout.
     """
     bid, ask = pl.col("yes_bid_u"), pl.col("yes_ask_u")
+    binary = pl.col("market_type") == "binary"
     return markets.with_columns(
-        p_bid=bid / NOTIONAL_U,
-        p_ask=ask / NOTIONAL_U,
-        p_mid=(bid + ask) / (2 * NOTIONAL_U),
+        p_bid=pl.when(binary).then((bid / NOTIONAL_U).round(6)),
+        p_ask=pl.when(binary).then((ask / NOTIONAL_U).round(6)),
+        p_mid=pl.when(binary).then(((bid + ask) / (2 * NOTIONAL_U)).round(7)),
         spread_u=ask - bid,
         spread_percent=200 * (ask - bid) / (ask + bid),
     )

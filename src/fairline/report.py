@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +17,8 @@ from rich.text import Text
 
 from fairline.errors import OutputError, UsageError
 from fairline.frame import NOTIONAL_U
-from fairline.scan import Evaluation, Listing, Problem
+from fairline.listing import Listing, Problem
+from fairline.scan import Evaluation
 
 FORMATS = ("table", "json", "csv", "parquet")
 _SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -26,31 +28,60 @@ _SHOWN = 8
 
 def choose_format(given: str | None, output: Path | None) -> str:
     """The format asked for, else the one that the output file's name implies, else a table."""
-    chosen = given or (_SUFFIXES.get(output.suffix.lower()) if output else None) or "table"
+    chosen = given or (_SUFFIXES.get(output.suffix.lower(), "") if output else "table")
+    if not chosen:
+        raise UsageError(
+            f"{output} does not say its format", remedy="Name it .json, .csv or .parquet, or give --format"
+        )
     if chosen not in FORMATS:
         raise UsageError(f"there is no format {chosen!r}", remedy=f"--format takes {', '.join(FORMATS)}")
+    if output is not None:
+        if chosen == "table":
+            raise UsageError("a table is for the terminal", remedy="With --output use --format json, csv or parquet")
+        _check_writable(output)
     return chosen
 
 
+def _check_writable(path: Path) -> None:
+    """Raise `OutputError` before the work rather than after it."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", remedy="Name a file in it with --output")
+    folder = path.resolve().parent
+    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise OutputError(f"cannot write {path}", remedy="Choose another --output")
+
+
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all. Raises `OutputError`."""
+    """Write a file so that it is there whole or not at all; a link keeps pointing, a device is written to.
+
+    Raises `OutputError`.
+    """
+    target = path.resolve()
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+            return
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
-        raise OutputError(
-            f"cannot write in {path.parent} ({error.strerror})", remedy="Choose another --output"
-        ) from None
+        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        temporary.replace(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def opportunity_table(edges: pl.DataFrame, exchange: str) -> pl.DataFrame:
@@ -62,7 +93,7 @@ def opportunity_table(edges: pl.DataFrame, exchange: str) -> pl.DataFrame:
         "category",
         title=_title(),
         side="side",
-        p="p",
+        p=pl.col("p").round(9),
         p_sd="p_sd",
         model="model",
         price=_dollars("price_u"),
@@ -189,6 +220,23 @@ def markets_report(listing: Listing, top: int = 40) -> RenderableType:
     return Group(_summary(listing), table, Text(shown), *_troubles(listing, listing.problems))
 
 
+def show(renderable: RenderableType) -> None:
+    """Print to standard output; a reader that goes away is the caller's BrokenPipeError."""
+    console = terminal()
+    with console.capture() as captured:
+        console.print(renderable)
+    sys.stdout.write(captured.get())
+    sys.stdout.flush()
+
+
+def trouble_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
+    """A line for each thing that did not work, for where the format itself has no place for them."""
+    lines = [f"{problem.where}: {problem.message}" for problem in problems]
+    lines += [f"quarantined {row}" for row in listing.quarantined]
+    more = [f"… and {len(lines) - _SHOWN:,} more; --format json has them all"] if len(lines) > _SHOWN else []
+    return lines[:_SHOWN] + more
+
+
 def terminal(*, errors: bool = False) -> Console:
     """A console for standard output or error, wide enough for a table where there is no terminal."""
     console = Console(stderr=errors, highlight=False, markup=False, emoji=False)
@@ -233,7 +281,8 @@ def _iso(moment: datetime) -> str:
 
 
 def _dollars(name: str) -> pl.Expr:
-    return pl.col(name) / NOTIONAL_U
+    # Rounded to the micro-dollar, since columns are divided by multiplying with a reciprocal.
+    return (pl.col(name) / NOTIONAL_U).round(6)
 
 
 def _title() -> pl.Expr:

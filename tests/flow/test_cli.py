@@ -125,6 +125,7 @@ def test_balance_is_the_signed_proof(fairline, exchange, rsa_pem, tmp_path):
     exchange.register(Key("cli-key", public, member_id="m-1"))
     key_file = tmp_path / "key.pem"
     key_file.write_text(rsa_pem)
+    key_file.chmod(0o600)
     by_flag = fairline("balance", "--exchange", exchange.url, "--key-id", "cli-key", "--key-file", key_file, "--json")
     assert json.loads(by_flag.stdout) == {"balance": 10_000.0, "portfolio_value": 0.0}
     environ = {"KALSHI_API_KEY_ID": "cli-key", "KALSHI_PRIVATE_KEY": rsa_pem.replace("\n", "\\n")}
@@ -142,6 +143,7 @@ def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_pat
     at = ("--exchange", exchange.url)
     (tmp_path / "public.pem").write_text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
     (tmp_path / "key.pem").write_text(rsa_pem)
+    (tmp_path / "key.pem").chmod(0o600)
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     keyed = (*at, "--key-id", "nobody", "--key-file")
     one_line(fairline("balance", *at), 2, "needs a key", "--key-id")
@@ -156,8 +158,13 @@ def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_pat
     one_line(fairline("scan", *at, "--model", "oracle"), 2, "no model 'oracle'")
     one_line(fairline("scan", *at, "--format", "xml"), 2, "no format 'xml'", "json")
     one_line(fairline("markets", *at, "--output", tmp_path / "no" / "x.csv"), 1, "cannot write", "--output")
-    one_line(fairline("scan", "--exchange", "kalshi"), 1, "is not an exchange", "production")
+    one_line(fairline("scan", "--exchange", "kalshi"), 2, "is not an exchange", "production")
     one_line(fairline("scan", "--nonsense"), 2, "--nonsense")
+    one_line(fairline("scan", "--size", "many"), 2, "--size")
+    one_line(fairline("scan", *at, "--closes-within", "99999999999w"), 2, "longer than a century")
+    one_line(fairline("scan", *at, "--output", tmp_path / "x.txt"), 2, "does not say its format")
+    one_line(fairline("markets", *at, "--event", "NOPE"), 2, "no event NOPE")
+    one_line(fairline("markets", "--exchange", exchange.root), 1, "ends in /trade-api/v2")
     one_line(fairline("sim", "--fault", "gremlins"), 1, "no fault 'gremlins'", "429")
     one_line(fairline("sim", "--replay", "gone"), 1, "gone does not exist")
     one_line(fairline("sim", "--public-key", "x"), 2, "KEY_ID=FILE")
@@ -168,6 +175,38 @@ def test_a_malformed_probabilities_file_is_a_problem_and_nothing_is_priced(fairl
     done = fairline("scan", "--exchange", exchange.url, "--probabilities", tmp_path / "bad.csv", "--format", "json")
     assert done.returncode == 1
     assert "has no column ticker and p" in done.stderr
+
+
+def test_csv_says_on_standard_error_what_it_has_no_place_for(fairline, exchange, tmp_path):
+    (tmp_path / "some.csv").write_text("ticker,p\nKXNOPE,0.5\n" + "".join(f"A{i},2\n" for i in range(20)))
+    exchange.faults.set(Fault("malformed-row", 1.0, 1))
+    done = fairline("scan", "--exchange", exchange.url, "--probabilities", tmp_path / "some.csv", "--format", "csv")
+    assert done.returncode == 0
+    assert "line 2: KXNOPE: not among" in done.stderr
+    assert "more; --format json has them all" in done.stderr
+    exchange.faults.set(Fault("malformed-row", 1.0, 1))
+    assert "quarantined" in fairline("markets", "--exchange", exchange.url, "--format", "csv").stderr
+
+
+def test_processes_end_with_honest_codes(exchange):
+    with Exchange(markets=2_500, seed=1, faults=[Fault("repeat-cursor")]) as looping:
+        assert process("markets", "--exchange", looping.url, "--format", "csv").returncode == 3
+    script = f"{sys.executable} -m fairline markets --exchange {exchange.url} --format csv > /dev/full"
+    full = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert full.returncode == 1
+    assert full.stderr == "fairline: cannot write the output (No space left on device)\n"
+
+
+def test_ctrl_c_says_stopped_and_ends_with_130():
+    with Exchange(markets=100, faults=[Fault("stall")]) as stalled:
+        command = [sys.executable, "-m", "fairline", "markets", "--exchange", stalled.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            deadline = time.monotonic() + 30
+            while stalled.backend.requests == 0 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(timeout=10) == 130
+            assert running.stderr.read() == "fairline: stopped\n"
 
 
 def test_an_unreachable_host_is_named(fairline, monkeypatch):

@@ -55,9 +55,9 @@ def test_half_a_set_up_says_what_is_missing(flags, sentence):
         settings(flags).signer()
 
 
-@pytest.mark.parametrize("exchange", ["staging", "ftp://x", "kalshi.com"])
+@pytest.mark.parametrize("exchange", ["staging", "ftp://x", "kalshi.com", "http://", "http://h:port/x"])
 def test_an_exchange_is_a_name_or_an_address(exchange):
-    with pytest.raises(ConfigError, match="is not an exchange"):
+    with pytest.raises(ConfigError, match="is not an (exchange|address)"):
         _ = settings({"exchange": exchange}).url
 
 
@@ -73,6 +73,17 @@ def test_an_exchange_is_a_name_or_an_address(exchange):
 def test_a_bad_file_is_named_with_its_fault(tmp_path, toml, sentence):
     with pytest.raises(ConfigError, match=sentence):
         settings(None, None, toml, tmp_path)
+
+
+def test_a_password_in_the_address_is_refused_rather_than_shown():
+    with pytest.raises(ConfigError, match="carries a password") as caught:
+        _ = settings({"exchange": "https://me:s3cret@host/trade-api/v2"}).url
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_key_id_with_a_line_break_is_refused(rsa_pem):
+    with pytest.raises(ConfigError, match="characters that no id has"):
+        settings({"key_id": "a\nb"}, {"KALSHI_PRIVATE_KEY": rsa_pem}).signer()
 
 
 def test_secrets_do_not_show(rsa_pem):

@@ -74,6 +74,9 @@ def test_the_articles_defaults_are_2_points_1_cent_and_5_percent():
         ({"status": "something_new"}, 0.9, "open"),
         ({"yes_ask_size_fp": "0.00", "yes_bid_size_fp": "0.00"}, 0.9, "offered"),
         ({"yes_bid_size_fp": "0.00"}, 0.9, "two-sided"),
+        ({"market_type": "scalar"}, 0.9, "binary"),
+        ({"yes_bid_dollars": "0.70", "yes_ask_dollars": "0.60"}, 0.9, "crossed"),
+        ({"yes_bid_dollars": "0.62"}, 0.9, "crossed"),
         ({}, 0.9, "spread"),
         ({"yes_bid_dollars": "0.61"}, None, "model"),
         ({"yes_bid_dollars": "0.61"}, 0.63, "edge"),
@@ -109,12 +112,12 @@ def test_the_funnel_adds_up_and_counts_a_market_once():
     steps = funnel(frame, Rules())
     assert sum(int(step["dropped"]) for step in steps) + int(steps[-1]["kept"]) == 4
     assert steps[-1]["kept"] == 1
-    assert [step["dropped"] for step in steps] == [1, 0, 0, 0, 1, 0, 1, 0]
+    assert [step["dropped"] for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 1, 0]
 
 
 def test_kept_rows_come_first_by_ev_per_dollar():
     frame = edges(
-        markets({"yes_bid_dollars": "0.61"}, {"yes_bid_dollars": "0.09", "yes_ask_dollars": "0.0900"}, {"status": "x"}),
+        markets({"yes_bid_dollars": "0.61"}, {"yes_bid_dollars": "0.08", "yes_ask_dollars": "0.0900"}, {"status": "x"}),
         predictions(("T0", 0.7, None), ("T1", 0.2, None)),
         asof=NOW,
         rules=LOOSE,

@@ -81,6 +81,7 @@ def test_counts_are_hundredths_of_a_contract():
         ("yes_ask_size_fp", "-3.00"),
         ("close_time", "tomorrow"),
         ("notional_value_dollars", "100.0000"),
+        ("notional_value_dollars", "junk"),
     ],
 )
 def test_an_unreadable_value_quarantines_its_row_by_name(field, value):
@@ -144,6 +145,12 @@ def test_an_event_listed_twice_does_not_double_its_markets():
 def test_probabilities_of_crossed_quotes_show_the_crossing():
     got = row(yes_bid_dollars="0.62", yes_ask_dollars="0.58")
     assert got["spread_u"] == -40_000
+
+
+def test_the_price_of_a_scalar_market_is_no_probability():
+    got = row(market_type="scalar")
+    assert (got["p_bid"], got["p_mid"], got["p_ask"]) == (None, None, None)
+    assert got["yes_ask_u"] == 620_000
 
 
 def test_no_markets_column_could_hold_an_outcome():

@@ -48,7 +48,7 @@ def test_each_unusable_line_is_reported_by_number_and_the_rest_is_used():
         "ticker,p,p_sd\nA,0.5,\nB,1.7,\nZ,0.5,\nA,0.6,\n,0.5,\nC,abc,\nC,,\nC,nan,\nC,0.4,-1\nC,0.4,x\nC,0.3,0.1\n"
     )
     made = predict(content)
-    assert made.filter(pl.col("p").is_not_null()).select("ticker", "p").rows() == [("A", 0.5)]
+    assert made.filter(pl.col("p").is_not_null()).select("ticker", "p").rows() == [("A", 0.5), ("C", 0.3)]
     assert notes(content)[:6] == [
         "line 3: B: p = '1.7' is not a probability",
         "line 4: Z: not among the 3 markets scanned",
@@ -58,6 +58,12 @@ def test_each_unusable_line_is_reported_by_number_and_the_rest_is_used():
         "line 8: C: p = '' is not a probability",
     ]
     assert "line 10: C: p_sd = '-1' is not a standard deviation" in notes(content)
+
+
+def test_a_bad_line_does_not_use_up_its_ticker_and_blank_lines_are_nothing():
+    made = predict("ticker,p\nA,oops\n\nA,0.5\n")
+    assert made["p"].to_list() == [None, 0.5]
+    assert notes("ticker,p\nA,oops\n\nA,0.5\n") == ["line 2: A: p = 'oops' is not a probability"]
 
 
 def test_probabilities_of_0_and_1_are_probabilities():

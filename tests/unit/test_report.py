@@ -1,5 +1,6 @@
 import io
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -112,7 +113,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(OutputError, match="cannot write in"):
+    with pytest.raises(OutputError, match="cannot write"):
         report.write_whole(tmp_path / "gone" / "out.json", b"x")
 
 
@@ -123,11 +124,39 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         ("json", "x.csv", "json"),
         (None, "x.CSV", "csv"),
         (None, "x.parquet", "parquet"),
-        (None, "x", "table"),
+        (None, "x.json", "json"),
     ],
 )
 def test_the_format_follows_the_flag_then_the_files_name(tmp_path, given, output, chosen):
     assert report.choose_format(given, tmp_path / output if output else None) == chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "sentence"),
+    [("table", "x.csv", "a table is for the terminal"), (None, "x.txt", "does not say its format")],
+)
+def test_an_output_that_would_not_be_written_is_refused(tmp_path, given, output, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        report.choose_format(given, tmp_path / output)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    for path in (tmp_path, tmp_path / "gone" / "x.csv"):
+        with pytest.raises(OutputError):
+            report.choose_format("csv", path)
+
+
+def test_links_devices_and_modes_are_respected(tmp_path):
+    target, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    target.write_text("old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    report.write_whole(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o600
+    report.write_whole(Path("/dev/null"), b"x")
+    assert not Path("/dev/null").is_file()
 
 
 def test_an_unknown_format_is_refused():

@@ -116,7 +116,7 @@ def test_filters_tell_how_many_rows_each_took():
     filters = Filters(closes_within=timedelta(days=30), search="RAIN")
     kept, steps = filters.apply(frame, [], NOW)
     assert kept["ticker"].to_list() == ["T1"]
-    assert [(s["kept"], s["dropped"]) for s in steps] == [(4, 0), (1, 3)]
+    assert [(s["kept"], s["dropped"]) for s in steps] == [(4, 0), (4, 0), (1, 3)]
     assert Filters(closes_within=timedelta(days=3)).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T2"]
     assert Filters(min_volume=100).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T3"]
 
@@ -165,9 +165,9 @@ async def test_a_malformed_row_costs_one_row_and_is_named(exchange, unhurried):
 async def test_unknown_values_cost_nothing_but_the_row_is_not_open(exchange, unhurried):
     exchange.faults.set(Fault("unknown-values", 1.0, 1))
     async with client(exchange, unhurried) as kalshi:
-        listing, evaluation = await scan(kalshi, [])
+        listing = await read_listing(kalshi)
     assert listing.listed == 1_500
-    assert evaluation.funnel[0] == {"step": "open for trading", "kept": 1_499, "dropped": 1}
+    assert listing.funnel == [{"step": "still open", "kept": 1_499, "dropped": 1}]
 
 
 async def test_a_cursor_loop_makes_the_scan_incomplete_never_endless(exchange, unhurried):
@@ -224,7 +224,35 @@ async def test_without_the_series_list_a_scan_goes_on_and_says_what_it_does_not_
         kalshi.series.list = series_down  # type: ignore[method-assign]
         listing = await read_listing(kalshi)
     assert listing.listed == 1_500
-    assert "fee multipliers are not known" in listing.problems[0].message
+    assert not listing.complete, "fees are not known, so the answer is not whole"
+    assert "fee multipliers are not known" in listing.incomplete_reasons[0]
+
+
+async def test_a_series_or_event_that_cannot_be_read_is_named_and_makes_the_answer_incomplete(exchange, unhurried):
+    from fairline.kalshi.wire import Page, Rejected
+
+    async with client(exchange, unhurried) as kalshi:
+        whole = await kalshi.series.list()
+        bad = Rejected("KXHOUSERACE", "fee_multiplier", '"1"', "expected `float`, got `str`")
+
+        async def partly(**_):
+            return Page([s for s in whole.rows if s.ticker != bad.ticker], [bad], None)
+
+        kalshi.series.list = partly  # type: ignore[method-assign]
+        listing = await read_listing(kalshi, Filters(categories=("elections",)))
+    assert listing.incomplete_reasons == [
+        "1 series could not be read: their markets have no category and an assumed fee"
+    ]
+    assert listing.quarantined == [bad]
+
+
+async def test_series_and_event_filters_together_mean_both(exchange, unhurried):
+    async with client(exchange, unhurried) as kalshi:
+        event = exchange.backend.catalog.events[0]
+        both = Filters(events=(event.ticker,), series=("KXHOUSERACE" if event.series != "KXHOUSERACE" else "KXCPI",))
+        assert (await read_listing(kalshi, both)).markets.is_empty()
+        with pytest.raises(UsageError, match="no event KXNOPE-1"):
+            await read_listing(kalshi, Filters(events=("KXNOPE-1",)))
 
 
 def test_asof_is_kept_for_every_prediction():

@@ -122,9 +122,10 @@ async def test_a_429_slows_the_bucket_and_counts_as_a_retry(unhurried):
 
 
 async def test_a_redirect_is_not_followed_and_says_where_it_leads(unhurried):
-    script = Script(*[failure(301, Location="https://elsewhere/x")] * 6)
-    with pytest.raises(errors.ResponseError, match="https://elsewhere/x"):
+    script = Script(failure(301, Location="https://elsewhere/x"))
+    with pytest.raises(errors.RedirectError, match="https://elsewhere/x"):
         await ask(script, unhurried)
+    assert len(script.asked) == 1
 
 
 @pytest.mark.parametrize(

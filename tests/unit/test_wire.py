@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fairline.kalshi import wire
-from fairline.kalshi.errors import ResponseError
+from fairline.kalshi.errors import ResponseError, ShapeError
 
 MARKET = {
     "ticker": "KX-1",
@@ -85,16 +85,19 @@ def test_what_is_no_object_is_rejected_as_a_whole(item):
         (b"<!doctype html>", "web page"),
         (b"", "empty"),
         (b'{"markets":[', "not JSON"),
-        (b'{"markets":{}}', "no list of markets"),
-        (b"[1]", "no list of markets"),
-        (b'{"cursor":""}', "no list of markets"),
-        (b'{"markets":[],"cursor":5}', "no list of markets"),
     ],
 )
 def test_a_page_that_is_none_is_a_retryable_error(body, sentence):
     with pytest.raises(ResponseError, match=sentence) as caught:
         wire.markets_page(body)
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize("body", [b'{"markets":{}}', b"[1]", b'{"cursor":""}', b'{"markets":[],"cursor":5}', b"null"])
+def test_json_of_another_shape_is_an_error_that_asking_again_does_not_mend(body):
+    with pytest.raises(ShapeError, match="no list of markets") as caught:
+        wire.markets_page(body)
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize(

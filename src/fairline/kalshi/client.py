@@ -16,6 +16,15 @@ from fairline.kalshi.transport import Params, Transport
 PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
 DEMO = "https://external-api.demo.kalshi.co/trade-api/v2"
 
+# What each status of a query means for the `status` field of what comes back; rows may change while a walk runs.
+STATUS_FIELDS = {
+    "unopened": ("initialized",),
+    "open": ("active",),
+    "paused": ("inactive",),
+    "closed": ("closed", "determined", "disputed", "amended"),
+    "settled": ("finalized",),
+}
+
 MAX_MARKETS = 1000
 MAX_EVENTS = 200
 MAX_BOOKS = 100

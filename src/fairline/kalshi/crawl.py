@@ -120,10 +120,15 @@ class MarketCrawl:
         return fresh
 
 
-async def all_events(kalshi: Kalshi, *, status: str | None, series: str | None = None) -> list[Event]:
-    """Every event with a market in that status. Raises `KalshiError` when the walk cannot finish."""
+async def all_events(kalshi: Kalshi, *, status: str | None, series: str | None = None) -> Page[Event]:
+    """Every event with a market in that status, as one page. Raises `KalshiError` when the walk cannot finish."""
 
     async def fetch(cursor: str | None) -> Page[Event]:
         return await kalshi.events.list(cursor=cursor, status=status, series_ticker=series)
 
-    return [event async for page in walk(fetch) for event in page.rows]
+    rows: list[Event] = []
+    rejected: list[Rejected] = []
+    async for page in walk(fetch):
+        rows += page.rows
+        rejected += page.rejected
+    return Page(rows, rejected, None)

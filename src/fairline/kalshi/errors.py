@@ -2,10 +2,13 @@
 
     KalshiError
     ├── PrivateKeyError        the private key cannot be read or used
+    │   └── PassphraseError    it is protected, and there is no passphrase
     ├── TransportError         no answer: name, connection, TLS, reset, time-out   (may be retried)
-    ├── ResponseError          an answer that is not what the endpoint returns     (may be retried)
+    ├── ResponseError          an answer that is no JSON: a web page, cut off      (may be retried)
+    ├── ShapeError             JSON, but not what the endpoint returns
     ├── CursorLoopError        the exchange handed out a cursor it had given before
     └── ApiError               the exchange answered with an error status
+        ├── RedirectError      3xx: what we ask for lives elsewhere
         ├── BadRequestError    400
         ├── AuthError          401, 403
         ├── NotFoundError      404
@@ -36,6 +39,10 @@ class PrivateKeyError(KalshiError):
     """The private key is missing, malformed, protected or of the wrong kind."""
 
 
+class PassphraseError(PrivateKeyError):
+    """The private key is encrypted and no passphrase was given."""
+
+
 class TransportError(KalshiError):
     """No answer arrived."""
 
@@ -43,9 +50,13 @@ class TransportError(KalshiError):
 
 
 class ResponseError(KalshiError):
-    """An answer arrived that is not the endpoint's: HTML, truncated, or not JSON."""
+    """An answer arrived that is no JSON: a web page, empty, or cut off."""
 
     retryable = True
+
+
+class ShapeError(KalshiError):
+    """The answer is JSON of another shape; asking again brings the same."""
 
 
 class CursorLoopError(KalshiError):
@@ -70,6 +81,10 @@ class ApiError(KalshiError):
         self.code = code
         self.details = details
         self.retry_after_s = retry_after_s
+
+
+class RedirectError(ApiError):
+    """3xx. Not followed: a signature is made for one path on one host."""
 
 
 class BadRequestError(ApiError):
@@ -97,9 +112,11 @@ class ServerError(ApiError):
 
 
 def error_for_status(status: int) -> type[ApiError]:
-    """The class of an error status; any other 4xx is a plain `ApiError`."""
+    """The class of an error status; any other is a plain `ApiError`."""
     if status >= 500:
         return ServerError
+    if status < 400:
+        return RedirectError
     return {
         400: BadRequestError,
         401: AuthError,

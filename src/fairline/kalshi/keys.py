@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from fairline.kalshi.errors import PrivateKeyError
+from fairline.kalshi.errors import PassphraseError, PrivateKeyError
 
 # Salt as long as the digest: the exchange refuses the maximum-length salt that some libraries default to.
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
@@ -85,7 +85,7 @@ def read_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
     try:
         return parse_private_key(content, passphrase)
     except PrivateKeyError as error:
-        raise PrivateKeyError(f"{path}: {error.message}", remedy=error.remedy) from None
+        raise type(error)(f"{path}: {error.message}", remedy=error.remedy) from None
 
 
 def readable_by_others(path: Path) -> bool:
@@ -101,8 +101,9 @@ def parse_private_key(content: str | bytes, passphrase: str | None = None) -> Pr
     label, pem = _mend(content)
     encrypted = "ENCRYPTED" in label or b"ENCRYPTED" in pem
     if encrypted and not passphrase:
-        raise PrivateKeyError(
-            "the key is protected by a passphrase", remedy="Set KALSHI_PRIVATE_KEY_PASSPHRASE, or answer the prompt"
+        raise PassphraseError(
+            "the key is protected by a passphrase",
+            remedy="Set KALSHI_PRIVATE_KEY_PASSPHRASE, or run from a terminal and answer the prompt",
         )
     try:
         key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase and encrypted else None)
@@ -131,7 +132,7 @@ def _mend(content: str | bytes) -> tuple[str, bytes]:
         if content[:1] == b"\x30":
             raise PrivateKeyError("the key is binary (DER)", remedy="Convert it to PEM: openssl pkey -inform DER")
         try:
-            content = content.decode("utf-8-sig")
+            content = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
         except UnicodeDecodeError:
             raise PrivateKeyError("the key is not text", remedy=_WHERE_TO_GET) from None
     text = content.lstrip("\ufeff").strip().strip("'\"").replace("\\r", "").replace("\\n", "\n").replace("\r", "\n")

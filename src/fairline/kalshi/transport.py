@@ -15,8 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
-from fairline.kalshi.auth import Auth
-from fairline.kalshi.errors import KalshiError, ResponseError, TransportError, error_for_status
+from fairline.kalshi.auth import Auth, JwtAuth
+from fairline.kalshi.errors import KalshiError, RedirectError, TransportError, error_for_status
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
 from fairline.kalshi.wire import error_body
 
@@ -160,7 +160,7 @@ class Transport:
         if response.status == 429:
             self.bucket.throttled()
         if response.status != 200:
-            raise _error(response, path)
+            raise _error(response, path, self.auth)
         self.bucket.answered()
         return response.body
 
@@ -232,23 +232,29 @@ def _network_error(error: Exception, host: str) -> KalshiError:
     return TransportError(f"the connection to {host} broke ({cause or type(error).__name__})", remedy="Try again")
 
 
-def _error(response: Response, path: str) -> KalshiError:
+def _error(response: Response, path: str, auth: Auth | None) -> KalshiError:
     """The error that a status other than 200 stands for, with the exchange's words and our remedy."""
     status = response.status
     if 300 <= status < 400:
         where = response.headers.get("Location", "elsewhere")
-        return ResponseError(f"{path} answered with a redirect to {where}", remedy="Use that address with --exchange")
+        return RedirectError(
+            f"{path} answered with a redirect to {where}", remedy="Use that address with --exchange", status=status
+        )
     code, message, details = error_body(response.body)
     said = " ".join(part for part in (code, "" if message == code else message, details) if part)
     retry_after = response.headers.get("Retry-After", "")
     return error_for_status(status)(
         f"{path} answered {status}" + (f" ({said})" if said else ""),
-        remedy=_remedy(status, code, details),
+        remedy=_token_remedy() if status == 401 and isinstance(auth, JwtAuth) else _remedy(status, code, details),
         status=status,
         code=code,
         details=details,
         retry_after_s=float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None,
     )
+
+
+def _token_remedy() -> str:
+    return "Check member id and key id; today's exchange takes API-key signatures, not this token: use --auth api-key"
 
 
 def _remedy(status: int, code: str, details: str) -> str:
@@ -261,4 +267,5 @@ def _remedy(status: int, code: str, details: str) -> str:
         "signature_is_missing_from_headers": "Something between here and the exchange removed the signature header",
         "header_timestamp_expired": "This machine's clock is off: synchronise it",
         "too_many_requests": "Wait a little: the limit is shared by everything that uses this key or address",
-    }.get(code, "Try again later" if status >= 500 else "")
+        "not_found": "Check the ticker, and that --exchange ends in /trade-api/v2",
+    }.get(code, "Try again later" if status >= 500 else "Check that --exchange ends in /trade-api/v2" * (status == 404))

@@ -8,11 +8,12 @@ what does not fit is handed out as `Rejected` with its ticker, field and value, 
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from fairline.kalshi.errors import ResponseError
+from fairline.kalshi.errors import ResponseError, ShapeError
 
 T = TypeVar("T")
 
@@ -73,10 +74,10 @@ class PriceRange(msgspec.Struct, gc=False, frozen=True):
 class Event(msgspec.Struct, gc=False, frozen=True):
     event_ticker: str
     series_ticker: str
-    title: str = ""
+    title: str | None = None
     sub_title: str | None = None
     category: str | None = None
-    mutually_exclusive: bool = False
+    mutually_exclusive: bool | None = None
     collateral_return_type: str | None = None
     fee_type_override: str | None = None
     fee_multiplier_override: float | None = None
@@ -84,7 +85,7 @@ class Event(msgspec.Struct, gc=False, frozen=True):
 
 class Series(msgspec.Struct, gc=False, frozen=True):
     ticker: str
-    title: str = ""
+    title: str | None = None
     category: str | None = None
     categories: list[str] | None = None
     tags: list[str] | None = None
@@ -98,6 +99,11 @@ class Balance(msgspec.Struct, frozen=True):
     balance: int
     portfolio_value: int | None = None
     balance_dollars: str | None = None
+
+    @property
+    def dollars(self) -> Decimal:
+        """The balance exactly, to the part of a cent where the exchange states it."""
+        return Decimal(self.balance) / 100 if self.balance_dollars is None else Decimal(self.balance_dollars)
 
 
 class ExchangeStatus(msgspec.Struct, frozen=True):
@@ -198,7 +204,7 @@ def _decode_singly(body: bytes, name: str, one: "msgspec.json.Decoder[T]", id_fi
         raws = msgspec.json.decode(envelope[name], type=list[msgspec.Raw])
         cursor = msgspec.json.decode(envelope.get("cursor", b"null"), type=str | None)
     except (msgspec.MsgspecError, KeyError):
-        raise ResponseError(
+        raise ShapeError(
             f"the answer has no list of {name} and cursor as the exchange sends it",
             remedy="Check that --exchange points at the trade API",
         ) from None
@@ -264,7 +270,7 @@ def _object_decoder(shape: type[T]) -> Callable[[bytes], T]:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise ResponseError(
+            raise ShapeError(
                 f"the answer is not a {shape.__name__}: {error}", remedy="Check that --exchange is the trade API"
             ) from None
         except msgspec.DecodeError as error:

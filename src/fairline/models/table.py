@@ -38,6 +38,7 @@ class TableModel:
         known = markets.select("ticker", known=pl.lit(value=True))
         checked = (
             rows.with_row_index("line", offset=first)
+            .filter(~pl.all_horizontal(pl.col("ticker", "p", "p_sd").is_null()))
             .with_columns(
                 ticker=pl.col("ticker").cast(pl.String).str.strip_chars(),
                 p_number=_number("p"),
@@ -45,6 +46,7 @@ class TableModel:
             )
             .join(known, on="ticker", how="left", maintain_order="left")
             .with_columns(fault=_fault(markets.height))
+            .with_columns(fault=pl.coalesce("fault", _repeated()))
         )
         usable = pl.col("fault").is_null()
         return checked.select(
@@ -88,7 +90,7 @@ def _number(name: str) -> pl.Expr:
 
 
 def _fault(markets: int) -> pl.Expr:
-    """Why a line cannot be used; null when it can. The first of several lines for one ticker is the one used."""
+    """Why a line cannot be used by itself; null when it can."""
     p, p_sd = pl.col("p_number"), pl.col("p_sd_number")
     given = pl.col("p_sd").cast(pl.String).str.strip_chars().fill_null("") != ""
     text = pl.col("p").cast(pl.String).fill_null("")
@@ -102,5 +104,11 @@ def _fault(markets: int) -> pl.Expr:
         pl.when(pl.col("known").is_null()).then(
             pl.format("{}: not among the {} markets scanned", "ticker", pl.lit(f"{markets:,}"))
         ),
-        pl.when(~pl.col("ticker").is_first_distinct()).then(pl.format("{}: listed before; first used", "ticker")),
     )
+
+
+def _repeated() -> pl.Expr:
+    """A fault for every usable line of a ticker but the first; unusable lines do not count."""
+    usable = pl.col("fault").is_null()
+    first = pl.struct("ticker", usable).is_first_distinct()
+    return pl.when(usable & ~first).then(pl.format("{}: listed before; first used", "ticker"))

@@ -1,0 +1,39 @@
+"""Run the benchmarks named on the command line, or all, and put their tables into RESULTS.md."""
+
+import importlib
+import os
+import platform
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fairline
+
+ALL = ("scan", "evaluate")
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def machine() -> str:
+    model = "unknown processor"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists() and (found := re.search(r"model name\s*: (.+)", cpuinfo.read_text())):
+        model = found[1]
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    text = (
+        RESULTS.read_text() if RESULTS.exists() else "# Measured\n\nBy `make bench`; each table says when and where.\n"
+    )
+    for name in sys.argv[1:] or ALL:
+        print(f"== {name}", flush=True)
+        table = importlib.import_module(f"benchmarks.{name}").run()
+        print(table)
+        stamp = f"{datetime.now(UTC):%Y-%m-%d}, Fairline {fairline.__version__}, {machine()}"
+        section = f"\n## {name}\n\n{stamp}. Command: `python -m benchmarks {name}`.\n\n{table}\n"
+        text = re.sub(rf"\n## {name}\n.*?(?=\n## |\Z)", "", text, flags=re.DOTALL).rstrip("\n") + "\n" + section
+        RESULTS.write_text(text)
+
+
+main()
