@@ -23,6 +23,7 @@ def markets(rows: int = ROWS) -> pl.DataFrame:
             "ticker": [f"KX-{i}" for i in range(rows)],
             "event_ticker": [f"KX-E{i // 8}" for i in range(rows)],
             "status": "active",
+            "market_type": "binary",
             "yes_bid_u": bid,
             "yes_ask_u": bid + rng.integers(1, 5, rows) * 10_000,
             "yes_bid_size_c": rng.integers(100, 1_000_000, rows),

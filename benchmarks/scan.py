@@ -58,5 +58,6 @@ def run() -> str:
     return (
         "| 15,000 markets, 80 ms a page, no key (burst 30, then 10 a second) | seconds | ratio |\n|---|---|---|\n"
         f"| the article's loop (limit 100, 0.1 s pause, its own API) | {theirs[0]:.2f} | 1 |\n"
-        f"| `fairline` scan with a model, fees, ranking ({ours[2]} kept) | {ours[0]:.2f} | {theirs[0] / ours[0]:.1f} × faster |"
+        f"| `fairline` scan with a model, fees, ranking ({ours[2]} kept) | {ours[0]:.2f} | "
+        f"{theirs[0] / ours[0]:.1f} × faster |"
     )

@@ -3,14 +3,12 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -21,18 +19,37 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 import fairline
 from fairline import report
 from fairline.config import Settings, load_settings
-from fairline.demo import Demo, run_demo
+from fairline.demo import run_demo
 from fairline.edge import Rules
-from fairline.errors import ConfigError, FairlineError, InputError, UsageError
-from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, Rate, TokenBucket, Transport
-from fairline.kalshi.errors import AuthError, PassphraseError
-from fairline.kalshi.keys import readable_by_others
+from fairline.errors import ConfigError, FairlineError, UsageError
+from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, Transport
 from fairline.kalshi.limits import TIERS
 from fairline.kalshi.wire import Balance
-from fairline.listing import Filters, Listing, Problem, read_listing
+from fairline.listing import Listing, Problem, read_listing
 from fairline.listing import Progress as ProgressCall
-from fairline.models import Model, TableModel, installed, load
+from fairline.models import Model, installed, load
+from fairline.options import (
+    AsJson,
+    Category,
+    ClosesWithin,
+    EventOption,
+    Exchange_,
+    Form,
+    KeyFile,
+    KeyId,
+    MemberId,
+    MinVolume,
+    Output,
+    Scheme,
+    Search,
+    SeriesOption,
+    Status,
+    Top,
+    filters_of,
+    table_model,
+)
 from fairline.scan import scan as run_scan
+from fairline.session import connect, sign_in
 from fairline.sim import Exchange, Fault, Key, SimError, read_public_key, throw_away_pair
 
 T = TypeVar("T")
@@ -47,28 +64,6 @@ app = typer.Typer(
     help="Price every market on Kalshi against your own probabilities: which are mispriced, by how much after fees.",
     epilog="Start with: fairline demo",
 )
-
-Exchange_ = Annotated[str | None, typer.Option("--exchange", metavar="NAME|URL", help="production, demo or a URL.")]
-KeyId = Annotated[str | None, typer.Option("--key-id", help="API key id. Market data needs none.")]
-KeyFile = Annotated[str | None, typer.Option("--key-file", metavar="PATH", help="Private key, PEM.")]
-Scheme = Annotated[
-    str | None,
-    typer.Option("--auth", help="api-key, or jwt: an article's scheme that today's exchange does not accept."),
-]
-MemberId = Annotated[str | None, typer.Option("--member-id", help="For --auth jwt only.")]
-Category = Annotated[list[str] | None, typer.Option(help="Only this category, in any case. Repeatable.")]
-SeriesOption = Annotated[list[str] | None, typer.Option("--series", help="Only this series ticker. Repeatable.")]
-EventOption = Annotated[list[str] | None, typer.Option("--event", help="Only this event ticker. Repeatable.")]
-Status = Annotated[str, typer.Option(help="unopened, open, paused, closed or settled.")]
-ClosesWithin = Annotated[str | None, typer.Option(metavar="SPAN", help="Such as 90m, 12h, 7d, 4w.")]
-MinVolume = Annotated[float, typer.Option(min=0, help="Contracts traded so far.")]
-Search = Annotated[str, typer.Option(help="Text in the ticker, question or outcome.")]
-Form = Annotated[
-    str | None, typer.Option("--format", help=f"{', '.join(report.FORMATS)}. By --output's name if absent.")
-]
-Output = Annotated[Path | None, typer.Option(metavar="PATH", help="Write here, whole or not at all.")]
-Top = Annotated[int | None, typer.Option(min=1, help="At most this many rows.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -107,15 +102,15 @@ def scan(
 ) -> None:
     """Scan every market, price it by your models, and rank what is mispriced after fees."""
     rules = Rules(min_edge, min_ev, max_spread, side, size)
-    filters = _filters(category, series, event, status, closes_within, min_volume, search)
+    filters = filters_of(category, series, event, status, closes_within, min_volume, search)
     chosen = report.choose_format(form, output)
-    models: list[Model] = [_table(path) for path in probabilities or []]
+    models: list[Model] = [table_model(path) for path in probabilities or []]
     models += [load(name) for name in model or []]
     settings = _settings(exchange, key_id, key_file)
-    auth = _signer(settings)
+    auth = _auth(settings)
 
     async def run(progress: ProgressCall | None) -> Any:
-        async with await _connect(settings, auth) as kalshi:
+        async with await connect(settings, auth, _note) as kalshi:
             return await run_scan(kalshi, models, filters, rules, progress=progress)
 
     with _progress("markets") as progress:
@@ -151,13 +146,13 @@ def markets(
     key_file: KeyFile = None,
 ) -> None:
     """List every market with its implied probabilities; no model needed."""
-    filters = _filters(category, series, event, status, closes_within, min_volume, search)
+    filters = filters_of(category, series, event, status, closes_within, min_volume, search)
     chosen = report.choose_format(form, output)
     settings = _settings(exchange, key_id, key_file)
-    auth = _signer(settings)
+    auth = _auth(settings)
 
     async def run(progress: ProgressCall | None) -> Any:
-        async with await _connect(settings, auth) as kalshi:
+        async with await connect(settings, auth, _note) as kalshi:
             return await read_listing(kalshi, filters, progress=progress)
 
     with _progress("markets") as progress:
@@ -185,7 +180,7 @@ def balance(
     """Your account's balance: the proof that signing in works."""
     settings = _settings(exchange, key_id, key_file, auth=auth, member_id=member_id)
 
-    signer = _signer(settings)
+    signer = _auth(settings)
     if signer is None:
         raise UsageError("the balance needs a key", remedy="Give --key-id and --key-file, or set KALSHI_API_KEY_ID")
 
@@ -280,7 +275,7 @@ def demo(
         _deliver(report.encode_json(document | {"settled": promise}), None)
     else:
         report.show(report.scan_report(result.listing, result.evaluation, top or 15))
-        print(_promise_and_result(result))
+        print(result.summary())
     raise typer.Exit(0 if result.listing.complete else 3)
 
 
@@ -322,85 +317,11 @@ def _settings(exchange: str | None, key_id: str | None, key_file: str | None, **
     return load_settings({"exchange": exchange, "key_id": key_id, "key_file": key_file, **more})
 
 
-def _signer(settings: Settings) -> Auth | None:
-    """The signing scheme; a passphrase that is needed and not set is asked for on a terminal."""
-    try:
-        auth = settings.signer()
-    except PassphraseError:
-        if not sys.stdin.isatty():
-            raise
-        secret = typer.prompt("Passphrase of the key", hide_input=True, err=True)
-        auth = replace(settings, passphrase=secret).signer()
-    if auth is not None and settings.key_file and readable_by_others(Path(settings.key_file).expanduser()):
-        _note(f"fairline: {settings.key_file} can be read by others; mend that with: chmod 600 {settings.key_file}")
-    return auth
-
-
-async def _connect(settings: Settings, auth: Auth | None) -> Kalshi:
-    """A client; with a key, paced by the account's own limits as far as they can be read."""
-    kalshi = Kalshi(Transport(settings.url, auth=auth))
-    if auth is None or isinstance(auth, JwtAuth):
-        return kalshi
-    kalshi.transport.bucket = TokenBucket(TIERS["basic"])
-    try:
-        limits = (await kalshi.account.limits()).read
-        kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity))
-    except AuthError:
-        await kalshi.transport.close()
-        raise
-    except (KalshiError, ValueError) as error:
-        _note(f"fairline: the account's limits cannot be read ({error}); keeping to those of the basic tier")
-    return kalshi
-
-
-def _table(path: Path) -> TableModel:
-    """A probabilities file, looked at before the exchange is asked anything."""
-    if not path.is_file():
-        fault = "is not a regular file" if path.exists() else "does not exist"
-        raise UsageError(f"the probabilities file {path} {fault}", remedy="Check --probabilities")
-    made = TableModel(path)
-    try:
-        made.check(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", remedy="Check its permissions") from None
-    return made
-
-
-def _filters(
-    category: list[str] | None,
-    series: list[str] | None,
-    event: list[str] | None,
-    status: str,
-    closes_within: str | None,
-    min_volume: float,
-    search: str,
-) -> Filters:
-    statuses = ("unopened", "open", "paused", "closed", "settled")
-    if status not in statuses:
-        raise UsageError(f"there is no status {status!r}", remedy=f"--status takes {', '.join(statuses)}")
-    return Filters(
-        status=status,
-        categories=tuple(category or ()),
-        series=tuple(name.upper() for name in series or ()),
-        events=tuple(name.upper() for name in event or ()),
-        closes_within=_span(closes_within),
-        min_volume=min_volume,
-        search=search,
+def _auth(settings: Settings) -> Auth | None:
+    ask = (
+        (lambda: str(typer.prompt("Passphrase of the key", hide_input=True, err=True))) if sys.stdin.isatty() else None
     )
-
-
-def _span(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text.strip().lower())
-    if match is None:
-        raise UsageError(
-            f"{text!r} is not a span of time", remedy="--closes-within takes spans such as 90m, 12h, 7d, 4w"
-        )
-    hours = float(match[1]) * {"m": 1 / 60, "h": 1, "d": 24, "w": 168}[match[2]]
-    if hours > 24 * 36_525:
-        raise UsageError(f"{text!r} is longer than a century", remedy="--closes-within takes spans such as 7d")
-    return timedelta(hours=hours)
+    return sign_in(settings, _note, ask)
 
 
 @contextmanager
@@ -466,16 +387,3 @@ def _wait_for_signal() -> None:
 def _money(dollars: Decimal) -> str:
     """Two decimals, or all four where there are parts of a cent."""
     return f"${dollars:,.2f}" if dollars == round(dollars, 2) else f"${dollars:,.4f}"
-
-
-def _promise_and_result(result: Demo) -> str:
-    promised, realised = result.promised, result.realised
-    if promised is None or realised is None:
-        return "Nothing was flagged, so there is nothing to settle."
-    return (
-        f"Settled: {realised.n:,} flagged sides in {realised.clusters:,} events, one contract of each.\n"
-        f"  promised  ${promised.mean:+.4f} a contract after fees\n"
-        f"  realised  ${realised.mean:+.4f} a contract after fees "
-        f"(95 % interval {realised.low:+.4f} to {realised.high:+.4f}, by event)\n"
-        "A noisy forecaster's best edges are partly its own errors, so expect less than was promised."
-    )

@@ -32,6 +32,19 @@ class Demo:
     promised: Interval | None
     realised: Interval | None
 
+    def summary(self) -> str:
+        """Promise and result in words."""
+        promised, realised = self.promised, self.realised
+        if promised is None or realised is None:
+            return "Nothing was flagged, so there is nothing to settle."
+        return (
+            f"Settled: {realised.n:,} flagged sides in {realised.clusters:,} events, one contract of each.\n"
+            f"  promised  ${promised.mean:+.4f} a contract after fees\n"
+            f"  realised  ${realised.mean:+.4f} a contract after fees "
+            f"(95 % interval {realised.low:+.4f} to {realised.high:+.4f}, by event)\n"
+            "A noisy forecaster's best edges are partly its own errors, so expect less than was promised."
+        )
+
 
 def run_demo(
     markets: int = 15_000, seed: int = 0, *, progress: Progress | None = None, say: Callable[[str], None] = print

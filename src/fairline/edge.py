@@ -34,6 +34,13 @@ STEPS = {
 KEPT = "kept"
 _ORDER = pl.Enum([*STEPS, KEPT])
 
+# The columns of MARKETS (with probabilities) that an edge needs or that a reader wants to see beside it.
+_CARRIED = [
+    "ticker", "event_ticker", "series_ticker", "category", "title", "yes_sub_title", "status", "market_type",
+    "yes_bid_u", "yes_ask_u", "yes_bid_size_c", "yes_ask_size_c", "spread_u", "spread_percent",
+    "close_ts", "fee_waiver_ts", "fee_type", "fee_multiplier_m",
+]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -79,31 +86,36 @@ def edges(
     opportunity have the step that dropped them in `bin`; kept rows come first, by EV per dollar. `price_u` is the
     best offer, `size_c` what of the wanted size it fills, `fee_u` the taker fee a contract for an order of that size.
     """
-    priced = markets.join(predictions, on="ticker", how="left", maintain_order="left")
+    # One lazy plan: the steps share their work, and only columns that are used are carried along.
+    priced = markets.lazy().select(_CARRIED).join(predictions.lazy(), on="ticker", how="left", maintain_order="left")
     both = pl.concat([_side(priced, "yes"), _side(priced, "no")])
     size_c = pl.min_horizontal("offer_c", pl.lit(rules.size * 100, dtype=pl.Int64))
     multiplier_m = pl.when(waived(pl.lit(asof))).then(0).otherwise(pl.col("fee_multiplier_m").fill_null(FEE_UNIT))
     costed = (
         both.with_columns(size_c=size_c, multiplier_m=multiplier_m)
         .with_columns(order_fee_u=taker_fee_u(pl.col("price_u"), pl.col("size_c"), pl.col("multiplier_m"), rounding))
-        .with_columns(fee_u=per_contract_u(pl.col("order_fee_u"), pl.col("size_c")))
+        .with_columns(
+            fee_u=per_contract_u(pl.col("order_fee_u"), pl.col("size_c")),
+            p_u=(pl.col("p") * NOTIONAL_U).round().cast(pl.Int64),
+        )
     )
-    p_u = (pl.col("p") * NOTIONAL_U).round().cast(pl.Int64)
     valued = costed.with_columns(
-        edge_points=((p_u - pl.col("price_u")) / 10_000).round(4),
-        ev_u=p_u - pl.col("price_u") - pl.col("fee_u"),
+        edge_points=((pl.col("p_u") - pl.col("price_u")) / 10_000).round(4),
+        ev_u=pl.col("p_u") - pl.col("price_u") - pl.col("fee_u"),
     ).with_columns(
         ev_per_dollar=pl.col("ev_u") / (pl.col("price_u") + pl.col("fee_u")),
         kelly=_kelly(rules.kelly_fraction),
     )
-    return valued.with_columns(bin=_bin(rules, asof)).sort(
-        pl.col("bin") == KEPT, "ev_per_dollar", "ticker", "side", descending=[True, True, False, True], nulls_last=True
+    made = valued.with_columns(bin=_bin(rules, asof)).collect()
+    kept = made.filter(pl.col("bin") == KEPT).sort(
+        "ev_per_dollar", "ticker", "side", descending=[True, False, True], nulls_last=True
     )
+    return pl.concat([kept, made.filter(pl.col("bin") != KEPT)])
 
 
 def funnel(edged: pl.DataFrame, rules: Rules) -> list[dict[str, object]]:
     """`{step, kept, dropped}` per step over markets: a market stays as long as one of its rows does."""
-    reached = edged.group_by("ticker").agg(pl.col("bin").cast(_ORDER).max())
+    reached = edged.group_by("ticker").agg(pl.col("bin").max())
     lost = dict(reached.group_by("bin").len().with_columns(pl.col("bin").cast(pl.String)).iter_rows())
     kept, rows = reached.height, []
     for step, words in rules.steps().items():
@@ -143,7 +155,7 @@ def nearest_misses(edged: pl.DataFrame, rules: Rules, top: int) -> pl.DataFrame:
     )
 
 
-def _side(priced: pl.DataFrame, side: str) -> pl.DataFrame:
+def _side(priced: pl.LazyFrame, side: str) -> pl.LazyFrame:
     """The rows as one side sees them: its price, what is offered there, and its probability."""
     if side == "yes":
         return priced.with_columns(side=pl.lit("yes"), price_u=pl.col("yes_ask_u"), offer_c=pl.col("yes_ask_size_c"))
@@ -180,4 +192,5 @@ def _bin(rules: Rules, asof: datetime) -> pl.Expr:
         "edge": pl.col("edge_points") <= rules.min_edge_points,
         "ev": pl.col("ev_u") <= round(rules.min_ev * NOTIONAL_U),
     }
-    return pl.coalesce(*[pl.when(test).then(pl.lit(step)) for step, test in fails.items()], pl.lit(KEPT))
+    steps = [pl.when(test).then(pl.lit(step, dtype=_ORDER)) for step, test in fails.items()]
+    return pl.coalesce(*steps, pl.lit(KEPT, dtype=_ORDER))

@@ -1,0 +1,47 @@
+"""What the import contracts cannot say: who may touch the network, the environment and the clock."""
+
+import ast
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "fairline"
+FILES = {str(path.relative_to(SOURCE)): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
+
+
+def importers(module: str) -> set[str]:
+    found = set()
+    for name, tree in FILES.items():
+        for node in ast.walk(tree):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(n == module or n.startswith(f"{module}.") for n in names):
+                found.add(name)
+    return found
+
+
+def test_only_the_transport_and_the_simulator_import_the_http_library():
+    assert importers("aiohttp") == {"kalshi/transport.py", "sim/app.py", "sim/article.py", "sim/server.py"}
+
+
+def test_only_config_reads_the_environment():
+    readers = {name for name, tree in FILES.items() if any(
+        isinstance(n, ast.Attribute) and n.attr in ("environ", "getenv") for n in ast.walk(tree)
+    )}  # fmt: skip
+    assert readers == {"config.py"}
+
+
+def test_client_and_simulator_know_nothing_of_ours():
+    ours = {n for n in FILES if importers_of_ours(n)}
+    assert not {n for n in ours if n.startswith(("kalshi/", "sim/"))}
+
+
+def importers_of_ours(name: str) -> bool:
+    room = name.split("/", maxsplit=1)[0]
+    modules = [n.module or "" for n in ast.walk(FILES[name]) if isinstance(n, ast.ImportFrom)]
+    return any(m.startswith("fairline") and not m.startswith(f"fairline.{room}") for m in modules)
+
+
+def test_files_are_small_and_columns_are_never_walked_in_the_hot_path():
+    assert max(len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")) <= 400
+    for name in ("edge.py", "fees.py", "scan.py"):
+        calls = {n.attr for n in ast.walk(FILES[name]) if isinstance(n, ast.Attribute)}
+        assert not calls & {"map_elements", "iter_slices", "to_dicts", "apply"}

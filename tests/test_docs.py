@@ -1,0 +1,91 @@
+"""Documents are checked against the code: commands, options, rooms, faults, dependencies, version, examples."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fairline
+from fairline.cli import app
+from fairline.config import ENVIRONMENT
+from fairline.edge import Rules
+from fairline.report import FORMATS
+from fairline.sim import FAULTS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_link_leads_somewhere():
+    for name, text in DOCS.items():
+        folder = ROOT if name == "README.md" else ROOT / "docs"
+        for target in re.findall(r"\]\(([^)#]+)", text):
+            assert target.startswith("http") or (folder / target).exists(), f"{name} links to {target}"
+
+
+@pytest.mark.parametrize("command", [c.callback.__name__ for c in app.registered_commands])
+def test_every_command_is_documented(command):
+    assert any(f"fairline {command}" in text for text in DOCS.values())
+
+
+def test_every_room_is_in_the_architecture_and_no_other():
+    source = ROOT / "src" / "fairline"
+    rooms = {p.name for p in source.glob("*.py") if not p.name.startswith("__")}
+    rooms |= {f"{p.parent.name}/" for p in source.glob("*/__init__.py")}
+    rooms |= {
+        f"kalshi/{p.name}" for p in (source / "kalshi").glob("*.py") if p.name not in ("__init__.py", "errors.py")
+    }
+    told = set(re.findall(r"^\| `([^`]+)` \|", DOCS["architecture.md"], re.MULTILINE))
+    assert told == rooms
+
+
+def test_every_fault_setting_format_and_threshold_is_documented():
+    for name, words in FAULTS.items():
+        assert f"| `{name}` | {words} |" in DOCS["simulator.md"]
+    for variable in ENVIRONMENT.values():
+        assert variable in DOCS["authentication.md"]
+    for form in FORMATS:
+        assert f"`{form}`" in DOCS["scanning.md"] or f"--format {form}" in DOCS["scanning.md"]
+    rules = Rules()
+    assert f"--min-edge {rules.min_edge_points}" in DOCS["scanning.md"]
+    assert f"--min-ev {rules.min_ev}" in DOCS["scanning.md"]
+    assert f"--max-spread {rules.max_spread_percent:g}" in DOCS["scanning.md"]
+
+
+def test_each_dependency_is_named_with_its_reason():
+    names = [re.match(r"[a-z0-9-]+", d)[0] for d in PROJECT["project"]["dependencies"]]
+    told = [row.lower() for row in re.findall(r"^\| (\w+) \| \w", DOCS["README.md"], re.MULTILINE)]
+    assert sorted(names) == sorted(set(told) - {"package"})
+    assert len(names) <= 10
+
+
+def test_the_version_has_its_entry_in_the_changelog():
+    assert f"## {fairline.__version__} (" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_constraints_pin_every_dependency_and_name_no_host():
+    text = (ROOT / "constraints.txt").read_text()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in text.splitlines() if "==" in line}
+    assert {re.match(r"[a-z0-9-]+", d)[0] for d in PROJECT["project"]["dependencies"]} <= pinned
+    assert "://" not in text
+    assert "@" not in text
+
+
+@pytest.mark.parametrize("name", sorted(DOCS))
+def test_python_in_the_documents_compiles(name):
+    for block in re.findall(r"```python\n(.*?)```", DOCS[name], re.DOTALL):
+        compile(block, name, "exec")
+
+
+def test_the_worked_numbers_of_the_arithmetic_are_the_codes(tmp_path):
+
+    from tests.unit.test_edge import edged, side
+
+    big = {"yes_ask_size_fp": "500.00", "yes_bid_size_fp": "500.00"}
+    yes = side(edged(big, 0.65), "yes")
+    assert (yes["order_fee_u"], yes["fee_u"], yes["ev_u"]) == (1_650_000, 16_500, 13_500)
+    text = DOCS["scanning.md"]
+    assert f"{yes['ev_per_dollar']:.2%}".replace("%", " %") in text
+    assert f"{yes['kelly']:.2%}".replace("%", " %") in text
