@@ -20,7 +20,14 @@ Clock = Callable[[], float]
 
 
 class Auth(Protocol):
-    """Anything that can sign one try of one request."""
+    """Anything that can sign one try of one request. `slow` says that signing is worth a thread of its own."""
+
+    @property
+    def slow(self) -> bool: ...
+
+    def renew(self, offset_s: float = 0.0) -> None:
+        """Forget what is cached, and from now on sign as if the local clock were `offset_s` later."""
+        ...
 
     def headers(self, method: str, path: str) -> dict[str, str]:
         """Headers for this try. `path` starts at the host's root and may carry a query, which is not signed."""
@@ -38,12 +45,20 @@ class ApiKeyAuth:
         self.key_id = key_id
         self.key = key
         self._clock = clock
+        self._offset_s = 0.0
+
+    @property
+    def slow(self) -> bool:
+        return self.key.rsa is not None
+
+    def renew(self, offset_s: float = 0.0) -> None:
+        self._offset_s = offset_s
 
     def __repr__(self) -> str:
         return f"ApiKeyAuth(key_id={self.key_id!r}, key={self.key.kind})"
 
     def headers(self, method: str, path: str) -> dict[str, str]:
-        timestamp = str(int(self._clock() * 1000))
+        timestamp = str(int((self._clock() + self._offset_s) * 1000))
         message = f"{timestamp}{method.upper()}{path.partition('?')[0]}"
         return {
             "KALSHI-ACCESS-KEY": self.key_id,
@@ -69,12 +84,20 @@ class JwtAuth:
         self._clock = clock
         self._token = ""
         self._expires = 0.0
+        self._offset_s = 0.0
+
+    @property
+    def slow(self) -> bool:
+        return False  # one signature in ten minutes
+
+    def renew(self, offset_s: float = 0.0) -> None:
+        self._token, self._expires, self._offset_s = "", 0.0, offset_s
 
     def __repr__(self) -> str:
         return f"JwtAuth(member_id={self.member_id!r}, key_id={self.key_id!r})"
 
     def headers(self, method: str, path: str) -> dict[str, str]:
-        now = self._clock()
+        now = self._clock() + self._offset_s
         if now >= self._expires - self.RENEW_BEFORE_S:
             self._token, self._expires = self._sign(int(now))
         return {"Authorization": f"Bearer {self._token}"}

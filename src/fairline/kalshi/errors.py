@@ -44,9 +44,13 @@ class PassphraseError(PrivateKeyError):
 
 
 class TransportError(KalshiError):
-    """No answer arrived."""
+    """No answer arrived. `kind` is name, connection, tls, time-out or broken."""
 
     retryable = True
+
+    def __init__(self, message: str, *, remedy: str = "", kind: str = "broken") -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind = kind
 
 
 class ResponseError(KalshiError):
@@ -92,7 +96,12 @@ class BadRequestError(ApiError):
 
 
 class AuthError(ApiError):
-    """401 or 403: the exchange does not accept who we say we are."""
+    """401 or 403: the exchange does not accept who we say we are. `diagnosis` is what has been found out so far."""
+
+    diagnosis: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (super().__str__(), self.diagnosis) if part)
 
 
 class NotFoundError(ApiError):

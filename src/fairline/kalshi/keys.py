@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -60,6 +60,17 @@ class PrivateKey:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         return "SHA256:" + base64.b64encode(hashlib.sha256(public).digest()).decode().rstrip("=")
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """Whether `sign` of this key made the signature."""
+        try:
+            if isinstance(self._key, RSAPrivateKey):
+                self._key.public_key().verify(signature, message, _PSS, hashes.SHA256())
+            else:
+                self._key.public_key().verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
 
     def sign(self, message: bytes) -> bytes:
         """RSA-PSS with SHA-256 and a 32-byte salt, or plain Ed25519, by the type of the key."""

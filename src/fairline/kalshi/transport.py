@@ -5,9 +5,11 @@ Everything here is a GET, so repeating a request is always safe; what is repeate
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
@@ -16,7 +18,8 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from fairline.kalshi.auth import Auth, JwtAuth
-from fairline.kalshi.errors import KalshiError, RedirectError, TransportError, error_for_status
+from fairline.kalshi.clock import SAFE_S, Skew, skew_of
+from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, TransportError, error_for_status
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
 from fairline.kalshi.wire import error_body
 
@@ -97,6 +100,9 @@ class Transport:
         retry: Retry | None = None,
         timeouts: Timeouts | None = None,
         send: Send | None = None,
+        use_server_time: bool = False,
+        say: Callable[[str], None] = log.warning,
+        clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -108,6 +114,10 @@ class Transport:
         self._retry = retry or Retry()
         self._http = AiohttpSend(timeouts or Timeouts()) if send is None else None
         self._send: Send = send or self._http  # type: ignore[assignment]  # one of the two is always there
+        self.skew: Skew | None = None
+        self._use_server_time = use_server_time
+        self._say = say
+        self._clock = clock
         self._sleep = sleep
         self._uniform = uniform
 
@@ -136,10 +146,16 @@ class Transport:
         connection. Raises the `KalshiError` of the last try.
         """
         query = encode_query(params or {})
-        attempt = 0
+        attempt, renewed = 0, False
         while True:
             try:
                 return decode(await self._try(path, query, signed=signed, cost=cost))
+            except AuthError as error:
+                if renewed or self.auth is None or not signed or error.status != 401:
+                    raise
+                # One more look at the clock and one fresh signature, and no more: a refusal is not a fault of the line.
+                renewed = True
+                await self._examine(self.auth)
             except KalshiError as error:
                 attempt += 1
                 if not error.retryable or attempt >= self._retry.tries:
@@ -147,22 +163,66 @@ class Transport:
                 self.traffic.retries += 1
                 pause = self._retry.delay(attempt, error, self._uniform)
                 log.info("retry %d of %s in %.2f s: %s", attempt, path, pause, error.message)
-            await self._sleep(pause)
+                await self._sleep(pause)
+
+    def path_of(self, path: str) -> str:
+        """The path from the host's root, which is what is signed."""
+        return self._prefix + path
+
+    async def once(self, path: str, headers: Mapping[str, str]) -> Response:
+        """One plain try with these headers, whatever comes back: for whoever takes a failing set-up apart."""
+        await self.bucket.take()
+        self.traffic.requests += 1
+        return await self._ask(Request("GET", f"{self.base_url}{path}", headers))
+
+    async def _ask(self, request: Request) -> Response:
+        """Send, and read the clock off the answer."""
+        sent = self._clock()
+        response = await self._send(request)
+        self.skew = skew_of(response.headers, sent, self._clock()) or self.skew
+        return response
+
+    async def _examine(self, auth: Auth) -> None:
+        """After a refusal: measure the clock again; sign by the exchange's only if that was asked for."""
+        with contextlib.suppress(KalshiError):
+            await self.once("/exchange/status", {})
+        skew = self.skew
+        if self._use_server_time and skew is not None and abs(skew.seconds) > SAFE_S:
+            self._say(f"{skew}: signing with the exchange's time, as set")
+            auth.renew(skew.seconds)
+        else:
+            auth.renew()
 
     async def _try(self, path: str, query: str, *, signed: bool, cost: float) -> bytes:
         await self.bucket.take(cost)
-        headers = self.auth.headers("GET", self._prefix + path) if self.auth is not None and signed else {}
+        headers = await self._sign(path) if signed else {}
         url = f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
         self.traffic.requests += 1
-        response = await self._send(Request("GET", url, headers))
+        response = await self._ask(Request("GET", url, headers))
         self.traffic.bytes += len(response.body)
         log.debug("GET %s %d %d bytes", url, response.status, len(response.body))
         if response.status == 429:
             self.bucket.throttled()
         if response.status != 200:
-            raise _error(response, path, self.auth)
+            error = _error(response, path, self.auth)
+            if isinstance(error, AuthError) and self.skew is not None and abs(self.skew.seconds) > SAFE_S:
+                error.diagnosis = f"Found so far: {self.skew}."
+            raise error
         self.bucket.answered()
         return response.body
+
+    async def _sign(self, path: str) -> Mapping[str, str]:
+        """Fresh headers for one try; an RSA signature in a thread, so that pages go on being decoded meanwhile."""
+        if self.auth is None:
+            return {}
+        if self.auth.slow:
+            return await asyncio.to_thread(self.auth.headers, "GET", self._prefix + path)
+        return self.auth.headers("GET", self._prefix + path)
+
+    async def handshake(self, url: str, path: str) -> None:
+        """Open a signed WebSocket and close it again. Raises `KalshiError`, with the status if it is refused."""
+        headers = self.auth.headers("GET", path) if self.auth is not None else {}
+        await (self._http or AiohttpSend(Timeouts())).handshake(url, headers)
 
 
 class AiohttpSend:
@@ -190,6 +250,21 @@ class AiohttpSend:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _network_error(error, urlsplit(request.url).netloc) from error
 
+    async def handshake(self, url: str, headers: Mapping[str, str]) -> None:
+        host = urlsplit(url).netloc
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=self._timeout) as session,
+                session.ws_connect(url, headers=headers),
+            ):
+                return
+        except aiohttp.WSServerHandshakeError as error:
+            raise error_for_status(error.status)(
+                f"the WebSocket at {host} answered {error.status}", status=error.status
+            ) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _network_error(error, host) from error
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -215,20 +290,30 @@ def encode_query(params: Params) -> str:
 def _network_error(error: Exception, host: str) -> KalshiError:
     cause = error.__cause__ or error
     if isinstance(error, TimeoutError):
-        return TransportError(f"{host} did not answer in time", remedy="Check the network, or try again later")
+        return TransportError(
+            f"{host} did not answer in time", remedy="Check the network, or try again later", kind="time-out"
+        )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return TransportError(
-            f"the name {host} cannot be resolved", remedy="Check --exchange and the network connection"
+            f"the name {host} cannot be resolved",
+            remedy="Check --exchange and the network connection",
+            kind="name",
         )
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
         return TransportError(
-            f"no secure connection to {host}: {cause}", remedy="Check the machine's clock, certificates and proxy"
+            f"no secure connection to {host}: {cause}",
+            remedy="Check the machine's clock, certificates and proxy",
+            kind="tls",
         )
     if isinstance(error, aiohttp.InvalidURL):
         return KalshiError(f"{host or error} is not a valid address", remedy="Check --exchange")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or "connection failed"
-        return TransportError(f"cannot connect to {host} ({reason})", remedy="Check --exchange and that it is running")
+        return TransportError(
+            f"cannot connect to {host} ({reason})",
+            remedy="Check --exchange and that it is running",
+            kind="connection",
+        )
     return TransportError(f"the connection to {host} broke ({cause or type(error).__name__})", remedy="Try again")
 
 

@@ -123,6 +123,16 @@ class AccountLimits(msgspec.Struct, frozen=True):
     write: BucketLimit
 
 
+class ApiKey(msgspec.Struct, frozen=True):
+    api_key_id: str
+    scopes: list[str]
+    subaccount: int | None = None
+
+
+class ApiKeys(msgspec.Struct, frozen=True):
+    api_keys: list[ApiKey]
+
+
 class Levels(msgspec.Struct, frozen=True):
     """Bids only, `[price, size]` strings; the asks of one side are the bids of the other."""
 
@@ -291,6 +301,7 @@ order_books = _page_decoder(_OrderBooks, "orderbooks", OrderBook, "ticker")
 one_market = _object_decoder(_OneMarket)
 balance = _object_decoder(Balance)
 exchange_status = _object_decoder(ExchangeStatus)
+api_keys = _object_decoder(ApiKeys)
 account_limits = _object_decoder(AccountLimits)
 
 

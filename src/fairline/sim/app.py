@@ -1,22 +1,26 @@
 """The exchange's wire format: routes, checks and answers over a catalog. No state of its own but what it is given."""
 
 import asyncio
+import functools
 import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from fairline.sim import listing
-from fairline.sim.auth import Key, KeyBook, Refused
+from fairline.sim.auth import Forbidden, Key, KeyBook, Refused
 from fairline.sim.catalog import Catalog, EventEntry
 from fairline.sim.faults import Faults
 from fairline.sim.limits import TIERS, Limits
 from fairline.sim.render import count, dollars
 
 PREFIX = "/trade-api/v2"
+WEBSOCKET = "/trade-api/ws/v2"
 Query = Mapping[str, str]
 
 
@@ -61,11 +65,11 @@ class Exchange:
         self.backend = backend
 
     def status(self, request: web.Request, key: Key | None) -> Reply:
-        up = not self.backend.faults.strikes("paused")
+        up = not self.backend.faults.in_force("paused")
         shards = [(0, "Default"), (1, "Combos"), (2, "Crypto & Commodities"), (3, "Tennis/Baseball/Basketball")]
         flags = {"exchange_active": up, "trading_active": up, "intra_exchange_transfers_active": up}
         indexes = [{"exchange_index": i, "description": name, **flags} for i, name in shards]
-        return Reply(200, {**flags, "exchange_index_statuses": indexes})
+        return Reply(200 if up else 503, {**flags, "exchange_index_statuses": indexes})
 
     def series_list(self, request: web.Request, key: Key | None) -> Reply:
         category = request.query.get("category")
@@ -154,6 +158,10 @@ class Exchange:
         return {side: [[dollars(price), count(size)] for price, size in levels] for side, levels in shown.items()}
 
     def balance(self, request: web.Request, key: Key | None) -> Reply:
+        subaccount = listing.whole(request.query, "subaccount", 0, 63)
+        pinned = key.subaccount if key is not None else None
+        if pinned is not None and "subaccount" in request.query and subaccount != pinned:
+            raise Forbidden("subaccount not permitted for this API key")
         cents = key.balance_cents if key else 0
         text = f"{cents / 100:.4f}"
         body = {
@@ -171,6 +179,15 @@ class Exchange:
         limit = {"refill_rate": refill, "bucket_capacity": capacity}
         write = {"refill_rate": refill // 2, "bucket_capacity": refill // 2}
         return Reply(200, {"usage_tier": tier, "read": limit, "write": write, "grants": []})
+
+    def api_keys(self, request: web.Request, key: Key | None) -> Reply:
+        found = [
+            {"api_key_id": k.key_id, "name": k.key_id, "scopes": list(k.scopes)}
+            | ({} if k.subaccount is None else {"subaccount": k.subaccount})
+            for k in self.backend.keys.keys.values()
+            if key is not None and k.member_id == key.member_id and not k.revoked
+        ]
+        return Reply(200, {"api_keys": found})
 
     def endpoint_costs(self, request: web.Request, key: Key | None) -> Reply:
         return Reply(200, {"default_cost": 10, "endpoint_costs": []})
@@ -195,9 +212,10 @@ PUBLIC: dict[str, Handler] = {
     "/markets/{ticker}/orderbook": Exchange.order_book,
     "/account/endpoint_costs": Exchange.endpoint_costs,
 }
-PRIVATE: dict[str, Handler] = {
-    "/portfolio/balance": Exchange.balance,
-    "/account/limits": Exchange.account_limits,
+PRIVATE: dict[str, tuple[Handler, str]] = {
+    "/portfolio/balance": (Exchange.balance, "read::portfolio_balance"),
+    "/account/limits": (Exchange.account_limits, "read"),
+    "/api_keys": (Exchange.api_keys, "read"),
 }
 
 
@@ -206,13 +224,14 @@ def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> we
     exchange = Exchange(backend)
     app = web.Application()
 
-    def add(path: str, handler: Handler, auth: str) -> None:
-        app.router.add_get(path, _served(exchange, handler, auth))
+    def add(path: str, handler: Handler, auth: str, scope: str = "") -> None:
+        app.router.add_get(path, _served(exchange, handler, auth, scope))
 
     for path, handler in PUBLIC.items():
         add(PREFIX + path, handler, "optional")
-    for path, handler in PRIVATE.items():
-        add(PREFIX + path, handler, "signed")
+    for path, (handler, scope) in PRIVATE.items():
+        add(PREFIX + path, handler, "signed", scope)
+    app.router.add_get(WEBSOCKET, functools.partial(_websocket, backend))
     for path, handler in (extra or {}).items():
         add(path, handler, "token")
     add("/sim/truth", Exchange.truth, "none")
@@ -220,24 +239,33 @@ def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> we
     return app
 
 
-def _served(exchange: Exchange, handler: Handler, auth: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _served(
+    exchange: Exchange, handler: Handler, auth: str, scope: str = ""
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     backend = exchange.backend
 
     async def serve(request: web.Request) -> web.StreamResponse:
         backend.requests += 1
+        backend.keys.offset_s = 45.0 * (
+            backend.faults.in_force("clock-ahead") - backend.faults.in_force("clock-behind")
+        )
         broken = await _broken(request, backend)
         if broken is not None:
             return broken
         if backend.latency_s:
             await asyncio.sleep(backend.latency_s)
         try:
-            key = _authenticate(request, backend.keys, auth)
+            key = _authenticate(request, backend, auth)
+            if scope and key is not None and not key.may(scope):
+                raise Forbidden(f"the API key lacks the scope {scope}")
             if not backend.limits.admit(key.key_id if key else request.remote or ""):
                 reply = TOO_MANY
             else:
                 reply = handler(exchange, request, key)
         except Refused as refused:
             reply = Reply(401, refused.body)
+        except Forbidden as forbidden:
+            reply = Reply(403, forbidden.body)
         except listing.BadRequest as bad:
             reply = Reply(400, {"msg": str(bad)})
         return await _send(request, backend, reply)
@@ -245,12 +273,31 @@ def _served(exchange: Exchange, handler: Handler, auth: str) -> Callable[[web.Re
     return serve
 
 
-def _authenticate(request: web.Request, keys: KeyBook, auth: str) -> Key | None:
+def _authenticate(request: web.Request, backend: Backend, auth: str) -> Key | None:
+    headers = request.headers
+    if backend.faults.in_force("strip-headers"):
+        headers = CIMultiDictProxy(
+            CIMultiDict((k, v) for k, v in headers.items() if not k.upper().startswith("KALSHI"))
+        )
     if auth == "token":
-        return keys.check_token(request.headers.get("Authorization", ""))
-    if auth == "signed" or (auth == "optional" and "KALSHI-ACCESS-KEY" in request.headers):
-        return keys.check_signature(request.method, request.path, request.headers)
+        return backend.keys.check_token(headers.get("Authorization", ""))
+    if auth == "signed" or (auth == "optional" and "KALSHI-ACCESS-KEY" in headers):
+        return backend.keys.check_signature(request.method, request.path, headers)
     return None
+
+
+async def _websocket(backend: Backend, request: web.Request) -> web.StreamResponse:
+    """The signed handshake. The channels behind it are not simulated yet: each command is answered with an error."""
+    try:
+        _authenticate(request, backend, "signed")
+    except Refused as refused:
+        return await _send(request, backend, Reply(401, refused.body))
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        if message.type is WSMsgType.TEXT:
+            await socket.send_json({"type": "error", "msg": {"code": 5, "msg": "Unknown command"}})
+    return socket
 
 
 async def _broken(request: web.Request, backend: Backend) -> web.StreamResponse | None:
@@ -261,6 +308,9 @@ async def _broken(request: web.Request, backend: Backend) -> web.StreamResponse 
     if faults.strikes("reset") and request.transport is not None:
         request.transport.abort()
         return web.Response()
+    page = _elsewhere(request, faults)
+    if page is not None:
+        return page
     if faults.strikes("429"):
         return await _send(request, backend, TOO_MANY)
     if faults.strikes("500"):
@@ -270,11 +320,24 @@ async def _broken(request: web.Request, backend: Backend) -> web.StreamResponse 
     return None
 
 
+def _elsewhere(request: web.Request, faults: Faults) -> web.StreamResponse | None:
+    """Answers that are not the exchange's at all."""
+    if faults.strikes("captive-page"):
+        return web.Response(text="<!doctype html><title>Log in to this network</title>", content_type="text/html")
+    if faults.strikes("redirect"):
+        return web.Response(status=301, headers={"Location": request.path.rstrip("/")})
+    if faults.strikes("moved"):
+        notice = "API has been moved to https://api.elections.kalshi.com/. Please check our docs on how to migrate."
+        return web.Response(status=401, text=notice)
+    return None
+
+
 async def _send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
     body = reply.encoded()
     headers = {"Content-Type": reply.content_type}
-    if backend.faults.strikes("skew"):
-        headers["Date"] = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 45))
+    offset = backend.keys.offset_s or (45 if backend.faults.strikes("skew") else 0)
+    if offset:
+        headers["Date"] = formatdate(time.time() + offset, usegmt=True)
     if len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", ""):
         # Level 1, as a busy front would: the fake must not be slower than what it stands for.
         body = gzip.compress(body, compresslevel=1, mtime=0)

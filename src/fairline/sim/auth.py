@@ -32,7 +32,13 @@ class Key:
     member_id: str = "member-1"
     tier: str = "basic"
     scopes: tuple[str, ...] = ("read",)
+    subaccount: int | None = None
+    revoked: bool = False
     balance_cents: int = 1_000_000
+
+    def may(self, scope: str) -> bool:
+        """Whether the key has a scope itself or by its parent (`read` grants `read::portfolio_balance`)."""
+        return scope in self.scopes or scope.partition("::")[0] in self.scopes
 
 
 class Refused(Exception):
@@ -46,12 +52,25 @@ class Refused(Exception):
         self.body = {"error": error}
 
 
+class Forbidden(Exception):
+    """A 403. No body of one was ever recorded, so this one is a guess in the shape of the others."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.body = {"error": {"code": "forbidden", "message": message}}
+
+
 class KeyBook:
     """Registered keys, and the check of a request against them."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.keys: dict[str, Key] = {}
+        self.offset_s = 0.0
         self._clock = clock
+
+    def now(self) -> float:
+        """The exchange's time; a fault can put it ahead of or behind everybody else's."""
+        return self._clock() + self.offset_s
 
     def register(self, key: Key) -> None:
         self.keys[key.key_id] = key
@@ -64,10 +83,10 @@ class KeyBook:
             raise Refused("token_authentication_failure", "token authentication failure")
         if not signature:
             raise Refused("signature_is_missing_from_headers", "signature is missing from headers")
-        if not stamp.isdecimal() or abs(self._clock() - int(stamp) / 1000) > WINDOW_S:
+        if not stamp.isdecimal() or abs(self.now() - int(stamp) / 1000) > WINDOW_S:
             raise Refused("header_timestamp_expired", "header timestamp expired")
         key = self.keys.get(key_id)
-        if key is None:
+        if key is None or key.revoked:
             raise Refused("authentication_error", details="NOT_FOUND")
         try:
             _verify(key.public, base64.b64decode(signature, validate=True), f"{stamp}{method}{path}".encode())
@@ -87,9 +106,11 @@ class KeyBook:
             key = self.keys.get(str(claims.get("kid") or header.get("kid")))
             if key is None or not isinstance(key.public, RSAPublicKey):
                 raise refused
-            required = {"require": ["exp", "iat", "jti"]}
+            required = {"require": ["exp", "iat", "jti"], "verify_exp": False, "verify_iat": False}
             jwt.decode(token, key.public, algorithms=["PS256"], options=required)  # type: ignore[arg-type]
-        except jwt.PyJWTError:
+            if float(claims["exp"]) <= self.now() or key.revoked:
+                raise refused
+        except (jwt.PyJWTError, TypeError, ValueError):
             raise refused from None
         if claims.get("member_id") != key.member_id:
             raise refused

@@ -19,6 +19,13 @@ FAULTS = {
     "malformed-row": "a price of a row is missing, null or not a number",
     "unknown-values": "a row has an unknown status and an unknown field",
     "skew": "the Date header is 45 s off",
+    "clock-ahead": "the exchange's clock is 45 s ahead, as if yours were slow",
+    "clock-behind": "the exchange's clock is 45 s behind, as if yours were fast",
+    "strip-headers": "a proxy removes the KALSHI-ACCESS headers",
+    "captive-page": "a network's login page answers everything",
+    "redirect": "every path redirects to one without a trailing slash",
+    "moved": "the retired host's notice that the API has been moved",
+    "tls": "the socket speaks TLS with a certificate that nobody signed",
     "paused": "the exchange is paused",
 }
 
@@ -59,6 +66,10 @@ class Faults:
         """Replace what is in force, and start counting anew."""
         self._faults = {fault.name: fault for fault in faults}
         self.struck = {}
+
+    def in_force(self, name: str) -> bool:
+        """Whether a fault of that name is set at all: for those that are a state, not an accident."""
+        return name in self._faults
 
     def strikes(self, name: str) -> bool:
         fault = self._faults.get(name)

@@ -5,15 +5,22 @@ with Exchange(markets=2_000) as exchange:
 """
 
 import asyncio
+import ssl
+import tempfile
 import threading
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from fairline.sim import article
-from fairline.sim.app import PREFIX, Backend, make_app
+from fairline.sim.app import PREFIX, WEBSOCKET, Backend, make_app
 from fairline.sim.auth import Key, KeyBook
 from fairline.sim.catalog import Catalog, WorldCatalog
 from fairline.sim.errors import SimError
@@ -46,9 +53,9 @@ class Exchange:
         for key in keys:
             self.backend.keys.register(key)
         self._host, self._port = host, port
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._failure: OSError | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
+        self._runner: web.AppRunner
 
     @property
     def world(self) -> World:
@@ -59,12 +66,16 @@ class Exchange:
 
     @property
     def root(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        return f"{'https' if self.faults.in_force('tls') else 'http'}://{self._host}:{self._port}"
 
     @property
     def url(self) -> str:
         """Base URL of today's API."""
         return self.root + PREFIX
+
+    @property
+    def websocket_url(self) -> str:
+        return self.root.replace("http", "ws", 1) + WEBSOCKET
 
     @property
     def article_url(self) -> str:
@@ -79,36 +90,64 @@ class Exchange:
         self.backend.keys.register(key)
 
     def __enter__(self) -> Self:
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name="fairline-sim", daemon=True)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fairline-sim", daemon=True)
         self._thread.start()
-        ready.wait()
-        if self._failure is not None:
+        try:
+            self._runner = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        except OSError as error:
+            self._stop()
             raise SimError(
-                f"cannot listen on {self._host}:{self._port} ({self._failure.strerror}); choose another with --port"
-            ) from self._failure
+                f"cannot listen on {self._host}:{self._port} ({error.strerror}); choose another with --port"
+            ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._loop is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self._stop()
 
-    def _run(self, ready: threading.Event) -> None:
-        loop = self._loop = asyncio.new_event_loop()
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self) -> web.AppRunner:
         runner = web.AppRunner(
             make_app(self.backend, article.ROUTES), access_log=None, shutdown_timeout=0.1, max_line_size=1 << 16
         )
+        await runner.setup()
+        tls = _unsigned_certificate(self._host) if self.faults.in_force("tls") else None
         try:
-            loop.run_until_complete(runner.setup())
-            site = web.TCPSite(runner, self._host, self._port)
-            loop.run_until_complete(site.start())
-            self._port = runner.addresses[0][1]
-        except OSError as error:
-            self._failure = error
-            ready.set()
-        else:
-            ready.set()
-            loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=tls).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._port = runner.addresses[0][1]
+        return runner
+
+
+def _unsigned_certificate(host: str) -> ssl.SSLContext:
+    """A server-side TLS context with a certificate made just now, which no client trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "server.pem"
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path.touch(mode=0o600)
+        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        context.load_cert_chain(path)
+    return context
