@@ -5,16 +5,19 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
 import fairline
 from fairline.cli import app
 from fairline.config import ENVIRONMENT
 from fairline.edge import Rules
+from fairline.kalshi.doctor import REMEDIES
 from fairline.report import FORMATS
 from fairline.sim import FAULTS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+COMMANDS = sorted(typer.main.get_command(app).commands)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -25,7 +28,7 @@ def test_every_link_leads_somewhere():
             assert target.startswith("http") or (folder / target).exists(), f"{name} links to {target}"
 
 
-@pytest.mark.parametrize("command", [c.callback.__name__ for c in app.registered_commands])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented(command):
     assert any(f"fairline {command}" in text for text in DOCS.values())
 
@@ -44,6 +47,8 @@ def test_every_room_is_in_the_architecture_and_no_other():
 def test_every_fault_setting_format_and_threshold_is_documented():
     for name, words in FAULTS.items():
         assert f"| `{name}` | {words} |" in DOCS["simulator.md"]
+    for cause, remedy in REMEDIES.items():
+        assert f"| `{cause}` | {remedy} |" in DOCS["authentication.md"]
     for variable in ENVIRONMENT.values():
         assert variable in DOCS["authentication.md"]
     for form in FORMATS:

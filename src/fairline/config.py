@@ -1,6 +1,7 @@
 """Settings: flags over environment over `fairline.toml` over defaults. The only reader of the environment."""
 
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from fairline import keychain
 from fairline.errors import ConfigError
 from fairline.kalshi import (
     DEMO,
@@ -21,7 +23,10 @@ from fairline.kalshi import (
     read_private_key,
 )
 
+_KEYRING = "keyring:"
+
 ENVIRONMENT = {
+    "profile": "FAIRLINE_PROFILE",
     "exchange": "FAIRLINE_EXCHANGE",
     "key_id": "KALSHI_API_KEY_ID",
     "key_file": "KALSHI_PRIVATE_KEY_PATH",
@@ -29,15 +34,29 @@ ENVIRONMENT = {
     "passphrase": "KALSHI_PRIVATE_KEY_PASSPHRASE",
     "auth": "FAIRLINE_AUTH",
     "member_id": "KALSHI_MEMBER_ID",
+    "use_server_time": "FAIRLINE_USE_SERVER_TIME",
 }
-_IN_FILE = ("exchange", "key_id", "key_file", "auth", "member_id")
-_HOSTS = {"production": PRODUCTION, "demo": DEMO}
+_IN_FILE = ("exchange", "key_id", "key_file", "auth", "member_id", "use_server_time")
+_KEY = ("key_id", "key_file")
+# Host and WebSocket host travel together: the first of each is what the name stands for, the others are served too.
+_HOSTS = {
+    "production": {
+        "external-api.kalshi.com": "external-api-ws.kalshi.com",
+        "api.elections.kalshi.com": "api.elections.kalshi.com",
+    },
+    "demo": {
+        "external-api.demo.kalshi.co": "external-api-ws.demo.kalshi.co",
+        "demo-api.kalshi.co": "demo-api.kalshi.co",
+    },
+}
+_URLS = {"production": PRODUCTION, "demo": DEMO}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where the exchange is and who asks. Secrets do not show in its repr."""
 
+    profile: str = ""
     exchange: str = "production"
     key_id: str = ""
     key_file: str = ""
@@ -45,11 +64,12 @@ class Settings:
     passphrase: str = field(default="", repr=False)
     auth: str = "api-key"
     member_id: str = ""
+    use_server_time: str = ""
 
     @property
     def url(self) -> str:
         """Base URL of the trade API. Raises `ConfigError` for what is neither a name nor an address."""
-        url = _HOSTS.get(self.exchange, self.exchange)
+        url = _URLS.get(self.exchange, self.exchange)
         if not url.startswith(("https://", "http://")):
             raise ConfigError(
                 f"{self.exchange!r} is not an exchange", remedy="--exchange takes production, demo or an http(s) URL"
@@ -65,35 +85,70 @@ class Settings:
             raise ConfigError("the address of --exchange carries a password", remedy="Leave it out: it would be shown")
         return url.rstrip("/")
 
+    @property
+    def websocket_url(self) -> str:
+        """The WebSocket that belongs to `url`; it is never set apart from it."""
+        parts = urlsplit(self.url)
+        known = {host: ws for pairs in _HOSTS.values() for host, ws in pairs.items()}
+        host = known.get(parts.hostname or "", parts.netloc)
+        return f"{'wss' if parts.scheme == 'https' else 'ws'}://{host}/trade-api/ws/v2"
+
+    @property
+    def environment(self) -> str:
+        """`production`, `demo`, or the host of another exchange."""
+        host = urlsplit(self.url).netloc
+        return next((name for name, hosts in _HOSTS.items() if host in hosts), host)
+
+    @property
+    def other_url(self) -> str:
+        """The exchange's other environment, where a key could belong instead; empty for an address of your own."""
+        return {"production": DEMO, "demo": PRODUCTION}.get(self.environment, "")
+
+    @property
+    def has_key(self) -> bool:
+        return bool(self.key_file or self.key_text or self.key_id)
+
     def signer(self) -> Auth | None:
         """The signing scheme of these settings; None without a key, which is enough for market data.
 
         Raises `ConfigError` for half a set-up and `PrivateKeyError` for a key that cannot be used.
         """
-        has_key = bool(self.key_file or self.key_text)
-        if not has_key and not self.key_id:
+        if not self.has_key:
             return None
-        if not has_key:
+        key_id, key = self.identity(), self.private_key()
+        return JwtAuth(self.member_id, key_id, key) if self.auth == "jwt" else ApiKeyAuth(key_id, key)
+
+    def identity(self) -> str:
+        """The key id, once the settings are whole. Raises `ConfigError`."""
+        if not (self.key_file or self.key_text):
             raise ConfigError(
                 "there is a key id but no private key",
                 remedy="Give --key-file, KALSHI_PRIVATE_KEY_PATH or KALSHI_PRIVATE_KEY",
             )
-        if not all(c.isprintable() and c.isascii() for c in self.key_id + self.member_id):
-            raise ConfigError("the key id has characters that no id has", remedy="Copy it again from the account page")
-        if not self.key_id:
+        key_id = self.key_id or (self._stored().key_id if self.key_file.startswith(_KEYRING) else "")
+        if not key_id:
             raise ConfigError("there is a private key but no key id", remedy="Give --key-id or KALSHI_API_KEY_ID")
-        if self.auth == "jwt":
-            if not self.member_id:
-                raise ConfigError("the jwt scheme needs a member id", remedy="Give --member-id or KALSHI_MEMBER_ID")
-            return JwtAuth(self.member_id, self.key_id, self._key())
-        if self.auth != "api-key":
+        if not all(c.isprintable() and c.isascii() for c in key_id + self.member_id):
+            raise ConfigError("the key id has characters that no id has", remedy="Copy it again from the account page")
+        if self.auth not in ("api-key", "jwt"):
             raise ConfigError(f"{self.auth!r} is not a scheme", remedy="--auth takes api-key or jwt")
-        return ApiKeyAuth(self.key_id, self._key())
+        if self.auth == "jwt" and not self.member_id:
+            raise ConfigError("the jwt scheme needs a member id", remedy="Give --member-id or KALSHI_MEMBER_ID")
+        return key_id
 
-    def _key(self) -> PrivateKey:
+    def private_key(self) -> PrivateKey:
+        """The private key from a file, standard input (`-`), the keyring (`keyring:NAME`) or the environment's text."""
+        if self.key_file == "-":
+            return parse_private_key(sys.stdin.read(), self.passphrase or None)
+        if self.key_file.startswith(_KEYRING):
+            secret = self._stored()
+            return parse_private_key(secret.pem, self.passphrase or secret.passphrase or None)
         if self.key_file:
             return read_private_key(Path(self.key_file).expanduser(), self.passphrase or None)
         return parse_private_key(self.key_text, self.passphrase or None)
+
+    def _stored(self) -> keychain.Secret:
+        return keychain.fetch(self.key_file.removeprefix(_KEYRING))
 
 
 def load_settings(
@@ -104,15 +159,27 @@ def load_settings(
 ) -> Settings:
     """Settings from all places; the first of the files that exists is read. Raises `ConfigError`.
 
-    A key named by a flag replaces one from the environment, whichever of its two forms that has.
+    A key named by a flag replaces one from the environment, whichever of its two forms that has. A key from a profile
+    belongs to that profile's exchange: naming another exchange with it is refused, not half obeyed.
     """
     environ = os.environ if environ is None else environ
-    values = _read_file(config_files() if files is None else files)
-    values |= {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
-    given = {name: value for name, value in (flags or {}).items() if value}
-    if "key_file" in given:
-        values.pop("key_text", None)
-    return Settings(**(values | given))
+    given = {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
+    flagged = {name: value for name, value in (flags or {}).items() if value}
+    if "key_file" in flagged:
+        given.pop("key_text", None)
+    given |= flagged
+    filed = _read_file(config_files() if files is None else files, given.get("profile", ""))
+    if "key_text" in given:
+        filed.pop("key_file", None)
+    settings = Settings(**(filed | given))
+    borrowed = [name for name in _KEY if name in filed and name not in given]
+    home = Settings(exchange=filed.get("exchange", "production"))
+    if borrowed and "exchange" in given and settings.environment != home.environment:
+        raise ConfigError(
+            f"the configured key belongs to {home.environment}, not to {settings.environment}",
+            remedy="Choose a --profile for that exchange, or give --key-id and --key-file",
+        )
+    return settings
 
 
 def config_files() -> tuple[Path, ...]:
@@ -120,18 +187,34 @@ def config_files() -> tuple[Path, ...]:
     return Path("fairline.toml"), platformdirs.user_config_path("fairline") / "fairline.toml"
 
 
-def _read_file(files: tuple[Path, ...]) -> dict[str, str]:
+def _read_file(files: tuple[Path, ...], profile: str) -> dict[str, str]:
+    """The settings of a profile, or those outside any, of the first file that exists."""
     path = next((file for file in files if file.is_file()), None)
     if path is None:
+        if profile:
+            raise ConfigError(f"there is no fairline.toml with a profile {profile!r}", remedy=f"Write {files[-1:]}")
         return {}
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error})", remedy="Mend or remove it") from None
-    for name, value in content.items():
-        if name not in _IN_FILE:
-            hint = "keep secrets out of it" if name in ENVIRONMENT else f"it takes {', '.join(_IN_FILE)}"
-            raise ConfigError(f"{path} has an unknown setting {name!r}", remedy=hint.capitalize())
-        if not isinstance(value, str):
-            raise ConfigError(f"{path}: {name} must be text", remedy="Put it in quotes")
-    return dict(content)
+    profiles = content.pop("profiles", {})
+    name = profile or content.pop("profile", "")
+    content.pop("profile", None)
+    if name:
+        if name not in profiles:
+            there = ", ".join(profiles) or "none"
+            raise ConfigError(f"{path} has no profile {name!r}", remedy=f"Profiles there: {there}")
+        content |= profiles[name]
+    return {key: _checked(path, key, value) for key, value in content.items()}
+
+
+def _checked(path: Path, name: str, value: object) -> str:
+    if name not in _IN_FILE:
+        hint = "keep secrets out of it" if name in ENVIRONMENT else f"it takes {', '.join(_IN_FILE)}"
+        raise ConfigError(f"{path} has an unknown setting {name!r}", remedy=hint.capitalize())
+    if name == "use_server_time" and isinstance(value, bool):
+        return "yes" if value else ""
+    if not isinstance(value, str):
+        raise ConfigError(f"{path}: {name} must be text", remedy="Put it in quotes")
+    return value

@@ -1,11 +1,18 @@
 """From settings to a client that is signed in and paced by the account's own limits."""
 
+import contextlib
+import hashlib
+import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import platformdirs
+
 from fairline.config import Settings
-from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, Rate, TokenBucket, Transport
+from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
+from fairline.kalshi.doctor import Patient
 from fairline.kalshi.errors import AuthError, PassphraseError
 from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
@@ -21,14 +28,76 @@ def sign_in(settings: Settings, say: Say, ask: Callable[[], str] | None = None) 
         if ask is None:
             raise
         auth = replace(settings, passphrase=ask()).signer()
-    if auth is not None and settings.key_file and readable_by_others(Path(settings.key_file).expanduser()):
-        say(f"fairline: {settings.key_file} can be read by others; mend that with: chmod 600 {settings.key_file}")
+    warning = key_file_warning(settings)
+    if auth is not None and warning:
+        say(f"fairline: {warning}")
     return auth
+
+
+def key_file_warning(settings: Settings) -> str:
+    """A sentence if the key file can be read by others, else nothing."""
+    path = Path(settings.key_file).expanduser()
+    if not settings.key_file or not path.is_file() or not readable_by_others(path):
+        return ""
+    return f"{settings.key_file} can be read by others; mend that with: chmod 600 {settings.key_file}"
+
+
+def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, ask: Callable[[], str] | None) -> Patient:
+    """What the doctor is to examine, from these settings."""
+
+    def load_key() -> PrivateKey:
+        try:
+            return settings.private_key()
+        except PassphraseError:
+            if ask is None:
+                raise
+            return replace(settings, passphrase=ask()).private_key()
+
+    key_id = settings.identity() if settings.has_key else ""
+    return Patient(
+        url=settings.url,
+        websocket_url=settings.websocket_url,
+        key_id=key_id,
+        load_key=load_key if settings.has_key else None,
+        scheme=settings.auth,
+        member_id=settings.member_id,
+        other_url=other_url or settings.other_url,
+        subaccount=subaccount,
+        known=_mark(settings.url, key_id) in _marks(),
+    )
+
+
+def remember(patient: Patient) -> None:
+    """Note that this key worked at this exchange, so that a later refusal can be told from a key that never did.
+
+    What is noted is a digest of address and key id. Without a writable folder nothing is remembered.
+    """
+    marks = _marks() | {_mark(patient.url, patient.key_id)}
+    with contextlib.suppress(OSError):
+        _memory().parent.mkdir(parents=True, exist_ok=True)
+        temporary = _memory().with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(sorted(marks)))
+        temporary.replace(_memory())
+
+
+def _memory() -> Path:
+    return platformdirs.user_state_path("fairline") / "keys-that-worked.json"
+
+
+def _mark(url: str, key_id: str) -> str:
+    return hashlib.sha256(f"{url} {key_id}".encode()).hexdigest()[:32]
+
+
+def _marks() -> set[str]:
+    try:
+        return set(json.loads(_memory().read_text()))
+    except (OSError, ValueError, TypeError):
+        return set()
 
 
 async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
     """A client; with a key, paced by the account's own limits as far as they can be read."""
-    kalshi = Kalshi(Transport(settings.url, auth=auth))
+    kalshi = Kalshi(Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say))
     if auth is None or isinstance(auth, JwtAuth):
         return kalshi
     kalshi.transport.bucket = TokenBucket(TIERS["basic"])

@@ -86,6 +86,56 @@ def test_a_key_id_with_a_line_break_is_refused(rsa_pem):
         settings({"key_id": "a\nb"}, {"KALSHI_PRIVATE_KEY": rsa_pem}).signer()
 
 
+PROFILES = """
+profile = "live"
+[profiles.live]
+key_id = "live-key"
+key_file = "live.pem"
+[profiles.paper]
+exchange = "demo"
+key_id = "paper-key"
+key_file = "paper.pem"
+use_server_time = true
+"""
+
+
+def test_a_profile_brings_host_websocket_and_key_together(tmp_path):
+    live = settings(None, None, PROFILES, tmp_path)
+    paper = settings({"profile": "paper"}, None, PROFILES, tmp_path)
+    assert (live.environment, live.key_id, live.websocket_url.split("/")[2]) == (
+        "production", "live-key", "external-api-ws.kalshi.com",
+    )  # fmt: skip
+    assert (paper.environment, paper.key_id, paper.websocket_url.split("/")[2]) == (
+        "demo", "paper-key", "external-api-ws.demo.kalshi.co",
+    )  # fmt: skip
+    assert (live.use_server_time, paper.use_server_time) == ("", "yes")
+    assert settings(None, {"FAIRLINE_PROFILE": "paper"}, PROFILES, tmp_path).key_id == "paper-key"
+
+
+def test_an_address_cannot_leave_half_of_the_client_elsewhere(tmp_path):
+    with pytest.raises(ConfigError, match="belongs to production, not to demo"):
+        settings({"exchange": "demo"}, None, PROFILES, tmp_path)
+    with pytest.raises(ConfigError, match="belongs to demo, not to 127"):
+        settings({"exchange": "http://127.0.0.1:8080/trade-api/v2", "profile": "paper"}, None, PROFILES, tmp_path)
+    also_served = settings({"exchange": "https://api.elections.kalshi.com/trade-api/v2"}, None, PROFILES, tmp_path)
+    assert also_served.websocket_url == "wss://api.elections.kalshi.com/trade-api/ws/v2"
+    own = {"exchange": "demo", "key_id": "mine", "key_file": "mine.pem"}
+    assert settings(own, None, PROFILES, tmp_path).websocket_url.startswith("wss://external-api-ws.demo.kalshi.co/")
+
+
+def test_an_address_of_your_own_has_its_own_websocket():
+    assert settings({"exchange": "http://127.0.0.1:8080/trade-api/v2"}).websocket_url == (
+        "ws://127.0.0.1:8080/trade-api/ws/v2"
+    )
+
+
+def test_a_profile_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    with pytest.raises(ConfigError, match="no profile 'dmeo'. Profiles there: live, paper"):
+        settings({"profile": "dmeo"}, None, PROFILES, tmp_path)
+    with pytest.raises(ConfigError, match="no fairline.toml with a profile"):
+        settings({"profile": "live"})
+
+
 def test_secrets_do_not_show(rsa_pem):
     got = settings(environ={"KALSHI_PRIVATE_KEY": rsa_pem, "KALSHI_PRIVATE_KEY_PASSPHRASE": "sesame"})
     assert "BEGIN" not in repr(got)

@@ -53,6 +53,7 @@ REMEDIES = {
     "key_unreadable": "Use the private key file that the account page offered when the key was made",
     "unexplained": "Try again later; if it stays, send this report with the evidence",
 }
+_LINE = {"name": "name_not_resolved", "tls": "tls"}
 # Experiments on the signature, the commonest mistakes first.
 _MISTAKES = ("pkcs1v15", "max_salt", "query_signed", "prefix_missing", "method_case", "seconds_timestamp")
 
@@ -125,24 +126,25 @@ class Doctor:
         try:
             for name, step in steps.items():
                 if self._made.cause is None or (name == "clock" and self._made.cause == "key_unreadable"):
-                    await step()
+                    await self._take(name, step)
                 else:
                     self._skip(name, "because of what failed before")
         finally:
             await self._transport.close()
         return self._made
 
+    async def _take(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except TransportError as error:  # the line broke in the middle of the chain
+            self._fail(name, _LINE.get(error.kind, "unreachable"), error.message)
+        except KalshiError as error:
+            self._fail(name, "unreachable", error.message)
+
     # -- checks ----------------------------------------------------------------------------------------------------
 
     async def _host(self) -> None:
-        try:
-            response = await self._transport.once("/exchange/status", {})
-        except TransportError as error:
-            causes = {"name": "name_not_resolved", "tls": "tls"}
-            return self._fail("host", causes.get(error.kind, "unreachable"), error.message)
-        except KalshiError as error:
-            return self._fail("host", "unreachable", error.message)
-        self._status = response
+        response = self._status = await self._transport.once("/exchange/status", {})
         cause = _cause_of_answer(response)
         if cause is not None:
             return self._fail("host", cause, f"/exchange/status answered {response.status} ({_kind(response)})")

@@ -82,7 +82,21 @@ class PrivateKey:
 def read_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
     """The private key in a file. Raises `PrivateKeyError` naming the file, the fault and the remedy."""
     try:
-        content = path.read_bytes()
+        return parse_private_key(_read(path), passphrase)
+    except PrivateKeyError as error:
+        if str(path) in error.message:
+            raise
+        raise type(error)(f"{path}: {error.message}", remedy=error.remedy) from None
+
+
+def read_text(path: Path) -> str:
+    """A key file as well-formed PEM text. Raises `PrivateKeyError`."""
+    return _mend(_read(path))[1].decode()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         raise PrivateKeyError(
             f"the key file {path} does not exist", remedy="Give its path with --key-file or KALSHI_PRIVATE_KEY_PATH"
@@ -93,10 +107,6 @@ def read_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
         raise PrivateKeyError(
             f"the key file {path} cannot be read ({error.strerror})", remedy="Check its owner and permissions"
         ) from None
-    try:
-        return parse_private_key(content, passphrase)
-    except PrivateKeyError as error:
-        raise type(error)(f"{path}: {error.message}", remedy=error.remedy) from None
 
 
 def readable_by_others(path: Path) -> bool:

@@ -13,16 +13,28 @@ from fairline.listing import Filters
 from fairline.models import TableModel
 
 Exchange_ = Annotated[str | None, typer.Option("--exchange", metavar="NAME|URL", help="production, demo or a URL.")]
+Profile = Annotated[str | None, typer.Option(metavar="NAME", help="A profile of fairline.toml.")]
 KeyId = Annotated[str | None, typer.Option("--key-id", help="API key id. Market data needs none.")]
-KeyFile = Annotated[str | None, typer.Option("--key-file", metavar="PATH", help="Private key, PEM.")]
+KeyFile = Annotated[
+    str | None,
+    typer.Option(
+        "--key-file", metavar="PATH", help="Private key, PEM; - is standard input, keyring:NAME one that was imported."
+    ),
+]
 Scheme = Annotated[
     str | None,
     typer.Option("--auth", help="api-key, or jwt: an article's scheme that today's exchange does not accept."),
 ]
 MemberId = Annotated[str | None, typer.Option("--member-id", help="For --auth jwt only.")]
-Category = Annotated[list[str] | None, typer.Option(help="Only this category, in any case. Repeatable.")]
-SeriesOption = Annotated[list[str] | None, typer.Option("--series", help="Only this series ticker. Repeatable.")]
-EventOption = Annotated[list[str] | None, typer.Option("--event", help="Only this event ticker. Repeatable.")]
+Category = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Only this category, in any case. Repeatable.")
+]
+SeriesOption = Annotated[
+    list[str] | None, typer.Option("--series", metavar="TICKER", help="Only this series ticker. Repeatable.")
+]
+EventOption = Annotated[
+    list[str] | None, typer.Option("--event", metavar="TICKER", help="Only this event ticker. Repeatable.")
+]
 Status = Annotated[str, typer.Option(help="unopened, open, paused, closed or settled.")]
 ClosesWithin = Annotated[str | None, typer.Option(metavar="SPAN", help="Such as 90m, 12h, 7d, 4w.")]
 MinVolume = Annotated[float, typer.Option(min=0, help="Contracts traded so far.")]

@@ -1,0 +1,156 @@
+"""`scan`, `markets` and `models`: what is listed, what it is worth, and by whose opinion."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fairline import report
+from fairline.cli.options import (
+    AsJson,
+    Category,
+    ClosesWithin,
+    EventOption,
+    Exchange_,
+    Form,
+    KeyFile,
+    KeyId,
+    MinVolume,
+    Output,
+    Profile,
+    Search,
+    SeriesOption,
+    Status,
+    Top,
+    filters_of,
+    table_model,
+)
+from fairline.cli.terminal import auth_of, counting, deliver, note, settings_of, warn
+from fairline.edge import Rules
+from fairline.errors import UsageError
+from fairline.listing import Progress, read_listing
+from fairline.models import Model, installed, load
+from fairline.scan import scan as run_scan
+from fairline.session import connect
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: fairline scan --probabilities mine.csv --category sports --closes-within 7d")
+def scan(
+    probabilities: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="CSV or Parquet with ticker,p[,p_sd]. Repeatable.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="An installed model (see: fairline models). Repeatable.")
+    ] = None,
+    category: Category = None,
+    series: SeriesOption = None,
+    event: EventOption = None,
+    status: Status = "open",
+    closes_within: ClosesWithin = None,
+    min_volume: MinVolume = 0,
+    search: Search = "",
+    min_edge: Annotated[float, typer.Option(help="Points of probability above the price.")] = 2.0,
+    min_ev: Annotated[float, typer.Option(help="Dollars a contract, after the fee.")] = 0.01,
+    max_spread: Annotated[float, typer.Option(help="Percent of the midpoint.")] = 5.0,
+    side: Annotated[str, typer.Option(help="both, yes or no.")] = "both",
+    size: Annotated[int, typer.Option(help="Contracts wanted; fees are those of an order of this size.")] = 100,
+    top: Top = None,
+    form: Form = None,
+    output: Output = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+    key_id: KeyId = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Scan every market, price it by your models, and rank what is mispriced after fees."""
+    rules = Rules(min_edge, min_ev, max_spread, side, size)
+    filters = filters_of(category, series, event, status, closes_within, min_volume, search)
+    chosen = report.choose_format(form, output)
+    models: list[Model] = [table_model(path) for path in probabilities or []]
+    models += [load(name) for name in model or []]
+    settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
+    auth = auth_of(settings)
+
+    async def read(progress: Progress | None) -> Any:
+        async with await connect(settings, auth, note) as kalshi:
+            return await run_scan(kalshi, models, filters, rules, progress=progress)
+
+    with counting("markets") as progress:
+        listing, evaluation = asyncio.run(read(progress))
+    if chosen == "table":
+        report.show(report.scan_report(listing, evaluation, top or 20))
+    elif chosen == "json":
+        deliver(report.encode_json(report.scan_document(listing, evaluation, top)), output)
+    else:
+        kept = evaluation.opportunities
+        table = report.opportunity_table(kept.head(top) if top else kept, listing.exchange)
+        deliver(report.encode(table, chosen), output)
+    warn(chosen, listing, [*listing.problems, *evaluation.problems])
+    if not models and chosen == "table":
+        note("No model was given, so nothing could be priced: add --probabilities FILE or --model NAME.")
+    raise typer.Exit(0 if listing.complete else 3)
+
+
+@commands.command(epilog="Example: fairline markets --category crypto --format csv --output crypto.csv")
+def markets(
+    category: Category = None,
+    series: SeriesOption = None,
+    event: EventOption = None,
+    status: Status = "open",
+    closes_within: ClosesWithin = None,
+    min_volume: MinVolume = 0,
+    search: Search = "",
+    top: Top = None,
+    form: Form = None,
+    output: Output = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+    key_id: KeyId = None,
+    key_file: KeyFile = None,
+) -> None:
+    """List every market with its implied probabilities; no model needed."""
+    filters = filters_of(category, series, event, status, closes_within, min_volume, search)
+    chosen = report.choose_format(form, output)
+    settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
+    auth = auth_of(settings)
+
+    async def read(progress: Progress | None) -> Any:
+        async with await connect(settings, auth, note) as kalshi:
+            return await read_listing(kalshi, filters, progress=progress)
+
+    with counting("markets") as progress:
+        listing = asyncio.run(read(progress))
+    table = report.market_table(listing.markets)
+    if chosen == "table":
+        report.show(report.markets_report(listing, top or 40))
+    elif chosen == "json":
+        deliver(report.encode_json(report.markets_document(listing, top)), output)
+    else:
+        deliver(report.encode(table.head(top) if top else table, chosen), output)
+    warn(chosen, listing, listing.problems)
+    raise typer.Exit(0 if listing.complete else 3)
+
+
+@commands.command(epilog="Example: fairline models --json")
+def models(as_json: AsJson = False) -> None:
+    """The installed models, by name, version and origin."""
+    rows = []
+    for entry in installed():
+        try:
+            rows.append({"name": entry.name, "version": entry.load().version, "origin": entry.origin, "problem": None})
+        except UsageError as error:
+            rows.append({"name": entry.name, "version": None, "origin": entry.origin, "problem": str(error)})
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(
+            f"{row['name']}  {row['version'] or '–'}  {row['origin']}"
+            + (f"  {row['problem']}" if row["problem"] else "")
+        )
+    if not rows:
+        print("No model is installed. Probabilities of your own: fairline scan --probabilities FILE")

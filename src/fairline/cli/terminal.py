@@ -1,0 +1,67 @@
+"""What all commands share at the terminal: settings from flags, notes, progress, delivery of bytes."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from fairline import report
+from fairline.config import Settings, load_settings
+from fairline.errors import UsageError
+from fairline.kalshi import Auth
+from fairline.listing import Listing, Problem
+from fairline.listing import Progress as ProgressCall
+from fairline.session import sign_in
+
+
+def settings_of(**flags: str | None) -> Settings:
+    return load_settings(flags)
+
+
+def auth_of(settings: Settings) -> Auth | None:
+    """The signing scheme; a passphrase that is needed and not set is asked for on a terminal."""
+    return sign_in(settings, note, ask_passphrase if sys.stdin.isatty() else None)
+
+
+def ask_passphrase() -> str:
+    return str(typer.prompt("Passphrase of the key", hide_input=True, err=True))
+
+
+@contextmanager
+def counting(noun: str) -> Iterator[ProgressCall | None]:
+    """A counter on a terminal, nothing in a pipe."""
+    console = report.terminal(errors=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} " + noun), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def deliver(content: bytes, output: Path | None) -> None:
+    if output is not None:
+        report.write_whole(output, content)
+        note(f"Wrote {output} ({len(content):,} bytes)")
+        return
+    if content[:4] == b"PAR1" and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal", remedy="Give --output FILE or pipe it")
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def warn(form: str, listing: Listing, problems: list[Problem]) -> None:
+    """Say on standard error what the chosen format has no place for."""
+    if form != "table" and not listing.complete:
+        note(f"fairline: incomplete: {'; '.join(listing.incomplete_reasons)}")
+    if form in ("csv", "parquet"):
+        for line in report.trouble_lines(listing, problems):
+            note(f"fairline: {line}")

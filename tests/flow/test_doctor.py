@@ -1,0 +1,288 @@
+"""Each way in which a set-up fails, and the cause that the doctor names first."""
+
+import asyncio
+import json
+import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from fairline.kalshi import ApiKeyAuth, JwtAuth, Kalshi, Transport, parse_private_key
+from fairline.kalshi.convention import SentRequest, parse_sent, sign_otherwise
+from fairline.kalshi.doctor import REMEDIES, Doctor, Patient, diagnose_sent
+from fairline.kalshi.errors import AuthError, KalshiError
+from fairline.sim import Exchange, Fault, Key
+
+BALANCE = "/trade-api/v2/portfolio/balance"
+
+
+def public(pem: str):
+    return serialization.load_pem_private_key(pem.encode(), None).public_key()
+
+
+@pytest.fixture
+def place(rsa_pem):
+    """A small exchange of its own, with one read-only key, so that faults and keys can be changed at will."""
+    with Exchange(markets=30, seed=1, keys=[Key("good", public(rsa_pem))]) as exchange:
+        yield exchange
+
+
+def patient(exchange, key, **more):
+    values = {"url": exchange.url, "websocket_url": exchange.websocket_url, "key_id": "good", "load_key": lambda: key}
+    return Patient(**(values | more))
+
+
+async def examined(subject, **more):
+    async def no_sleep(_):
+        await asyncio.sleep(0)
+
+    return await Doctor(subject, sleep=no_sleep, **more).examine()
+
+
+async def cause(subject, **more):
+    found = await examined(subject, **more)
+    (failed,) = [check for check in found.checks if check.status == "fail"]
+    assert failed.evidence
+    assert failed.remedy
+    return found.cause
+
+
+def shifted(seconds):
+    return lambda: time.time() + seconds
+
+
+async def test_a_healthy_set_up_passes_every_check(place, rsa_key):
+    found = await examined(patient(place, rsa_key))
+    assert found.cause is None
+    assert [(check.name, check.status) for check in found.checks] == [
+        ("host", "pass"), ("exchange", "pass"), ("key", "pass"), ("clock", "pass"), ("signed request", "pass"),
+        ("limits", "pass"), ("scopes", "pass"), ("websocket", "pass"),
+    ]  # fmt: skip
+    told = {check.name: check.evidence for check in found.checks}
+    assert "RSA-2048" in told["key"]
+    assert rsa_key.fingerprint in told["key"]
+    assert "200 tokens a second, 600 at most; a request costs 10" in told["limits"]
+    assert told["scopes"] == "read"
+
+
+async def test_an_ed25519_key_is_as_healthy(place, ed25519_pem, ed25519_key):
+    place.register(Key("good", public(ed25519_pem)))
+    assert (await examined(patient(place, ed25519_key))).cause is None
+
+
+async def test_a_key_that_may_trade_is_warned_about_and_healthy(place, rsa_pem, rsa_key):
+    place.register(Key("good", public(rsa_pem), scopes=("read", "write")))
+    found = await examined(patient(place, rsa_key))
+    assert found.cause is None
+    assert [c.remedy for c in found.checks if c.status == "warn"] == [
+        "This key may trade. A scanner needs read only: make a key without write"
+    ]
+
+
+async def test_without_a_key_the_public_half_is_examined(place, rsa_key):
+    found = await examined(patient(place, rsa_key, key_id="", load_key=None))
+    assert found.cause is None
+    assert [c.name for c in found.checks if c.status == "skipped"] == [
+        "key", "signed request", "limits", "scopes", "websocket",
+    ]  # fmt: skip
+
+
+async def test_unknown_key(place, rsa_key):
+    assert await cause(patient(place, rsa_key, key_id="nobody")) == "unknown_key"
+
+
+async def test_key_of_the_other_environment(place, rsa_pem, rsa_key):
+    with Exchange(markets=5, keys=[Key("theirs", public(rsa_pem))]) as other:
+        assert await cause(patient(place, rsa_key, key_id="theirs", other_url=other.url)) == "other_environment"
+
+
+async def test_revoked_key_is_told_from_an_unknown_one_by_having_worked(place, rsa_pem, rsa_key):
+    place.register(Key("good", public(rsa_pem), revoked=True))
+    assert await cause(patient(place, rsa_key, known=True)) == "revoked_key"
+    assert await cause(patient(place, rsa_key)) == "unknown_key"
+
+
+async def test_private_key_of_another_pair(place, ed25519_key):
+    before = place.backend.requests
+    assert await cause(patient(place, ed25519_key)) == "wrong_private_key"
+    assert place.backend.requests - before <= 10, "the experiments are few"
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("clock-ahead", "clock_slow"),
+        ("clock-behind", "clock_fast"),
+        ("strip-headers", "headers_stripped"),
+        ("captive-page", "html_instead_of_json"),
+        ("502-html", "html_instead_of_json"),
+        ("redirect", "redirected"),
+        ("paused", "exchange_paused"),
+        ("429", "rate_limited"),
+    ],
+)
+async def test_what_stands_between_or_over_there(place, rsa_key, fault, expected):
+    place.faults.set(Fault(fault))
+    assert await cause(patient(place, rsa_key)) == expected
+
+
+@pytest.mark.parametrize(("offset", "expected"), [(-45, "clock_slow"), (45, "clock_fast")])
+async def test_this_machines_clock_is_off(place, rsa_key, offset, expected):
+    found = await examined(patient(place, rsa_key), clock=shifted(offset))
+    assert found.cause == expected
+    clock = next(check for check in found.checks if check.name == "clock")
+    seconds = float(clock.evidence.split("clock is ")[1].split(" s ")[0])
+    assert abs(seconds - 45) <= 1.5
+
+
+async def test_a_small_skew_is_told_and_does_no_harm(place, rsa_key):
+    found = await examined(patient(place, rsa_key), clock=shifted(-9))
+    assert found.cause is None
+    assert next(check for check in found.checks if check.name == "clock").status == "warn"
+
+
+async def test_scope_missing(place, rsa_pem, rsa_key):
+    place.register(Key("good", public(rsa_pem), scopes=("write::trade",)))
+    assert await cause(patient(place, rsa_key)) == "scope_missing"
+
+
+async def test_key_pinned_to_another_subaccount(place, rsa_pem, rsa_key):
+    place.register(Key("good", public(rsa_pem), subaccount=3))
+    assert await cause(patient(place, rsa_key, subaccount=5)) == "subaccount_pinned"
+    assert (await examined(patient(place, rsa_key, subaccount=3))).cause is None
+    assert (await examined(patient(place, rsa_key))).cause is None
+
+
+async def test_tls(rsa_key):
+    with Exchange(markets=5, faults=[Fault("tls")]) as exchange:
+        assert exchange.url.startswith("https://")
+        assert await cause(patient(exchange, rsa_key)) == "tls"
+
+
+async def test_a_name_that_does_not_resolve(place, rsa_key, monkeypatch):
+    import socket
+
+    async def no_such_name(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", no_such_name)
+    assert await cause(patient(place, rsa_key, url="https://kalshi.invalid/trade-api/v2")) == "name_not_resolved"
+
+
+async def test_nobody_answers(place, rsa_key):
+    assert await cause(patient(place, rsa_key, url="http://127.0.0.1:9/trade-api/v2")) == "unreachable"
+
+
+async def test_key_unreadable(place, rsa_key):
+    found = await examined(patient(place, rsa_key, load_key=lambda: parse_private_key("nonsense")))
+    assert found.cause == "key_unreadable"
+    assert next(c for c in found.checks if c.name == "clock").status == "pass", "the clock needs no key"
+
+
+async def test_the_articles_token_where_it_is_refused_where_it_has_expired_and_where_it_works(place, rsa_key):
+    token = {"scheme": "jwt", "member_id": "member-1"}
+    assert await cause(patient(place, rsa_key, **token)) == "bearer_refused"
+    at_article = {**token, "url": place.article_url}
+    assert (await examined(patient(place, rsa_key, **at_article))).cause is None
+    assert await cause(patient(place, rsa_key, **at_article), clock=shifted(-700)) == "expired_token"
+    assert "--auth api-key" in REMEDIES["bearer_refused"]
+
+
+async def test_the_retired_hosts_notice_is_recognised(place, rsa_key):
+    place.faults.set(Fault("moved"))
+    found = await examined(patient(place, rsa_key, scheme="jwt", member_id="member-1"))
+    assert found.cause == "bearer_refused"
+    assert any("has been moved" in check.evidence for check in found.checks)
+
+
+MISTAKES = ["pkcs1v15", "max_salt", "query_signed", "prefix_missing", "method_case", "seconds_timestamp"]
+
+
+def sent_with(key, mistake, path=f"{BALANCE}?subaccount=0"):
+    stamp = int(time.time() * 1000)
+    return SentRequest("GET", path, sign_otherwise(key, stamp, "GET", path, mistake))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_another_programs_mistake_is_read_off_its_signature(rsa_key, mistake):
+    found = diagnose_sent(sent_with(rsa_key, mistake), rsa_key, time.time())
+    assert found.cause == mistake
+    assert found.checks[0].remedy.startswith(REMEDIES[mistake])
+
+
+@pytest.mark.parametrize("mistake", MISTAKES[2:])
+def test_the_same_for_ed25519(ed25519_key, mistake):
+    assert diagnose_sent(sent_with(ed25519_key, mistake), ed25519_key, time.time()).cause == mistake
+
+
+def test_a_right_signature_another_key_and_several_mistakes_at_once(rsa_key, ed25519_key):
+    right = SentRequest("GET", BALANCE, ApiKeyAuth("x", rsa_key).headers("GET", BALANCE))
+    assert diagnose_sent(right, rsa_key, time.time()).cause is None
+    assert diagnose_sent(right, ed25519_key, time.time()).cause == "wrong_private_key"
+    stamp = str(int(time.time()))
+    short = "/portfolio/balance"
+    both = sign_otherwise(rsa_key, int(stamp) * 1000, "GET", short, "seconds_timestamp")
+    found = diagnose_sent(SentRequest("GET", BALANCE, both), rsa_key, time.time())
+    assert found.cause == "prefix_missing"
+    assert "seconds" in found.checks[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expires_in", "expected", "words"),
+    [
+        ("RS256", 600, "bearer_refused", "RS256"),
+        ("PS256", -60, "expired_token", "expired 60 s ago"),
+        ("PS256", 600, "bearer_refused", "takes no client-signed tokens"),
+    ],
+)
+def test_another_programs_token_is_read_too(rsa_pem, rsa_key, algorithm, expires_in, expected, words):
+    now = 1_700_000_000
+    token = jwt.encode({"exp": now + expires_in}, rsa_pem, algorithm=algorithm)
+    request = parse_sent(f"> GET /v1/member/balance HTTP/1.1\n> Host: x\n> Authorization: Bearer {token}\n")
+    found = diagnose_sent(request, rsa_key, now)
+    assert found.cause == expected
+    assert words in found.checks[0].evidence
+    assert token not in json.dumps(found.checks[0].evidence)
+
+
+@pytest.mark.parametrize("text", ["", "Host: x", "GET /x HTTP/1.1\nHost: x", "hello"])
+def test_headers_that_say_nothing_are_refused_in_one_line(text):
+    with pytest.raises(KalshiError, match="the headers have"):
+        parse_sent(text)
+
+
+async def test_a_401_in_a_scan_brings_one_look_at_the_clock_and_one_fresh_signature(place, rsa_key, unhurried):
+    async with Kalshi(Transport(place.url, auth=ApiKeyAuth("nobody", rsa_key), bucket=unhurried)) as kalshi:
+        before = place.backend.requests
+        with pytest.raises(AuthError, match="NOT_FOUND"):
+            await kalshi.portfolio.balance()
+        assert place.backend.requests - before == 3, "the request, the clock, the request again"
+
+
+async def test_the_error_carries_the_clocks_share_of_the_diagnosis(place, rsa_key, unhurried):
+    place.faults.set(Fault("clock-ahead"))
+    async with Kalshi(Transport(place.url, auth=ApiKeyAuth("good", rsa_key), bucket=unhurried)) as kalshi:
+        with pytest.raises(AuthError) as caught:
+            await kalshi.portfolio.balance()
+    assert "Found so far: this machine's clock is 4" in str(caught.value)
+    assert "behind" in caught.value.diagnosis
+
+
+async def test_a_large_skew_is_compensated_only_when_asked_and_said_aloud(place, rsa_key, unhurried):
+    place.faults.set(Fault("clock-ahead"))
+    said = []
+    auth = ApiKeyAuth("good", rsa_key)
+    transport = Transport(place.url, auth=auth, bucket=unhurried, use_server_time=True, say=said.append)
+    async with Kalshi(transport) as kalshi:
+        assert (await kalshi.portfolio.balance()).balance == 1_000_000
+        assert (await kalshi.portfolio.balance()).balance == 1_000_000
+    assert len(said) == 1
+    assert "signing with the exchange's time" in said[0]
+
+
+async def test_a_token_refused_in_the_middle_is_made_anew_once(place, rsa_key, unhurried):
+    auth = JwtAuth("member-1", "good", rsa_key)
+    first = auth.headers("GET", "/")
+    auth.renew()
+    assert auth.headers("GET", "/") != first
