@@ -11,6 +11,7 @@ import fairline
 from fairline.cli import app
 from fairline.config import ENVIRONMENT
 from fairline.edge import Rules
+from fairline.fees import POLICIES
 from fairline.kalshi.doctor import REMEDIES
 from fairline.report import FORMATS
 from fairline.sim import FAULTS
@@ -47,6 +48,8 @@ def test_every_room_is_in_the_architecture_and_no_other():
 def test_every_fault_setting_format_and_threshold_is_documented():
     for name, words in FAULTS.items():
         assert f"| `{name}` | {words} |" in DOCS["simulator.md"]
+    for policy in POLICIES.values():
+        assert f"| `{policy.name}` | {policy.source} |" in DOCS["pricing.md"]
     for cause, remedy in REMEDIES.items():
         assert f"| `{cause}` | {remedy} |" in DOCS["authentication.md"]
     for variable in ENVIRONMENT.values():

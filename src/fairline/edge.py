@@ -15,7 +15,7 @@ from datetime import datetime
 import polars as pl
 
 from fairline.errors import UsageError
-from fairline.fees import Rounding, per_contract_u, taker_fee_u, waived
+from fairline.fees import CAUTIOUS, Policy, coefficient, order_fee_u, per_contract_u, waived
 from fairline.frame import FEE_UNIT, NOTIONAL_U
 
 # Every (market, side, model) row ends in exactly one bin: the first of these steps that dropped it, or `KEPT`.
@@ -78,7 +78,7 @@ def edges(
     *,
     asof: datetime,
     rules: Rules,
-    rounding: Rounding = Rounding.CENT,
+    policy: Policy = CAUTIOUS,
 ) -> pl.DataFrame:
     """EDGES: a row for each market, side and model (one with a null model where none priced it), best first.
 
@@ -91,9 +91,16 @@ def edges(
     both = pl.concat([_side(priced, "yes"), _side(priced, "no")])
     size_c = pl.min_horizontal("offer_c", pl.lit(rules.size * 100, dtype=pl.Int64))
     multiplier_m = pl.when(waived(pl.lit(asof))).then(0).otherwise(pl.col("fee_multiplier_m").fill_null(FEE_UNIT))
+    fee = order_fee_u(
+        pl.col("price_u"),
+        pl.col("size_c"),
+        pl.col("multiplier_m"),
+        rate=coefficient(pl.col("fee_type")),
+        policy=policy,
+    )
     costed = (
         both.with_columns(size_c=size_c, multiplier_m=multiplier_m)
-        .with_columns(order_fee_u=taker_fee_u(pl.col("price_u"), pl.col("size_c"), pl.col("multiplier_m"), rounding))
+        .with_columns(order_fee_u=fee)
         .with_columns(
             fee_u=per_contract_u(pl.col("order_fee_u"), pl.col("size_c")),
             p_u=(pl.col("p") * NOTIONAL_U).round().cast(pl.Int64),

@@ -1,52 +1,130 @@
 """The fee schedule as exact integer column expressions.
 
-Taker: `M × 0.07 × C × P × (1 − P)` for C contracts at P dollars (Kalshi fee schedule effective 2026-07-07; the 0.07 is
-also in the exchange's own rounding example). M is the series' multiplier unless the event overrides it. The exact fee
-is then rounded up for the whole order.
+Trade fee: `M × k × C × P × (1 − P)` dollars for C contracts at P dollars, k = 0.07 for whoever takes (Kalshi's schedule
+effective 2026-07-07; the 0.07 is also in the exchange's own rounding example) and 0, 0.0175 or 0.035 for whoever rests,
+by fee type. M is the series' multiplier unless the event overrides it. What is charged is the trade fee rounded up;
+the published descriptions of that differ, so each is a named `Policy`.
 """
 
-from enum import IntEnum
+from dataclasses import dataclass
 
 import polars as pl
 
 from fairline.frame import FEE_UNIT, NOTIONAL_U
 
+# k in units of 1/10,000, by fee type: (taker, maker). Makers under "quadratic" pay nothing; the quarter and the half of
+# the taker's are from the 2026 schedule and the changelog of 2026-08-20 (combos). "flat" has an unpublished table.
+COEFFICIENTS = {
+    "quadratic": (700, 0),
+    "quadratic_with_maker_fees": (700, 175),
+    "quadratic_with_combo_maker_fees": (700, 350),
+}
+TAKER = 700
 
-class Rounding(IntEnum):
-    """The unit, in micro-dollars, to which an order's fee is rounded up.
+CENT_U, CENTICENT_U = 10_000, 100
 
-    The published descriptions differ (API changelog 2026-03, 2026-08, 2026-09); rounding the order's total up to the
-    cent is never below any of them for an account that is not a direct member.
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a trade fee becomes what is charged for an order filled at once.
+
+    `fee_unit_u`: the fee itself is rounded up to this many micro-dollars. `balance_unit_u`: cost and fee together are.
+    With both, the dearer of the two counts.
     """
 
-    CENT = 10_000
-    CENTICENT = 100
-    MICRO = 1
+    name: str
+    source: str
+    fee_unit_u: int = 1
+    balance_unit_u: int = 1
 
 
-# 0.07 × M × C × P × (1 − P) in micro-dollars is 7 · m · c · p · (1e6 − p) over this, with m in 1/10,000, c in 1/100
-# of a contract and p in micro-dollars.
-_DENOMINATOR = 100 * FEE_UNIT * 100 * NOTIONAL_U
+CAUTIOUS = Policy(
+    "cautious",
+    "the dearest of what was published for accounts that are not direct members",
+    CENT_U,
+    CENT_U,
+)
+POLICIES = {
+    policy.name: policy
+    for policy in (
+        CAUTIOUS,
+        Policy("order-cent", "fee page until March 2026: next cent on the order's fee", fee_unit_u=CENT_U),
+        Policy("order-centicent", "fee page of August 2026: next $0.0001 on the fee", fee_unit_u=CENTICENT_U),
+        Policy("balance-cent", "fee-rounding page of September 2026, not a direct member", balance_unit_u=CENT_U),
+        Policy("balance-centicent", "the same, direct member; also the fee schedule's PDF", balance_unit_u=CENTICENT_U),
+        Policy("exact", "the trade fee itself, to $0.000001"),
+    )
+}
+
+# k·M·C·P·(1−P) in micro-dollars is k·m·c·p·(1e6−p) over this, with k and m in 1/10,000, c in 1/100 of a contract and p
+# in micro-dollars.
+_DENOMINATOR = 10_000 * FEE_UNIT * 100 * NOTIONAL_U
 
 
-def taker_fee_u(
-    price_u: pl.Expr, count_c: pl.Expr, multiplier_m: pl.Expr, rounding: Rounding = Rounding.CENT
+def coefficient(fee_type: pl.Expr, *, maker: bool = False) -> pl.Expr:
+    """k in 1/10,000 by fee type. A type that is not known is charged as a taker pays: it can only overstate."""
+    rates = {name: rate[1 if maker else 0] for name, rate in COEFFICIENTS.items()}
+    return fee_type.fill_null("quadratic").replace_strict(rates, default=TAKER, return_dtype=pl.Int64)
+
+
+def order_fee_u(
+    price_u: pl.Expr,
+    count_c: pl.Expr,
+    multiplier_m: pl.Expr,
+    *,
+    rate: pl.Expr | int = TAKER,
+    policy: Policy = CAUTIOUS,
 ) -> pl.Expr:
-    """Fee of an order in micro-dollars, rounded up once to the unit. Null where an input is null.
+    """What an order filled at once is charged, in micro-dollars. Null where an input is null.
 
     Exact: 128-bit integers hold the product of a million contracts.
     """
     price = price_u.cast(pl.Int128)
-    numerator = 7 * multiplier_m * count_c * price * (NOTIONAL_U - price)
-    per_unit = _DENOMINATOR * int(rounding)
-    return ((numerator + (per_unit - 1)) // per_unit * int(rounding)).cast(pl.Int64)
+    numerator = rate * multiplier_m * count_c * price * (NOTIONAL_U - price)
+    by_fee = _up(numerator, _DENOMINATOR * policy.fee_unit_u) * policy.fee_unit_u
+    if policy.balance_unit_u == 1:
+        return by_fee.cast(pl.Int64)
+    # In 1/100 micro-dollars, because prices of six decimals times counts of two have eight.
+    cost = price * count_c
+    trade_fee = _up(numerator, _DENOMINATOR) * 100
+    unit = policy.balance_unit_u * 100
+    by_balance = _up(_up(cost + trade_fee, unit) * unit - cost, 100)
+    # Where nothing is charged for the trade, nothing is rounded either.
+    charged = pl.max_horizontal(by_fee, pl.when(numerator > 0).then(by_balance).otherwise(0))
+    return pl.when(price_u.is_not_null() & count_c.is_not_null()).then(charged).cast(pl.Int64)
 
 
-def per_contract_u(order_fee_u: pl.Expr, count_c: pl.Expr) -> pl.Expr:
+def per_contract_u(order_fee: pl.Expr, count_c: pl.Expr) -> pl.Expr:
     """An order's fee spread over its contracts, rounded up to the micro-dollar."""
-    return -((-100 * order_fee_u) // count_c)
+    return -((-100 * order_fee) // count_c)
 
 
 def waived(asof_ts: pl.Expr) -> pl.Expr:
     """Whether the market's fee waiver is still in force at `asof`."""
     return (pl.col("fee_waiver_ts") > asof_ts).fill_null(value=False)
+
+
+def fills_fee_u(
+    fills: list[tuple[int, int]], multiplier_m: int, *, rate: int = TAKER, unit_u: int = CENT_U
+) -> list[tuple[int, int, int]]:
+    """Per fill `(price_u, count_c)` of one buying order: (trade fee, rounding fee, rebate) in micro-dollars.
+
+    The rule of the fee-rounding page of September 2026: the change of balance is rounded down to the member's
+    precision, the difference goes into an accumulator of the order, and whole units of it are given back, but never
+    so much that a fill's fee would be negative.
+    """
+    saved, made = 0, []
+    for price_u, count_c in fills:
+        numerator = rate * multiplier_m * count_c * price_u * (NOTIONAL_U - price_u)
+        trade_fee = -(-numerator // _DENOMINATOR)
+        owed = -(-price_u * count_c // 100) + trade_fee
+        rounding = (-owed) % unit_u
+        saved += rounding
+        rebate = min(saved // unit_u, (trade_fee + rounding) // unit_u) * unit_u
+        saved -= rebate
+        made.append((trade_fee, rounding, rebate))
+    return made
+
+
+def _up(value: pl.Expr, unit: int) -> pl.Expr:
+    return (value + (unit - 1)) // unit

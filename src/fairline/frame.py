@@ -223,9 +223,13 @@ def _columns() -> list[pl.Expr]:
     ]
 
 
+def multiplier_units(value: float) -> int:
+    """A fee multiplier in units of 1/10,000, rounded up: a finer one may only overstate the fee."""
+    return -int(-round(value * FEE_UNIT, 6) // 1)
+
+
 def _multiplier(value: float | None) -> int | None:
-    """In units of 1/10,000, rounded up: a finer multiplier may only overstate the fee."""
-    return None if value is None else -int(-round(value * FEE_UNIT, 6) // 1)
+    return None if value is None else multiplier_units(value)
 
 
 def _events_frame(events: Sequence[Event]) -> pl.DataFrame:

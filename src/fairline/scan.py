@@ -10,7 +10,7 @@ import polars as pl
 
 from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
 from fairline.errors import FairlineError, InputError
-from fairline.fees import Rounding
+from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy
 from fairline.frame import PREDICTIONS
 from fairline.kalshi import Kalshi
 from fairline.listing import Filters, Listing, Problem, Progress, Step, read_listing
@@ -38,7 +38,7 @@ def evaluate(
     payloads: Mapping[Request, Payload | FairlineError],
     *,
     asof: datetime,
-    fees: Rounding = Rounding.CENT,
+    fees: Policy = CAUTIOUS,
     rules: Rules | None = None,
     strict: bool = False,
     misses: int = 5,
@@ -49,7 +49,7 @@ def evaluate(
     go on; with `strict` it raises instead.
     """
     rules = rules or Rules()
-    predictions, problems = [PREDICTIONS.to_frame()], []
+    predictions, problems = [PREDICTIONS.to_frame()], _unknown_fees(markets)
     for model in models:
         try:
             made, notes = _predict(model, markets, payloads, asof)
@@ -62,7 +62,7 @@ def evaluate(
             continue
         predictions.append(made)
         problems += notes
-    edged = edges(markets, pl.concat(predictions).drop("note"), asof=asof, rules=rules, rounding=fees)
+    edged = edges(markets, pl.concat(predictions).drop("note"), asof=asof, rules=rules, policy=fees)
     return Evaluation(edged, funnel(edged, rules), nearest_misses(edged, rules, misses), problems)
 
 
@@ -72,7 +72,7 @@ async def scan(
     filters: Filters | None = None,
     rules: Rules | None = None,
     *,
-    fees: Rounding = Rounding.CENT,
+    fees: Policy = CAUTIOUS,
     misses: int = 5,
     progress: Progress | None = None,
 ) -> tuple[Listing, Evaluation]:
@@ -82,6 +82,15 @@ async def scan(
     payloads = await fetch(_requests(models, listing.markets, asof))
     evaluation = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
     return listing, evaluation
+
+
+def _unknown_fees(markets: pl.DataFrame) -> list[Problem]:
+    """A problem for each fee type that this version does not know."""
+    unknown = markets.filter(pl.col("fee_type").is_not_null() & ~pl.col("fee_type").is_in(list(COEFFICIENTS)))
+    return [
+        Problem("fees", f"fee type {name!r} of {count:,} markets is not known; the taker's usual fee is assumed")
+        for name, count in unknown.group_by("fee_type").len().sort("fee_type").iter_rows()
+    ]
 
 
 def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[Request]:

@@ -253,3 +253,26 @@ def test_models_and_version_and_help_answer(fairline, tmp_path):
         shown = fairline(command, "--help")
         assert shown.returncode == 0
         assert "Example: fairline" in shown.stdout
+
+
+def test_fees_offline_and_of_a_market_with_the_derivation(fairline, exchange):
+    offline = ("fees", "--type", "quadratic", "--multiplier", "1", "--size", "100", "--price", "0.10")
+    got = json.loads(fairline(*offline, "--json").stdout)
+    assert (got["fee"], got["trade_fee"], got["role"]) == (0.63, 0.63, "taker")
+    assert "= $0.63" in fairline(*offline).stdout
+    event = next(e for e in exchange.backend.catalog.events if e.fields.get("fee_multiplier_override"))
+    ticker = exchange.backend.catalog.tickers[event.rows[0]]
+    at = ("--exchange", exchange.url, "--size", "250", "--price", "0.37", "--json")
+    got = json.loads(fairline("fees", ticker, *at).stdout)
+    assert got["terms_from"].startswith("event override since")
+    # 0.5 · 0.07 · 250 · 0.37 · 0.63 = 2.039625, up to the cent.
+    assert (got["fee_type"], got["multiplier"], got["fee"]) == ("quadratic", 0.5, 2.04)
+    assert json.loads(fairline("fees", ticker, *at, "--maker").stdout)["fee"] == 0
+    one_line(fairline("fees"), 2, "neither a market nor a fee type")
+    one_line(fairline("fees", "KXNOPE", *at), 1, "answered 404")
+    one_line(fairline("fees", "--type", "flat", "--price", "0.5"), 2, "no published rate")
+    one_line(fairline(*offline[:-1], "1.2"), 2, "--price is impossible")
+    one_line(fairline(*offline, "--size", "0"), 2, "--size is impossible")
+    one_line(fairline(*offline, "--size", "1.234"), 2, "at most 2 decimals")
+    one_line(fairline(*offline, "--multiplier", "-1"), 2, "--multiplier is impossible")
+    one_line(fairline(*offline, "--policy", "mine"), 2, "no policy 'mine'", "cautious")

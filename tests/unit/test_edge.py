@@ -6,7 +6,6 @@ import pytest
 
 from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
 from fairline.errors import UsageError
-from fairline.fees import Rounding
 from fairline.frame import PREDICTIONS, markets_frame, with_probabilities
 from fairline.kalshi.wire import Market
 from tests.unit.test_wire import MARKET
@@ -26,8 +25,8 @@ def predictions(*rows):
     ).drop("note")
 
 
-def edged(change, p, *, sd=None, rules=LOOSE, rounding=Rounding.CENT):
-    return edges(markets(change), predictions(("T0", p, sd)), asof=NOW, rules=rules, rounding=rounding)
+def edged(change, p, *, sd=None, rules=LOOSE):
+    return edges(markets(change), predictions(("T0", p, sd)), asof=NOW, rules=rules)
 
 
 def side(frame, name):
@@ -85,9 +84,7 @@ def test_the_articles_defaults_are_2_points_1_cent_and_5_percent():
     ],
 )
 def test_each_market_ends_in_exactly_one_bin(change, p, step):
-    frame = edges(
-        markets(change), predictions(("T0", p, None)).drop_nulls("p"), asof=NOW, rules=Rules(), rounding=Rounding.CENT
-    )
+    frame = edges(markets(change), predictions(("T0", p, None)).drop_nulls("p"), asof=NOW, rules=Rules())
     assert side(frame, "yes")["bin"] == step
 
 

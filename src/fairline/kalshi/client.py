@@ -6,7 +6,7 @@
 One call is one request (with its retries); walking cursors is `crawl`'s business. Market data needs no key.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from fairline.kalshi import wire
@@ -46,8 +46,26 @@ class SeriesGroup(_Group):
         """Every series in one answer (some MB). `category` is case-sensitive; an unknown one gives no rows."""
         return await self._transport.get("/series", {"category": category}, decode=wire.series_list)
 
+    async def get(self, ticker: str) -> wire.Series:
+        path = f"/series/{checked_ticker(ticker)}"
+        return (await self._transport.get(path, decode=wire.one_series)).series
+
+    async def fee_changes(self, series_ticker: str) -> Sequence[wire.SeriesFeeChange]:
+        """Past and scheduled changes of a series' fee terms."""
+        params = {"series_ticker": series_ticker, "show_historical": "true"}
+        return (await self._transport.get("/series/fee_changes", params, decode=wire.series_fee_changes)).rows
+
 
 class Events(_Group):
+    async def get(self, event_ticker: str) -> wire.Event:
+        path = f"/events/{checked_ticker(event_ticker)}"
+        return (await self._transport.get(path, decode=wire.one_event)).event
+
+    async def fee_changes(self, event_ticker: str) -> Sequence[wire.EventFeeChange]:
+        """Past and scheduled changes of an event's overrides: more than a page of 1,000 was never seen."""
+        params: Params = {"event_ticker": event_ticker, "limit": 1000}
+        return (await self._transport.get("/events/fee_changes", params, decode=wire.event_fee_changes)).rows
+
     async def list(
         self,
         *,
@@ -101,7 +119,7 @@ class Markets(_Group):
         return await self._transport.get("/markets", params, decode=wire.markets_page)
 
     async def get(self, ticker: str) -> wire.Market:
-        return (await self._transport.get(f"/markets/{ticker}", decode=wire.one_market)).market
+        return (await self._transport.get(f"/markets/{checked_ticker(ticker)}", decode=wire.one_market)).market
 
     async def settlements(self, tickers: Iterable[str]) -> wire.Page[wire.Settlement]:
         """How at most 300 markets ended; unknown ones and ones still open are silently not among the rows."""

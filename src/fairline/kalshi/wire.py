@@ -8,6 +8,7 @@ what does not fit is handed out as `Rejected` with its ticker, field and value, 
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -91,6 +92,23 @@ class Series(msgspec.Struct, gc=False, frozen=True):
     tags: list[str] | None = None
     fee_type: str | None = None
     fee_multiplier: float | None = None
+
+
+class SeriesFeeChange(msgspec.Struct, frozen=True):
+    series_ticker: str
+    fee_type: str
+    fee_multiplier: float
+    scheduled_ts: datetime
+
+
+class EventFeeChange(msgspec.Struct, frozen=True):
+    """Null overrides clear an earlier override: the event falls back to its series."""
+
+    event_ticker: str
+    series_ticker: str
+    scheduled_ts: datetime
+    fee_type_override: str | None = None
+    fee_multiplier_override: float | None = None
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -184,6 +202,24 @@ class _Events(msgspec.Struct):
 class _SeriesList(msgspec.Struct):
     series: list[Series]
     cursor: str | None = None
+
+
+class _SeriesFeeChanges(msgspec.Struct):
+    series_fee_change_arr: list[SeriesFeeChange]
+    cursor: str | None = None
+
+
+class _EventFeeChanges(msgspec.Struct):
+    event_fee_changes: list[EventFeeChange]
+    cursor: str | None = None
+
+
+class _OneSeries(msgspec.Struct):
+    series: Series
+
+
+class _OneEvent(msgspec.Struct):
+    event: Event
 
 
 class _OrderBooks(msgspec.Struct):
@@ -297,8 +333,12 @@ markets_page = _page_decoder(_Markets, "markets", Market, "ticker")
 settlements_page = _page_decoder(_Settlements, "markets", Settlement, "ticker")
 events_page = _page_decoder(_Events, "events", Event, "event_ticker")
 series_list = _page_decoder(_SeriesList, "series", Series, "ticker")
+series_fee_changes = _page_decoder(_SeriesFeeChanges, "series_fee_change_arr", SeriesFeeChange, "series_ticker")
+event_fee_changes = _page_decoder(_EventFeeChanges, "event_fee_changes", EventFeeChange, "event_ticker")
 order_books = _page_decoder(_OrderBooks, "orderbooks", OrderBook, "ticker")
 one_market = _object_decoder(_OneMarket)
+one_series = _object_decoder(_OneSeries)
+one_event = _object_decoder(_OneEvent)
 balance = _object_decoder(Balance)
 exchange_status = _object_decoder(ExchangeStatus)
 api_keys = _object_decoder(ApiKeys)

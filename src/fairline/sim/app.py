@@ -17,7 +17,7 @@ from fairline.sim.auth import Forbidden, Key, KeyBook, Refused
 from fairline.sim.catalog import Catalog, EventEntry
 from fairline.sim.faults import Faults
 from fairline.sim.limits import TIERS, Limits
-from fairline.sim.render import count, dollars
+from fairline.sim.render import count, dollars, time_text
 
 PREFIX = "/trade-api/v2"
 WEBSOCKET = "/trade-api/ws/v2"
@@ -81,6 +81,39 @@ class Exchange:
             and (not tags or tags & set(series.get("tags") or []))  # type: ignore[call-overload]
         ]
         return Reply(200, {"series": found})
+
+    def series_fee_changes(self, request: web.Request, key: Key | None) -> Reply:
+        """The last change of each series that is not on the usual terms, and one that is only scheduled."""
+        wanted, history = request.query.get("series_ticker"), request.query.get("show_historical") == "true"
+        series = self.backend.catalog.series
+        unusual = [s for s in series if (s.get("fee_type"), s.get("fee_multiplier")) != ("quadratic", 1)]
+        past = [(s["ticker"], s.get("fee_type"), s.get("fee_multiplier"), -20) for s in unusual] if history else []
+        changes = [*past, *((s["ticker"], "quadratic_with_maker_fees", 1, 30) for s in series[:1])]
+        found = [
+            {"id": f"{ticker}{days}", "series_ticker": ticker, "fee_type": kind, "fee_multiplier": multiplier}
+            | {"scheduled_ts": time_text(int((time.time() + days * 86_400) * 1e6))}
+            for ticker, kind, multiplier, days in changes
+            if not wanted or ticker == wanted
+        ]
+        return Reply(200, {"series_fee_change_arr": found})
+
+    def event_fee_changes(self, request: web.Request, key: Key | None) -> Reply:
+        limit = listing.whole(request.query, "limit", 100, 1000, 1)
+        wanted = request.query.get("event_ticker")
+        found = [
+            {
+                "id": event.ticker,
+                "event_ticker": event.ticker,
+                "series_ticker": event.series,
+                "fee_type_override": event.fields["fee_type_override"],
+                "fee_multiplier_override": event.fields.get("fee_multiplier_override"),
+                "scheduled_ts": time_text(int((time.time() - 86_400) * 1e6)),
+            }
+            for event in self.backend.catalog.events
+            if event.fields.get("fee_type_override") and (not wanted or event.ticker == wanted)
+        ]
+        positions, cursor = listing.offset_page(len(found), request.query.get("cursor", ""), limit)
+        return Reply(200, {"event_fee_changes": [found[i] for i in positions], "cursor": cursor})
 
     def one_series(self, request: web.Request, key: Key | None) -> Reply:
         for series in self.backend.catalog.series:
@@ -203,8 +236,10 @@ class Exchange:
 PUBLIC: dict[str, Handler] = {
     "/exchange/status": Exchange.status,
     "/series": Exchange.series_list,
+    "/series/fee_changes": Exchange.series_fee_changes,
     "/series/{ticker}": Exchange.one_series,
     "/events": Exchange.events,
+    "/events/fee_changes": Exchange.event_fee_changes,
     "/events/{ticker}": Exchange.one_event,
     "/markets": Exchange.markets,
     "/markets/orderbooks": Exchange.order_books,

@@ -1,0 +1,114 @@
+"""The fee terms in force for one market at an instant, with where they come from.
+
+A series has a type and a multiplier; both can change at a scheduled time. An event can override them, also from a
+scheduled time on, or clear its override again. A market can be waived for a while.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import TypeVar
+
+import polars as pl
+
+from fairline.fees import CAUTIOUS, COEFFICIENTS, TAKER, Policy, coefficient, order_fee_u
+from fairline.frame import FEE_UNIT, NOTIONAL_U, multiplier_units
+from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange
+
+C = TypeVar("C", SeriesFeeChange, EventFeeChange)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Fee type, multiplier in 1/10,000, and whose terms these are."""
+
+    fee_type: str
+    multiplier_m: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The fee of one order: `fee_u` charged, `trade_fee_u` before rounding up, both in micro-dollars."""
+
+    terms: Terms
+    policy: Policy
+    price_u: int
+    count_c: int
+    maker: bool
+    trade_fee_u: int
+    fee_u: int
+
+    def derivation(self) -> list[str]:
+        """The calculation, a line a step."""
+        k = Fraction(_rate(self.terms.fee_type, maker=self.maker), 10_000)
+        m, p, c = Fraction(self.terms.multiplier_m, FEE_UNIT), _fraction(self.price_u), Fraction(self.count_c, 100)
+        factors = " × ".join(f"{float(factor):g}" for factor in (m, k, c, p, 1 - p))
+        fee = self.fee_u / NOTIONAL_U
+        return [
+            f"terms      {self.terms.fee_type} × {float(m):g} ({self.terms.source})",
+            f"role       {'maker' if self.maker else 'taker'}: k = {float(k):g}",
+            f"trade fee  {factors} = ${float(k * m * c * p * (1 - p)):.8g}",
+            f"rounding   {self.policy.name} ({self.policy.source})",
+            f"fee        ${fee:.6g} for the order, ${fee / float(c):.6g} a contract",
+        ]
+
+
+def terms_at(
+    series: Series,
+    series_changes: Sequence[SeriesFeeChange],
+    event: Event | None,
+    event_changes: Sequence[EventFeeChange],
+    at: datetime,
+    *,
+    waived_until: datetime | None = None,
+) -> Terms:
+    """What applies at `at`: a waiver, else the event's override, else the series' terms.
+
+    The latest change not after `at` counts; without one, what the object itself says now.
+    """
+    if waived_until is not None and waived_until > at:
+        return Terms("quadratic", 0, f"waived until {waived_until:%Y-%m-%d %H:%M}")
+    own = _latest(series_changes, at)
+    if own is not None:
+        base = Terms(own.fee_type, multiplier_units(own.fee_multiplier), f"series since {own.scheduled_ts:%Y-%m-%d}")
+    else:
+        base = Terms(series.fee_type or "quadratic", multiplier_units(_or_one(series.fee_multiplier)), "series")
+    change = _latest(event_changes, at)
+    kind = change.fee_type_override if change else event.fee_type_override if event else None
+    multiplier = change.fee_multiplier_override if change else event.fee_multiplier_override if event else None
+    if kind is None and multiplier is None:
+        return base
+    since = f" since {change.scheduled_ts:%Y-%m-%d}" if change else ""
+    units = base.multiplier_m if multiplier is None else multiplier_units(multiplier)
+    return Terms(kind or base.fee_type, units, f"event override{since}")
+
+
+def quote(terms: Terms, price_u: int, count_c: int, *, maker: bool = False, policy: Policy = CAUTIOUS) -> Quote:
+    """The fee of an order of `count_c` at `price_u`, filled at once."""
+    frame = pl.DataFrame({"p": [price_u], "c": [count_c], "m": [terms.multiplier_m], "t": [terms.fee_type]})
+    rate = coefficient(pl.col("t"), maker=maker)
+
+    def under(chosen: Policy) -> int:
+        charged = order_fee_u(pl.col("p"), pl.col("c"), pl.col("m"), rate=rate, policy=chosen)
+        return int(frame.select(charged).item())
+
+    return Quote(terms, policy, price_u, count_c, maker, under(Policy("exact", "")), under(policy))
+
+
+def _rate(fee_type: str, *, maker: bool) -> int:
+    return COEFFICIENTS.get(fee_type, (TAKER, TAKER))[1 if maker else 0]
+
+
+def _latest(changes: Sequence[C], at: datetime) -> C | None:
+    past = [change for change in changes if change.scheduled_ts <= at]
+    return max(past, key=lambda change: change.scheduled_ts, default=None)
+
+
+def _or_one(multiplier: float | None) -> float:
+    return 1.0 if multiplier is None else multiplier
+
+
+def _fraction(price_u: int) -> Fraction:
+    return Fraction(price_u, NOTIONAL_U)
