@@ -4,12 +4,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
 import fairline
 from fairline.cli import app
 from fairline.config import ENVIRONMENT
+from fairline.devig import METHODS, devig
 from fairline.edge import Rules
 from fairline.fees import POLICIES
 from fairline.kalshi.doctor import REMEDIES
@@ -85,6 +87,12 @@ def test_constraints_pin_every_dependency_and_name_no_host():
 def test_python_in_the_documents_compiles(name):
     for block in re.findall(r"```python\n(.*?)```", DOCS[name], re.DOTALL):
         compile(block, name, "exec")
+
+
+def test_the_worked_margins_are_the_codes():
+    for method in METHODS:
+        yes, no = devig(np.array([0.6, 0.5]), np.array([0, 0]), method)
+        assert f"| `{method}` | {yes:.4f}, {no:.4f}" in DOCS["pricing.md"]
 
 
 def test_the_worked_numbers_of_the_arithmetic_are_the_codes(tmp_path):
