@@ -14,7 +14,7 @@ from fairline.config import ENVIRONMENT
 from fairline.devig import METHODS, devig
 from fairline.edge import Rules
 from fairline.fees import POLICIES
-from fairline.kalshi.doctor import REMEDIES
+from fairline.kalshi.remedies import REMEDIES
 from fairline.report import FORMATS
 from fairline.sim import FAULTS
 

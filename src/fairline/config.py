@@ -4,7 +4,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,7 +37,7 @@ ENVIRONMENT = {
     "use_server_time": "FAIRLINE_USE_SERVER_TIME",
 }
 _IN_FILE = ("exchange", "key_id", "key_file", "auth", "member_id", "use_server_time")
-_KEY = ("key_id", "key_file")
+_KEY = ("key_id", "key_file", "key_text")
 # Host and WebSocket host travel together: the first of each is what the name stands for, the others are served too.
 _HOSTS = {
     "production": {
@@ -96,7 +96,10 @@ class Settings:
     @property
     def environment(self) -> str:
         """`production`, `demo`, or the host of another exchange."""
-        host = urlsplit(self.url).netloc
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        if parts.port not in (None, 443 if parts.scheme == "https" else 80):
+            return f"{host}:{parts.port}"
         return next((name for name, hosts in _HOSTS.items() if host in hosts), host)
 
     @property
@@ -159,27 +162,36 @@ def load_settings(
 ) -> Settings:
     """Settings from all places; the first of the files that exists is read. Raises `ConfigError`.
 
-    A key named by a flag replaces one from the environment, whichever of its two forms that has. A key from a profile
-    belongs to that profile's exchange: naming another exchange with it is refused, not half obeyed.
+    A key is one thing: its id and its private half come from the same place, be that flags and environment or the
+    file. A profile that is named outright goes over the environment, exchange and key together. A key from a profile
+    belongs to that profile's exchange: naming another exchange with it, or bringing another key to it, is refused.
     """
     environ = os.environ if environ is None else environ
-    given = {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
     flagged = {name: value for name, value in (flags or {}).items() if value}
+    given = {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
+    named = flagged.get("profile") or given.get("profile", "")
+    if named:
+        given = {name: value for name, value in given.items() if name not in (*_KEY, "exchange")}
     if "key_file" in flagged:
         given.pop("key_text", None)
+    brought = any(name in given for name in _KEY) and not any(name in flagged for name in _KEY)
     given |= flagged
-    filed = _read_file(config_files() if files is None else files, given.get("profile", ""))
-    if "key_text" in given:
-        filed.pop("key_file", None)
-    settings = Settings(**(filed | given))
-    borrowed = [name for name in _KEY if name in filed and name not in given]
+    filed, profile = _read_file(config_files() if files is None else files, named)
+    if any(name in given for name in _KEY):
+        if profile and brought and "exchange" in filed and "exchange" not in given:
+            raise ConfigError(
+                f"the key in the environment may not belong to the exchange of profile {profile!r}",
+                remedy="Unset it, choose the profile with --profile, or name the exchange with --exchange",
+            )
+        filed = {name: value for name, value in filed.items() if name not in _KEY}
+    settings = Settings(**(filed | given | {"profile": profile}))
     home = Settings(exchange=filed.get("exchange", "production"))
-    if borrowed and "exchange" in given and settings.environment != home.environment:
+    if any(name in filed for name in _KEY) and "exchange" in given and settings.environment != home.environment:
         raise ConfigError(
             f"the configured key belongs to {home.environment}, not to {settings.environment}",
             remedy="Choose a --profile for that exchange, or give --key-id and --key-file",
         )
-    return settings
+    return replace(settings, use_server_time=_yes(settings.use_server_time))
 
 
 def config_files() -> tuple[Path, ...]:
@@ -187,26 +199,44 @@ def config_files() -> tuple[Path, ...]:
     return Path("fairline.toml"), platformdirs.user_config_path("fairline") / "fairline.toml"
 
 
-def _read_file(files: tuple[Path, ...], profile: str) -> dict[str, str]:
-    """The settings of a profile, or those outside any, of the first file that exists."""
+def _read_file(files: tuple[Path, ...], profile: str) -> tuple[dict[str, str], str]:
+    """The settings of a profile, or those outside any, of the first file that exists, and the profile's name.
+
+    A profile does not inherit exchange and key from outside: they travel together or not at all.
+    """
     path = next((file for file in files if file.is_file()), None)
     if path is None:
         if profile:
-            raise ConfigError(f"there is no fairline.toml with a profile {profile!r}", remedy=f"Write {files[-1:]}")
-        return {}
+            raise ConfigError(
+                f"there is no fairline.toml with a profile {profile!r}", remedy="See docs/authentication.md"
+            )
+        return {}, ""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error})", remedy="Mend or remove it") from None
-    profiles = content.pop("profiles", {})
-    name = profile or content.pop("profile", "")
-    content.pop("profile", None)
+    profiles, default = content.pop("profiles", {}), content.pop("profile", "")
+    if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
+        raise ConfigError(f"{path}: profiles must be tables", remedy="Such as [profiles.live]")
+    if not isinstance(default, str):
+        raise ConfigError(f"{path}: profile must be text", remedy="Put it in quotes")
+    name = profile or default
     if name:
         if name not in profiles:
             there = ", ".join(profiles) or "none"
             raise ConfigError(f"{path} has no profile {name!r}", remedy=f"Profiles there: {there}")
-        content |= profiles[name]
-    return {key: _checked(path, key, value) for key, value in content.items()}
+        outside = {key: value for key, value in content.items() if key not in (*_KEY, "exchange")}
+        content = outside | profiles[name]
+    return {key: _checked(path, key, value) for key, value in content.items()}, name
+
+
+def _yes(text: str) -> str:
+    """A switch as `yes` or nothing. Raises `ConfigError` for what is neither."""
+    if text.lower() in ("", "0", "no", "false", "off"):
+        return ""
+    if text.lower() in ("1", "yes", "true", "on"):
+        return "yes"
+    raise ConfigError(f"use_server_time = {text!r} is neither yes nor no", remedy="Use true or false")
 
 
 def _checked(path: Path, name: str, value: object) -> str:

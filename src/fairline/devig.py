@@ -42,23 +42,27 @@ def devig(prices: Floats, event: Indexes, method: str = "power") -> Floats:
 
 
 def _sums(values: Floats, event: Indexes, count: int) -> Floats:
-    return np.bincount(event, weights=values, minlength=count).astype(np.float64)
+    totals: Floats = np.asarray(np.bincount(event, weights=values, minlength=count), dtype=np.float64)
+    return totals
 
 
 def _multiplicative(prices: Floats, event: Indexes, count: int) -> Floats:
-    return prices / _sums(prices, event, count)[event]
+    p: Floats = prices / _sums(prices, event, count)[event]
+    return p
 
 
 def _additive(prices: Floats, event: Indexes, count: int) -> Floats:
     excess = (_sums(prices, event, count) - 1) / _sums(np.ones_like(prices), event, count)
-    return prices - excess[event]
+    p: Floats = prices - excess[event]
+    return p
 
 
 def _power(prices: Floats, event: Indexes, count: int) -> Floats:
     logs = np.log(prices)
 
     def at(log_k: Floats) -> Floats:
-        return np.exp(np.exp(log_k)[event] * logs)
+        p: Floats = np.exp(np.exp(log_k)[event] * logs)
+        return p
 
     return at(_bisect(at, event, count, low=-12.0, high=12.0))
 

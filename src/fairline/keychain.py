@@ -51,8 +51,11 @@ def store(name: str, secret: Secret) -> StoredKey:
 
 def stored() -> list[StoredKey]:
     """The keys that were imported."""
-    text = _get(_INDEX)
-    return sorted((StoredKey(**entry) for entry in json.loads(text)), key=lambda key: key.name) if text else []
+    try:
+        entries = [StoredKey(**entry) for entry in json.loads(_get(_INDEX) or "[]")]
+    except (ValueError, TypeError):
+        return []  # a damaged list hides names, not keys: they are still fetched and removed by name
+    return sorted(entries, key=lambda key: key.name)
 
 
 def fetch(name: str) -> Secret:
@@ -61,34 +64,38 @@ def fetch(name: str) -> Secret:
     if text is None:
         names = ", ".join(key.name for key in stored()) or "none"
         raise ConfigError(f"the keyring has no key {name!r}", remedy=f"Keys there: {names}; see fairline key import")
-    return Secret(**json.loads(text))
+    try:
+        return Secret(**json.loads(text))
+    except (ValueError, TypeError):
+        raise ConfigError(f"the keyring's entry {name!r} is damaged", remedy="Remove and import it again") from None
 
 
 def remove(name: str) -> None:
     """Delete a stored key. Raises `ConfigError` if there is none of that name."""
-    fetch(name)
+    if _get(name) is None:
+        fetch(name)
     _set(_INDEX, json.dumps([asdict(key) for key in stored() if key.name != name]))
     try:
         keyring.delete_password(SERVICE, name)
-    except KeyringError as error:
+    except (KeyringError, ImportError, OSError) as error:
         raise _no_keyring(error) from None
 
 
 def _get(name: str) -> str | None:
     try:
         return keyring.get_password(SERVICE, name)
-    except KeyringError as error:
+    except (KeyringError, ImportError, OSError) as error:
         raise _no_keyring(error) from None
 
 
 def _set(name: str, text: str) -> None:
     try:
         keyring.set_password(SERVICE, name, text)
-    except KeyringError as error:
+    except (KeyringError, ImportError, OSError) as error:
         raise _no_keyring(error) from None
 
 
-def _no_keyring(error: KeyringError) -> ConfigError:
+def _no_keyring(error: Exception) -> ConfigError:
     reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
     return ConfigError(
         f"this machine's keyring cannot be used ({reason})", remedy="Unlock or install one, or use --key-file PATH"

@@ -11,9 +11,10 @@ from pathlib import Path
 import platformdirs
 
 from fairline.config import Settings
+from fairline.errors import ConfigError
 from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
 from fairline.kalshi.doctor import Patient
-from fairline.kalshi.errors import AuthError, PassphraseError
+from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
 from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
 
@@ -47,13 +48,14 @@ def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, as
 
     def load_key() -> PrivateKey:
         try:
-            return settings.private_key()
-        except PassphraseError:
-            if ask is None:
-                raise
-            return replace(settings, passphrase=ask()).private_key()
+            settings.identity()
+            return private_key(settings, ask)
+        except ConfigError as error:
+            raise PrivateKeyError(error.message, remedy=error.remedy) from None
 
-    key_id = settings.identity() if settings.has_key else ""
+    key_id = settings.key_id
+    with contextlib.suppress(ConfigError):
+        key_id = settings.identity() if settings.has_key else ""
     return Patient(
         url=settings.url,
         websocket_url=settings.websocket_url,
@@ -63,16 +65,29 @@ def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, as
         member_id=settings.member_id,
         other_url=other_url or settings.other_url,
         subaccount=subaccount,
-        known=_mark(settings.url, key_id) in _marks(),
+        known=_mark(settings, key_id) in _marks(),
+        use_server_time=bool(settings.use_server_time),
     )
 
 
-def remember(patient: Patient) -> None:
-    """Note that this key worked at this exchange, so that a later refusal can be told from a key that never did.
+def private_key(settings: Settings, ask: Callable[[], str] | None) -> PrivateKey:
+    """The private key of the settings, its passphrase asked for if there is somebody to `ask`."""
+    try:
+        return settings.private_key()
+    except PassphraseError:
+        if ask is None:
+            raise
+    return replace(settings, passphrase=ask()).private_key()
 
-    What is noted is a digest of address and key id. Without a writable folder nothing is remembered.
+
+def remember(settings: Settings) -> None:
+    """Note that this key worked in this environment, so that a later refusal can be told from a key that never did.
+
+    What is noted is a digest of environment and key id. Without a writable folder nothing is remembered.
     """
-    marks = _marks() | {_mark(patient.url, patient.key_id)}
+    marks = _marks() | {_mark(settings, settings.identity())}
+    if marks == _marks():
+        return
     with contextlib.suppress(OSError):
         _memory().parent.mkdir(parents=True, exist_ok=True)
         temporary = _memory().with_suffix(f".{os.getpid()}")
@@ -84,8 +99,8 @@ def _memory() -> Path:
     return platformdirs.user_state_path("fairline") / "keys-that-worked.json"
 
 
-def _mark(url: str, key_id: str) -> str:
-    return hashlib.sha256(f"{url} {key_id}".encode()).hexdigest()[:32]
+def _mark(settings: Settings, key_id: str) -> str:
+    return hashlib.sha256(f"{settings.environment} {key_id}".encode()).hexdigest()[:32]
 
 
 def _marks() -> set[str]:
@@ -95,14 +110,19 @@ def _marks() -> set[str]:
         return set()
 
 
+def transport_of(settings: Settings, auth: Auth | None, say: Say) -> Transport:
+    return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say)
+
+
 async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
     """A client; with a key, paced by the account's own limits as far as they can be read."""
-    kalshi = Kalshi(Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say))
+    kalshi = Kalshi(transport_of(settings, auth, say))
     if auth is None or isinstance(auth, JwtAuth):
         return kalshi
     kalshi.transport.bucket = TokenBucket(TIERS["basic"])
     try:
         limits = (await kalshi.account.limits()).read
+        remember(settings)
         kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity))
     except AuthError:
         await kalshi.transport.close()

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import serialization
 
 from fairline.kalshi import ApiKeyAuth, JwtAuth, Kalshi, Transport, parse_private_key
 from fairline.kalshi.convention import SentRequest, parse_sent, sign_otherwise
-from fairline.kalshi.doctor import REMEDIES, Doctor, Patient, diagnose_sent
+from fairline.kalshi.doctor import Doctor, Patient, diagnose_sent
 from fairline.kalshi.errors import AuthError, KalshiError
+from fairline.kalshi.remedies import REMEDIES
 from fairline.sim import Exchange, Fault, Key
 
 BALANCE = "/trade-api/v2/portfolio/balance"
@@ -286,3 +287,109 @@ async def test_a_token_refused_in_the_middle_is_made_anew_once(place, rsa_key, u
     first = auth.headers("GET", "/")
     auth.renew()
     assert auth.headers("GET", "/") != first
+
+
+async def test_an_address_that_is_not_the_trade_api_is_not_healthy(place, rsa_key):
+    assert await cause(patient(place, rsa_key, url=place.root)) == "not_the_exchange"
+    assert await cause(patient(place, rsa_key, url=place.root, key_id="", load_key=None)) == "not_the_exchange"
+    place.faults.set(Fault("moved"))
+    assert await cause(patient(place, rsa_key)) == "bearer_refused"
+
+
+async def test_an_experiment_that_was_throttled_proves_nothing(place, ed25519_key, monkeypatch):
+    monkeypatch.setattr(place.faults, "strikes", lambda name: name == "429" and place.backend.requests > 4)
+    assert await cause(patient(place, ed25519_key)) == "rate_limited"
+
+
+async def test_another_pairs_key_that_is_known_elsewhere_is_the_other_environments(place, rsa_key, ed25519_pem):
+    with Exchange(markets=5, keys=[Key("theirs", public(ed25519_pem))]) as other:
+        assert await cause(patient(place, rsa_key, key_id="theirs", other_url=other.url)) == "other_environment"
+
+
+async def test_set_to_the_exchanges_time_a_wrong_clock_is_a_warning(place, rsa_key):
+    found = await examined(patient(place, rsa_key, use_server_time=True), clock=shifted(-45))
+    assert found.cause is None
+    assert "signing with the exchange's time" in next(c for c in found.checks if c.name == "clock").evidence
+
+
+async def test_a_parallel_refusal_is_examined_once(place, rsa_key, unhurried):
+    async with Kalshi(Transport(place.url, auth=ApiKeyAuth("nobody", rsa_key), bucket=unhurried)) as kalshi:
+        before = place.backend.requests
+        done = await asyncio.gather(*(kalshi.portfolio.balance() for _ in range(8)), return_exceptions=True)
+    assert all(isinstance(error, AuthError) for error in done)
+    assert place.backend.requests - before == 8 + 1 + 8
+
+
+async def test_a_refused_handshake_hides_its_signature_even_in_the_causes(place, rsa_key):
+    transport = Transport(place.url, auth=ApiKeyAuth("nobody", rsa_key))
+    with pytest.raises(AuthError) as caught:
+        await transport.handshake(place.websocket_url, "/trade-api/ws/v2")
+    error, shown = caught.value, ""
+    while error is not None:
+        shown += repr(error) + str(error)
+        error = error.__cause__ or error.__context__
+    assert "SIGNATURE" not in shown
+    await transport.close()
+
+
+CURL = """*   Trying 127.0.0.1:80...
+* Connected to h (127.0.0.1) port 80
+* [HTTP/2] [1] [:method: GET]
+> GET {path} HTTP/1.1
+> Host: h
+> KALSHI-ACCESS-KEY: good
+{headers}
+< HTTP/1.1 401 Unauthorized
+{{"error":{{"code":"x"}}}}
+"""
+HTTP2 = ":method: GET\n:path: {path}\n:scheme: https\nkalshi-access-key: good\n{headers}"
+ABSOLUTE = "GET https://host{path} HTTP/1.1\nKALSHI-ACCESS-KEY: good\n{headers}"
+
+
+@pytest.mark.parametrize("form", [CURL, HTTP2, ABSOLUTE])
+def test_what_programs_print_is_read_as_it_is(rsa_key, form):
+    sent = sign_otherwise(rsa_key, int(time.time() * 1000), "GET", BALANCE, "pkcs1v15")
+    text = form.format(path=BALANCE, headers="\n".join(f"{name}: {value}" for name, value in sent.items()))
+    assert diagnose_sent(parse_sent(text), rsa_key, time.time(), "good").cause == "pkcs1v15"
+
+
+def test_the_line_of_pythons_http_client_is_read_too(rsa_key):
+    sent = sign_otherwise(rsa_key, int(time.time() * 1000), "GET", BALANCE, "max_salt")
+    text = "send: " + repr(
+        f"GET {BALANCE} HTTP/1.1\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in sent.items()).encode()
+    )
+    assert diagnose_sent(parse_sent(text), rsa_key, time.time()).cause == "max_salt"
+
+
+def right(key, path=BALANCE, offset=0.0, **headers):
+    made = ApiKeyAuth("good", key, shifted(offset)).headers("GET", path) | headers
+    return SentRequest("GET", path, {name: value for name, value in made.items() if value})
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda key: right(key, offset=300), "clock_fast"),
+        (lambda key: right(key, BALANCE + "/"), "redirected"),
+        (lambda key: right(key, **{"KALSHI-ACCESS-KEY": ""}), "headers_stripped"),
+        (lambda key: right(key, **{"KALSHI-ACCESS-KEY": "another"}), "unknown_key"),
+        (lambda key: right(key, **{"KALSHI-ACCESS-TIMESTAMP": ""}), "headers_stripped"),
+        (lambda key: right(key, "/portfolio/balance"), "prefix_missing"),
+        (lambda key: right(key, **{"KALSHI-ACCESS-SIGNATURE": "täuschung"}), "wrong_private_key"),
+        (right, None),
+    ],
+)
+def test_a_right_signature_that_is_sent_wrongly(rsa_key, make, expected):
+    assert diagnose_sent(make(rsa_key), rsa_key, time.time(), "good").cause == expected
+
+
+def test_url_safe_base64_is_named(rsa_key):
+    for _ in range(40):
+        request = right(rsa_key)
+        text = request.headers["KALSHI-ACCESS-SIGNATURE"]
+        if set("+/") & set(text):
+            break
+    safe = SentRequest(
+        "GET", BALANCE, {**request.headers, "KALSHI-ACCESS-SIGNATURE": text.replace("+", "-").replace("/", "_")}
+    )
+    assert diagnose_sent(safe, rsa_key, time.time()).cause == "base64_alphabet"

@@ -152,6 +152,23 @@ def test_an_encrypted_key_goes_into_the_keyring_with_its_passphrase(fairline, pl
     assert "$10,000.00" in fairline("balance", "--exchange", place.url, "--key-file", "keyring:good").stdout
 
 
+def test_a_damaged_entry_of_the_keyring_is_named_and_can_be_removed(fairline, place, ring):
+    ring.set_password("fairline", "mine", "{not json")
+    ring.set_password("fairline", "(index)", "[1]")
+    use = ("--exchange", place.url, "--key-id", "good", "--key-file", "keyring:mine")
+    one_line(fairline("balance", *use), 2, "entry 'mine' is damaged")
+    got = json.loads(fairline("doctor", *use, "--json").stdout)
+    assert got["cause"] == "key_unreadable", "the doctor reports it instead of giving up"
+    assert fairline("key", "remove", "mine").returncode == 0
+
+
+def test_a_key_that_worked_for_a_balance_is_remembered(fairline, place):
+    ask = ("--exchange", place.url, "--key-id", "good", "--key-file", "key.pem")
+    assert fairline("balance", *ask).returncode == 0
+    place.register(Key("good", place.backend.keys.keys["good"].public, revoked=True))
+    assert json.loads(fairline("doctor", *ask, "--json").stdout)["cause"] == "revoked_key"
+
+
 def test_a_machine_without_a_keyring_says_so_in_one_line(fairline, place):
     from keyring.backends.fail import Keyring
 

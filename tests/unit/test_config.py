@@ -123,6 +123,44 @@ def test_an_address_cannot_leave_half_of_the_client_elsewhere(tmp_path):
     assert settings(own, None, PROFILES, tmp_path).websocket_url.startswith("wss://external-api-ws.demo.kalshi.co/")
 
 
+ENV_KEY = {"KALSHI_API_KEY_ID": "env-key", "KALSHI_PRIVATE_KEY_PATH": "env.pem"}
+
+
+def test_a_named_profile_goes_over_the_environment_as_one_unit(tmp_path):
+    named = settings({"profile": "paper"}, {**ENV_KEY, "FAIRLINE_EXCHANGE": "production"}, PROFILES, tmp_path)
+    assert (named.environment, named.key_id, named.key_file) == ("demo", "paper-key", "paper.pem")
+
+
+def test_a_key_from_elsewhere_never_meets_a_profiles_exchange_or_half_of_its_key(tmp_path):
+    default_paper = PROFILES.replace('profile = "live"', 'profile = "paper"')
+    with pytest.raises(ConfigError, match="may not belong to the exchange of profile 'paper'"):
+        settings(None, ENV_KEY, default_paper, tmp_path)
+    half = settings(None, {"KALSHI_API_KEY_ID": "env-key"}, PROFILES, tmp_path)
+    assert (half.key_id, half.key_file) == ("env-key", "")
+    with pytest.raises(ConfigError, match="no private key"):
+        half.signer()
+    outside = 'key_id = "top"\nkey_file = "top.pem"\n[profiles.paper]\nexchange = "demo"\n'
+    assert not settings({"profile": "paper"}, None, outside, tmp_path).has_key
+
+
+@pytest.mark.parametrize("toml", ['profiles = ["a"]', '[profiles]\na = "x"', "profile = 5"])
+def test_profiles_of_the_wrong_form_are_refused(tmp_path, toml):
+    with pytest.raises(ConfigError):
+        settings(None, None, toml, tmp_path)
+
+
+def test_ports_and_case_do_not_make_another_host():
+    assert settings({"exchange": "https://API.elections.kalshi.com:443/trade-api/v2"}).environment == "production"
+    assert settings({"exchange": "http://127.0.0.1:8080/trade-api/v2"}).environment == "127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(("text", "meant"), [("true", "yes"), ("1", "yes"), ("false", ""), ("no", ""), ("OFF", "")])
+def test_a_switch_is_yes_or_no(text, meant):
+    assert settings(None, {"FAIRLINE_USE_SERVER_TIME": text}).use_server_time == meant
+    with pytest.raises(ConfigError, match="neither yes nor no"):
+        settings(None, {"FAIRLINE_USE_SERVER_TIME": "perhaps"})
+
+
 def test_an_address_of_your_own_has_its_own_websocket():
     assert settings({"exchange": "http://127.0.0.1:8080/trade-api/v2"}).websocket_url == (
         "ws://127.0.0.1:8080/trade-api/ws/v2"

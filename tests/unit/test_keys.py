@@ -53,6 +53,28 @@ def test_an_encrypted_key_needs_its_passphrase(rsa_pem, form):
         parse_private_key(sealed, "wrong")
 
 
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        pytest.param(lambda pem: pem.replace("\n", "\r\n"), id="CRLF"),
+        pytest.param(lambda pem: pem.replace("\n", " "), id="one line"),
+        pytest.param(lambda pem: "\n".join("  " + line for line in pem.splitlines()), id="indented"),
+        pytest.param(lambda pem: pem.replace("\n", "\\n"), id="literal backslash n"),
+    ],
+)
+def test_an_old_encrypted_key_keeps_its_headers_however_it_was_pasted(rsa_pem, breakage):
+    key = serialization.load_pem_private_key(rsa_pem.encode(), None)
+    sealed = key.private_bytes(PEM, PRIVATE.TraditionalOpenSSL, serialization.BestAvailableEncryption(b"open sesame"))
+    assert b"DEK-Info" in sealed
+    assert parse_private_key(breakage(sealed.decode()), "open sesame").kind == "RSA-2048"
+
+
+def test_doubly_escaped_lines_and_bytes_that_are_no_text(rsa_pem):
+    assert parse_private_key(rsa_pem.replace("\n", "\\\\n")).kind == "RSA-2048"
+    with pytest.raises(PrivateKeyError, match="not text"):
+        parse_private_key(rsa_pem + "\udcff")
+
+
 def test_a_passphrase_for_a_plain_key_does_no_harm(rsa_pem):
     assert parse_private_key(rsa_pem, "not needed").kind == "RSA-2048"
 

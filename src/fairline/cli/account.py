@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,13 +17,14 @@ from fairline.cli.options import AsJson, Exchange_, KeyFile, KeyId, MemberId, Pr
 from fairline.cli.terminal import ask_passphrase, auth_of, note, settings_of
 from fairline.config import Settings
 from fairline.errors import UsageError
-from fairline.kalshi import JwtAuth, Kalshi, Transport
+from fairline.kalshi import JwtAuth, Kalshi
 from fairline.kalshi.convention import SentRequest, parse_sent
-from fairline.kalshi.doctor import REMEDIES, Check, Doctor, diagnose_sent
-from fairline.kalshi.errors import PassphraseError
+from fairline.kalshi.doctor import Check, Diagnosis, Doctor, diagnose_sent, unreadable_key
+from fairline.kalshi.errors import PassphraseError, PrivateKeyError
 from fairline.kalshi.keys import read_text
+from fairline.kalshi.remedies import REMEDIES
 from fairline.kalshi.wire import Balance
-from fairline.session import key_file_warning, patient_of, remember
+from fairline.session import key_file_warning, patient_of, private_key, remember, transport_of
 
 commands = typer.Typer()
 
@@ -47,11 +49,12 @@ def balance(
         raise UsageError("the balance needs a key", remedy="Give --key-id and --key-file, or set KALSHI_API_KEY_ID")
 
     async def read() -> Balance:
-        async with Kalshi(Transport(settings.url, auth=signer)) as kalshi:
+        async with Kalshi(transport_of(settings, signer, note)) as kalshi:
             group = kalshi.member if isinstance(signer, JwtAuth) else kalshi.portfolio
             return await group.balance()
 
     account = asyncio.run(read())
+    remember(settings)
     cash = account.dollars
     positions = None if account.portfolio_value is None else Decimal(account.portfolio_value) / 100
     if as_json:
@@ -87,14 +90,9 @@ def doctor(
     other = settings_of(exchange=other_exchange).url if other_exchange else ""
     patient = patient_of(settings, other_url=other, subaccount=subaccount, ask=ask)
     sent = _sent(headers, method, path, timestamp, signature)
-    if sent is not None:
-        if patient.load_key is None:
-            raise UsageError("a signature is judged by its key", remedy="Give --key-id and --key-file too")
-        diagnosis = diagnose_sent(sent, patient.load_key(), time.time())
-    else:
-        diagnosis = asyncio.run(Doctor(patient).examine())
-        if diagnosis.cause is None and patient.load_key is not None:
-            remember(patient)
+    diagnosis = _judge(settings, sent, ask) if sent is not None else asyncio.run(Doctor(patient).examine())
+    if sent is None and diagnosis.cause is None and patient.load_key is not None:
+        remember(settings)
     warning = key_file_warning(settings)
     if warning:
         diagnosis.checks.append(Check("key file", "warn", warning, "Make it readable by you alone"))
@@ -105,8 +103,20 @@ def doctor(
             print(f"{check.status:8}{check.name:16}{check.evidence}")
             if check.remedy:
                 print(f"{'':24}→ {check.remedy}")
-        print("Healthy." if diagnosis.cause is None else f"Cause: {diagnosis.cause}. {REMEDIES[diagnosis.cause]}.")
+        fine = "Nothing wrong was found." if sent is not None else "Healthy."
+        print(fine if diagnosis.cause is None else f"Cause: {diagnosis.cause}. {REMEDIES[diagnosis.cause]}.")
     raise typer.Exit(0 if diagnosis.cause is None else 1)
+
+
+def _judge(settings: Settings, sent: SentRequest, ask: Callable[[], str] | None) -> Diagnosis:
+    """The diagnosis of what another program sent with this key."""
+    if not settings.has_key:
+        raise UsageError("a signature is judged by its key", remedy="Give --key-file too")
+    try:
+        key = private_key(settings, ask)
+    except PrivateKeyError as error:
+        return unreadable_key(error)
+    return diagnose_sent(sent, key, time.time(), settings.key_id)
 
 
 def _sent(headers: Path | None, method: str, path: str, timestamp: str, signature: str) -> SentRequest | None:
@@ -138,7 +148,8 @@ def import_key(
 ) -> None:
     """Put a private key into the keyring; afterwards use it with --key-file keyring:NAME."""
     settings = Settings(key_id=key_id, key_file=key_file, passphrase=settings_of().passphrase)
-    pem = sys.stdin.read() if key_file == "-" else read_text(Path(key_file))
+    pem = sys.stdin.read() if key_file == "-" else read_text(Path(key_file).expanduser())
+    settings.identity()
     secret = keychain.Secret(settings.key_id, pem, settings.passphrase)
     try:
         made = keychain.store(name or key_id, secret)

@@ -5,9 +5,9 @@ checked against every common way of getting the message or the padding wrong, an
 """
 
 import base64
-import binascii
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,11 +15,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from fairline.kalshi.clock import REFUSED_S
 from fairline.kalshi.errors import KalshiError
 from fairline.kalshi.keys import PrivateKey
 
 PREFIX = "/trade-api/v2"
 _SHA256 = hashes.SHA256()
+_REQUEST_LINE = re.compile(r"([A-Za-z]+)\s+((?:https?:/)?/\S*)(?:\s+HTTP/\S+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +45,24 @@ class Finding:
 
 
 def parse_sent(text: str) -> SentRequest:
-    """A request as programs print it: `GET /path HTTP/1.1`, then `Name: value` lines (curl's leading `>` is fine).
+    """A request as programs print it: `GET /path HTTP/1.1`, then `Name: value` lines.
 
-    Raises `KalshiError` for a text without a request line or headers.
+    Takes what `curl -v` shows (its notes and the answer's lines are passed over), HTTP/2's `:method` and `:path`, and
+    the `send: b'…'` line of Python's http.client. Raises `KalshiError` for a text without a request line or headers.
     """
-    lines = [line.strip().removeprefix(">").strip() for line in text.splitlines()]
-    words = next((line.split() for line in lines if line and ":" not in line.split("?")[0].split()[0]), [])
-    headers = {name.strip(): value.strip() for name, colon, value in (li.partition(":") for li in lines) if colon}
-    headers.pop("", None)
-    if len(words) < 2 or not words[1].startswith("/"):
+    dumped = re.search(r"send: (b'.*'|b\".*\")", text)
+    if dumped is not None:
+        text = dumped[1][2:-1].replace("\\r\\n", "\n")
+    lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*[*<{}]", line)]
+    lines = [line.removeprefix(">").strip() for line in lines]
+    asked = next((found for line in lines if (found := _REQUEST_LINE.match(line))), None)
+    fields = (re.fullmatch(r"(:?[A-Za-z0-9-]+)\s*:\s*(.*)", line) for line in lines)
+    headers = {field[1]: field[2].strip() for field in fields if field is not None}
+    method = asked[1] if asked else headers.get(":method", "")
+    path = asked[2] if asked else headers.get(":path", "")
+    if not method or not path:
         raise KalshiError("the headers have no request line", remedy="Begin with, such as: GET /trade-api/v2/markets")
-    request = SentRequest(words[0], words[1], headers)
+    request = SentRequest(method, path, {name: value for name, value in headers.items() if name[0] != ":"})
     if not request.header("KALSHI-ACCESS-SIGNATURE") and not request.header("Authorization"):
         raise KalshiError(
             "the headers have neither KALSHI-ACCESS-SIGNATURE nor Authorization", remedy="Paste what the program sent"
@@ -61,22 +70,40 @@ def parse_sent(text: str) -> SentRequest:
     return request
 
 
-def examine(request: SentRequest, key: PrivateKey, now: float) -> Finding:
+def examine(request: SentRequest, key: PrivateKey, now: float, key_id: str = "") -> Finding:
     """What is wrong with a request that another program signed with this key."""
-    if not request.header("KALSHI-ACCESS-SIGNATURE"):
+    text, stamp = request.header("KALSHI-ACCESS-SIGNATURE"), request.header("KALSHI-ACCESS-TIMESTAMP")
+    if not text:
         return _examine_token(request.header("Authorization"), now)
+    if not stamp:
+        return Finding(["headers_stripped"], "there is no KALSHI-ACCESS-TIMESTAMP among the headers")
     try:
-        signature = base64.b64decode(request.header("KALSHI-ACCESS-SIGNATURE"), validate=True)
-    except binascii.Error:
-        return Finding(["wrong_private_key"], "the signature is not standard base64")
-    stamp = request.header("KALSHI-ACCESS-TIMESTAMP")
-    in_seconds = [] if stamp.isdecimal() and len(stamp) >= 12 else ["seconds_timestamp"]
+        signature = base64.b64decode(text.translate(str.maketrans("-_", "+/")), validate=True)
+    except ValueError:
+        return Finding(["wrong_private_key"], "the signature is not base64")
+    alphabet = ["base64_alphabet"] if set("-_") & set(text) else []
+    unit = [] if stamp.isdecimal() and 12 <= len(stamp) <= 14 else ["seconds_timestamp"]
     for mistakes, message, scheme in _candidates(request, stamp):
         if verifies(key, signature, message.encode(), scheme):
-            return _describe(mistakes + in_seconds, stamp, now)
+            found = [*mistakes, *unit, *alphabet]
+            return _describe(found, stamp, now) if found else _examine_rest(request, stamp, now, key_id)
     return Finding(
         ["wrong_private_key"], "the signature follows no known convention with this key: another key made it"
     )
+
+
+def _examine_rest(request: SentRequest, stamp: str, now: float, key_id: str) -> Finding:
+    """A right signature can still be sent wrongly."""
+    bare, age = request.path.partition("?")[0], now - int(stamp) / 1000
+    named = request.header("KALSHI-ACCESS-KEY")
+    if key_id and named != key_id:
+        cause = "unknown_key" if named else "headers_stripped"
+        return Finding([cause], f"the signature is right, but KALSHI-ACCESS-KEY is {named or 'missing'}, not {key_id}")
+    if len(bare) > 1 and bare.endswith("/"):
+        return Finding(["redirected"], "the signature is right, but the path ends in a slash, which redirects")
+    if age < -REFUSED_S:
+        return Finding(["clock_fast"], f"the signature is right, but its timestamp is {-age:.0f} s in the future")
+    return _describe([], stamp, now)
 
 
 def verifies(key: PrivateKey, signature: bytes, message: bytes, scheme: str) -> bool:
@@ -115,7 +142,9 @@ def sign_otherwise(key: PrivateKey, stamp_ms: int, method: str, path: str, cause
 
 def _candidates(request: SentRequest, stamp: str) -> Iterator[tuple[list[str], str, str]]:
     """Every message that could have been signed, the right one first, with the mistakes that it contains."""
-    bare, _, query = request.path.partition("?")
+    bare, _, query = re.sub(r"^https?://[^/]+", "", request.path).partition("?")
+    # What is given without the API's prefix was either meant with it, or signed without it.
+    bare = bare if bare.startswith("/trade-api/") else PREFIX + bare
     paths: dict[str, list[str]] = {bare: []} | ({f"{bare}?{query}": ["query_signed"]} if query else {})
     short = {p.removeprefix(PREFIX): [*c, "prefix_missing"] for p, c in paths.items() if p.startswith(PREFIX)}
     methods: dict[str, list[str]] = {request.method.upper(): [], request.method.lower(): ["method_case"]}
@@ -135,7 +164,8 @@ _WORDS = {
     "query_signed": "the query string was signed",
     "prefix_missing": f"{PREFIX} is missing from the signed path",
     "method_case": "the method was signed in lower case",
-    "seconds_timestamp": "the timestamp is in seconds, not milliseconds",
+    "seconds_timestamp": "the timestamp is in seconds or another unit, not milliseconds",
+    "base64_alphabet": "it is in URL-safe base64",
 }
 
 

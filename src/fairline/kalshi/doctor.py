@@ -10,49 +10,24 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-import msgspec
 
 from fairline.kalshi import wire
 from fairline.kalshi.auth import ApiKeyAuth, Auth, JwtAuth
-from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S, Skew
+from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S
 from fairline.kalshi.convention import SentRequest, examine, sign_otherwise
 from fairline.kalshi.errors import KalshiError, PrivateKeyError, TransportError
 from fairline.kalshi.keys import PrivateKey
+from fairline.kalshi.remedies import REMEDIES
 from fairline.kalshi.transport import Response, Transport
 
 BALANCE = "/portfolio/balance"
 
-REMEDIES = {
-    "unknown_key": "Check the key id; if the key was deleted, make a new one on the exchange's account page",
-    "other_environment": "Use this key with the other exchange, or make one here: production and demo keys differ",
-    "wrong_private_key": "Use the private key that was issued together with this key id",
-    "clock_slow": "Synchronise this machine's clock (timedatectl set-ntp true), or set use_server_time",
-    "clock_fast": "Synchronise this machine's clock (timedatectl set-ntp true), or set use_server_time",
-    "expired_token": "Make a fresh token for each ten minutes, by a clock that is right",
-    "bearer_refused": "Sign with the API key instead: --auth api-key (an article describes the token; the exchange "
-    "takes KALSHI-ACCESS-* headers)",
-    "scope_missing": "Give the key the read scope on the account page; a scanner needs no other",
-    "subaccount_pinned": "Leave --subaccount out, or name the one that the key is pinned to",
-    "revoked_key": "This key worked before: it was deleted or revoked. Make a new one on the account page",
-    "pkcs1v15": "Pad with PSS (SHA-256, MGF1 with SHA-256, salt 32)",
-    "max_salt": "Set the PSS salt length to the digest's, 32 bytes",
-    "query_signed": "Sign the path up to the question mark",
-    "prefix_missing": "Sign the whole path from the host's root, with /trade-api/v2",
-    "method_case": "Sign the method in upper case",
-    "seconds_timestamp": "Send and sign Unix milliseconds",
-    "headers_stripped": "A proxy removes the KALSHI-ACCESS headers: go round it or let them pass",
-    "html_instead_of_json": "Something else answers: a login page of this network, or a wrong address",
-    "redirected": "Use the address it leads to, without a trailing slash",
-    "name_not_resolved": "Check the address and this machine's network and DNS",
-    "unreachable": "Check the address, the network and any firewall",
-    "tls": "Check the machine's clock, its certificates, and whether a proxy opens the connection",
-    "exchange_paused": "Wait: the exchange is paused (regularly Thursday 03:00-05:00 in New York)",
-    "rate_limited": "Stop the other programs that use this key or address, and wait a little",
-    "key_unreadable": "Use the private key file that the account page offered when the key was made",
-    "unexplained": "Try again later; if it stays, send this report with the evidence",
-}
+_ARTICLE = (
+    "an article of 2026 describes a token (PS256) that the client signs itself, for /v1; the exchange takes "
+    "KALSHI-ACCESS-* signatures over /trade-api/v2 instead"
+)
 _LINE = {"name": "name_not_resolved", "tls": "tls"}
 # Experiments on the signature, the commonest mistakes first.
 _MISTAKES = ("pkcs1v15", "max_salt", "query_signed", "prefix_missing", "method_case", "seconds_timestamp")
@@ -89,6 +64,7 @@ class Patient:
     other_url: str = ""
     subaccount: int | None = None
     known: bool = False
+    use_server_time: bool = False
 
 
 class Doctor:
@@ -145,7 +121,11 @@ class Doctor:
 
     async def _host(self) -> None:
         response = self._status = await self._transport.once("/exchange/status", {})
-        cause = _cause_of_answer(response)
+        cause = _cause_of_answer(response, self._patient.url)
+        if cause is None and response.status != 200 and b"exchange_active" not in response.body:
+            # The article's surface has no status; anywhere else this is not the trade API.
+            articles = self._patient.scheme == "jwt" and self._patient.url.endswith("/v1")
+            cause = None if articles and response.status == 404 else "not_the_exchange"
         if cause is not None:
             return self._fail("host", cause, f"/exchange/status answered {response.status} ({_kind(response)})")
         return self._pass("host", f"{self._patient.url} answers ({response.status})")
@@ -188,6 +168,9 @@ class Doctor:
         evidence = (
             f"{skew}; differences up to {TOLERATED_S:.0f} s were seen to pass, {REFUSED_S:.0f} s and more to fail"
         )
+        if abs(skew.seconds) > SAFE_S + skew.error and self._patient.use_server_time and self._auth is not None:
+            self._auth.renew(skew.seconds)
+            return self._warn("clock", f"{evidence}; signing with the exchange's time, as set", "Synchronise the clock")
         if abs(skew.seconds) > SAFE_S + skew.error:
             return self._warn("clock", evidence, REMEDIES["clock_slow"])
         return self._pass("clock", evidence)
@@ -206,15 +189,14 @@ class Doctor:
             return self._skip("limits", "no API key is set")
         try:
             limits = wire.account_limits((await self._signed("/account/limits")).body)
+            costs = wire.endpoint_costs((await self._transport.once("/account/endpoint_costs", {})).body)
         except KalshiError as error:
             return self._warn("limits", f"cannot be read: {error.message}", "Fairline keeps to the basic tier's")
-        costs = await self._transport.once("/account/endpoint_costs", {})
-        default = msgspec.json.decode(costs.body).get("default_cost") if costs.status == 200 else "unknown"
         read = limits.read
         return self._pass(
             "limits",
             f"tier {limits.usage_tier}: {read.refill_rate:g} tokens a second, {read.bucket_capacity:g} at most; "
-            f"a request costs {default}",
+            f"a request costs {costs.default_cost:g}",
         )
 
     async def _scopes(self) -> None:
@@ -251,7 +233,7 @@ class Doctor:
         """(cause, evidence) of a signed request that failed."""
         code, message, details = wire.error_body(response.body)
         said = f"{self._balance_path} answered {response.status} ({' '.join(filter(None, (code or message, details)))})"
-        general = _cause_of_answer(response)
+        general = _cause_of_answer(response, self._patient.url)
         if general is not None:
             return general, f"{said}: {_kind(response)}"
         if isinstance(self._auth, JwtAuth):
@@ -272,11 +254,9 @@ class Doctor:
 
     def _isolate_token(self, response: Response, said: str) -> tuple[str, str]:
         skew = self._transport.skew
-        if b"API has been moved" in response.body:
-            return "bearer_refused", "the host only says that the API has been moved: it takes no clients any more"
         if skew is not None and skew.seconds > JwtAuth.LIFETIME_S:
             return "expired_token", f"{said}; {skew}, so a token of ten minutes has expired before it is sent"
-        return "bearer_refused", f"{said}: the client-signed token is not accepted here"
+        return "bearer_refused", f"{said}: {_ARTICLE}"
 
     async def _isolate_refusal(self, said: str) -> tuple[str, str]:
         """A 403: the subaccount, if leaving it out helps; else the scope."""
@@ -285,7 +265,9 @@ class Doctor:
         return "scope_missing", f"{said}: the signature is accepted, the key may not read this"
 
     def _isolate_clock(self, said: str) -> tuple[str, str]:
-        skew = self._transport.skew or Skew(0.0, 0.0)
+        skew = self._transport.skew
+        if skew is None or abs(skew.seconds) <= skew.error:
+            return "unexplained", f"{said}, although no difference of the clocks can be seen"
         return ("clock_slow" if skew.seconds > 0 else "clock_fast"), f"{said}; {skew}"
 
     async def _isolate_signature(self, said: str) -> tuple[str, str]:
@@ -299,7 +281,10 @@ class Doctor:
                 **sign_otherwise(self._key, int(self._clock() * 1000), "GET", path, mistake),
             }
             response = await self._balance(headers, query)
-            if response.status == 200:
+            general = _cause_of_answer(response, self._patient.url)
+            if general is not None:
+                return general, f"{said}; then an experiment was answered {response.status}: it proves nothing"
+            if response.status in (200, 403):
                 return mistake, f"{said}; signed as with {mistake} it passes: this host wants it so"
         return (
             "wrong_private_key",
@@ -315,7 +300,7 @@ class Doctor:
             except KalshiError as error:
                 said += f"; {self._patient.other_url} could not be asked ({error.message})"
             else:
-                if response.status in (200, 403):
+                if response.status in (200, 403) or b"INCORRECT_API_KEY_SIGNATURE" in response.body:
                     return "other_environment", f"{said}; at {self._patient.other_url} the same key is known"
             finally:
                 await other.close()
@@ -358,18 +343,28 @@ class Doctor:
         self._made.checks.append(Check(name, "fail", evidence, remedy or REMEDIES[cause]))
 
 
-def diagnose_sent(request: SentRequest, key: PrivateKey, now: float) -> Diagnosis:
+def diagnose_sent(request: SentRequest, key: PrivateKey, now: float, key_id: str = "") -> Diagnosis:
     """The diagnosis of a request that another program sent, from its headers alone; nothing is sent."""
-    finding = examine(request, key, now)
+    finding = examine(request, key, now, key_id)
     cause = finding.causes[0] if finding.causes else None
     remedy = " ".join(f"{REMEDIES[c]}." for c in dict.fromkeys(finding.causes))
     return Diagnosis(cause, [Check("signature sent", "fail" if cause else "pass", finding.evidence, remedy)])
 
 
-def _cause_of_answer(response: Response) -> str | None:
+def unreadable_key(error: KalshiError) -> Diagnosis:
+    """The diagnosis of a key that cannot be loaded, where nothing else is to be examined."""
+    check = Check("key", "fail", error.message, error.remedy or REMEDIES["key_unreadable"])
+    return Diagnosis("key_unreadable", [check])
+
+
+def _cause_of_answer(response: Response, url: str) -> str | None:
     """What an answer's status and form alone give away."""
     if 300 <= response.status < 400:
-        return "redirected"
+        # To another host: a network's login page rather than a mistake in the path.
+        there = urlsplit(response.headers.get("Location", "")).hostname
+        return "redirected" if there in (None, urlsplit(url).hostname) else "html_instead_of_json"
+    if b"API has been moved" in response.body:
+        return "bearer_refused"
     if response.status == 429:
         return "rate_limited"
     if response.body[:200].lstrip().startswith(b"<"):
@@ -380,6 +375,8 @@ def _cause_of_answer(response: Response) -> str | None:
 
 
 def _kind(response: Response) -> str:
+    if b"API has been moved" in response.body:
+        return "the retired host's notice that the API has been moved: it takes no clients any more"
     if 300 <= response.status < 400:
         return f"a redirect to {response.headers.get('Location', 'elsewhere')}"
     return "a web page" if response.body[:200].lstrip().startswith(b"<") else f"{len(response.body)} bytes"

@@ -101,7 +101,7 @@ class AuthError(ApiError):
     diagnosis: str = ""
 
     def __str__(self) -> str:
-        return " ".join(part for part in (super().__str__(), self.diagnosis) if part)
+        return f"{super().__str__()}. {self.diagnosis}" if self.diagnosis else super().__str__()
 
 
 class NotFoundError(ApiError):

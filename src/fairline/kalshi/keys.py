@@ -26,6 +26,8 @@ _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DI
 
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)(?:-----END \1-----|$)", re.DOTALL)
 
+_PEM_HEADER = re.compile(r"(Proc-Type|DEK-Info):\s*([A-Z0-9]+(?:-[A-Z0-9]+)*,[A-Za-z0-9]+)")
+
 _NOT_A_PRIVATE_KEY = {
     "PUBLIC KEY": "this is a public key",
     "RSA PUBLIC KEY": "this is a public key",
@@ -135,6 +137,8 @@ def parse_private_key(content: str | bytes, passphrase: str | None = None) -> Pr
             raise PrivateKeyError("the passphrase does not open the key", remedy="Check the passphrase") from None
         reason = "the key is truncated or damaged"
         raise PrivateKeyError(reason, remedy=_WHERE_TO_GET) from (error if _is_quiet(error) else None)
+    if isinstance(key, RSAPrivateKey) and key.key_size < 1024:
+        raise PrivateKeyError(f"an RSA key of {key.key_size} bits is too short to sign with", remedy=_WHERE_TO_GET)
     if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
         name = type(key).__name__.removeprefix("_").removesuffix("PrivateKey")
         raise PrivateKeyError(
@@ -156,7 +160,10 @@ def _mend(content: str | bytes) -> tuple[str, bytes]:
             content = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
         except UnicodeDecodeError:
             raise PrivateKeyError("the key is not text", remedy=_WHERE_TO_GET) from None
-    text = content.lstrip("\ufeff").strip().strip("'\"").replace("\\r", "").replace("\\n", "\n").replace("\r", "\n")
+    if any("\ud800" <= character <= "\udfff" for character in content):
+        raise PrivateKeyError("the key is not text", remedy=_WHERE_TO_GET)
+    text = content.lstrip("\ufeff").strip().strip("'\"").replace("\\\\", "\\").replace("\\r", "").replace("\\n", "\n")
+    text = "\n".join(line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
     if not text.strip():
         raise PrivateKeyError("the key is empty", remedy=_WHERE_TO_GET)
     blocks = list(_BLOCK.finditer(text))
@@ -169,9 +176,8 @@ def _mend(content: str | bytes) -> tuple[str, bytes]:
     if not block[0].rstrip().endswith(f"-----END {label}-----"):
         raise PrivateKeyError("the key is cut off: its END line is missing", remedy=_WHERE_TO_GET)
     # Old encrypted PEM carries header lines ("Proc-Type: …") and a blank line before the base64; keep those.
-    head, blank, rest = body.strip("\n").partition("\n\n")
-    headers, payload = (head, rest) if blank and ":" in head else ("", body)
-    base64_text = re.sub(r"\s+", "", payload)
+    headers = [f"{name}: {value}" for name, value in _PEM_HEADER.findall(body)]
+    base64_text = re.sub(r"\s+", "", _PEM_HEADER.sub("", body))
     lines = [base64_text[i : i + 64] for i in range(0, len(base64_text), 64)]
-    parts = [f"-----BEGIN {label}-----", *([headers.strip(), ""] if headers else []), *lines, f"-----END {label}-----"]
+    parts = [f"-----BEGIN {label}-----", *([*headers, ""] if headers else []), *lines, f"-----END {label}-----"]
     return label, ("\n".join(parts) + "\n").encode()

@@ -115,6 +115,8 @@ class Transport:
         self._http = AiohttpSend(timeouts or Timeouts()) if send is None else None
         self._send: Send = send or self._http  # type: ignore[assignment]  # one of the two is always there
         self.skew: Skew | None = None
+        self._examined = 0
+        self._examination = asyncio.Lock()
         self._use_server_time = use_server_time
         self._say = say
         self._clock = clock
@@ -148,6 +150,7 @@ class Transport:
         query = encode_query(params or {})
         attempt, renewed = 0, False
         while True:
+            examined = self._examined
             try:
                 return decode(await self._try(path, query, signed=signed, cost=cost))
             except AuthError as error:
@@ -155,7 +158,7 @@ class Transport:
                     raise
                 # One more look at the clock and one fresh signature, and no more: a refusal is not a fault of the line.
                 renewed = True
-                await self._examine(self.auth)
+                await self._examine(self.auth, examined)
             except KalshiError as error:
                 attempt += 1
                 if not error.retryable or attempt >= self._retry.tries:
@@ -182,8 +185,17 @@ class Transport:
         self.skew = skew_of(response.headers, sent, self._clock()) or self.skew
         return response
 
-    async def _examine(self, auth: Auth) -> None:
-        """After a refusal: measure the clock again; sign by the exchange's only if that was asked for."""
+    async def _examine(self, auth: Auth, examined: int) -> None:
+        """After a refusal: measure the clock again; sign by the exchange's only if that was asked for.
+
+        Requests that were refused at the same time share one examination; `examined` is how many there had been.
+        """
+        async with self._examination:
+            if self._examined == examined:
+                await self._measure_and_renew(auth)
+                self._examined += 1
+
+    async def _measure_and_renew(self, auth: Auth) -> None:
         with contextlib.suppress(KalshiError):
             await self.once("/exchange/status", {})
         skew = self.skew
@@ -206,7 +218,7 @@ class Transport:
         if response.status != 200:
             error = _error(response, path, self.auth)
             if isinstance(error, AuthError) and self.skew is not None and abs(self.skew.seconds) > SAFE_S:
-                error.diagnosis = f"Found so far: {self.skew}."
+                error.diagnosis = f"Found so far: {self.skew}"
             raise error
         self.bucket.answered()
         return response.body
@@ -251,7 +263,7 @@ class AiohttpSend:
             raise _network_error(error, urlsplit(request.url).netloc) from error
 
     async def handshake(self, url: str, headers: Mapping[str, str]) -> None:
-        host = urlsplit(url).netloc
+        host, refused = urlsplit(url).netloc, 0
         try:
             async with (
                 aiohttp.ClientSession(timeout=self._timeout) as session,
@@ -259,11 +271,11 @@ class AiohttpSend:
             ):
                 return
         except aiohttp.WSServerHandshakeError as error:
-            raise error_for_status(error.status)(
-                f"the WebSocket at {host} answered {error.status}", status=error.status
-            ) from error
+            refused = error.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _network_error(error, host) from error
+        # Raised out here, because the library's error carries the headers with the signature in its repr.
+        raise error_for_status(refused)(f"the WebSocket at {host} answered {refused}", status=refused)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -151,6 +151,10 @@ class ApiKeys(msgspec.Struct, frozen=True):
     api_keys: list[ApiKey]
 
 
+class EndpointCosts(msgspec.Struct, frozen=True):
+    default_cost: float
+
+
 class Levels(msgspec.Struct, frozen=True):
     """Bids only, `[price, size]` strings; the asks of one side are the bids of the other."""
 
@@ -343,6 +347,7 @@ balance = _object_decoder(Balance)
 exchange_status = _object_decoder(ExchangeStatus)
 api_keys = _object_decoder(ApiKeys)
 account_limits = _object_decoder(AccountLimits)
+endpoint_costs = _object_decoder(EndpointCosts)
 
 
 def error_body(body: bytes) -> tuple[str, str, str]:

@@ -1,0 +1,33 @@
+"""What to do about each cause that the doctor can name."""
+
+REMEDIES = {
+    "unknown_key": "Check the key id; if the key was deleted, make a new one on the exchange's account page",
+    "other_environment": "Use this key with the other exchange, or make one here: production and demo keys differ",
+    "wrong_private_key": "Use the private key that was issued together with this key id",
+    "clock_slow": "Synchronise this machine's clock (timedatectl set-ntp true), or set use_server_time",
+    "clock_fast": "Synchronise this machine's clock (timedatectl set-ntp true), or set use_server_time",
+    "expired_token": "Make a fresh token for each ten minutes, by a clock that is right",
+    "bearer_refused": "Sign with the API key instead: --auth api-key (an article describes the token; the exchange "
+    "takes KALSHI-ACCESS-* headers)",
+    "scope_missing": "Give the key the read scope on the account page; a scanner needs no other",
+    "subaccount_pinned": "Leave --subaccount out, or name the one that the key is pinned to",
+    "revoked_key": "This key worked before: it was deleted or revoked. Make a new one on the account page",
+    "pkcs1v15": "Pad with PSS (SHA-256, MGF1 with SHA-256, salt 32)",
+    "max_salt": "Set the PSS salt length to the digest's, 32 bytes",
+    "query_signed": "Sign the path up to the question mark",
+    "prefix_missing": "Sign the whole path from the host's root, with /trade-api/v2",
+    "method_case": "Sign the method in upper case",
+    "seconds_timestamp": "Send and sign Unix milliseconds",
+    "headers_stripped": "A proxy removes the KALSHI-ACCESS headers: go round it or let them pass",
+    "html_instead_of_json": "Something else answers: a login page of this network, or a wrong address",
+    "base64_alphabet": "Encode the signature in standard base64, with + and /",
+    "not_the_exchange": "End the address in /trade-api/v2, on a host that serves it (production or demo)",
+    "redirected": "Use the address it leads to, without a trailing slash",
+    "name_not_resolved": "Check the address and this machine's network and DNS",
+    "unreachable": "Check the address, the network and any firewall",
+    "tls": "Check the machine's clock, its certificates, and whether a proxy opens the connection",
+    "exchange_paused": "Wait: the exchange is paused (regularly Thursday 03:00-05:00 in New York)",
+    "rate_limited": "Stop the other programs that use this key or address, and wait a little",
+    "key_unreadable": "Use the private key file that the account page offered when the key was made",
+    "unexplained": "Try again later; if it stays, send this report with the evidence",
+}
