@@ -208,3 +208,35 @@ def test_secrets_reach_no_output_no_log_and_no_error(fairline, place, rsa_pem, r
 
     assert not re.findall(r"[A-Za-z0-9+/]{100,}", shown)
     assert "Bearer" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("clock-ahead", "clock_slow"),
+        ("clock-behind", "clock_fast"),
+        ("strip-headers", "headers_stripped"),
+        ("captive-page", "html_instead_of_json"),
+        ("502-html", "html_instead_of_json"),
+        ("redirect", "redirected"),
+        ("moved", "bearer_refused"),
+        ("paused", "exchange_paused"),
+        ("429", "rate_limited"),
+        ("revoked-key", "revoked_key"),
+        ("no-scope", "scope_missing"),
+        ("pinned-subaccount", "subaccount_pinned"),
+    ],
+)
+def test_each_fault_of_the_simulator_is_named_at_the_command_line(fairline, place, fault, expected):
+    ask = ("doctor", "--exchange", place.url, "--key-id", "good", "--key-file", "key.pem", "--json")
+    assert fairline(*ask).returncode == 0
+    place.faults.set(Fault.parse(fault))
+    done = fairline(*ask, *(["--subaccount", "2"] if fault == "pinned-subaccount" else []))
+    assert (done.returncode, json.loads(done.stdout)["cause"]) == (1, expected)
+
+
+def test_an_expired_token_looks_like_a_refused_one_unless_the_clock_says_so(fairline, place):
+    place.faults.set(Fault("expired-token"))
+    ask = ("doctor", "--exchange", place.article_url, "--auth", "jwt", "--member-id", "member-1", "--json")
+    done = fairline(*ask, "--key-id", "good", "--key-file", "key.pem")
+    assert json.loads(done.stdout)["cause"] == "bearer_refused"

@@ -193,6 +193,8 @@ class Exchange:
     def balance(self, request: web.Request, key: Key | None) -> Reply:
         subaccount = listing.whole(request.query, "subaccount", 0, 63)
         pinned = key.subaccount if key is not None else None
+        if self.backend.faults.in_force("pinned-subaccount"):
+            pinned = 1
         if pinned is not None and "subaccount" in request.query and subaccount != pinned:
             raise Forbidden("subaccount not permitted for this API key")
         cents = key.balance_cents if key else 0
@@ -291,7 +293,7 @@ def _served(
             await asyncio.sleep(backend.latency_s)
         try:
             key = _authenticate(request, backend, auth)
-            if scope and key is not None and not key.may(scope):
+            if scope and key is not None and (backend.faults.in_force("no-scope") or not key.may(scope)):
                 raise Forbidden(f"the API key lacks the scope {scope}")
             if not backend.limits.admit(key.key_id if key else request.remote or ""):
                 reply = TOO_MANY
@@ -314,10 +316,15 @@ def _authenticate(request: web.Request, backend: Backend, auth: str) -> Key | No
         headers = CIMultiDictProxy(
             CIMultiDict((k, v) for k, v in headers.items() if not k.upper().startswith("KALSHI"))
         )
-    if auth == "token":
+    if auth == "token" and not backend.faults.in_force("expired-token"):
         return backend.keys.check_token(headers.get("Authorization", ""))
+    if auth == "token":
+        raise Refused("token_authentication_failure", "token authentication failure")
     if auth == "signed" or (auth == "optional" and "KALSHI-ACCESS-KEY" in headers):
-        return backend.keys.check_signature(request.method, request.path, headers)
+        key = backend.keys.check_signature(request.method, request.path, headers)
+        if backend.faults.in_force("revoked-key"):
+            raise Refused("authentication_error", details="NOT_FOUND")
+        return key
     return None
 
 

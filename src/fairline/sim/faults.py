@@ -25,6 +25,10 @@ FAULTS = {
     "captive-page": "a network's login page answers everything",
     "redirect": "every path redirects to one without a trailing slash",
     "moved": "the retired host's notice that the API has been moved",
+    "revoked-key": "every key has been revoked, which looks like an unknown one",
+    "no-scope": "every key lacks the scope to read",
+    "pinned-subaccount": "every key is pinned to subaccount 1",
+    "expired-token": "every bearer token has expired",
     "tls": "the socket speaks TLS with a certificate that nobody signed",
     "paused": "the exchange is paused",
 }
