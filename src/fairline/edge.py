@@ -11,6 +11,7 @@ The NO side costs 1 − bid and pays with probability 1 − p.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -130,6 +131,40 @@ def funnel(edged: pl.DataFrame, rules: Rules) -> list[dict[str, object]]:
         kept -= dropped
         rows.append({"step": words, "kept": kept, "dropped": dropped})
     return rows
+
+
+def walk(row: dict[str, Any], rules: Rules) -> list[tuple[str, str, str]]:
+    """One side of a market through the steps: (step in words, `pass`, `stop` or `–` for not reached, the numbers)."""
+    numbers = {
+        "open": f"status {row['status']}, closes {row['close_ts']:%Y-%m-%d %H:%M} UTC",
+        "binary": str(row["market_type"]),
+        "side": row["side"].upper(),
+        "offered": f"{_money(row['price_u'])} for {_contracts(row['offer_c'])}",
+        "two-sided": f"YES bid {_money(row['yes_bid_u'])}, ask {_money(row['yes_ask_u'])}",
+        "crossed": f"spread {_money(row['spread_u'])}",
+        "spread": _number(row["spread_percent"], "{:.2f} % of the midpoint"),
+        "model": f"{_number(row['p'], 'p = {:.4f}')} by {row['model'] or 'no model'}",
+        "edge": _number(row["edge_points"], "{:.2f} points"),
+        "ev": f"EV {_money(row['ev_u'])} a contract after a fee of {_money(row['fee_u'])}",
+    }
+    made, reached = [], True
+    for step, words in rules.steps().items():
+        stops = row["bin"] == step
+        made.append((words, "stop" if stops else "pass" if reached else "–", numbers[step]))
+        reached = reached and not stops
+    return made
+
+
+def _number(value: float | None, form: str) -> str:
+    return "none" if value is None else form.format(value)
+
+
+def _money(value_u: int | None) -> str:
+    return _number(value_u if value_u is None else value_u / NOTIONAL_U, "${:.4f}")
+
+
+def _contracts(count_c: int | None) -> str:
+    return "none" if not count_c else f"{count_c / 100:,.2f} contracts"
 
 
 def nearest_misses(edged: pl.DataFrame, rules: Rules, top: int) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from fairline.frame import empty_markets, markets_frame, with_context, with_prob
 from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.client import MAX_EVENTS, STATUS_FIELDS, batches
 from fairline.kalshi.crawl import MarketCrawl, Query, all_events
+from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.wire import Event, Page, Rejected, Series
 
 Step = dict[str, object]
@@ -129,6 +130,20 @@ async def read_listing(
         quarantined=crawl.account.rejected + context.rejected,
         funnel=steps,
     )
+
+
+async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
+    """One market, whatever its status, with its event's and series' terms and its probabilities.
+
+    Raises `KalshiError` if there is none, or if its values cannot be read.
+    """
+    market = await kalshi.markets.get(ticker)
+    frame, rejected = markets_frame([market])
+    if rejected:
+        raise ShapeError(str(rejected[0]))
+    event = await kalshi.events.get(market.event_ticker)
+    series = await kalshi.series.get(event.series_ticker)
+    return with_probabilities(with_context(frame, [series], [event]))
 
 
 async def _frames(crawl: MarketCrawl, progress: Progress | None) -> list[pl.DataFrame]:

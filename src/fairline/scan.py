@@ -13,7 +13,7 @@ from fairline.errors import FairlineError, InputError
 from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy
 from fairline.frame import PREDICTIONS
 from fairline.kalshi import Kalshi
-from fairline.listing import Filters, Listing, Problem, Progress, Step, read_listing
+from fairline.listing import Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model
 from fairline.sources import Payload, Request, fetch
 
@@ -82,6 +82,16 @@ async def scan(
     payloads = await fetch(_requests(models, listing.markets, asof))
     evaluation = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
     return listing, evaluation
+
+
+async def scan_market(
+    kalshi: Kalshi, ticker: str, models: Sequence[Model], rules: Rules | None = None, *, fees: Policy = CAUTIOUS
+) -> Evaluation:
+    """One market through the same evaluation, whatever becomes of it."""
+    markets = await read_market(kalshi, ticker)
+    asof = datetime.now(UTC)
+    payloads = await fetch(_requests(models, markets, asof))
+    return evaluate(markets, models, payloads, asof=asof, fees=fees, rules=rules)
 
 
 def _unknown_fees(markets: pl.DataFrame) -> list[Problem]:

@@ -276,3 +276,24 @@ def test_fees_offline_and_of_a_market_with_the_derivation(fairline, exchange):
     one_line(fairline(*offline, "--size", "1.234"), 2, "at most 2 decimals")
     one_line(fairline(*offline, "--multiplier", "-1"), 2, "--multiplier is impossible")
     one_line(fairline(*offline, "--policy", "mine"), 2, "no policy 'mine'", "cautious")
+
+
+def test_explain_walks_one_market_through_every_step_with_its_numbers(fairline, exchange, forecast, tmp_path):
+    at = ("--exchange", exchange.url, "--probabilities", forecast)
+    scanned = json.loads(fairline("scan", *at, "--format", "json").stdout)
+    best = scanned["opportunities"][0]
+    got = json.loads(fairline("explain", best["ticker"], *at, "--json").stdout)
+    side = next(s for s in got["sides"] if s["side"] == best["side"])
+    assert side["bin"] == "kept"
+    assert {mark for _, mark, _ in side["steps"]} == {"pass"}
+    assert f"{best['edge_points']:.2f} points" in [numbers for *_, numbers in side["steps"]]
+    missed = scanned["nearest_misses"][0]
+    shown = fairline("explain", missed["ticker"], *at).stdout
+    assert "no opportunity" in shown
+    assert "stop " in shown
+    columns = exchange.world.columns
+    empty = columns.ticker[int(((columns.bid == 0) & (columns.ask == 0)).nonzero()[0][0])]
+    walked = json.loads(fairline("explain", empty, *at, "--json").stdout)["sides"][0]
+    assert walked["bin"] in ("offered", "open")
+    assert [mark for _, mark, _ in walked["steps"]].count("stop") == 1
+    one_line(fairline("explain", "KXNOPE", *at), 1, "answered 404", "Check the ticker")

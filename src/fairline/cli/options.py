@@ -26,6 +26,17 @@ Scheme = Annotated[
     typer.Option("--auth", help="api-key, or jwt: an article's scheme that today's exchange does not accept."),
 ]
 MemberId = Annotated[str | None, typer.Option("--member-id", help="For --auth jwt only.")]
+Probabilities = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="CSV or Parquet with ticker,p[,p_sd]. Repeatable.")
+]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="NAME", help="An installed model (see: fairline models). Repeatable."),
+]
+MinEdge = Annotated[float, typer.Option(help="Points of probability above the price.")]
+MinEv = Annotated[float, typer.Option(help="Dollars a contract, after the fee.")]
+MaxSpread = Annotated[float, typer.Option(help="Percent of the midpoint.")]
+Size = Annotated[int, typer.Option(help="Contracts wanted; fees are those of an order of this size.")]
 Category = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Only this category, in any case. Repeatable.")
 ]

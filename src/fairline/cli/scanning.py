@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,21 +16,28 @@ from fairline.cli.options import (
     Form,
     KeyFile,
     KeyId,
+    MaxSpread,
+    MinEdge,
+    MinEv,
     MinVolume,
+    ModelNames,
     Output,
+    Probabilities,
     Profile,
     Search,
     SeriesOption,
+    Size,
     Status,
     Top,
     filters_of,
     table_model,
 )
 from fairline.cli.terminal import auth_of, counting, deliver, note, settings_of, warn
-from fairline.edge import Rules
+from fairline.edge import KEPT, Rules, walk
 from fairline.errors import UsageError
 from fairline.listing import Progress, read_listing
 from fairline.models import Model, installed, load
+from fairline.scan import Evaluation, scan_market
 from fairline.scan import scan as run_scan
 from fairline.session import connect
 
@@ -40,12 +46,8 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: fairline scan --probabilities mine.csv --category sports --closes-within 7d")
 def scan(
-    probabilities: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="CSV or Parquet with ticker,p[,p_sd]. Repeatable.")
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="An installed model (see: fairline models). Repeatable.")
-    ] = None,
+    probabilities: Probabilities = None,
+    model: ModelNames = None,
     category: Category = None,
     series: SeriesOption = None,
     event: EventOption = None,
@@ -53,11 +55,11 @@ def scan(
     closes_within: ClosesWithin = None,
     min_volume: MinVolume = 0,
     search: Search = "",
-    min_edge: Annotated[float, typer.Option(help="Points of probability above the price.")] = 2.0,
-    min_ev: Annotated[float, typer.Option(help="Dollars a contract, after the fee.")] = 0.01,
-    max_spread: Annotated[float, typer.Option(help="Percent of the midpoint.")] = 5.0,
+    min_edge: MinEdge = 2.0,
+    min_ev: MinEv = 0.01,
+    max_spread: MaxSpread = 5.0,
     side: Annotated[str, typer.Option(help="both, yes or no.")] = "both",
-    size: Annotated[int, typer.Option(help="Contracts wanted; fees are those of an order of this size.")] = 100,
+    size: Size = 100,
     top: Top = None,
     form: Form = None,
     output: Output = None,
@@ -133,6 +135,44 @@ def markets(
         deliver(report.encode(table.head(top) if top else table, chosen), output)
     warn(chosen, listing, listing.problems)
     raise typer.Exit(0 if listing.complete else 3)
+
+
+@commands.command(epilog="Example: fairline explain KXHIGHNY-26NOV23-B54.5 --probabilities mine.csv")
+def explain(
+    ticker: Annotated[str, typer.Argument(help="A market's ticker.")],
+    probabilities: Probabilities = None,
+    model: ModelNames = None,
+    min_edge: MinEdge = 2.0,
+    min_ev: MinEv = 0.01,
+    max_spread: MaxSpread = 5.0,
+    size: Size = 100,
+    as_json: AsJson = False,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """Walk one market through every step of a scan, with its numbers: why it is an opportunity, or why not."""
+    rules = Rules(min_edge, min_ev, max_spread, size=size)
+    models = [*(table_model(path) for path in probabilities or []), *(load(name) for name in model or [])]
+    settings = settings_of(exchange=exchange, profile=profile)
+
+    async def read() -> Evaluation:
+        async with await connect(settings, None, note) as kalshi:
+            return await scan_market(kalshi, ticker.upper(), models, rules)
+
+    made = asyncio.run(read())
+    rows = made.edges.sort("side", "model", descending=[True, False]).to_dicts()
+    walks = [{"side": row["side"], "model": row["model"], "bin": row["bin"], "steps": walk(row, rules)} for row in rows]
+    problems = [problem.message for problem in made.problems if "not among the" not in problem.message]
+    if as_json:
+        print(json.dumps({"ticker": ticker.upper(), "sides": walks, "problems": problems}, indent=2))
+        return
+    print(f"{rows[0]['ticker']}  {rows[0]['title'] or ''}")
+    for side in walks:
+        print(f"\n{side['side'].upper()}: {'an opportunity' if side['bin'] == KEPT else 'no opportunity'}")
+        for words, mark, numbers in side["steps"]:
+            print(f"  {mark:5}{words:40}{numbers}")
+    for text in problems:
+        print(f"problem: {text}")
 
 
 @commands.command(epilog="Example: fairline models --json")
