@@ -28,7 +28,6 @@ class Demo:
 
     listing: Listing
     evaluation: Evaluation
-    balance_cents: int
     promised: Interval | None
     realised: Interval | None
 
@@ -88,7 +87,6 @@ async def _run(
     return Demo(
         listing,
         evaluation,
-        balance.balance,
         clustered_mean(outcome, "promised"),
         clustered_mean(outcome, "realised"),
     )

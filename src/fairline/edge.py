@@ -61,7 +61,7 @@ class Rules:
             "--max-spread": (0 < self.max_spread_percent <= 200, "percent of the midpoint above 0 and at most 200"),
             "--side": (self.side in ("both", "yes", "no"), "both, yes or no"),
             "--size": (1 <= self.size <= 1_000_000, "whole contracts from 1 to 1,000,000"),
-            "--kelly-fraction": (0 <= self.kelly_fraction <= 1, "a share from 0 to 1"),
+            "kelly_fraction": (0 <= self.kelly_fraction <= 1, "a share from 0 to 1"),
         }
         for flag, (holds, expected) in checks.items():
             if not holds:
@@ -133,8 +133,8 @@ def funnel(edged: pl.DataFrame, rules: Rules) -> list[dict[str, object]]:
     return rows
 
 
-def walk(row: dict[str, Any], rules: Rules) -> list[tuple[str, str, str]]:
-    """One side of a market through the steps: (step in words, `pass`, `stop` or `–` for not reached, the numbers)."""
+def walk(row: dict[str, Any], rules: Rules) -> list[dict[str, str]]:
+    """One side of a market through the steps: `{step, result, numbers}`, result pass, stop, or – for not reached."""
     numbers = {
         "open": f"status {row['status']}, closes {row['close_ts']:%Y-%m-%d %H:%M} UTC",
         "binary": str(row["market_type"]),
@@ -150,7 +150,8 @@ def walk(row: dict[str, Any], rules: Rules) -> list[tuple[str, str, str]]:
     made, reached = [], True
     for step, words in rules.steps().items():
         stops = row["bin"] == step
-        made.append((words, "stop" if stops else "pass" if reached else "–", numbers[step]))
+        result = "stop" if stops else "pass" if reached else "–"
+        made.append({"step": words, "result": result, "numbers": numbers[step]})
         reached = reached and not stops
     return made
 

@@ -33,6 +33,7 @@ class Problem:
     where: str
     message: str
     traceback: str = ""
+    ticker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +83,24 @@ class Filters:
 
 @dataclass(slots=True)
 class Listing:
-    """What was read from the exchange, and how: the markets asked for with probabilities, and the account."""
+    """What was read from the exchange, and how: the markets asked for with probabilities, and the account.
+
+    `listed` counts the readable markets before filters; `quarantined` names markets, series and events that could not
+    be read, `unreadable` counts the markets among them.
+    """
 
     markets: pl.DataFrame
     exchange: str
     started_ts: datetime
     duration_s: float
     listed: int
+    tickers: pl.Series
     requests: int
     retries: int
     bytes: int
     incomplete_reasons: list[str]
     quarantined: list[Rejected]
+    unreadable: int
     funnel: list[Step]
     problems: list[Problem] = field(default_factory=list)
 
@@ -123,11 +130,13 @@ async def read_listing(
         started_ts=started,
         duration_s=time.monotonic() - clock,
         listed=markets.height,
+        tickers=markets["ticker"],
         requests=traffic.requests,
         retries=traffic.retries,
         bytes=traffic.bytes,
         incomplete_reasons=crawl.account.incomplete_reasons + context.missing,
         quarantined=crawl.account.rejected + context.rejected,
+        unreadable=len(crawl.account.rejected),
         funnel=steps,
     )
 

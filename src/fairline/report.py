@@ -144,7 +144,7 @@ def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = No
         "funnel": full_funnel(listing, evaluation),
         "opportunities": _records(kept.head(top) if top else kept),
         "nearest_misses": _records(missed),
-        "problems": [_problem(p) for p in (*listing.problems, *evaluation.problems)],
+        "problems": [problem_object(p) for p in (*listing.problems, *evaluation.problems)],
     }
 
 
@@ -154,14 +154,13 @@ def markets_document(listing: Listing, top: int | None = None) -> dict[str, Any]
     return {
         "scan": _account(listing),
         "markets": _records(table.head(top) if top else table),
-        "problems": [_problem(p) for p in listing.problems],
+        "problems": [problem_object(p) for p in listing.problems],
     }
 
 
 def full_funnel(listing: Listing, evaluation: Evaluation) -> list[dict[str, object]]:
     """From everything that the exchange listed to what is left: unreadable rows, filters, then the thresholds."""
-    unreadable = len(listing.quarantined)
-    first: dict[str, object] = {"step": "listed and readable", "kept": listing.listed, "dropped": unreadable}
+    first: dict[str, object] = {"step": "listed and readable", "kept": listing.listed, "dropped": listing.unreadable}
     return [first, *listing.funnel, *evaluation.funnel]
 
 
@@ -270,7 +269,7 @@ def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _problem(problem: Problem) -> dict[str, str]:
+def problem_object(problem: Problem) -> dict[str, str]:
     return {"where": problem.where, "message": problem.message} | (
         {"traceback": problem.traceback} if problem.traceback else {}
     )

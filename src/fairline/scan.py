@@ -3,7 +3,7 @@
 import contextlib
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -81,7 +81,7 @@ async def scan(
     asof = datetime.now(UTC)
     payloads = await fetch(_requests(models, listing.markets, asof))
     evaluation = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
-    return listing, evaluation
+    return listing, replace(evaluation, problems=_without_filtered(evaluation.problems, listing))
 
 
 async def scan_market(
@@ -92,6 +92,16 @@ async def scan_market(
     asof = datetime.now(UTC)
     payloads = await fetch(_requests(models, markets, asof))
     return evaluate(markets, models, payloads, asof=asof, fees=fees, rules=rules)
+
+
+def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem]:
+    """Lines about markets that the filters left out are no fault of the file: one line counts them."""
+    hidden = set(listing.tickers) - set(listing.markets["ticker"])
+    kept = [problem for problem in problems if problem.ticker not in hidden]
+    if len(kept) == len(problems):
+        return problems
+    gone = len(problems) - len(kept)
+    return [*kept, Problem("filters", f"{gone:,} lines are about markets that the filters left out")]
 
 
 def _unknown_fees(markets: pl.DataFrame) -> list[Problem]:
@@ -142,5 +152,6 @@ def _predict(
         ),
     )
     judged = made.with_columns(fault=fault)
-    problems = [Problem(model.name, text) for text in judged["fault"].drop_nulls()]
+    faulty = judged.filter(pl.col("fault").is_not_null()).select("ticker", "fault")
+    problems = [Problem(model.name, text, ticker=ticker or "") for ticker, text in faulty.iter_rows()]
     return judged.filter(pl.col("fault").is_null() & p.is_not_null()).drop("fault"), problems

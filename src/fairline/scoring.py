@@ -9,8 +9,6 @@ import polars as pl
 from fairline.frame import NOTIONAL_U
 from fairline.kalshi.wire import Settlement
 
-SETTLEMENTS = pl.Schema({"ticker": pl.String, "result": pl.String, "payout_u": pl.Int64})
-
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -24,7 +22,7 @@ class Interval:
 
 
 def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
-    """SETTLEMENTS: what one YES contract paid, in micro-dollars; only markets that have been decided."""
+    """`ticker, result, payout_u`: what one YES contract paid, in micro-dollars, of the markets that have been decided."""
     raw = pl.DataFrame(
         [(row.ticker, row.result, row.settlement_value_dollars) for row in rows],
         schema={"ticker": pl.String, "result": pl.String, "value": pl.String},

@@ -177,6 +177,15 @@ def test_a_malformed_probabilities_file_is_a_problem_and_nothing_is_priced(fairl
     assert "has no column ticker and p" in done.stderr
 
 
+def test_lines_about_filtered_markets_are_counted_not_listed(fairline, exchange, forecast):
+    done = fairline(
+        "scan", "--exchange", exchange.url, "--probabilities", forecast, "--category", "crypto", "--format", "json"
+    )
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert problem["where"] == "filters"
+    assert "lines are about markets that the filters left out" in problem["message"]
+
+
 def test_csv_says_on_standard_error_what_it_has_no_place_for(fairline, exchange, tmp_path):
     (tmp_path / "some.csv").write_text("ticker,p\nKXNOPE,0.5\n" + "".join(f"A{i},2\n" for i in range(20)))
     exchange.faults.set(Fault("malformed-row", 1.0, 1))
@@ -246,6 +255,13 @@ def test_the_demo_promises_settles_and_writes_its_file(fairline, tmp_path):
     assert pl.read_csv(output).height > 0
 
 
+def test_no_command_at_all_shows_the_help_as_help(fairline):
+    for arguments in ((), ("key",)):
+        shown = fairline(*arguments)
+        assert shown.stdout.startswith("Usage: fairline")
+        assert "fairline: Usage" not in shown.stderr
+
+
 def test_models_and_version_and_help_answer(fairline, tmp_path):
     assert json.loads(fairline("models", "--json").stdout) == []
     assert fairline("--version").stdout.strip()
@@ -269,7 +285,10 @@ def test_fees_offline_and_of_a_market_with_the_derivation(fairline, exchange):
     assert (got["fee_type"], got["multiplier"], got["fee"]) == ("quadratic", 0.5, 2.04)
     assert json.loads(fairline("fees", ticker, *at, "--maker").stdout)["fee"] == 0
     one_line(fairline("fees"), 2, "neither a market nor a fee type")
+    assert json.loads(fairline("fees", ticker.lower(), *at).stdout) == got
     one_line(fairline("fees", "KXNOPE", *at), 1, "answered 404")
+    one_line(fairline("fees", ticker, *at, "--multiplier", "9"), 2, "brings its own terms")
+    one_line(fairline(*offline, "--at", "garbage"), 2, "is not a time")
     one_line(fairline("fees", "--type", "flat", "--price", "0.5"), 2, "no published rate")
     one_line(fairline(*offline[:-1], "1.2"), 2, "--price is impossible")
     one_line(fairline(*offline, "--size", "0"), 2, "--size is impossible")
@@ -285,8 +304,8 @@ def test_explain_walks_one_market_through_every_step_with_its_numbers(fairline, 
     got = json.loads(fairline("explain", best["ticker"], *at, "--json").stdout)
     side = next(s for s in got["sides"] if s["side"] == best["side"])
     assert side["bin"] == "kept"
-    assert {mark for _, mark, _ in side["steps"]} == {"pass"}
-    assert f"{best['edge_points']:.2f} points" in [numbers for *_, numbers in side["steps"]]
+    assert {step["result"] for step in side["steps"]} == {"pass"}
+    assert f"{best['edge_points']:.2f} points" in [step["numbers"] for step in side["steps"]]
     missed = scanned["nearest_misses"][0]
     shown = fairline("explain", missed["ticker"], *at).stdout
     assert "no opportunity" in shown
@@ -295,5 +314,5 @@ def test_explain_walks_one_market_through_every_step_with_its_numbers(fairline, 
     empty = columns.ticker[int(((columns.bid == 0) & (columns.ask == 0)).nonzero()[0][0])]
     walked = json.loads(fairline("explain", empty, *at, "--json").stdout)["sides"][0]
     assert walked["bin"] in ("offered", "open")
-    assert [mark for _, mark, _ in walked["steps"]].count("stop") == 1
+    assert [step["result"] for step in walked["steps"]].count("stop") == 1
     one_line(fairline("explain", "KXNOPE", *at), 1, "answered 404", "Check the ticker")

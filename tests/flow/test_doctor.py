@@ -293,7 +293,7 @@ async def test_an_address_that_is_not_the_trade_api_is_not_healthy(place, rsa_ke
     assert await cause(patient(place, rsa_key, url=place.root)) == "not_the_exchange"
     assert await cause(patient(place, rsa_key, url=place.root, key_id="", load_key=None)) == "not_the_exchange"
     place.faults.set(Fault("moved"))
-    assert await cause(patient(place, rsa_key)) == "bearer_refused"
+    assert await cause(patient(place, rsa_key)) == "host_retired"
 
 
 async def test_an_experiment_that_was_throttled_proves_nothing(place, ed25519_key, monkeypatch):

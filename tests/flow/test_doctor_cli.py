@@ -219,7 +219,7 @@ def test_secrets_reach_no_output_no_log_and_no_error(fairline, place, rsa_pem, r
         ("captive-page", "html_instead_of_json"),
         ("502-html", "html_instead_of_json"),
         ("redirect", "redirected"),
-        ("moved", "bearer_refused"),
+        ("moved", "host_retired"),
         ("paused", "exchange_paused"),
         ("429", "rate_limited"),
         ("revoked-key", "revoked_key"),

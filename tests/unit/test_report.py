@@ -17,7 +17,7 @@ def listing(frame, **more):
     values = {
         "markets": frame, "exchange": "http://127.0.0.1:1/trade-api/v2", "started_ts": NOW, "duration_s": 1.23456,
         "listed": frame.height, "requests": 3, "retries": 1, "bytes": 1_000, "incomplete_reasons": [],
-        "quarantined": [], "funnel": [],
+        "quarantined": [], "unreadable": 0, "funnel": [], "tickers": frame["ticker"],
     }  # fmt: skip
     return Listing(**(values | more))
 
@@ -53,7 +53,7 @@ def test_an_incomplete_scan_says_so_with_its_reason():
 
 
 def test_the_funnel_starts_with_what_could_not_be_read():
-    got = document(quarantined=[Rejected("X", "yes_bid_dollars", "null", "why")])
+    got = document(quarantined=[Rejected("X", "yes_bid_dollars", "null", "why")], unreadable=1)
     assert got["funnel"][0] == {"step": "listed and readable", "kept": 2, "dropped": 1}
     assert got["scan"]["quarantined"][0] == {
         "ticker": "X",

@@ -47,6 +47,14 @@ def test_games_and_buckets_partition_and_ladders_are_monotone(world):
     assert ((world.truth > 0) & (world.truth < 1)).all()
 
 
+def test_a_world_of_the_demos_size_is_shaped_like_the_index():
+    made = World(15_000, seed=0)
+    sizes = np.percentile([len(event.rows) for event in made.events], [10, 25, 50, 75, 90, 99])
+    assert np.abs(sizes - [1, 2, 4, 9, 17, 52]).max() <= 3
+    two_sided = ((made.columns.bid > 0) & (made.columns.ask > 0)).mean()
+    assert 0.55 < two_sided < 0.65
+
+
 def test_quotes_lie_on_the_grid_and_never_cross(world):
     columns = world.columns
     two_sided = (columns.bid > 0) & (columns.ask > 0)

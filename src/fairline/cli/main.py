@@ -46,7 +46,12 @@ def main() -> None:
             note("fairline: stopped")
         sys.exit(code)
     except typer.TyperException as error:
-        _fail(getattr(error, "format_message", error.__str__)(), 2)
+        text = getattr(error, "format_message", error.__str__)()
+        if text.startswith("Usage:"):
+            # A command without its subcommand: the library raises its help.
+            print(text)
+            sys.exit(2)
+        _fail(text, 2)
     except (UsageError, ConfigError) as error:
         _fail(str(error), 2)
     except (FairlineError, KalshiError, SimError) as error:

@@ -41,9 +41,12 @@ def fees(
         raise UsageError(
             "the value of --size is impossible", remedy="It takes more than 0 contracts, at most 10,000,000"
         )
+    moment = _moment(at)
+    if ticker and (fee_type or multiplier is not None):
+        raise UsageError("a market brings its own terms", remedy="Leave out --type and --multiplier, or the ticker")
     if ticker:
         url = settings_of(exchange=exchange, profile=profile).url
-        terms, best_u = asyncio.run(_terms_of(url, ticker, _moment(at)))
+        terms, best_u = asyncio.run(_terms_of(url, ticker.upper(), moment))
     else:
         terms, best_u = _offline(fee_type, multiplier), None
     price_u = _exact(price, 6, "--price") if price else best_u

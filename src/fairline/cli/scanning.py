@@ -1,4 +1,4 @@
-"""`scan`, `markets` and `models`: what is listed, what it is worth, and by whose opinion."""
+"""`scan`, `markets`, `explain` and `models`: what is listed, what it is worth, and by whose opinion."""
 
 import asyncio
 import json
@@ -162,17 +162,19 @@ def explain(
     made = asyncio.run(read())
     rows = made.edges.sort("side", "model", descending=[True, False]).to_dicts()
     walks = [{"side": row["side"], "model": row["model"], "bin": row["bin"], "steps": walk(row, rules)} for row in rows]
-    problems = [problem.message for problem in made.problems if "not among the" not in problem.message]
+    # A table is about many markets: only what concerns this one is a problem here.
+    problems = [problem for problem in made.problems if problem.ticker in ("", ticker.upper())]
     if as_json:
-        print(json.dumps({"ticker": ticker.upper(), "sides": walks, "problems": problems}, indent=2))
+        told = [report.problem_object(problem) for problem in problems]
+        print(json.dumps({"ticker": ticker.upper(), "sides": walks, "problems": told}, indent=2))
         return
     print(f"{rows[0]['ticker']}  {rows[0]['title'] or ''}")
     for side in walks:
         print(f"\n{side['side'].upper()}: {'an opportunity' if side['bin'] == KEPT else 'no opportunity'}")
-        for words, mark, numbers in side["steps"]:
-            print(f"  {mark:5}{words:40}{numbers}")
-    for text in problems:
-        print(f"problem: {text}")
+        for step in side["steps"]:
+            print(f"  {step['result']:5}{step['step']:40}{step['numbers']}")
+    for problem in problems:
+        print(f"problem: {problem.where}: {problem.message}")
 
 
 @commands.command(epilog="Example: fairline models --json")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fairline import report
-from fairline.cli.options import AsJson, Output, Top
+from fairline.cli.options import AsJson, Top
 from fairline.cli.terminal import counting, deliver, note
 from fairline.demo import run_demo
 from fairline.errors import UsageError
@@ -28,7 +28,7 @@ def sim(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     tier: Annotated[
-        str | None, typer.Option(help=f"Rate limits of a tier: {', '.join(TIERS)}. None: no limits.")
+        str | None, typer.Option(help=f"Rate limits of a tier: {', '.join(TIERS)}. If absent, no limits.")
     ] = None,
     latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0,
     fault: Annotated[list[str] | None, typer.Option(metavar="NAME[:P[:TIMES]]", help="Go wrong on purpose.")] = None,
@@ -57,7 +57,9 @@ def sim(
 def demo(
     markets: Annotated[int, typer.Option(min=1, help="Size of the simulated exchange.")] = 15_000,
     seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 0,
-    output: Output = Path("fairline-demo.csv"),
+    output: Annotated[Path, typer.Option(metavar="PATH", help="Where the opportunities go, as CSV.")] = Path(
+        "fairline-demo.csv"
+    ),
     top: Top = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,10 +67,9 @@ def demo(
     report.choose_format("csv", output)
     with counting("markets") as progress:
         result = run_demo(markets, seed, progress=progress, say=note)
-    if output is not None:
-        table = report.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
-        report.write_whole(output, report.encode(table, "csv"))
-        note(f"Wrote {table.height:,} opportunities to {output}")
+    table = report.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
+    report.write_whole(output, report.encode(table, "csv"))
+    note(f"Wrote {table.height:,} opportunities to {output}")
     if as_json:
         document = report.scan_document(result.listing, result.evaluation, top)
         promise = {name: getattr(result, name) and asdict(getattr(result, name)) for name in ("promised", "realised")}

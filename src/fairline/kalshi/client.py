@@ -1,6 +1,6 @@
 """The exchange's read endpoints, grouped and named as the exchange names them.
 
-    async with Kalshi(PRODUCTION) as kalshi:
+    async with Kalshi(Transport(PRODUCTION)) as kalshi:
         page = await kalshi.markets.list(status="open", limit=1000)
 
 One call is one request (with its retries); walking cursors is `crawl`'s business. Market data needs no key.
@@ -27,7 +27,6 @@ STATUS_FIELDS = {
 
 MAX_MARKETS = 1000
 MAX_EVENTS = 200
-MAX_BOOKS = 100
 MAX_TICKERS = 300
 
 

@@ -126,6 +126,9 @@ class Doctor:
             # The article's surface has no status; anywhere else this is not the trade API.
             articles = self._patient.scheme == "jwt" and self._patient.url.endswith("/v1")
             cause = None if articles and response.status == 404 else "not_the_exchange"
+        if cause == "host_retired" and self._patient.scheme == "jwt":
+            # Of the two things that are wrong then, the scheme is the one to be told about.
+            return self._fail("host", "bearer_refused", f"{_kind(response)}; {_ARTICLE}")
         if cause is not None:
             return self._fail("host", cause, f"/exchange/status answered {response.status} ({_kind(response)})")
         return self._pass("host", f"{self._patient.url} answers ({response.status})")
@@ -364,7 +367,7 @@ def _cause_of_answer(response: Response, url: str) -> str | None:
         there = urlsplit(response.headers.get("Location", "")).hostname
         return "redirected" if there in (None, urlsplit(url).hostname) else "html_instead_of_json"
     if b"API has been moved" in response.body:
-        return "bearer_refused"
+        return "host_retired"
     if response.status == 429:
         return "rate_limited"
     if response.body[:200].lstrip().startswith(b"<"):

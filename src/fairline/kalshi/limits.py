@@ -57,7 +57,6 @@ class TokenBucket:
     ) -> None:
         self.rate = rate
         self.share = 1.0
-        self.waited_s = 0.0
         self._clock = clock
         self._sleep = sleep
         self._tokens = rate.capacity
@@ -71,7 +70,6 @@ class TokenBucket:
             self._refill()
             while (missing := cost - self._tokens) > 1e-9:
                 wait = missing / (self.rate.refill * self.share)
-                self.waited_s += wait
                 await self._sleep(wait)
                 self._refill()
             self._tokens -= cost

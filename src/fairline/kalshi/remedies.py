@@ -21,6 +21,7 @@ REMEDIES = {
     "headers_stripped": "A proxy removes the KALSHI-ACCESS headers: go round it or let them pass",
     "html_instead_of_json": "Something else answers: a login page of this network, or a wrong address",
     "base64_alphabet": "Encode the signature in standard base64, with + and /",
+    "host_retired": "Use today's address: --exchange production, or https://external-api.kalshi.com/trade-api/v2",
     "not_the_exchange": "End the address in /trade-api/v2, on a host that serves it (production or demo)",
     "redirected": "Use the address it leads to, without a trailing slash",
     "name_not_resolved": "Check the address and this machine's network and DNS",

@@ -64,14 +64,6 @@ class Settlement(msgspec.Struct, gc=False, frozen=True):
     settlement_ts: str | None = None
 
 
-class PriceRange(msgspec.Struct, gc=False, frozen=True):
-    """A stretch of the tick grid: prices from `start` to `end` move in `step`s (dollar strings)."""
-
-    start: str
-    end: str
-    step: str
-
-
 class Event(msgspec.Struct, gc=False, frozen=True):
     event_ticker: str
     series_ticker: str

@@ -1,4 +1,4 @@
-"""Finding models: built-ins and strangers' by the same entry-point group, loaded only when used."""
+"""Finding models: whatever is installed under the entry-point group, loaded only when used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 
 from aiohttp import WSMsgType, web
@@ -34,7 +34,6 @@ class Backend:
     limits: Limits
     latency_s: float = 0.0
     requests: int = 0
-    selections: dict[tuple[object, ...], object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

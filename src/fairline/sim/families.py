@@ -87,7 +87,6 @@ GRIDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
 }
 GRID_NAMES = tuple(GRIDS)
-CENT = 100  # in the world's price unit, 1/10,000 dollar
 
 
 def ticks(grid: str) -> tuple[int, int]:
