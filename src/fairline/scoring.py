@@ -22,7 +22,7 @@ class Interval:
 
 
 def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
-    """`ticker, result, payout_u`: what one YES contract paid, in micro-dollars, of the markets that have been decided."""
+    """`ticker, result, payout_u`: what one YES contract of each decided market paid, in micro-dollars."""
     raw = pl.DataFrame(
         [(row.ticker, row.result, row.settlement_value_dollars) for row in rows],
         schema={"ticker": pl.String, "result": pl.String, "value": pl.String},
