@@ -55,7 +55,7 @@ def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker"
     """
     if rows.is_empty():
         return None
-    mean = float(rows[value].mean() or 0.0)  # type: ignore[arg-type]  # the mean of a float column is a float
+    mean = float(rows[value].to_numpy().mean())
     sums = rows.group_by(cluster).agg(residual=(pl.col(value) - mean).sum())["residual"]
     groups, n = len(sums), rows.height
     if groups < 2:

@@ -112,8 +112,8 @@ class Transport:
         self.traffic = Traffic()
         self._prefix = urlsplit(self.base_url).path
         self._retry = retry or Retry()
-        self._http = AiohttpSend(timeouts or Timeouts()) if send is None else None
-        self._send: Send = send or self._http  # type: ignore[assignment]  # one of the two is always there
+        self._http = AiohttpSend(timeouts or Timeouts())
+        self._send: Send = send or self._http
         self.skew: Skew | None = None
         self._examined = 0
         self._examination = asyncio.Lock()
@@ -130,8 +130,7 @@ class Transport:
         await self.close()
 
     async def close(self) -> None:
-        if self._http is not None:
-            await self._http.close()
+        await self._http.close()
 
     async def get(
         self,
@@ -234,7 +233,7 @@ class Transport:
     async def handshake(self, url: str, path: str) -> None:
         """Open a signed WebSocket and close it again. Raises `KalshiError`, with the status if it is refused."""
         headers = self.auth.headers("GET", path) if self.auth is not None else {}
-        await (self._http or AiohttpSend(Timeouts())).handshake(url, headers)
+        await self._http.handshake(url, headers)
 
 
 class AiohttpSend:

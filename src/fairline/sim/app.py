@@ -2,57 +2,24 @@
 
 import asyncio
 import functools
-import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from email.utils import formatdate
 
 from aiohttp import WSMsgType, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fairline.sim import listing
-from fairline.sim.auth import Forbidden, Key, KeyBook, Refused
-from fairline.sim.catalog import Catalog, EventEntry
-from fairline.sim.faults import Faults
-from fairline.sim.limits import TIERS, Limits
+from fairline.sim.auth import Forbidden, Key, Refused
+from fairline.sim.catalog import EventEntry
+from fairline.sim.limits import TIERS
 from fairline.sim.render import count, dollars, time_text
+from fairline.sim.reply import BAD_REQUEST, NOT_FOUND, TOO_MANY, Backend, Reply, broken, send
 
 PREFIX = "/trade-api/v2"
 WEBSOCKET = "/trade-api/ws/v2"
 Query = Mapping[str, str]
 
-
-@dataclass(slots=True)
-class Backend:
-    """Everything that the routes need."""
-
-    catalog: Catalog
-    keys: KeyBook
-    faults: Faults
-    limits: Limits
-    latency_s: float = 0.0
-    requests: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A status and a body: an object to encode, or text that is JSON already."""
-
-    status: int
-    body: object
-    content_type: str = "application/json"
-
-    def encoded(self) -> bytes:
-        return (
-            self.body.encode() if isinstance(self.body, str) else json.dumps(self.body, separators=(",", ":")).encode()
-        )
-
-
-NOT_FOUND = Reply(404, {"error": {"code": "not_found", "message": "not found"}})
-BAD_REQUEST = Reply(400, {"error": {"code": "bad_request", "message": "bad request"}})
-TOO_MANY = Reply(429, {"error": {"code": "too_many_requests", "message": "too many requests"}})
 
 Handler = Callable[["Exchange", web.Request, Key | None], Reply]
 
@@ -76,8 +43,8 @@ class Exchange:
         found = [
             series
             for series in self.backend.catalog.series
-            if (not category or category in (series.get("categories") or [series.get("category")]))  # type: ignore[operator]
-            and (not tags or tags & set(series.get("tags") or []))  # type: ignore[call-overload]
+            if (not category or category in (_texts(series, "categories") or {series.get("category")}))
+            and (not tags or tags & _texts(series, "tags"))
         ]
         return Reply(200, {"series": found})
 
@@ -275,6 +242,12 @@ def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> we
     return app
 
 
+def _texts(series: Mapping[str, object], name: str) -> set[object]:
+    """A list field of a series, which a recording may have as null or not at all."""
+    values = series.get(name)
+    return set(values) if isinstance(values, list) else set()
+
+
 def _served(
     exchange: Exchange, handler: Handler, auth: str, scope: str = ""
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -285,9 +258,9 @@ def _served(
         backend.keys.offset_s = 45.0 * (
             backend.faults.in_force("clock-ahead") - backend.faults.in_force("clock-behind")
         )
-        broken = await _broken(request, backend)
-        if broken is not None:
-            return broken
+        instead = await broken(request, backend)
+        if instead is not None:
+            return instead
         if backend.latency_s:
             await asyncio.sleep(backend.latency_s)
         try:
@@ -304,7 +277,7 @@ def _served(
             reply = Reply(403, forbidden.body)
         except listing.BadRequest as bad:
             reply = Reply(400, {"msg": str(bad)})
-        return await _send(request, backend, reply)
+        return await send(request, backend, reply)
 
     return serve
 
@@ -332,67 +305,10 @@ async def _websocket(backend: Backend, request: web.Request) -> web.StreamRespon
     try:
         _authenticate(request, backend, "signed")
     except Refused as refused:
-        return await _send(request, backend, Reply(401, refused.body))
+        return await send(request, backend, Reply(401, refused.body))
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     async for message in socket:
         if message.type is WSMsgType.TEXT:
             await socket.send_json({"type": "error", "msg": {"code": 5, "msg": "Unknown command"}})
     return socket
-
-
-async def _broken(request: web.Request, backend: Backend) -> web.StreamResponse | None:
-    """The faults that strike before the exchange looks at the request."""
-    faults = backend.faults
-    if faults.strikes("stall"):
-        await asyncio.sleep(3600)
-    if faults.strikes("reset") and request.transport is not None:
-        request.transport.abort()
-        return web.Response()
-    page = _elsewhere(request, faults)
-    if page is not None:
-        return page
-    if faults.strikes("429"):
-        return await _send(request, backend, TOO_MANY)
-    if faults.strikes("500"):
-        return web.Response(status=500)
-    if faults.strikes("502-html"):
-        return web.Response(status=502, text="<html><body>Bad gateway</body></html>", content_type="text/html")
-    return None
-
-
-def _elsewhere(request: web.Request, faults: Faults) -> web.StreamResponse | None:
-    """Answers that are not the exchange's at all."""
-    if faults.strikes("captive-page"):
-        return web.Response(text="<!doctype html><title>Log in to this network</title>", content_type="text/html")
-    if faults.strikes("redirect"):
-        return web.Response(status=301, headers={"Location": request.path.rstrip("/")})
-    if faults.strikes("moved"):
-        notice = "API has been moved to https://api.elections.kalshi.com/. Please check our docs on how to migrate."
-        return web.Response(status=401, text=notice)
-    return None
-
-
-async def _send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
-    body = reply.encoded()
-    headers = {"Content-Type": reply.content_type}
-    offset = backend.keys.offset_s or (45 if backend.faults.strikes("skew") else 0)
-    if offset:
-        headers["Date"] = formatdate(time.time() + offset, usegmt=True)
-    if len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", ""):
-        # Level 1, as a busy front would: the fake must not be slower than what it stands for.
-        body = gzip.compress(body, compresslevel=1, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    if backend.faults.strikes("reset-body"):
-        return await _cut_off(request, reply.status, headers, body)
-    return web.Response(status=reply.status, body=body, headers=headers)
-
-
-async def _cut_off(request: web.Request, status: int, headers: dict[str, str], body: bytes) -> web.StreamResponse:
-    """Half a body, then nothing: the length is announced and the connection dropped."""
-    response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.abort()
-    return response

@@ -9,9 +9,10 @@ import json
 from aiohttp import web
 
 from fairline.sim import listing
-from fairline.sim.app import Exchange, Handler, Reply
+from fairline.sim.app import Exchange, Handler
 from fairline.sim.auth import Key
 from fairline.sim.catalog import Catalog
+from fairline.sim.reply import Reply
 
 
 def markets(exchange: Exchange, request: web.Request, key: Key | None) -> Reply:

@@ -106,8 +106,13 @@ class KeyBook:
             key = self.keys.get(str(claims.get("kid") or header.get("kid")))
             if key is None or not isinstance(key.public, RSAPublicKey):
                 raise refused
-            required = {"require": ["exp", "iat", "jti"], "verify_exp": False, "verify_iat": False}
-            jwt.decode(token, key.public, algorithms=["PS256"], options=required)  # type: ignore[arg-type]
+            # Whether it has expired is judged below, by the exchange's own clock.
+            jwt.decode(
+                token,
+                key.public,
+                algorithms=["PS256"],
+                options={"require": ["exp", "iat", "jti"], "verify_exp": False, "verify_iat": False},
+            )
             if float(claims["exp"]) <= self.now() or key.revoked:
                 raise refused
         except (jwt.PyJWTError, TypeError, ValueError):

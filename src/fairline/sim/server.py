@@ -20,13 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fairline.sim import article
-from fairline.sim.app import PREFIX, WEBSOCKET, Backend, make_app
+from fairline.sim.app import PREFIX, WEBSOCKET, make_app
 from fairline.sim.auth import Key, KeyBook
 from fairline.sim.catalog import Catalog, WorldCatalog
 from fairline.sim.errors import SimError
 from fairline.sim.faults import Fault, Faults
 from fairline.sim.limits import Limits
 from fairline.sim.replay import ReplayCatalog
+from fairline.sim.reply import Backend
 from fairline.sim.world import World
 
 

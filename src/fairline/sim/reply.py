@@ -1,0 +1,103 @@
+"""What the simulated exchange sends back, and what its faults make of it on the way."""
+
+import asyncio
+import gzip
+import json
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from aiohttp import web
+
+from fairline.sim.auth import KeyBook
+from fairline.sim.catalog import Catalog
+from fairline.sim.faults import Faults
+from fairline.sim.limits import Limits
+
+
+@dataclass(slots=True)
+class Backend:
+    """Everything that the routes need."""
+
+    catalog: Catalog
+    keys: KeyBook
+    faults: Faults
+    limits: Limits
+    latency_s: float = 0.0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A status and a body: an object to encode, or text that is JSON already."""
+
+    status: int
+    body: object
+    content_type: str = "application/json"
+
+    def encoded(self) -> bytes:
+        return (
+            self.body.encode() if isinstance(self.body, str) else json.dumps(self.body, separators=(",", ":")).encode()
+        )
+
+
+NOT_FOUND = Reply(404, {"error": {"code": "not_found", "message": "not found"}})
+BAD_REQUEST = Reply(400, {"error": {"code": "bad_request", "message": "bad request"}})
+TOO_MANY = Reply(429, {"error": {"code": "too_many_requests", "message": "too many requests"}})
+
+
+async def broken(request: web.Request, backend: Backend) -> web.StreamResponse | None:
+    """The faults that strike before the exchange looks at the request."""
+    faults = backend.faults
+    if faults.strikes("stall"):
+        await asyncio.sleep(3600)
+    if faults.strikes("reset") and request.transport is not None:
+        request.transport.abort()
+        return web.Response()
+    page = _elsewhere(request, faults)
+    if page is not None:
+        return page
+    if faults.strikes("429"):
+        return await send(request, backend, TOO_MANY)
+    if faults.strikes("500"):
+        return web.Response(status=500)
+    if faults.strikes("502-html"):
+        return web.Response(status=502, text="<html><body>Bad gateway</body></html>", content_type="text/html")
+    return None
+
+
+def _elsewhere(request: web.Request, faults: Faults) -> web.StreamResponse | None:
+    """Answers that are not the exchange's at all."""
+    if faults.strikes("captive-page"):
+        return web.Response(text="<!doctype html><title>Log in to this network</title>", content_type="text/html")
+    if faults.strikes("redirect"):
+        return web.Response(status=301, headers={"Location": request.path.rstrip("/")})
+    if faults.strikes("moved"):
+        notice = "API has been moved to https://api.elections.kalshi.com/. Please check our docs on how to migrate."
+        return web.Response(status=401, text=notice)
+    return None
+
+
+async def send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
+    body = reply.encoded()
+    headers = {"Content-Type": reply.content_type}
+    offset = backend.keys.offset_s or (45 if backend.faults.strikes("skew") else 0)
+    if offset:
+        headers["Date"] = formatdate(time.time() + offset, usegmt=True)
+    if len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", ""):
+        # Level 1, as a busy front would: the fake must not be slower than what it stands for.
+        body = gzip.compress(body, compresslevel=1, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    if backend.faults.strikes("reset-body"):
+        return await _cut_off(request, reply.status, headers, body)
+    return web.Response(status=reply.status, body=body, headers=headers)
+
+
+async def _cut_off(request: web.Request, status: int, headers: dict[str, str], body: bytes) -> web.StreamResponse:
+    """Half a body, then nothing: the length is announced and the connection dropped."""
+    response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response
