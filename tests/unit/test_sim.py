@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fairline.sim import Exchange, Fault, SimError
-from fairline.sim.catalog import WorldCatalog
+from fairline.sim.catalog import Index, WorldCatalog
 from fairline.sim.faults import FAULTS, Faults
 from fairline.sim.limits import Limits
-from fairline.sim.listing import BadRequest, page, select
+from fairline.sim.listing import BadRequest, Selection
 from fairline.sim.replay import ReplayCatalog
 from fairline.sim.world import ACTIVE, FINALIZED, World
 
@@ -86,10 +86,14 @@ def test_outcomes_follow_the_hidden_probabilities_consistently():
     assert hits == pytest.approx(mass, rel=0.06)
 
 
+def select(catalog, query):
+    return Selection(catalog, Index(catalog), query).rows()
+
+
 def walk(catalog, limit, **query):
-    cursor, rows, pages = "", [], 0
+    cursor, rows, pages, index = "", [], 0, Index(catalog)
     while True:
-        got = page(catalog, select(catalog, query), cursor, limit)
+        got = Selection(catalog, index, query).page(cursor, limit)
         rows += got.rows
         pages += 1
         if not got.cursor:
@@ -109,9 +113,10 @@ def test_paging_visits_every_row_once_newest_first(catalog, limit):
 
 def test_a_cursor_stays_good_when_rows_before_it_leave_the_listing():
     catalog = WorldCatalog(World(300, seed=1))
-    first = page(catalog, select(catalog, {"status": "open"}), "", 100)
+    index = Index(catalog)
+    first = Selection(catalog, index, {"status": "open"}).page("", 100)
     catalog.world.columns.status[first.rows] = FINALIZED
-    second = page(catalog, select(catalog, {"status": "open"}), first.cursor, 100)
+    second = Selection(catalog, index, {"status": "open"}).page(first.cursor, 100)
     assert not set(first.rows) & set(second.rows)
     assert len(second.rows) == 100
 
@@ -211,3 +216,49 @@ def test_a_port_in_use_a_bad_tier_and_a_bad_replay_are_refused_in_one_line(excha
     ):
         with pytest.raises(SimError, match=sentence):
             ReplayCatalog(tmp_path / name)
+
+
+def test_the_worlds_clock_lists_opens_and_closes_markets():
+    now = [0.0]
+    catalog = WorldCatalog(World(300, arrivals=60, speed=60, seed=5, clock=lambda: now[0]))
+    columns, index = catalog.world.columns, Index(catalog)
+    before = len(Selection(catalog, index, {}).rows())
+    assert before < len(columns.ticker)
+    assert (columns.status == ACTIVE)[Selection(catalog, index, {"status": "open"}).rows()].all()
+    rendered = {row: catalog.market(row) for row in range(len(columns.ticker))}
+    now[0] = 60.0
+    after = Selection(catalog, index, {}).rows()
+    assert len(after) == len(columns.ticker)
+    closed = Selection(catalog, index, {"status": "closed"}).rows()
+    assert (columns.close_us[closed] <= catalog.world.now_us).all()
+    now[0] = 60 * 24 * 30
+    closed = Selection(catalog, index, {"status": "closed"}).rows()
+    assert 0 < len(closed) < len(after)
+    row = int(closed[0])
+    assert json.loads(catalog.market(row)) == json.loads(rendered[row]) | {"status": "closed"}
+    assert not set(closed.tolist()) & set(Selection(catalog, index, {"status": "open"}).rows().tolist())
+
+
+def test_combos_drown_an_unfiltered_listing_and_pay_if_every_leg_does():
+    catalog = WorldCatalog(World(200, combos=1_800, seed=4))
+    world, index = catalog.world, Index(catalog)
+    assert (np.diff(world.columns.created_us) <= 0).all()
+    assert len(Selection(catalog, index, {"status": "open", "mve_filter": "exclude"}).rows()) == 200
+    newest = Selection(catalog, index, {"status": "open"}).page("", 100).rows
+    assert catalog.combos[newest].mean() > 0.8
+    combo = json.loads(catalog.market(next(row for row in newest if catalog.combos[row])))
+    assert 2 <= len(combo["mve_selected_legs"]) <= 6
+    assert {leg["market_ticker"] for leg in combo["mve_selected_legs"]} <= set(catalog.tickers)
+    world.settle()
+    for row in np.flatnonzero(catalog.combos)[:500].tolist():
+        legs = [world.columns.result[leg] for leg in world.legs.of(row)]
+        assert world.columns.result[row] == min(legs)
+
+
+def test_close_windows_come_the_last_to_close_first_and_page_without_gap(catalog):
+    middle = int(np.median(catalog.close_us) // 1_000_000)
+    query = {"max_close_ts": str(middle), "mve_filter": "exclude"}
+    rows, pages = walk(catalog, 150, **query)
+    assert pages > 3
+    assert (np.diff(catalog.close_us[rows]) <= 0).all()
+    assert sorted(rows) == np.flatnonzero(catalog.close_us // 1_000_000 <= middle).tolist()

@@ -22,6 +22,9 @@ commands = typer.Typer()
 @commands.command(epilog="Example: fairline sim --markets 15000 --port 8080 --fault 429:0.05")
 def sim(
     markets: Annotated[int, typer.Option(min=1, help="Open markets of the made-up world.")] = 2_000,
+    combos: Annotated[int, typer.Option(min=0, help="Parlays on several of them: most of what a real listing is.")] = 0,
+    arrivals: Annotated[int, typer.Option(min=0, help="Markets that are listed within the first hour.")] = 0,
+    speed: Annotated[float, typer.Option(min=0, help="How much faster than the clock the world's time runs.")] = 1,
     replay: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Serve recorded markets (JSON, JSON Lines).")
     ] = None,
@@ -43,9 +46,10 @@ def sim(
         keys = [_registered(text, tier) for text in public_key or []]
         exports = "" if keys else _throw_away_key(Path(folder), tier, keys)
         exchange = Exchange(
-            markets=markets, seed=seed, replay=replay, host=host, port=port, tier=tier,
-            latency_ms=latency_ms, faults=faults, keys=keys,
+            markets=markets, combos=combos, arrivals=arrivals, speed=speed, seed=seed, replay=replay, host=host,
+            port=port, tier=tier, latency_ms=latency_ms, faults=faults, keys=keys,
         )  # fmt: skip
+        exchange.render_all()
         with exchange:
             listed = len(exchange.backend.catalog.tickers)
             print(f"Simulated exchange with {listed:,} markets at {exchange.url}")

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+import numpy as np
 from aiohttp import WSMsgType, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -98,46 +99,67 @@ class Exchange:
             return BAD_REQUEST
         names = set(filter(None, query.get("tickers", "").split(",")))
         fields = listing.STATUS_FIELDS.get(status or "", ())
-        states = catalog.status()
+        first = catalog.refresh()
         found = [
             event
             for event in catalog.events
             if (not names or event.ticker in names)
             and (not query.get("series_ticker") or event.series == query["series_ticker"])
-            and (status is None or any(states[row] in fields for row in event.rows))
+            and event.rows[-1] >= first
         ]
+        if status is not None:
+            rows = np.array([row for event in found for row in event.rows], dtype=np.int64)
+            sizes = np.array([len(event.rows) for event in found], dtype=np.int64)
+            has = catalog.having(fields, rows) & (rows >= first)
+            chosen = set(np.repeat(np.arange(len(found)), sizes)[has].tolist())
+            found = [event for place, event in enumerate(found) if place in chosen]
         positions, cursor = listing.offset_page(len(found), query.get("cursor", ""), limit)
         nested = query.get("with_nested_markets") == "true"
-        objects = ",".join(self._event(found[i], nested=nested) for i in positions)
-        return Reply(200, f'{{"events":[{objects}],"cursor":"{cursor}"}}')
+        objects = b",".join(self._event(found[i], nested=nested) for i in positions)
+        return Reply(200, b'{"events":[%b],"cursor":"%b"}' % (objects, cursor.encode()))
 
     def one_event(self, request: web.Request, key: Key | None) -> Reply:
         nested = request.query.get("with_nested_markets") == "true"
-        for event in self.backend.catalog.events:
-            if event.ticker == request.match_info["ticker"]:
-                markets = "" if nested else ",".join(self.backend.catalog.market(row) for row in event.rows)
-                return Reply(200, f'{{"event":{self._event(event, nested=nested)},"markets":[{markets}]}}')
-        return NOT_FOUND
+        event = self.backend.index.event.get(request.match_info["ticker"])
+        if event is None or event.rows[-1] < self.backend.catalog.refresh():
+            return NOT_FOUND
+        markets = b"" if nested else self._markets(event)
+        return Reply(200, b'{"event":%b,"markets":[%b]}' % (self._event(event, nested=nested), markets))
 
-    def _event(self, event: EventEntry, *, nested: bool) -> str:
-        text = json.dumps(event.fields, separators=(",", ":"), ensure_ascii=False)
-        if not nested:
-            return text
-        markets = ",".join(self.backend.catalog.market(row) for row in event.rows)
-        return f'{text[:-1]},"markets":[{markets}]}}'
+    def _event(self, event: EventEntry, *, nested: bool) -> bytes:
+        text = json.dumps(event.fields, separators=(",", ":"), ensure_ascii=False).encode()
+        return b'%b,"markets":[%b]}' % (text[:-1], self._markets(event)) if nested else text
+
+    def _markets(self, event: EventEntry) -> bytes:
+        catalog = self.backend.catalog
+        return b",".join(catalog.market(row) for row in event.rows if row >= catalog.refresh())
 
     def markets(self, request: web.Request, key: Key | None) -> Reply:
         query, catalog = request.query, self.backend.catalog
         limit = listing.whole(query, "limit", 100, 1000)
         cursor = query.get("cursor", "")
-        page = listing.page(catalog, listing.select(catalog, query), cursor, limit)
+        page = listing.Selection(catalog, self.backend.index, self._windows(query)).page(cursor, limit)
         rows = self.backend.faults.rows([catalog.market(row) for row in page.rows])
         following = cursor if page.cursor and cursor and self.backend.faults.strikes("repeat-cursor") else page.cursor
-        return Reply(200, f'{{"markets":[{",".join(rows)}],"cursor":"{following}"}}')
+        if not following and self.backend.faults.in_force("endless-cursor"):
+            following = listing.beyond_the_end(self.backend.requests)
+        return Reply(200, b'{"markets":[%b],"cursor":"%b"}' % (b",".join(rows), following.encode()))
+
+    def _windows(self, query: Query) -> Query:
+        """The query as an exchange takes it that does not know windows beside a status, or does not look at them."""
+        windowed = [name for name in query if name.startswith(("min_", "max_"))]
+        if windowed and query.get("status") and self.backend.faults.in_force("refused-windows"):
+            raise listing.BadRequest("Parameter validation failed: timestamp and status filters are not compatible")
+        if windowed and self.backend.faults.in_force("ignored-windows"):
+            return {name: value for name, value in query.items() if name not in windowed}
+        return query
 
     def one_market(self, request: web.Request, key: Key | None) -> Reply:
-        row = self.backend.catalog.row.get(request.match_info["ticker"])
-        return NOT_FOUND if row is None else Reply(200, f'{{"market":{self.backend.catalog.market(row)}}}')
+        catalog = self.backend.catalog
+        row = catalog.row.get(request.match_info["ticker"])
+        if row is None or row < catalog.refresh():
+            return NOT_FOUND
+        return Reply(200, b'{"market":%b}' % catalog.market(row))
 
     def order_book(self, request: web.Request, key: Key | None) -> Reply:
         depth = listing.whole(request.query, "depth", 0, 100)

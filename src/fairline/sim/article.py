@@ -21,12 +21,11 @@ def markets(exchange: Exchange, request: web.Request, key: Key | None) -> Reply:
     limit = listing.whole(request.query, "limit", 100, 500, 1)
     status = request.query.get("status") or "open"
     filters = {"status": {"active": "open"}.get(status, status), "mve_filter": "exclude"}
-    selected = listing.select(catalog, filters)
     if category := request.query.get("category"):
         wanted = category.lower()
-        events = [str(event.fields.get("category") or "").lower() == wanted for event in catalog.events]
-        selected = selected[[events[catalog.event_of[row]] for row in selected]]
-    page = listing.page(catalog, selected, request.query.get("cursor", ""), limit)
+        events = [e for e in catalog.events if str(e.fields.get("category") or "").lower() == wanted]
+        filters["tickers"] = ",".join(catalog.tickers[row] for event in events for row in event.rows) or "none"
+    page = listing.Selection(catalog, exchange.backend.index, filters).page(request.query.get("cursor", ""), limit)
     return Reply(200, {"markets": [_market(catalog, row) for row in page.rows], "cursor": page.cursor or None})
 
 

@@ -1,6 +1,7 @@
 """What the simulated exchange lists, whether made up or recorded, in the order in which it is paged."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -33,12 +34,16 @@ class Catalog(Protocol):
     events: list[EventEntry]
     series: list[dict[str, object]]
 
-    def status(self) -> NDArray[np.str_]:
-        """The wire's `status` field of every row."""
+    def refresh(self) -> int:
+        """Let what is due by now happen; the first row that is listed by now."""
         ...
 
-    def market(self, row: int) -> str:
-        """The market object as JSON text."""
+    def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the rows have one of these in their `status` field."""
+        ...
+
+    def market(self, row: int) -> bytes:
+        """The market object as JSON."""
         ...
 
     def book(self, row: int) -> tuple[list[Level], list[Level]]:
@@ -57,17 +62,27 @@ class WorldCatalog:
         self.created_us = columns.created_us
         self.close_us = columns.close_us
         self.event_of = columns.event
-        self.combos = np.zeros(len(columns.ticker), dtype=np.bool_)
+        self.combos = columns.event < 0
         self.series = [series_object(series) for series in world.series]
         self.events = [
             EventEntry(event.ticker, world.series[event.series].ticker, event_object(world, event), event.rows)
             for event in world.events
         ]
         self.market = MarketRenderer(world)
-        self._names = np.array(STATUSES)
 
-    def status(self) -> NDArray[np.str_]:
-        return self._names[self.world.columns.status]
+    def refresh(self) -> int:
+        self.world.tick()
+        return self.world.first
+
+    def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        kept = np.array([name in statuses for name in STATUSES])
+        found: NDArray[np.bool_] = kept[self.world.columns.status[rows]]
+        return found
+
+    def render_all(self) -> None:
+        """Every market that is not a combo, beforehand, so that no first reader waits for it."""
+        for row in np.flatnonzero(~self.combos).tolist():
+            self.market(row)
 
     def book(self, row: int) -> tuple[list[Level], list[Level]]:
         """Depth behind the best quote, the same for as long as the quote stays."""
@@ -79,6 +94,32 @@ class WorldCatalog:
         yes = _ladder(bid, int(columns.bid_size[row]), rng) if bid else []
         no = _ladder(UNIT - ask, int(columns.ask_size[row]), rng) if ask else []
         return yes, no
+
+
+class Index:
+    """Where to find things in a catalog: rows by event and series, and rows in the order of closing."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.event = {event.ticker: event for event in catalog.events}
+
+    @cached_property
+    def rows_of_series(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for event in self._catalog.events:
+            rows.setdefault(event.series, []).extend(event.rows)
+        return rows
+
+    @cached_property
+    def by_close(self) -> NDArray[np.int64]:
+        """Rows, the last to close first: how close windows are paged."""
+        return np.argsort(-self._catalog.close_us, kind="stable")
+
+    @cached_property
+    def place_by_close(self) -> NDArray[np.int64]:
+        place = np.empty_like(self.by_close)
+        place[self.by_close] = np.arange(len(place))
+        return place
 
 
 def _ladder(best: int, size: int, rng: np.random.Generator) -> list[Level]:

@@ -71,6 +71,20 @@ FAMILIES = (
 )
 # fmt: on
 
+# Parlays on several markets. They have a series and a category of their own and are most of what an unfiltered listing
+# returns; their share is whatever the world is asked for.
+COMBO = Family(
+    "KXMVECROSSCATEGORY",
+    "Combo",
+    "Exotics",
+    "combo",
+    0,
+    (1, 1),
+    (0.05, 3),
+    fee_type="quadratic_with_combo_maker_fees",
+    grid="center_deci_edge_centi_cent",
+)
+
 # Tick grids as the exchange describes them: stretches of price with a step, in dollars.
 GRIDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "linear_cent": (("0.0000", "1.0000", "0.0100"),),

@@ -31,6 +31,14 @@ FAULTS = {
     "expired-token": "every bearer token has expired",
     "tls": "the socket speaks TLS with a certificate that nobody signed",
     "paused": "the exchange is paused",
+    "wrong-type": "a page's content type is text/plain",
+    "not-json": "a body is JSON up to the middle, then text",
+    "truncated-gzip": "a compressed body ends too early, with a length that fits",
+    "endless-body": "a body that does not end",
+    "endless-cursor": "the listing never ends: after the last page there is always another, empty one",
+    "shuffled-rows": "the rows of a page come in no order",
+    "refused-windows": "time windows together with a status are a 400",
+    "ignored-windows": "time windows are taken and not looked at",
 }
 
 
@@ -84,7 +92,7 @@ class Faults:
         self.struck[name] = self.struck.get(name, 0) + 1
         return True
 
-    def rows(self, rows: list[str]) -> list[str]:
+    def rows(self, rows: list[bytes]) -> list[bytes]:
         """A page's market objects after the faults that touch rows."""
         if rows and self.strikes("duplicate-row"):
             rows = [*rows, self._random.choice(rows)]
@@ -94,13 +102,15 @@ class Faults:
         if rows and self.strikes("malformed-row"):
             rows = self._change(
                 rows,
-                '"yes_bid_dollars":"',
-                self._random.choice(['"x":"', '"yes_bid_dollars":null,"x":"', '"yes_bid_dollars":"abc']),
+                b'"yes_bid_dollars":"',
+                self._random.choice([b'"x":"', b'"yes_bid_dollars":null,"x":"', b'"yes_bid_dollars":"abc']),
             )
         if rows and self.strikes("unknown-values"):
-            rows = self._change(rows, '"status":"', '"brand_new_field":{"a":[1]},"status":"suspended_')
+            rows = self._change(rows, b'"status":"', b'"brand_new_field":{"a":[1]},"status":"suspended_')
+        if rows and self.strikes("shuffled-rows"):
+            rows = self._random.sample(rows, len(rows))
         return rows
 
-    def _change(self, rows: list[str], old: str, new: str) -> list[str]:
+    def _change(self, rows: list[bytes], old: bytes, new: bytes) -> list[bytes]:
         at = self._random.randrange(len(rows))
         return [*rows[:at], rows[at].replace(old, new, 1), *rows[at + 1 :]]

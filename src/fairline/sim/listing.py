@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fairline.sim.catalog import Catalog
+from fairline.sim.catalog import Catalog, Index
 
 # What each status of the query means for the `status` field.
 STATUS_FIELDS = {
@@ -56,21 +56,90 @@ def whole(query: Mapping[str, str], name: str, default: int, most: int, least: i
     return value
 
 
-def select(catalog: Catalog, query: Mapping[str, str]) -> NDArray[np.int64]:
-    """Rows that the query asks for, in paging order. Raises `BadRequest` for filters that do not go together."""
-    status, mve = query.get("status") or None, query.get("mve_filter") or None
-    _check(query, status, mve)
-    keep = _named(catalog, query)
-    if status is not None:
-        keep &= np.isin(catalog.status(), STATUS_FIELDS[status])
-    if mve is not None:
-        keep &= catalog.combos if mve == "only" else ~catalog.combos
-    for name, values in (("created", catalog.created_us), ("close", catalog.close_us)):
-        if query.get(f"min_{name}_ts"):
-            keep &= values >= whole(query, f"min_{name}_ts", 0, 2**40) * 1_000_000
-        if query.get(f"max_{name}_ts"):
-            keep &= values <= whole(query, f"max_{name}_ts", 0, 2**40) * 1_000_000 + 999_999
-    return np.flatnonzero(keep)
+class Selection:
+    """What a query asks for, in paging order: the last created first, in close windows the last to close first.
+
+    Raises `BadRequest` for filters that do not go together.
+    """
+
+    def __init__(self, catalog: Catalog, index: Index, query: Mapping[str, str]) -> None:
+        self._catalog, self._index = catalog, index
+        self._status, self._mve = query.get("status") or None, query.get("mve_filter") or None
+        _check(query, self._status, self._mve)
+        self._created, self._close = _window(query, "created"), _window(query, "close")
+        self._first = catalog.refresh()
+        self._named = _named(catalog, index, query)
+        self._by_close = self._close != _ALWAYS and self._named is None
+        self._low, self._high = self._stretch()
+
+    def page(self, cursor: str, limit: int) -> Page:
+        """The next `limit` rows after the cursor's key; the last page's cursor is empty."""
+        place = self._place_after(*_decode(cursor)) if cursor else self._low
+        found: list[int] = []
+        step = 2 * limit + 64
+        while place < self._high and len(found) <= limit:
+            rows = self._rows(place, min(place + step, self._high))
+            found += rows[self._keep(rows)].tolist()
+            place, step = place + step, 1 << 17
+        last = found[limit - 1] if len(found) > limit > 0 else None
+        following = "" if last is None else _encode(int(self._catalog.created_us[last]), self._catalog.tickers[last])
+        return Page(found[:limit], following)
+
+    def rows(self) -> NDArray[np.int64]:
+        """All of them."""
+        rows = self._rows(self._low, self._high)
+        return rows[self._keep(rows)]
+
+    def _stretch(self) -> tuple[int, int]:
+        """The places, in this selection's order, among which everything asked for lies."""
+        if self._named is not None:
+            return 0, len(self._named)
+        values = -(self._catalog.close_us[self._index.by_close] if self._by_close else self._catalog.created_us)
+        low, high = self._close if self._by_close else self._created
+        start, stop = int(np.searchsorted(values, -high)), int(np.searchsorted(values, -low, side="right"))
+        return (start if self._by_close else max(start, self._first)), stop
+
+    def _rows(self, start: int, stop: int) -> NDArray[np.int64]:
+        if self._named is not None:
+            return self._named[start:stop]
+        return self._index.by_close[start:stop] if self._by_close else np.arange(start, stop)
+
+    def _keep(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        catalog = self._catalog
+        keep = rows >= self._first
+        if self._status is not None:
+            keep &= catalog.having(STATUS_FIELDS[self._status], rows)
+        if self._mve is not None:
+            keep &= catalog.combos[rows] == (self._mve == "only")
+        for values, (low, high) in ((catalog.created_us, self._created), (catalog.close_us, self._close)):
+            if (low, high) != _ALWAYS:
+                keep &= (values[rows] >= low) & (values[rows] <= high)
+        return keep
+
+    def _place_after(self, created_us: int, ticker: str) -> int:
+        """The first place after a key; the key itself need not be among what is asked for any more."""
+        row = _after(self._catalog, created_us, ticker)
+        if self._named is not None:
+            return int(np.searchsorted(self._named, row))
+        if self._by_close:
+            known = self._catalog.row.get(ticker)
+            if known is None:
+                raise BadRequest("Invalid format for parameter cursor: invalid cursor")
+            return max(self._low, int(self._index.place_by_close[known]) + 1)
+        return max(self._low, row)
+
+
+_ALWAYS = (-(2**62), 2**62)
+
+
+def _window(query: Mapping[str, str], name: str) -> tuple[int, int]:
+    """First and last microsecond of a family of timestamp filters."""
+    low, high = _ALWAYS
+    if query.get(f"min_{name}_ts"):
+        low = whole(query, f"min_{name}_ts", 0, 2**40) * 1_000_000
+    if query.get(f"max_{name}_ts"):
+        high = whole(query, f"max_{name}_ts", 0, 2**40) * 1_000_000 + 999_999
+    return low, high
 
 
 def _check(query: Mapping[str, str], status: str | None, mve: str | None) -> None:
@@ -86,32 +155,17 @@ def _check(query: Mapping[str, str], status: str | None, mve: str | None) -> Non
         raise BadRequest("Parameter validation failed: updated filters need mve_filter=exclude")
 
 
-def _named(catalog: Catalog, query: Mapping[str, str]) -> NDArray[np.bool_]:
+def _named(catalog: Catalog, index: Index, query: Mapping[str, str]) -> NDArray[np.int64] | None:
     """Rows of the tickers, event or series asked for; unknown names select nothing, without an error."""
-    keep = np.ones(len(catalog.tickers), dtype=np.bool_)
-    rows: list[list[int]] = []
+    rows: list[set[int]] = []
     if query.get("tickers"):
-        rows.append([catalog.row[t] for t in query["tickers"].split(",") if t in catalog.row])
+        rows.append({catalog.row[t] for t in query["tickers"].split(",") if t in catalog.row})
     if query.get("event_ticker"):
-        rows.append([r for e in catalog.events if e.ticker == query["event_ticker"] for r in e.rows])
+        event = index.event.get(query["event_ticker"])
+        rows.append(set(event.rows if event else ()))
     if query.get("series_ticker"):
-        rows.append([r for e in catalog.events if e.series == query["series_ticker"] for r in e.rows])
-    for wanted in rows:
-        mask = np.zeros(len(catalog.tickers), dtype=np.bool_)
-        mask[wanted] = True
-        keep &= mask
-    return keep
-
-
-def page(catalog: Catalog, selected: NDArray[np.int64], cursor: str, limit: int) -> Page:
-    """The next `limit` of the selected rows after the cursor's key; the last page's cursor is empty."""
-    start = 0
-    if cursor:
-        start = int(np.searchsorted(selected, _after(catalog, *_decode(cursor))))
-    rows = [int(row) for row in selected[start : start + limit]]
-    more = bool(rows) and start + len(rows) < len(selected)
-    last = rows[-1] if rows else 0
-    return Page(rows, _encode(int(catalog.created_us[last]), catalog.tickers[last]) if more else "")
+        rows.append(set(index.rows_of_series.get(query["series_ticker"], ())))
+    return np.array(sorted(set.intersection(*rows)), dtype=np.int64) if rows else None
 
 
 def _after(catalog: Catalog, created_us: int, ticker: str) -> int:
@@ -124,6 +178,11 @@ def _after(catalog: Catalog, created_us: int, ticker: str) -> int:
 
 def _encode(created_us: int, ticker: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([created_us, ticker]).encode()).decode().rstrip("=")
+
+
+def beyond_the_end(number: int) -> str:
+    """A well-formed cursor, another for each number, after which there is nothing."""
+    return _encode(-number, "~")
 
 
 def _decode(cursor: str) -> tuple[int, str]:

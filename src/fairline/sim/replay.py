@@ -45,7 +45,7 @@ class ReplayCatalog:
         self.close_us = np.array([_micros(market.get("close_time")) for market in ordered], dtype=np.int64)
         self.combos = np.array([bool(market.get("mve_collection_ticker")) for market in ordered], dtype=np.bool_)
         self._status = np.array([str(market.get("status", "active")) for market in ordered])
-        self._json = [json.dumps(market, separators=(",", ":"), ensure_ascii=False) for market in ordered]
+        self._json = [json.dumps(market, separators=(",", ":"), ensure_ascii=False).encode() for market in ordered]
         self.events = _events(ordered, events)
         position = {event.ticker: i for i, event in enumerate(self.events)}
         self.event_of = np.array([position[market["event_ticker"]] for market in ordered], dtype=np.int32)
@@ -54,10 +54,14 @@ class ReplayCatalog:
         categories = {event.series: str(event.fields.get("category") or UNRECORDED) for event in self.events}
         self.series = [series.get(name, _bare_series(name, category)) for name, category in sorted(categories.items())]
 
-    def status(self) -> NDArray[np.str_]:
-        return self._status
+    def refresh(self) -> int:
+        """A recording stands still, and everything in it is listed."""
+        return 0
 
-    def market(self, row: int) -> str:
+    def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.isin(self._status[rows], statuses)
+
+    def market(self, row: int) -> bytes:
         return self._json[row]
 
     def book(self, row: int) -> tuple[list[Level], list[Level]]:

@@ -1,16 +1,17 @@
 """What the simulated exchange sends back, and what its faults make of it on the way."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 
 from aiohttp import web
 
 from fairline.sim.auth import KeyBook
-from fairline.sim.catalog import Catalog
+from fairline.sim.catalog import Catalog, Index
 from fairline.sim.faults import Faults
 from fairline.sim.limits import Limits
 
@@ -25,20 +26,22 @@ class Backend:
     limits: Limits
     latency_s: float = 0.0
     requests: int = 0
+    index: Index = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.index = Index(self.catalog)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status and a body: an object to encode, or text that is JSON already."""
+    """A status and a body: an object to encode, or bytes that are JSON already."""
 
     status: int
     body: object
     content_type: str = "application/json"
 
     def encoded(self) -> bytes:
-        return (
-            self.body.encode() if isinstance(self.body, str) else json.dumps(self.body, separators=(",", ":")).encode()
-        )
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body, separators=(",", ":")).encode()
 
 
 NOT_FOUND = Reply(404, {"error": {"code": "not_found", "message": "not found"}})
@@ -79,18 +82,33 @@ def _elsewhere(request: web.Request, faults: Faults) -> web.StreamResponse | Non
 
 
 async def send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
-    body = reply.encoded()
-    headers = {"Content-Type": reply.content_type}
-    offset = backend.keys.offset_s or (45 if backend.faults.strikes("skew") else 0)
+    body, faults = reply.encoded(), backend.faults
+    headers = {"Content-Type": "text/plain" if faults.strikes("wrong-type") else reply.content_type}
+    offset = backend.keys.offset_s or (45 if faults.strikes("skew") else 0)
     if offset:
         headers["Date"] = formatdate(time.time() + offset, usegmt=True)
+    if faults.strikes("not-json"):
+        body = body[: len(body) // 2] + b"<oops>"
+    if faults.strikes("endless-body"):
+        return await _without_end(request, headers)
     if len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", ""):
         # Level 1, as a busy front would: the fake must not be slower than what it stands for.
         body = gzip.compress(body, compresslevel=1, mtime=0)
         headers["Content-Encoding"] = "gzip"
-    if backend.faults.strikes("reset-body"):
+        if faults.strikes("truncated-gzip"):
+            body = body[: len(body) * 2 // 3]
+    if faults.strikes("reset-body"):
         return await _cut_off(request, reply.status, headers, body)
     return web.Response(status=reply.status, body=body, headers=headers)
+
+
+async def _without_end(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await response.write(b" " * (1 << 20))
+    return response
 
 
 async def _cut_off(request: web.Request, status: int, headers: dict[str, str], body: bytes) -> web.StreamResponse:

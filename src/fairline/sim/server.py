@@ -38,6 +38,9 @@ class Exchange:
         self,
         *,
         markets: int = 2_000,
+        combos: int = 0,
+        arrivals: int = 0,
+        speed: float = 1.0,
         seed: int = 0,
         replay: Path | None = None,
         catalog: Catalog | None = None,
@@ -49,7 +52,11 @@ class Exchange:
         keys: Iterable[Key] = (),
     ) -> None:
         if catalog is None:
-            catalog = ReplayCatalog(replay) if replay is not None else WorldCatalog(World(markets, seed=seed))
+            catalog = (
+                ReplayCatalog(replay)
+                if replay is not None
+                else WorldCatalog(World(markets, combos=combos, arrivals=arrivals, speed=speed, seed=seed))
+            )
         self.backend = Backend(catalog, KeyBook(), Faults(*faults, seed=seed), Limits(tier), latency_ms / 1000)
         for key in keys:
             self.backend.keys.register(key)
@@ -57,6 +64,11 @@ class Exchange:
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
         self._runner: web.AppRunner
+
+    def render_all(self) -> None:
+        """Every page's markets beforehand, so that the first reader is served as fast as the last."""
+        if isinstance(self.backend.catalog, WorldCatalog):
+            self.backend.catalog.render_all()
 
     @property
     def world(self) -> World:

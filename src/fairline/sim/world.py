@@ -7,14 +7,17 @@ partition, nested ones a ladder. Prices are integers in 1/10,000 dollar, sizes i
 Rows are kept in the order in which the exchange pages: created time descending, then ticker.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairline.sim.families import ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family, ticks
+from fairline.sim.columns import Columns, append, in_paging_order
+from fairline.sim.combos import Combos
+from fairline.sim.families import COMBO, ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family, ticks
 
 STATUSES = ("initialized", "active", "inactive", "closed", "determined", "finalized")
 INITIALIZED, ACTIVE, INACTIVE, CLOSED, DETERMINED, FINALIZED = range(6)
@@ -41,71 +44,101 @@ class EventState:
     rows: list[int] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Columns:
-    """One entry a market, all of one length."""
-
-    ticker: list[str]
-    event: NDArray[np.int32]
-    label: list[str]
-    floor: NDArray[np.float64]
-    cap: NDArray[np.float64]
-    strike: list[str]
-    created_us: NDArray[np.int64]
-    open_us: NDArray[np.int64]
-    close_us: NDArray[np.int64]
-    lo: NDArray[np.float64]
-    hi: NDArray[np.float64]
-    bid: NDArray[np.int32]
-    ask: NDArray[np.int32]
-    bid_size: NDArray[np.int64]
-    ask_size: NDArray[np.int64]
-    last: NDArray[np.int32]
-    volume: NDArray[np.int64]
-    volume_24h: NDArray[np.int64]
-    open_interest: NDArray[np.int64]
-    status: NDArray[np.int8]
-    result: NDArray[np.int8]
-    grid: NDArray[np.int8]
-
-
 class World:
     """A seeded exchange with `markets` open single-outcome markets (and some that are not open yet or paused).
 
-    `bid` and `ask` of 0 mean that the side is empty. `result` is -1 until settled, then 0 (NO) or 1 (YES).
+    Beside them `combos` parlays on several of them, and about `arrivals` more that are listed within `arrival_hours` of
+    world time, which runs `speed` times as fast as the clock. `bid` and `ask` of 0 mean that the side is empty.
+    `result` is -1 until settled, then 0 (NO) or 1 (YES).
     """
 
-    def __init__(self, markets: int, *, seed: int = 0, now: datetime | None = None) -> None:
+    def __init__(
+        self,
+        markets: int,
+        *,
+        combos: int = 0,
+        arrivals: int = 0,
+        arrival_hours: float = 1.0,
+        speed: float = 1.0,
+        seed: int = 0,
+        now: datetime | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.now = now or datetime.now(UTC)
         self.seed = seed
+        self.speed = speed
+        self._clock, self._began = clock, clock()
         self._rng = np.random.default_rng(seed)
+        self._arrivals, self._arrival_us = arrivals, arrival_hours * 3.6e9
         self.series: list[SeriesState] = []
         self.events: list[EventState] = []
-        self._build(markets)
+        self.columns = self._build(markets)
+        self.legs = Combos(self.columns, combos, self._rng, self.now)
+        if combos:
+            self.columns, before = in_paging_order(append(self.columns, self.legs.columns))
+            self.legs.moved(before)
+            after = np.empty_like(before)
+            after[before] = np.arange(len(before))
+            for event in self.events:
+                event.rows = after[event.rows].tolist()
         self.row = {ticker: i for i, ticker in enumerate(self.columns.ticker)}
+        self._due_us = 0
+        self.tick()
 
     @property
     def truth(self) -> NDArray[np.float64]:
         """The hidden probability of each market."""
         return self.columns.hi - self.columns.lo
 
+    @property
+    def now_us(self) -> int:
+        """The world's time."""
+        return int(self.now.timestamp() * 1e6 + (self._clock() - self._began) * self.speed * 1e6)
+
+    @property
+    def first(self) -> int:
+        """The newest row that is listed by now."""
+        return int(np.searchsorted(-self.columns.created_us, -self.now_us, side="left"))
+
+    def tick(self) -> None:
+        """Open and close what is due by now."""
+        now, columns = self.now_us, self.columns
+        if now < self._due_us:
+            return
+        traded = (columns.status == ACTIVE) | (columns.status == INACTIVE)
+        closing = traded & (columns.close_us <= now)
+        opening = (columns.status == INITIALIZED) & (columns.open_us <= now)
+        columns.status[opening] = ACTIVE
+        columns.status[closing] = CLOSED
+        columns.revision[closing | opening] += 1
+        later = [columns.close_us[traded & ~closing], columns.open_us[(columns.status == INITIALIZED)]]
+        self._due_us = min((int(times.min()) for times in later if len(times)), default=2**62)
+
     def settle(self) -> None:
-        """Close every open market and draw its outcome: one draw an event decides all of its markets."""
+        """Close every open market and draw its outcome: one draw an event decides all of its markets, and a combo
+        wins if all of its legs do.
+        """
         columns = self.columns
         draw = self._rng.random(len(self.events))[columns.event]
         traded = np.isin(columns.status, (ACTIVE, INACTIVE, CLOSED))
-        columns.result[traded] = ((columns.lo <= draw) & (draw < columns.hi))[traded]
+        single = traded & (columns.event >= 0)
+        columns.result[single] = ((columns.lo <= draw) & (draw < columns.hi))[single]
+        combined = np.flatnonzero(traded & (columns.event < 0))
+        columns.result[combined] = [
+            all(columns.result[leg] == 1 for leg in self.legs.of(row)) for row in combined.tolist()
+        ]
         columns.status[traded] = FINALIZED
+        columns.revision[traded] += 1
         for side in (columns.bid, columns.ask, columns.bid_size, columns.ask_size):
             side[traded] = 0
 
-    def _build(self, markets: int) -> None:
+    def _build(self, markets: int) -> Columns:
         rng = self._rng
         self.series = [SeriesState(f"{f.series}{suffix}", f) for f in FAMILIES for suffix in ("", "B", "C")]
         weights = np.repeat([f.weight for f in FAMILIES], 3) * np.tile([0.6, 0.25, 0.15], len(FAMILIES))
         parts: list[_EventRows] = []
         extra = max(1, markets // 50)
-        wanted = markets + extra
+        wanted = markets + extra + self._arrivals
         made = 0
         while made < wanted:
             choice = rng.choice(len(self.series), size=256, p=weights / weights.sum())
@@ -115,11 +148,20 @@ class World:
                 made += len(rows.labels)
                 if made >= wanted:
                     break
-        self.columns = self._columns(parts, wanted)
-        self._quote()
-        # The rows above the wanted number are not open for trading: not yet opened, or paused.
-        idle = rng.choice(wanted, size=extra, replace=False)
-        self.columns.status[idle] = np.where(rng.random(extra) < 0.7, INITIALIZED, INACTIVE)
+        columns = self._columns(parts, wanted)
+        self._quote(columns)
+        self._rest(columns, extra)
+        self.series.append(SeriesState(COMBO.series, COMBO))
+        return columns
+
+    def _rest(self, columns: Columns, count: int) -> None:
+        """Let some of the listed markets not be open for trading: not yet opened, or paused."""
+        rng, now_us = self._rng, self.now.timestamp() * 1e6
+        rows = rng.choice(np.flatnonzero(columns.created_us <= now_us), size=count, replace=False)
+        unopened = rng.random(count) < 0.7
+        columns.status[rows] = np.where(unopened, INITIALIZED, INACTIVE)
+        opens = now_us + (columns.close_us[rows] - now_us) * rng.uniform(0.1, 0.9, count)
+        columns.open_us[rows] = np.where(unopened, opens, columns.open_us[rows])
 
     def _name(self) -> str:
         rng = self._rng
@@ -163,34 +205,32 @@ class World:
         batch = np.unique(rng.integers(0, 400 * 24, size=max(2, len(parts) // 12)))
         hours = batch[np.clip(np.searchsorted(batch, age * 24), 0, len(batch) - 1)]
         listed = now_us - (hours * 3_600_000_000).astype(np.int64) - rng.integers(60_000_000, 600_000_000, len(parts))
+        coming = np.cumsum(sizes[::-1])[::-1] <= self._arrivals
+        listed[coming] = now_us + rng.integers(0, max(1, int(self._arrival_us)), int(coming.sum()))
         within = np.concatenate([np.arange(size) for size in sizes])
         created = listed[event] + within * 1_370 + rng.integers(0, 1_000, n)
         ticker = [
             f"{self.events[e].ticker}-{code}" for e, code in zip(event, _chain(p.codes for p in parts), strict=True)
         ]
-        order = sorted(range(n), key=lambda i: (-created[i], ticker[i]))
-        index = np.array(order)
-        for new, old in enumerate(order):
-            self.events[event[old]].rows.append(new)
         label, strike = _chain(p.labels for p in parts), _chain(p.strikes for p in parts)
 
         def stack(name: str) -> NDArray[np.float64]:
-            stacked: NDArray[np.float64] = np.concatenate([getattr(part, name) for part in parts])[index]
+            stacked: NDArray[np.float64] = np.concatenate([getattr(part, name) for part in parts])
             return stacked
 
         grid_of = np.array([GRID_NAMES.index(s.family.grid) for s in self.series], dtype=np.int8)
         series_of = np.array([e.series for e in self.events])
         empty = np.zeros(n, dtype=np.int64)
-        return Columns(
-            ticker=[ticker[i] for i in order],
-            event=event[index],
-            label=[label[i] for i in order],
+        laid = Columns(
+            ticker=ticker,
+            event=event,
+            label=label,
             floor=stack("floor"),
             cap=stack("cap"),
-            strike=[strike[i] for i in order],
-            created_us=created[index],
-            open_us=created[index] + 600_000_000,
-            close_us=close[event][index],
+            strike=strike,
+            created_us=created,
+            open_us=np.where(created > now_us, created, created + 600_000_000),
+            close_us=close[event],
             lo=stack("lo"),
             hi=stack("hi"),
             bid=empty.astype(np.int32),
@@ -203,14 +243,18 @@ class World:
             open_interest=empty.copy(),
             status=np.full(n, ACTIVE, dtype=np.int8),
             result=np.full(n, -1, dtype=np.int8),
-            grid=grid_of[series_of[event]][index],
+            grid=grid_of[series_of[event]],
+            revision=np.zeros(n, dtype=np.int32),
         )
+        ordered, before = in_paging_order(laid)
+        for row, e in enumerate(event[before].tolist()):
+            self.events[e].rows.append(row)
+        return ordered
 
-    def _quote(self) -> None:
+    def _quote(self, columns: Columns) -> None:
         """Quotes around the hidden truth: mostly close to it, sometimes far off, often one-sided or absent."""
-        rng, columns = self._rng, self.columns
-        n = len(columns.ticker)
-        true = np.clip(self.truth, 1e-4, 1 - 1e-4)
+        rng, n = self._rng, len(columns.ticker)
+        true = np.clip(columns.hi - columns.lo, 1e-4, 1 - 1e-4)
         astray = rng.random(len(self.events)) < 0.08
         error = rng.normal(0, 1, n) * np.where(astray[columns.event], 0.5, 0.04)
         fair = _sigmoid(np.log(true / (1 - true)) + error)
