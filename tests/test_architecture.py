@@ -18,9 +18,9 @@ def importers(module: str) -> set[str]:
     return found
 
 
-def test_only_the_transport_and_the_simulator_import_the_http_library():
+def test_only_one_file_of_the_client_and_the_simulator_import_the_http_library():
     assert importers("aiohttp") == {
-        "kalshi/transport.py",
+        "kalshi/http.py",
         "sim/app.py",
         "sim/article.py",
         "sim/reply.py",

@@ -11,7 +11,7 @@ import polars as pl
 
 from fairline.edge import Rules
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
-from fairline.kalshi.client import MAX_TICKERS, batches
+from fairline.kalshi.routes import MAX_TICKERS, batches
 from fairline.listing import Listing, Progress
 from fairline.models import TableModel
 from fairline.scan import Evaluation, scan

@@ -5,20 +5,33 @@ the whole, and what could not be read is named.
 """
 
 import asyncio
+import contextlib
+import difflib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 import polars as pl
 
 from fairline.errors import UsageError
 from fairline.frame import empty_markets, markets_frame, with_context, with_probabilities
 from fairline.kalshi import Kalshi, KalshiError
-from fairline.kalshi.client import MAX_EVENTS, STATUS_FIELDS, batches
-from fairline.kalshi.crawl import MarketCrawl, Query, all_events
+from fairline.kalshi.crawl import Account, MarketCrawl
 from fairline.kalshi.errors import ShapeError
-from fairline.kalshi.wire import Event, Page, Rejected, Series
+from fairline.kalshi.events import read_events
+from fairline.kalshi.memory import Memory
+from fairline.kalshi.routes import Query
+from fairline.kalshi.wire import STATUS_FIELDS, Event, Market, Page, Rejected, Series, series_list
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_AT_ONCE = 8_000
+_MOST_SERIES = 100
+"""Everything takes about 120 requests (117,187 open markets in September 2026), a series at least one."""
 
 Step = dict[str, object]
 """A row of a funnel: `{step, kept, dropped}`."""
@@ -44,14 +57,23 @@ class Filters:
     categories: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
+    tickers: tuple[str, ...] = ()
     closes_within: timedelta | None = None
     min_volume: float = 0
     search: str = ""
     combos: bool = False
 
-    def query(self) -> Query:
-        """What of this the exchange can be asked for; the rest is `apply`."""
-        return Query(status=self.status, series=self.series, events=self.events, combos=self.combos)
+    def query(self, series: Sequence[Series] = (), asof: datetime | None = None) -> Query:
+        """What of this the exchange can be asked for; the rest is `apply`. It knows no categories, so with the `series`
+        list a category becomes its series, if asking for each of them takes fewer requests than asking for everything.
+        """
+        names = self.series
+        if series and self.categories and not names:
+            tickers = tuple(self._in_category(series))
+            names = tickers if len(tickers) <= _MOST_SERIES else ()
+        now = int((asof or datetime.now(UTC)).timestamp())
+        closes = None if self.closes_within is None else (now, now + int(self.closes_within.total_seconds()))
+        return Query(self.status, names, self.events, self.tickers, closes, self.combos)
 
     def apply(self, markets: pl.DataFrame, series: Sequence[Series], asof: datetime) -> tuple[pl.DataFrame, list[Step]]:
         """The markets asked for, and a funnel row for each filter in use."""
@@ -64,13 +86,14 @@ class Filters:
 
     def _tests(self, series: Sequence[Series], asof: datetime) -> dict[str, pl.Expr]:
         # A market can change its state between being selected and being sent.
-        tests = {f"still {self.status}": pl.col("status").is_in(STATUS_FIELDS[self.status])}
+        still = pl.col("status").is_in(STATUS_FIELDS[self.status])
+        tests = {f"still {self.status}": still & (pl.col("close_ts") > asof) if self.status == "open" else still}
         if self.series and self.events:
             tests[f"in series {', '.join(self.series)}"] = pl.col("series_ticker").is_in(list(self.series))
         if self.categories:
-            wanted = {category.casefold() for category in self.categories}
-            tickers = [s.ticker for s in series if wanted & {c.casefold() for c in _categories(s)}]
-            tests[f"in category {', '.join(self.categories)}"] = pl.col("series_ticker").is_in(tickers)
+            tests[f"in category {', '.join(self.categories)}"] = pl.col("series_ticker").is_in(
+                self._in_category(series)
+            )
         if self.closes_within is not None:
             tests[f"closes within {self.closes_within}"] = pl.col("close_ts") <= asof + self.closes_within
         if self.min_volume:
@@ -80,13 +103,17 @@ class Filters:
             tests[f"contains {self.search!r}"] = text.str.to_lowercase().str.contains(self.search.lower(), literal=True)
         return tests
 
+    def _in_category(self, series: Sequence[Series]) -> list[str]:
+        wanted = {category.casefold() for category in self.categories}
+        return [s.ticker for s in series if wanted & {c.casefold() for c in _categories(s)}]
+
 
 @dataclass(slots=True)
 class Listing:
     """What was read from the exchange, and how: the markets asked for with probabilities, and the account.
 
     `listed` counts the readable markets before filters; `quarantined` names markets, series and events that could not
-    be read, `unreadable` counts the markets among them.
+    be read, `unreadable` counts the markets among them. It is `narrowed` if the exchange was not asked for everything.
     """
 
     markets: pl.DataFrame
@@ -102,6 +129,8 @@ class Listing:
     quarantined: list[Rejected]
     unreadable: int
     funnel: list[Step]
+    account: Account = field(default_factory=Account)
+    narrowed: bool = False
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -109,21 +138,39 @@ class Listing:
         return not self.incomplete_reasons
 
 
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """What may be used again: answers that seldom change, and a crawl that was cut short, in seconds since then."""
+
+    facts_s: float = 3_600
+    crawl_s: float = 120
+
+
 async def read_listing(
-    kalshi: Kalshi, filters: Filters | None = None, *, asof: datetime | None = None, progress: Progress | None = None
+    kalshi: Kalshi,
+    filters: Filters | None = None,
+    *,
+    asof: datetime | None = None,
+    progress: Progress | None = None,
+    memory: Memory | None = None,
+    ages: Ages | None = None,
 ) -> Listing:
     """Read the markets asked for with their series and events.
 
-    Raises `KalshiError` when nothing at all could be read and `UsageError` for a category, series or event that does
-    not exist. Series or events that could not be read leave fees and categories unknown: the listing is incomplete.
+    Raises `KalshiError` when nothing at all could be read and `UsageError` for a category, series, event or market that
+    does not exist. Series or events that could not be read leave fees and categories unknown: the listing is
+    incomplete.
     """
     filters, started, clock = filters or Filters(), asof or datetime.now(UTC), time.monotonic()
-    crawl = MarketCrawl(kalshi, filters.query())
-    context = _Context(kalshi, filters)
-    frames, series, events = await asyncio.gather(_frames(crawl, progress), context.series(), context.events())
-    markets = with_context(pl.concat(frames), series, events)
-    kept, steps = filters.apply(markets, series, started)
-    traffic = kalshi.transport.traffic
+    context = _Context(kalshi, filters, memory, ages or Ages())
+    crawl, series = await context.begin()
+    read, rows = await _together(_frame(crawl, progress), series)
+    events = await context.events(read)
+    markets = with_context(read, rows, events)
+    if filters.tickers:
+        _all_there("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.account.rejected}, [])
+    kept, steps = filters.apply(markets, rows, started)
+    traffic, account = kalshi.transport.traffic, crawl.account
     return Listing(
         markets=with_probabilities(kept),
         exchange=kalshi.transport.base_url,
@@ -134,10 +181,12 @@ async def read_listing(
         requests=traffic.requests,
         retries=traffic.retries,
         bytes=traffic.bytes,
-        incomplete_reasons=crawl.account.incomplete_reasons + context.missing,
-        quarantined=crawl.account.rejected + context.rejected,
-        unreadable=len(crawl.account.rejected),
+        incomplete_reasons=account.incomplete_reasons + context.missing,
+        quarantined=account.rejected + context.rejected,
+        unreadable=len(account.rejected),
         funnel=steps,
+        account=account,
+        narrowed=crawl.query.narrow,
     )
 
 
@@ -155,80 +204,126 @@ async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
     return with_probabilities(with_context(frame, [series], [event]))
 
 
-async def _frames(crawl: MarketCrawl, progress: Progress | None) -> list[pl.DataFrame]:
-    frames = [empty_markets()]
+async def _frame(crawl: MarketCrawl, progress: Progress | None) -> pl.DataFrame:
+    """The crawl's markets as columns. A page's rows live until eight pages are there, which a thread then converts
+    while the next ones are read.
+    """
+    frames, rejected, waiting = [empty_markets()], crawl.account.rejected, list[Market]()
+    conversion: asyncio.Task[tuple[pl.DataFrame, list[Rejected]]] | None = None
+
+    async def convert(rows: list[Market]) -> None:
+        nonlocal conversion
+        if conversion is not None:
+            frame, bad = await conversion
+            frames.append(frame)
+            rejected.extend(bad)
+        conversion = asyncio.create_task(asyncio.to_thread(markets_frame, rows))
+
     async for rows in crawl.pages():
-        frame, rejected = markets_frame(rows)
-        crawl.account.rejected += rejected
-        frames.append(frame)
+        waiting += rows
         if progress is not None:
             progress(crawl.account.rows)
-    return frames
+        if len(waiting) >= _AT_ONCE:
+            await convert(waiting)
+            waiting = []
+    await convert(waiting)
+    await convert([])
+    return pl.concat(frames)
 
 
 class _Context:
     """The series and events of a listing, and what of them could not be read."""
 
-    def __init__(self, kalshi: Kalshi, filters: Filters) -> None:
+    def __init__(self, kalshi: Kalshi, filters: Filters, memory: Memory | None, ages: Ages) -> None:
         self.missing: list[str] = []
         self.rejected: list[Rejected] = []
-        self._kalshi = kalshi
-        self._filters = filters
+        self._kalshi, self._filters, self._memory, self._ages = kalshi, filters, memory, ages
+
+    async def begin(self) -> tuple[MarketCrawl, Coroutine[None, None, list[Series]]]:
+        """The crawl that answers the filters, and the series: known beforehand only if they say where to look."""
+        filters = self._filters
+        if filters.categories and not (filters.series or filters.events or filters.tickers):
+            series = await self.series()
+            return self.crawl(filters.query(series)), _ready(series)
+        return self.crawl(filters.query()), self.series()
+
+    def crawl(self, query: Query) -> MarketCrawl:
+        return MarketCrawl(self._kalshi, query, memory=self._memory, max_age_s=self._ages.crawl_s)
 
     async def series(self) -> list[Series]:
         """The series list. Only a category filter cannot do without it."""
         filters = self._filters
         try:
-            page = await self._kalshi.series.list()
+            page = await self._read_series()
         except KalshiError as error:
             if filters.categories:
                 raise
             self.missing.append(f"no series ({error.message}): categories and fee multipliers are not known")
             return []
-        self._reject(page, "series", "their markets have no category and an assumed fee")
+        self._reject(page.rejected, "series", "their markets have no category and an assumed fee")
         known = {name.casefold(): name for s in page.rows for name in _categories(s)}
         for category in filters.categories:
             if category.casefold() not in known:
                 there = ", ".join(sorted(known.values()))
                 raise UsageError(f"the exchange has no category {category!r}", remedy=f"Categories: {there}")
-        _all_there("series", filters.series, {s.ticker for s in page.rows} | {r.ticker for r in page.rejected})
+        names = [s.ticker for s in page.rows]
+        _all_there("series", filters.series, {*names, *(r.ticker for r in page.rejected)}, names)
         return page.rows
 
-    async def events(self) -> list[Event]:
-        """The events of the markets asked for."""
-        filters = self._filters
-        try:
-            page = await self._read_events()
-        except KalshiError as error:
-            self.missing.append(f"no events ({error.message}): event titles and fee overrides are not known")
-            return []
-        self._reject(page, "events", "their fee overrides are not known")
-        _all_there("event", filters.events, {e.event_ticker for e in page.rows} | {r.ticker for r in page.rejected})
-        return page.rows
+    async def _read_series(self) -> Page[Series]:
+        kept = self._memory and self._memory.body("series", self._ages.facts_s)
+        if kept:
+            with contextlib.suppress(KalshiError):
+                page = series_list(kept)
+                if {s.ticker for s in page.rows} >= set(self._filters.series):
+                    return page
+        keep = partial(self._memory.keep, "series") if self._memory is not None else None
+        return await self._kalshi.series.list(keep=keep)
 
-    async def _read_events(self) -> Page[Event]:
-        filters = self._filters
-        status = filters.status if filters.status in ("unopened", "open", "closed", "settled") else None
-        if filters.events:
-            pages = [
-                await self._kalshi.events.list(tickers=",".join(names)) for names in batches(filters.events, MAX_EVENTS)
-            ]
-        elif filters.series:
-            pages = [await all_events(self._kalshi, status=status, series=name) for name in filters.series]
+    async def events(self, markets: pl.DataFrame) -> list[Event]:
+        """The events of these markets, and those that were asked for by name."""
+        named = self._filters.events
+        tickers = list(dict.fromkeys([*named, *markets["event_ticker"].unique(maintain_order=True)]))
+        made = await read_events(self._kalshi, tickers, self._memory, self._ages.facts_s)
+        if made.unasked:
+            lost = "no events" if made.unasked == len(tickers) else f"{made.unasked:,} events not read"
+            self.missing.append(f"{lost} ({made.reason}): event titles and fee overrides are not known")
         else:
-            return await all_events(self._kalshi, status=status)
-        return Page([e for page in pages for e in page.rows], [r for page in pages for r in page.rejected], None)
+            there = {e.event_ticker for e in made.rows} | {r.ticker for r in made.rejected}
+            _all_there("event", named, there, sorted(there))
+        self._reject(made.rejected, "events", "their fee overrides are not known")
+        return made.rows
 
-    def _reject(self, page: Page[Series] | Page[Event], what: str, consequence: str) -> None:
-        if page.rejected:
-            self.rejected += page.rejected
-            self.missing.append(f"{len(page.rejected)} {what} could not be read: {consequence}")
+    def _reject(self, rejected: list[Rejected], what: str, consequence: str) -> None:
+        if rejected:
+            self.rejected += rejected
+            self.missing.append(f"{len(rejected)} {what} could not be read: {consequence}")
 
 
-def _all_there(noun: str, wanted: Sequence[str], there: set[str]) -> None:
+async def _together(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both results; when one fails the other is stopped."""
+    tasks = asyncio.create_task(one), asyncio.create_task(other)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _ready(series: list[Series]) -> list[Series]:
+    return series
+
+
+def _all_there(noun: str, wanted: Sequence[str], there: set[str], names: Sequence[str]) -> None:
+    """Raises `UsageError` naming what is not there, and the nearest of what is."""
     missing = sorted(set(wanted) - there)
     if missing:
-        raise UsageError(f"the exchange has no {noun} {', '.join(missing)}", remedy=f"Check the {noun} ticker")
+        near = sorted(
+            {name for ticker in missing for name in difflib.get_close_matches(ticker, names, n=3, cutoff=0.5)}
+        )
+        remedy = f"Near to it: {', '.join(near)}" if near else f"Check the {noun} ticker"
+        raise UsageError(f"the exchange has no {noun} {', '.join(missing)}", remedy=remedy)
 
 
 def _categories(series: Series) -> set[str]:

@@ -95,13 +95,20 @@ async def scan_market(
 
 
 def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem]:
-    """Lines about markets that the filters left out are no fault of the file: one line counts them."""
-    hidden = set(listing.tickers) - set(listing.markets["ticker"])
-    kept = [problem for problem in problems if problem.ticker not in hidden]
+    """Lines about markets that the filters left out are no fault of the file: one line counts them. If the exchange was
+    asked for some markets only, that is all markets but these.
+    """
+    kept_tickers, listed = set(listing.markets["ticker"]), set(listing.tickers)
+
+    def hidden(ticker: str) -> bool:
+        return bool(ticker) and ticker not in kept_tickers and (listing.narrowed or ticker in listed)
+
+    kept = [problem for problem in problems if not hidden(problem.ticker)]
     if len(kept) == len(problems):
         return problems
     gone = len(problems) - len(kept)
-    return [*kept, Problem("filters", f"{gone:,} lines are about markets that the filters left out")]
+    doubt = " or that do not exist" if listing.narrowed else ""
+    return [*kept, Problem("filters", f"{gone:,} lines are about markets that the filters left out{doubt}")]
 
 
 def _unknown_fees(markets: pl.DataFrame) -> list[Problem]:

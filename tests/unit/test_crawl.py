@@ -3,61 +3,95 @@ import json
 import pytest
 
 from fairline.kalshi import Kalshi, Transport
-from fairline.kalshi.client import batches, checked_ticker
-from fairline.kalshi.crawl import MarketCrawl, Query, all_events
+from fairline.kalshi.client import checked_ticker
+from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, ServerError
-from fairline.kalshi.transport import Response, Retry
+from fairline.kalshi.http import Response
+from fairline.kalshi.routes import Query, batches
+from fairline.kalshi.transport import Retry
+from fairline.kalshi.walk import walk
+from fairline.kalshi.wire import Page
 from tests.unit.test_wire import MARKET
+
+PAIRS = Query(page_size=2)
 
 
 def body(tickers, cursor="", **more):
     return json.dumps({"markets": [MARKET | {"ticker": t} | more for t in tickers], "cursor": cursor}).encode()
 
 
+EMPTY = body([])
+
+
 def client(bucket, *bodies):
-    """A client whose pages are given; None stands for a server error."""
+    """A client whose pages are given; None stands for a server error. After the last there are empty pages."""
     queue, asked = list(bodies), []
 
     async def send(request):
         asked.append(request.url)
-        content = queue.pop(0)
+        content = queue.pop(0) if queue else EMPTY
         return Response(500, {}, b"") if content is None else Response(200, {}, content)
 
     kalshi = Kalshi(Transport("http://h/trade-api/v2", send=send, bucket=bucket, retry=Retry(tries=1)))
     return kalshi, asked
 
 
-async def crawl(kalshi, query=Query()):
+async def crawl(kalshi, query=PAIRS):
     made = MarketCrawl(kalshi, query)
     tickers = [market.ticker async for rows in made.pages() for market in rows]
     return tickers, made.account
 
 
 async def test_every_page_is_walked_with_the_same_filters(unhurried):
-    kalshi, asked = client(unhurried, body(["A", "B"], "c1"), body(["C"], "c2"), body(["D"]))
+    kalshi, asked = client(unhurried, body(["A", "B"], "c1"), body(["C", "D"], "c2"), body(["E"]))
     tickers, account = await crawl(kalshi)
-    assert tickers == ["A", "B", "C", "D"]
+    assert tickers == ["A", "B", "C", "D", "E"]
     assert account.complete
-    assert (account.pages, account.rows) == (3, 4)
-    assert all("limit=1000" in url and "mve_filter=exclude" in url and "status=open" in url for url in asked)
+    assert account.rows == 5
+    assert all("limit=2" in url and "mve_filter=exclude" in url and "status=open" in url for url in asked)
     assert "cursor=" not in asked[0]
     assert "cursor=c1" in asked[1]
+    assert "min_created_ts=" in asked[-1], "the closing pass"
 
 
 async def test_a_repeated_cursor_ends_the_walk_as_incomplete(unhurried):
-    kalshi, asked = client(unhurried, body(["A"], "c1"), body(["B"], "c2"), body(["C"], "c1"))
-    tickers, account = await crawl(kalshi)
-    assert tickers == ["A", "B", "C"]
+    query = Query(status="paused", page_size=2)
+    kalshi, asked = client(unhurried, body(["A", "B"], "c1"), body(["C", "D"], "c2"), body(["E", "F"], "c1"))
+    tickers, account = await crawl(kalshi, query)
+    assert tickers == ["A", "B", "C", "D", "E", "F"]
     assert not account.complete
     assert "repeated a cursor" in account.incomplete_reasons[0]
-    assert len(asked) == 3
+    assert len([url for url in asked if "status=" in url]) == 3
+
+
+async def test_cursors_without_end_and_without_rows_are_a_loop():
+    asked = []
+
+    async def fetch(cursor):
+        asked.append(cursor)
+        return Page([], [], f"c{len(asked)}")
+
+    with pytest.raises(CursorLoopError, match="empty pages in a row"):
+        async for _ in walk(fetch):
+            pass
+    assert len(asked) == 5
 
 
 async def test_a_failure_after_the_first_page_keeps_the_part_and_says_so(unhurried):
-    kalshi, _ = client(unhurried, body(["A"], "c1"), None)
+    kalshi, _ = client(unhurried, body(["A", "B"], "c1"), None, None)
     tickers, account = await crawl(kalshi)
-    assert tickers == ["A"]
+    assert tickers == ["A", "B"]
     assert account.incomplete_reasons == ["the listing ended after page 1: /markets answered 500"]
+    assert [walk.pages for walk in account.missing] == [1]
+
+
+async def test_a_walk_that_failed_goes_on_from_its_cursor_once_more(unhurried):
+    kalshi, asked = client(unhurried, body(["A", "B"], "c1"), None, body(["C"]))
+    tickers, account = await crawl(kalshi)
+    assert tickers == ["A", "B", "C"]
+    assert account.complete
+    assert "cursor=c1" in asked[1]
+    assert "cursor=c1" in asked[2]
 
 
 async def test_a_failure_before_the_first_page_raises(unhurried):
@@ -66,11 +100,31 @@ async def test_a_failure_before_the_first_page_raises(unhurried):
         await crawl(kalshi)
 
 
-async def test_duplicates_are_dropped_and_counted(unhurried):
-    kalshi, _ = client(unhurried, body(["A", "B"], "c1"), body(["B", "C"]))
+async def test_duplicates_are_dropped_and_counted_and_contradictions_too(unhurried):
+    pages = body(["A", "B"], "c1"), body(["B", "C"], "c2"), body(["C"], event_ticker="OTHER")
+    tickers, account = await crawl(client(unhurried, *pages)[0])
+    assert tickers == ["A", "B", "C"]
+    assert (account.duplicates, account.conflicts) == (2, 1)
+
+
+async def test_a_short_page_with_more_to_come_is_asked_for_again(unhurried):
+    kalshi, asked = client(unhurried, body(["A"], "c1"), body(["A", "B"], "c1"), body(["C"]))
     tickers, account = await crawl(kalshi)
     assert tickers == ["A", "B", "C"]
-    assert account.duplicates == 1
+    assert asked[0] == asked[1]
+    assert account.complete
+
+
+async def test_a_market_in_another_state_than_asked_for_is_read_again(unhurried):
+    changed = json.loads(body(["A", "B"]))
+    changed["markets"][1]["status"] = "closed"
+    answers = json.dumps(changed).encode(), EMPTY, body(["B"], status="determined")
+    kalshi, asked = client(unhurried, *answers)
+    made = MarketCrawl(kalshi, PAIRS)
+    rows = {market.ticker: market.status async for page in made.pages() for market in page}
+    assert rows == {"A": "active", "B": "determined"}
+    assert made.account.rechecked == 1
+    assert "tickers=B" in asked[2]
 
 
 async def test_combos_that_slip_through_the_filter_are_dropped(unhurried):
@@ -81,17 +135,14 @@ async def test_combos_that_slip_through_the_filter_are_dropped(unhurried):
     assert "mve_filter" not in asked[0]
 
 
-async def test_each_named_series_or_event_is_a_walk_of_its_own(unhurried):
+async def test_each_named_series_event_or_list_of_tickers_is_a_walk_of_its_own(unhurried):
     kalshi, asked = client(unhurried, body(["A"]), body(["B"]))
     assert (await crawl(kalshi, Query(series=("S1", "S2"))))[0] == ["A", "B"]
-    assert ["series_ticker=S1" in asked[0], "series_ticker=S2" in asked[1]] == [True, True]
-
-
-async def test_an_event_walk_that_loops_raises(unhurried):
-    page = json.dumps({"events": [], "cursor": "c"}).encode()
-    kalshi, _ = client(unhurried, page, page, page)
-    with pytest.raises(CursorLoopError):
-        await all_events(kalshi, status="open")
+    assert sorted(url.split("series_ticker=")[1] for url in asked) == ["S1", "S2"]
+    kalshi, asked = client(unhurried)
+    await crawl(kalshi, Query(tickers=tuple(f"T{i}" for i in range(301))))
+    assert [url.count("%2C") for url in asked] == [299, 0]
+    assert "status=" not in asked[0], "a market named is wanted in whatever state"
 
 
 def test_batches_respect_number_and_length():

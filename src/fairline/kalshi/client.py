@@ -6,28 +6,23 @@
 One call is one request (with its retries); walking cursors is `crawl`'s business. Market data needs no key.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from fairline.kalshi import wire
 from fairline.kalshi.errors import BadRequestError
+from fairline.kalshi.http import Response
+from fairline.kalshi.routes import MAX_MARKETS
 from fairline.kalshi.transport import Params, Transport
+
+Keep = Callable[[Response], None]
+"""Handed each response that decoded."""
 
 PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
 DEMO = "https://external-api.demo.kalshi.co/trade-api/v2"
 
-# What each status of a query means for the `status` field of what comes back; rows may change while a walk runs.
-STATUS_FIELDS = {
-    "unopened": ("initialized",),
-    "open": ("active",),
-    "paused": ("inactive",),
-    "closed": ("closed", "determined", "disputed", "amended"),
-    "settled": ("finalized",),
-}
-
-MAX_MARKETS = 1000
 MAX_EVENTS = 200
-MAX_TICKERS = 300
+MAX_BOOKS = 100
 
 
 class _Group:
@@ -41,9 +36,9 @@ class Exchange(_Group):
 
 
 class SeriesGroup(_Group):
-    async def list(self, *, category: str | None = None) -> wire.Page[wire.Series]:
+    async def list(self, *, category: str | None = None, keep: Keep | None = None) -> wire.Page[wire.Series]:
         """Every series in one answer (some MB). `category` is case-sensitive; an unknown one gives no rows."""
-        return await self._transport.get("/series", {"category": category}, decode=wire.series_list)
+        return await self._transport.get("/series", {"category": category}, decode=wire.series_list, keep=keep)
 
     async def get(self, ticker: str) -> wire.Series:
         path = f"/series/{checked_ticker(ticker)}"
@@ -117,6 +112,10 @@ class Markets(_Group):
         }
         return await self._transport.get("/markets", params, decode=wire.markets_page)
 
+    async def page(self, params: Mapping[str, str | int], keep: Keep | None = None) -> wire.Page[wire.Market]:
+        """One page for these very parameters: for who walks."""
+        return await self._transport.get("/markets", params, decode=wire.markets_page, keep=keep)
+
     async def get(self, ticker: str) -> wire.Market:
         return (await self._transport.get(f"/markets/{checked_ticker(ticker)}", decode=wire.one_market)).market
 
@@ -169,20 +168,6 @@ class Kalshi:
 
     async def __aexit__(self, *_: object) -> None:
         await self.transport.close()
-
-
-def batches(tickers: Iterable[str], most: int, characters: int = 7_000) -> Iterator[list[str]]:
-    """The tickers in lists of at most `most` and of a length that every proxy takes in one address."""
-    batch: list[str] = []
-    length = 0
-    for ticker in tickers:
-        if batch and (len(batch) == most or length + len(ticker) > characters):
-            yield batch
-            batch, length = [], 0
-        batch.append(ticker)
-        length += len(ticker) + len("&tickers=")
-    if batch:
-        yield batch
 
 
 def checked_ticker(ticker: str) -> str:

@@ -1,134 +1,384 @@
-"""The whole exchange through its cursors, with an account of how whole it was.
+"""The whole exchange through many cursors at once, with an account of how whole it was.
 
-A listing is a keyset walk, not a snapshot. The end is an empty, null or absent cursor; a cursor that comes back is a
-loop and ends the walk with a reason. A walk that could not finish keeps what it got and says that it is a part.
+The listing is divided into windows of time that tile the time line, and each window is walked to its end by a cursor
+of its own. A walk with much before it gives the far part away to whoever is idle, as long as its rows have come in
+order; so all finish together. `docs/crawl.md` says why nothing can fall between.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from fairline.kalshi.client import Kalshi
-from fairline.kalshi.errors import CursorLoopError, KalshiError
-from fairline.kalshi.wire import Event, Market, Page, Rejected
+from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
+from fairline.kalshi.http import Response, unpack
+from fairline.kalshi.intake import Intake
+from fairline.kalshi.journal import Journal
+from fairline.kalshi.limits import DEFAULT_COST
+from fairline.kalshi.memory import Memory, key_of
+from fairline.kalshi.routes import MAX_TICKERS, Query, Route, batches, choose
+from fairline.kalshi.walk import Walk
+from fairline.kalshi.windows import CLOSE, CREATED, Axis, Density, Profile, Window, tile
+from fairline.kalshi.wire import Market, Page, Rejected, markets_page
 
-T = TypeVar("T")
-Fetch = Callable[[str | None], Awaitable[Page[T]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which markets to list. At most one status (the exchange takes one); combos only when asked for."""
-
-    status: str | None = "open"
-    series: tuple[str, ...] = ()
-    events: tuple[str, ...] = ()
-    combos: bool = False
-    page_size: int = 1000
-
-    def walks(self) -> list[dict[str, str | None]]:
-        """The filters of each cursor walk: one per event or series named, else a single one over everything."""
-        if self.events:
-            return [{"event_ticker": event} for event in self.events]
-        if self.series:
-            return [{"series_ticker": series} for series in self.series]
-        return [{}]
+_ATTEMPTS = 2
+_LOOK_BACK_S = 60
+_SHORT_PAGES = 3
 
 
 @dataclass(slots=True)
 class Account:
-    """What a crawl did. `complete` is an assertion about the listing; `incomplete_reasons` name what is missing."""
+    """What a crawl did. `complete` is an assertion about the listing; `incomplete_reasons` name what is missing.
+
+    `asof_s` is the Unix time for which it holds: what was created up to then was asked for. `late` rows were created
+    while the crawl ran, `conflicts` are duplicates that contradict each other in what never changes, `rechecked` rows
+    were read again because their status was not the one asked for.
+    """
 
     pages: int = 0
     rows: int = 0
     duplicates: int = 0
+    conflicts: int = 0
+    late: int = 0
+    rechecked: int = 0
+    resumed_pages: int = 0
+    asof_s: float = 0.0
+    walks: list[Walk] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     incomplete_reasons: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
         return not self.incomplete_reasons
 
-
-async def walk(fetch: Fetch[T]) -> AsyncIterator[Page[T]]:
-    """Every page from the first to the end. Raises `CursorLoopError` rather than go round in circles."""
-    cursor: str | None = None
-    followed: set[str] = set()
-    while True:
-        page = await fetch(cursor)
-        yield page
-        cursor = page.cursor
-        if not cursor:
-            return
-        if cursor in followed:
-            raise CursorLoopError(f"the exchange repeated a cursor after {len(followed)} pages")
-        followed.add(cursor)
+    @property
+    def missing(self) -> list[Walk]:
+        """The walks that did not reach their end."""
+        return [walk for walk in self.walks if walk.failure]
 
 
 class MarketCrawl:
     """Pages of distinct markets, and when they have all been read, `account`.
 
-    A walk that fails before its first page raises; one that fails later ends, with the reason in the account.
+    With a `memory`, the last whole crawl's profile says where to cut, this one's is kept, and pages are journalled, so
+    that the same crawl after a crash goes on where that one was, if it began no more than `max_age_s` ago.
+    Raises `KalshiError` only if nothing at all could be read.
     """
 
-    def __init__(self, kalshi: Kalshi, query: Query) -> None:
+    def __init__(
+        self,
+        kalshi: Kalshi,
+        query: Query,
+        *,
+        memory: Memory | None = None,
+        max_age_s: float = 120.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.account = Account()
-        self._kalshi = kalshi
-        self._query = query
-        self._seen: set[str] = set()
+        self.query = query
+        self._kalshi, self._memory, self._max_age_s, self._clock = kalshi, memory, max_age_s, clock
+        self._intake = Intake(query, rejected=self.account.rejected)
+        self._workers = workers_for(kalshi)
+        self._pending: deque[Walk] = deque()
+        self._active: list[Walk] = []
+        self._changed = asyncio.Event()
+        self._room = asyncio.Semaphore(self._workers)
+        self._out: asyncio.Queue[list[Market] | None] = asyncio.Queue()
+        self._journal: Journal | None = None
+        self._windowless = False
+        self._short_pages = 0
+        self._began = clock()
+        self._density = Density(self._began, None)
+
+    def route(self) -> Route:
+        """The way this crawl would go, without a request."""
+        memory = self._memory
+        created, closes = (memory.load(self._key(axis), Profile) if memory else None for axis in (CREATED, CLOSE))
+        route = choose(self.query, created, closes, self._workers)
+        by_close = route.axis is CLOSE
+        ahead = by_close and self.query.status != "closed"
+        self._density = Density(self._began, closes if by_close else created, ahead=ahead)
+        return route
 
     async def pages(self) -> AsyncIterator[list[Market]]:
-        for filters in self._query.walks():
+        route, finished = self.route(), False
+        if self._memory is not None:
+            closes = self.query.closes
+            key = key_of(replace(self.query, closes=None), closes and closes[1] - closes[0])
+            self._journal = self._memory.journal(key, self._max_age_s)
+        run = asyncio.create_task(self._run(route))
+        run.add_done_callback(lambda _: self._out.put_nowait(None))
+        try:
+            while (rows := await self._out.get()) is not None:
+                yield rows
+                self._room.release()
+            await run
+            finished = True
+        finally:
+            run.cancel()
+            with suppress(asyncio.CancelledError, KalshiError):
+                await run
+            if self._journal is not None:
+                self._journal.close(keep=not (finished and self.account.complete))
+
+    async def _run(self, route: Route) -> None:
+        self.account.asof_s = self._exchange_time(self._began)
+        if self._journal is not None and self._journal.found:
+            await self._resume(self._journal)
+        else:
+            for filters in route.walks:
+                for window in route.windows or [Window()]:
+                    self._add(filters, route, window)
+        await self._work_off()
+        if route.axis is CREATED:
+            await self._close(route)
+        await self._recheck()
+        self._conclude(route)
+
+    def _add(self, filters: dict[str, str], route: Route | Walk, window: Window) -> Walk:
+        made = Walk(len(self.account.walks), filters, route.axis, window)
+        self.account.walks.append(made)
+        self._pending.append(made)
+        axis = made.axis.name if made.axis else ""
+        self._note({"walk": made.number, "filters": filters, "axis": axis, "low": window.low, "high": window.high})
+        return made
+
+    # The workers
+
+    async def _work_off(self) -> None:
+        workers = [asyncio.create_task(self._work()) for _ in range(self._workers)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while self._pending or self._active:
+            self._divide()
+            if not self._pending:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            mine = self._pending.popleft()
+            self._active.append(mine)
             try:
-                async for page in walk(self._fetcher(filters)):
-                    yield self._admit(page)
-            except KalshiError as error:
-                if not self.account.pages:
-                    raise
-                where = " ".join(f"{name} {value}" for name, value in filters.items()) or "the listing"
-                self.account.incomplete_reasons.append(
-                    f"{where} ended after page {self.account.pages}: {error.message}"
-                )
+                await self._follow(mine)
+            finally:
+                self._active.remove(mine)
+                self._changed.set()
 
-    def _fetcher(self, filters: dict[str, str | None]) -> Fetch[Market]:
-        query = self._query
+    async def _follow(self, mine: Walk) -> None:
+        mine.began_s = mine.began_s or self._clock()
+        try:
+            while not mine.ended:
+                page = await self._page(mine)
+                if not mine.ended:
+                    await self._hand_out(self._take(mine, page))
+                if not mine.ended:
+                    mine.advance(page, self._clock())
+                self._changed.set()
+        except KalshiError as error:
+            self._failed(mine, error)
 
-        async def fetch(cursor: str | None) -> Page[Market]:
-            return await self._kalshi.markets.list(
-                limit=query.page_size,
-                cursor=cursor,
-                status=query.status,
-                mve_filter=None if query.combos else "exclude",
-                event_ticker=filters.get("event_ticker"),
-                series_ticker=filters.get("series_ticker"),
-            )
+    async def _page(self, mine: Walk) -> Page[Market]:
+        """The walk's next page. One that is short although more follows is asked for again: a row may be missing."""
+        kept: list[Response] = []
+        params = mine.params()
+        page = await self._kalshi.markets.page(params, kept.append)
+        rows = len(page.rows) + len(page.rejected)
+        if page.cursor and rows < self.query.page_size and self._short_pages < _SHORT_PAGES:
+            self._short_pages += 1
+            again = await self._kalshi.markets.page(params, kept.append)
+            page = Page(page.rows + again.rows, page.rejected + again.rejected, again.cursor)
+        for response in kept if self._journal is not None else ():
+            self._note({"walk": mine.number, "last": response is kept[-1]}, response.packed or response.body)
+        return page
 
-        return fetch
+    async def _hand_out(self, fresh: list[Market]) -> None:
+        if fresh:
+            await self._room.acquire()
+            self._out.put_nowait(fresh)
 
-    def _admit(self, page: Page[Market]) -> list[Market]:
-        """The page's markets not seen before, combos that slipped through left out."""
-        self.account.pages += 1
-        self.account.rejected += page.rejected
-        fresh = []
-        for market in page.rows:
-            if market.ticker in self._seen:
-                self.account.duplicates += 1
-            elif self._query.combos or market.mve_collection_ticker is None:
-                self._seen.add(market.ticker)
-                fresh.append(market)
-        self.account.rows += len(fresh)
+    def _take(self, mine: Walk, page: Page[Market]) -> list[Market]:
+        """A page's new markets."""
+        account, intake = self.account, self._intake
+        inside = mine.reach(page.rows)
+        fresh = intake.admit(page)
+        account.pages += 1
+        account.late += len(fresh) if mine.closing else 0
+        account.rows = intake.rows
+        account.duplicates, account.conflicts = intake.duplicates, intake.conflicts
+        if not inside:
+            self._fall_back("the exchange does not look at time windows")
         return fresh
 
+    def _failed(self, mine: Walk, error: KalshiError) -> None:
+        """Once more from where it stands, or without the cursor; then it is reported. Raises if nothing works."""
+        if isinstance(error, BadRequestError) and mine.span != Window() and not mine.rows:
+            self._fall_back("the exchange refuses time windows")
+            return
+        if not self.account.pages:
+            raise error
+        mine.attempts += 1
+        if mine.attempts < _ATTEMPTS and error.retryable:
+            self._pending.append(mine)
+            return
+        rest = mine.rest() if isinstance(error, BadRequestError | CursorLoopError) else None
+        if mine.attempts < _ATTEMPTS and rest is not None:
+            self._add(mine.filters, mine, rest).attempts = mine.attempts
+        else:
+            mine.failure = error.message
+        self._end(mine)
 
-async def all_events(kalshi: Kalshi, *, status: str | None, series: str | None = None) -> Page[Event]:
-    """Every event with a market in that status, as one page. Raises `KalshiError` when the walk cannot finish."""
+    def _end(self, mine: Walk) -> None:
+        mine.ended, mine.ended_s = True, self._clock()
+        self._note({"walk": mine.number, "over": True})
 
-    async def fetch(cursor: str | None) -> Page[Event]:
-        return await kalshi.events.list(cursor=cursor, status=status, series_ticker=series)
+    def _fall_back(self, why: str) -> None:
+        """One cursor over everything instead of all windows."""
+        for made in self.account.walks:
+            if made.span != Window() or made in self._pending:
+                self._end(made)
+                made.failure = ""
+        self._pending.clear()
+        if self._windowless:
+            return
+        self._windowless = True
+        self.account.notes.append(f"{why}; one cursor was used")
+        whole = next((made for made in self.account.walks if made.pages and made.span == Window()), None)
+        if whole is None:
+            self._add(self.account.walks[0].filters, Route([], None, [], None, ""), Window())
+            return
+        # The first walk had begun without a window: it takes back what it gave away.
+        whole.window, whole.shared = Window(), False
+        if whole.ended and whole.cursor:
+            whole.ended = False
+            self._pending.append(whole)
 
-    rows: list[Event] = []
-    rejected: list[Rejected] = []
-    async for page in walk(fetch):
-        rows += page.rows
-        rejected += page.rejected
-    return Page(rows, rejected, None)
+    def _divide(self) -> None:
+        """Give part of the longest walk to each who is idle, if that makes the whole faster."""
+        idle = self._workers - len(self._active) - len(self._pending)
+        if idle <= 0 or self._windowless or not self._hurried():
+            return
+        expected = {made.number: self._expected(made) for made in self._active}
+        longest = max(self._active, key=lambda made: expected[made.number], default=None)
+        if longest is None or longest.oldest is None:
+            return
+        parts = min(idle + 1, int(expected[longest.number] / (1.5 * self.query.page_size)))
+        floor = longest.window.low
+        cuts = self._density.cuts(floor, longest.oldest, parts) if parts > 1 else []
+        cuts = [cut for cut in cuts if cut < longest.oldest and (floor is None or cut > floor)]
+        if not cuts:
+            return
+        longest.window, longest.shared = Window(max(cuts), longest.window.high), True
+        self._note({"walk": longest.number, "low": max(cuts)})
+        for window in tile(cuts, floor, longest.oldest)[1:]:
+            self._add(longest.filters, longest, window)
+
+    def _hurried(self) -> bool:
+        """Whether more requests at once would be sooner done: not if the rate is already used up."""
+        transport = self._kalshi.transport
+        bucket = transport.bucket
+        rate = bucket.rate.refill * bucket.share / DEFAULT_COST
+        return bucket.available >= DEFAULT_COST or len(self._active) <= math.ceil(rate * transport.traffic.seconds)
+
+    def _expected(self, made: Walk) -> float:
+        """About how many rows lie before a walk; 0 if it cannot give any away."""
+        if made.axis is None or made.oldest is None or made.closing or not made.ordered or made.ended:
+            return 0.0
+        low, prior = made.window.low, self._density.rows(made.window.low, made.oldest)
+        if self._density.known or made.pages < 2:
+            return prior
+        return self._density.extrapolated(made.rows, low, made.oldest, made.span.high)
+
+    # The end
+
+    async def _close(self, route: Route) -> None:
+        """The closing pass: what was created while the others were read."""
+        self.account.asof_s = self._exchange_time(self._clock())
+        low = int(self._exchange_time(self._began if self._journal is None else self._journal.began)) - _LOOK_BACK_S
+        closing = self._add(route.walks[0], route, Window(low=low))
+        closing.closing = True
+        if self._windowless:
+            # Without windows, from the top: it ends where rows in order are older than the crawl.
+            closing.asked, closing.shared = dict(closing.filters), True
+        await self._work_off()
+
+    def _exchange_time(self, ours: float) -> float:
+        skew = self._kalshi.transport.skew
+        return ours if skew is None else ours + skew.seconds
+
+    async def _recheck(self) -> None:
+        """Read again what came with another status than was asked for: it changed while it was being sent."""
+        doubtful = self._intake.doubtful
+        for tickers in batches(list(doubtful), MAX_TICKERS):
+            with suppress(KalshiError):
+                page = await self._kalshi.markets.page(self.query.base() | {"tickers": ",".join(tickers)})
+                doubtful |= {market.ticker: market for market in page.rows if market.ticker in doubtful}
+                self.account.rechecked += len(page.rows)
+        await self._hand_out(list(doubtful.values()))
+
+    def _conclude(self, route: Route) -> None:
+        account = self.account
+        self._intake.forgive()
+        account.incomplete_reasons += [f"{w.words} ended after page {w.pages}: {w.failure}" for w in account.missing]
+        whole = route.windows and (route.axis is CREATED or self.query.closes is None)
+        if self._memory is not None and account.complete and whole:
+            for axis in (CREATED, CLOSE):
+                self._memory.save(self._key(axis), self._intake.profile(axis, self._clock()))
+
+    def _key(self, axis: Axis) -> str:
+        return key_of("profile", axis.name, self.query.status, self.query.combos)
+
+    # The journal
+
+    def _note(self, record: dict[str, object], body: bytes = b"") -> None:
+        if self._journal is not None:
+            try:
+                self._journal.add(record, body)
+            except OSError as error:
+                self.account.notes.append(f"no journal is kept any more ({error.strerror})")
+                self._journal.close(keep=False)
+                self._journal = None
+
+    async def _resume(self, journal: Journal) -> None:
+        """Bring every walk to where its last journalled page left it."""
+        walks, axes = self.account.walks, {axis.name: axis for axis in (CREATED, CLOSE)}
+        parts: list[Page[Market]] = []
+        for record, body in journal.found:
+            if "filters" in record:
+                window = Window(record["low"], record["high"])
+                walks.append(Walk(len(walks), record["filters"], axes.get(record["axis"]), window))
+                continue
+            made = walks[record["walk"]]
+            if "low" in record:
+                made.window, made.shared = Window(record["low"], made.window.high), True
+            elif "over" in record:
+                made.ended = True
+            else:
+                parts.append(markets_page(unpack(body) if body[:2] == b"\x1f\x8b" else body))
+                if record["last"]:
+                    made.params()
+                    rows, rejected = [row for p in parts for row in p.rows], [r for p in parts for r in p.rejected]
+                    page = Page(rows, rejected, parts[-1].cursor)
+                    await self._hand_out(self._take(made, page))
+                    with suppress(CursorLoopError):
+                        made.advance(page, self._began)
+                    parts.clear()
+        journal.found.clear()
+        account, age = self.account, time.time() - journal.began
+        account.resumed_pages = account.pages
+        account.notes.append(f"went on with a crawl begun {age:.0f} s ago: {account.pages} pages were there")
+        self._pending.extend(made for made in walks if not made.ended)
+
+
+def workers_for(kalshi: Kalshi) -> int:
+    """How many walks at once: as many as it takes to use up the rate at the latencies seen (0.15 to 0.5 s)."""
+    return 8 if kalshi.transport.bucket.rate.refill <= 30 * DEFAULT_COST else 16

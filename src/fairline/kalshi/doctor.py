@@ -18,9 +18,10 @@ from fairline.kalshi.auth import ApiKeyAuth, Auth, JwtAuth
 from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S
 from fairline.kalshi.convention import SentRequest, examine, sign_otherwise
 from fairline.kalshi.errors import KalshiError, PrivateKeyError, TransportError
+from fairline.kalshi.http import Response
 from fairline.kalshi.keys import PrivateKey
 from fairline.kalshi.remedies import REMEDIES
-from fairline.kalshi.transport import Response, Transport
+from fairline.kalshi.transport import Transport
 
 BALANCE = "/portfolio/balance"
 

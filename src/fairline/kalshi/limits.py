@@ -63,6 +63,12 @@ class TokenBucket:
         self._at = clock()
         self._queue = asyncio.Lock()
 
+    @property
+    def available(self) -> float:
+        """Tokens that are there now."""
+        self._refill()
+        return self._tokens
+
     async def take(self, cost: float = DEFAULT_COST) -> None:
         """Wait until `cost` tokens are there and take them. A cost above the capacity takes the whole bucket."""
         cost = min(cost, self.rate.capacity)

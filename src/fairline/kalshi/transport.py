@@ -1,25 +1,23 @@
 """One way to ask the exchange something: sign, take tokens, send, classify, retry if it is safe.
 
-This is the only file of the client that imports the HTTP library. Tests and other transports plug in at `Send`.
-Everything here is a GET, so repeating a request is always safe; what is repeated is decided by the error's class.
+Tests and other ways to send plug in at `Send`. Everything here is a GET, so repeating a request is always safe; what is
+repeated is decided by the error's class.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import aiohttp
-
 from fairline.kalshi.auth import Auth, JwtAuth
 from fairline.kalshi.clock import SAFE_S, Skew, skew_of
-from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, TransportError, error_for_status
+from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, ResponseError, error_for_status
+from fairline.kalshi.http import AiohttpSend, Request, Response, Send, Timeouts
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
 from fairline.kalshi.wire import error_body
 
@@ -28,27 +26,6 @@ log = logging.getLogger("fairline.kalshi")
 T = TypeVar("T")
 
 Params = Mapping[str, str | int | Sequence[str] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is sent: an absolute URL and headers (never logged, they carry the signature)."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back, whole: a body cut off on the way is a `TransportError`, not a response."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-
-
-Send = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +44,14 @@ class Retry:
         return uniform(0, min(self.cap_s, self.base_s * 2**attempt))
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to connect, and seconds without a single byte before a request is given up."""
-
-    connect_s: float = 10.0
-    silence_s: float = 20.0
-    total_s: float = 60.0
-
-
 @dataclass(slots=True)
 class Traffic:
-    """What this transport has done so far."""
+    """What this transport has done so far: bytes as they came, compressed, and how long an answer takes of late."""
 
     requests: int = 0
     retries: int = 0
     bytes: int = 0
+    seconds: float = 0.0
 
 
 class Transport:
@@ -140,18 +109,23 @@ class Transport:
         decode: Callable[[bytes], T],
         signed: bool = True,
         cost: float = DEFAULT_COST,
+        keep: Callable[[Response], None] | None = None,
     ) -> T:
         """The decoded body of `GET base_url + path`.
 
         `decode` raises `ResponseError` for a body that is not the endpoint's, which is retried like a broken
-        connection. Raises the `KalshiError` of the last try.
+        connection; `keep` is handed the response that decoded. Raises the `KalshiError` of the last try.
         """
         query = encode_query(params or {})
         attempt, renewed = 0, False
         while True:
             examined = self._examined
             try:
-                return decode(await self._try(path, query, signed=signed, cost=cost))
+                response = await self._try(path, query, signed=signed, cost=cost)
+                decoded = decode(response.body)
+                if keep is not None:
+                    keep(response)
+                return decoded
             except AuthError as error:
                 if renewed or self.auth is None or not signed or error.status != 401:
                     raise
@@ -182,6 +156,7 @@ class Transport:
         sent = self._clock()
         response = await self._send(request)
         self.skew = skew_of(response.headers, sent, self._clock()) or self.skew
+        self.traffic.seconds += (self._clock() - sent - self.traffic.seconds) / min(self.traffic.requests, 8)
         return response
 
     async def _examine(self, auth: Auth, examined: int) -> None:
@@ -204,14 +179,14 @@ class Transport:
         else:
             auth.renew()
 
-    async def _try(self, path: str, query: str, *, signed: bool, cost: float) -> bytes:
+    async def _try(self, path: str, query: str, *, signed: bool, cost: float) -> Response:
         await self.bucket.take(cost)
         headers = await self._sign(path) if signed else {}
         url = f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
         self.traffic.requests += 1
         response = await self._ask(Request("GET", url, headers))
-        self.traffic.bytes += len(response.body)
-        log.debug("GET %s %d %d bytes", url, response.status, len(response.body))
+        self.traffic.bytes += response.received
+        log.debug("GET %s %d %d bytes", url, response.status, response.received)
         if response.status == 429:
             self.bucket.throttled()
         if response.status != 200:
@@ -220,7 +195,10 @@ class Transport:
                 error.diagnosis = f"Found so far: {self.skew}"
             raise error
         self.bucket.answered()
-        return response.body
+        kind = response.headers.get("Content-Type", "application/json")
+        if "json" not in kind and not response.body.lstrip().startswith(b"<"):
+            raise ResponseError(f"{path} answered with {kind}, not JSON", remedy="A proxy may be in between; try again")
+        return response
 
     async def _sign(self, path: str) -> Mapping[str, str]:
         """Fresh headers for one try; an RSA signature in a thread, so that pages go on being decoded meanwhile."""
@@ -236,96 +214,9 @@ class Transport:
         await self._http.handshake(url, headers)
 
 
-class AiohttpSend:
-    """`Send` over the network. Redirects are not followed: a signature is made for one path on one host."""
-
-    def __init__(self, timeouts: Timeouts) -> None:
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=timeouts.silence_s
-        )
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __call__(self, request: Request) -> Response:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=self._timeout,
-                headers={"Accept": "application/json", "User-Agent": "fairline"},
-                connector=aiohttp.TCPConnector(limit=32),
-                middlewares=(_no_silent_repeat,),
-            )
-        try:
-            async with self._session.request(
-                request.method, request.url, headers=request.headers, allow_redirects=False
-            ) as answer:
-                return Response(answer.status, answer.headers, await answer.read())
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _network_error(error, urlsplit(request.url).netloc) from error
-
-    async def handshake(self, url: str, headers: Mapping[str, str]) -> None:
-        host, refused = urlsplit(url).netloc, 0
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=self._timeout) as session,
-                session.ws_connect(url, headers=headers),
-            ):
-                return
-        except aiohttp.WSServerHandshakeError as error:
-            refused = error.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _network_error(error, host) from error
-        # Raised out here, because the library's error carries the headers with the signature in its repr.
-        raise error_for_status(refused)(f"the WebSocket at {host} answered {refused}", status=refused)
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-
-async def _no_silent_repeat(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """The HTTP library repeats a GET on its own after a reset, with the old signature and without a token. Hand it
-    an error that it does not know, and the repeating is ours.
-    """
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        if isinstance(error, aiohttp.ClientConnectorError):
-            raise
-        raise _network_error(error, request.url.authority) from error
-
-
 def encode_query(params: Params) -> str:
     """URL query in the given order; None is left out, a sequence repeats its name."""
     return urlencode([(name, value) for name, value in params.items() if value is not None], doseq=True)
-
-
-def _network_error(error: Exception, host: str) -> KalshiError:
-    cause = error.__cause__ or error
-    if isinstance(error, TimeoutError):
-        return TransportError(
-            f"{host} did not answer in time", remedy="Check the network, or try again later", kind="time-out"
-        )
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return TransportError(
-            f"the name {host} cannot be resolved",
-            remedy="Check --exchange and the network connection",
-            kind="name",
-        )
-    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-        return TransportError(
-            f"no secure connection to {host}: {cause}",
-            remedy="Check the machine's clock, certificates and proxy",
-            kind="tls",
-        )
-    if isinstance(error, aiohttp.InvalidURL):
-        return KalshiError(f"{host or error} is not a valid address", remedy="Check --exchange")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or "connection failed"
-        return TransportError(
-            f"cannot connect to {host} ({reason})",
-            remedy="Check --exchange and that it is running",
-            kind="connection",
-        )
-    return TransportError(f"the connection to {host} broke ({cause or type(error).__name__})", remedy="Try again")
 
 
 def _error(response: Response, path: str, auth: Auth | None) -> KalshiError:

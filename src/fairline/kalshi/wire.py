@@ -19,6 +19,16 @@ from fairline.kalshi.errors import ResponseError, ShapeError
 T = TypeVar("T")
 
 
+# What each status of a query means for the `status` field of what comes back; rows may change while a walk runs.
+STATUS_FIELDS = {
+    "unopened": ("initialized",),
+    "open": ("active",),
+    "paused": ("inactive",),
+    "closed": ("closed", "determined", "disputed", "amended"),
+    "settled": ("finalized",),
+}
+
+
 class Market(msgspec.Struct, gc=False, frozen=True):
     """A market as `/markets` lists it. Outcome fields (`result`, `settlement_value`) are left out on purpose:
     what prices a market must not be able to see how it ended.
