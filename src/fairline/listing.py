@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 import polars as pl
 
 from fairline.errors import UsageError
-from fairline.frame import empty_markets, markets_frame, with_context, with_probabilities
+from fairline.frame import empty_markets, markets_frame, typed, wire_frame, with_context, with_probabilities
 from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.crawl import Account, MarketCrawl
 from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.events import read_events
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import Query
-from fairline.kalshi.wire import STATUS_FIELDS, Event, Market, Page, Rejected, Series, series_list
+from fairline.kalshi.wire import STATUS_FIELDS, Event, Page, Rejected, Series, series_list
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -164,7 +164,7 @@ async def read_listing(
     filters, started, clock = filters or Filters(), asof or datetime.now(UTC), time.monotonic()
     context = _Context(kalshi, filters, memory, ages or Ages())
     crawl, series = await context.begin()
-    read, rows = await _together(_frame(crawl, progress), series)
+    read, rows = await _together(read_frame(crawl, progress), series)
     events = await context.events(read)
     markets = with_context(read, rows, events)
     if filters.tickers:
@@ -204,31 +204,24 @@ async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
     return with_probabilities(with_context(frame, [series], [event]))
 
 
-async def _frame(crawl: MarketCrawl, progress: Progress | None) -> pl.DataFrame:
-    """The crawl's markets as columns. A page's rows live until eight pages are there, which a thread then converts
-    while the next ones are read.
+async def read_frame(crawl: MarketCrawl[pl.DataFrame], progress: Progress | None = None) -> pl.DataFrame:
+    """The crawl's markets as columns, page by page as they come. Values are parsed for eight pages at once, in a
+    thread, because that is work outside the interpreter.
     """
-    frames, rejected, waiting = [empty_markets()], crawl.account.rejected, list[Market]()
-    conversion: asyncio.Task[tuple[pl.DataFrame, list[Rejected]]] | None = None
-
-    async def convert(rows: list[Market]) -> None:
-        nonlocal conversion
-        if conversion is not None:
-            frame, bad = await conversion
-            frames.append(frame)
-            rejected.extend(bad)
-        conversion = asyncio.create_task(asyncio.to_thread(markets_frame, rows))
-
-    async for rows in crawl.pages():
-        waiting += rows
+    pages, waiting = list[pl.DataFrame](), 0
+    parsing = list[asyncio.Task[tuple[pl.DataFrame, list[Rejected]]]]()
+    async for page in crawl.pages():
+        pages.append(page)
+        waiting += page.height
         if progress is not None:
             progress(crawl.account.rows)
-        if len(waiting) >= _AT_ONCE:
-            await convert(waiting)
-            waiting = []
-    await convert(waiting)
-    await convert([])
-    return pl.concat(frames)
+        if waiting >= _AT_ONCE:
+            parsing.append(asyncio.create_task(asyncio.to_thread(typed, pl.concat(pages))))
+            pages, waiting = [], 0
+    parsed = [*(await asyncio.gather(*parsing)), typed(pl.concat([wire_frame([]), *pages]))]
+    for _, rejected in parsed:
+        crawl.account.rejected += rejected
+    return pl.concat([empty_markets(), *(frame for frame, _ in parsed)])
 
 
 class _Context:
@@ -239,7 +232,7 @@ class _Context:
         self.rejected: list[Rejected] = []
         self._kalshi, self._filters, self._memory, self._ages = kalshi, filters, memory, ages
 
-    async def begin(self) -> tuple[MarketCrawl, Coroutine[None, None, list[Series]]]:
+    async def begin(self) -> tuple[MarketCrawl[pl.DataFrame], Coroutine[None, None, list[Series]]]:
         """The crawl that answers the filters, and the series: known beforehand only if they say where to look."""
         filters = self._filters
         if filters.categories and not (filters.series or filters.events or filters.tickers):
@@ -247,8 +240,8 @@ class _Context:
             return self.crawl(filters.query(series)), _ready(series)
         return self.crawl(filters.query()), self.series()
 
-    def crawl(self, query: Query) -> MarketCrawl:
-        return MarketCrawl(self._kalshi, query, memory=self._memory, max_age_s=self._ages.crawl_s)
+    def crawl(self, query: Query) -> MarketCrawl[pl.DataFrame]:
+        return MarketCrawl(self._kalshi, query, wire_frame, memory=self._memory, max_age_s=self._ages.crawl_s)
 
     async def series(self) -> list[Series]:
         """The series list. Only a category filter cannot do without it."""

@@ -37,7 +37,7 @@ def client(bucket, *bodies):
 
 
 async def crawl(kalshi, query=PAIRS):
-    made = MarketCrawl(kalshi, query)
+    made = MarketCrawl(kalshi, query, list)
     tickers = [market.ticker async for rows in made.pages() for market in rows]
     return tickers, made.account
 
@@ -101,7 +101,7 @@ async def test_a_failure_before_the_first_page_raises(unhurried):
 
 
 async def test_duplicates_are_dropped_and_counted_and_contradictions_too(unhurried):
-    pages = body(["A", "B"], "c1"), body(["B", "C"], "c2"), body(["C"], event_ticker="OTHER")
+    pages = body(["A", "B"], "c1"), body(["B", "C"], "c2"), body(["C"], created_time="2020-01-01T00:00:00Z")
     tickers, account = await crawl(client(unhurried, *pages)[0])
     assert tickers == ["A", "B", "C"]
     assert (account.duplicates, account.conflicts) == (2, 1)
@@ -120,7 +120,7 @@ async def test_a_market_in_another_state_than_asked_for_is_read_again(unhurried)
     changed["markets"][1]["status"] = "closed"
     answers = json.dumps(changed).encode(), EMPTY, body(["B"], status="determined")
     kalshi, asked = client(unhurried, *answers)
-    made = MarketCrawl(kalshi, PAIRS)
+    made = MarketCrawl(kalshi, PAIRS, list)
     rows = {market.ticker: market.status async for page in made.pages() for market in page}
     assert rows == {"A": "active", "B": "determined"}
     assert made.account.rechecked == 1

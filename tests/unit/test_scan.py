@@ -182,7 +182,7 @@ async def small_pages(kalshi):
     from fairline.kalshi.crawl import MarketCrawl
     from fairline.kalshi.routes import Query
 
-    crawl = MarketCrawl(kalshi, Query(page_size=500))
+    crawl = MarketCrawl(kalshi, Query(page_size=500), list)
     async for _ in crawl.pages():
         pass
     return crawl.account

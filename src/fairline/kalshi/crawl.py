@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from fairline.kalshi.client import Kalshi
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
-from fairline.kalshi.http import Response, unpack
+from fairline.kalshi.http import GZIP, Response, Unpacker
 from fairline.kalshi.intake import Intake
 from fairline.kalshi.journal import Journal
 from fairline.kalshi.limits import DEFAULT_COST
@@ -24,6 +25,8 @@ from fairline.kalshi.routes import MAX_TICKERS, Query, Route, batches, choose
 from fairline.kalshi.walk import Walk
 from fairline.kalshi.windows import CLOSE, CREATED, Axis, Density, Profile, Window, tile
 from fairline.kalshi.wire import Market, Page, Rejected, markets_page
+
+T = TypeVar("T")
 
 _ATTEMPTS = 2
 _LOOK_BACK_S = 60
@@ -62,8 +65,10 @@ class Account:
         return [walk for walk in self.walks if walk.failure]
 
 
-class MarketCrawl:
+class MarketCrawl(Generic[T]):
     """Pages of distinct markets, and when they have all been read, `account`.
+
+    `make` turns a page's rows into what `pages` yields, at once, while they are fresh.
 
     With a `memory`, the last whole crawl's profile says where to cut, this one's is kept, and pages are journalled, so
     that the same crawl after a crash goes on where that one was, if it began no more than `max_age_s` ago.
@@ -74,6 +79,7 @@ class MarketCrawl:
         self,
         kalshi: Kalshi,
         query: Query,
+        make: Callable[[list[Market]], T],
         *,
         memory: Memory | None = None,
         max_age_s: float = 120.0,
@@ -81,6 +87,7 @@ class MarketCrawl:
     ) -> None:
         self.account = Account()
         self.query = query
+        self._make = make
         self._kalshi, self._memory, self._max_age_s, self._clock = kalshi, memory, max_age_s, clock
         self._intake = Intake(query, rejected=self.account.rejected)
         self._workers = workers_for(kalshi)
@@ -88,7 +95,7 @@ class MarketCrawl:
         self._active: list[Walk] = []
         self._changed = asyncio.Event()
         self._room = asyncio.Semaphore(self._workers)
-        self._out: asyncio.Queue[list[Market] | None] = asyncio.Queue()
+        self._out: asyncio.Queue[T | None] = asyncio.Queue()
         self._journal: Journal | None = None
         self._windowless = False
         self._short_pages = 0
@@ -105,7 +112,7 @@ class MarketCrawl:
         self._density = Density(self._began, closes if by_close else created, ahead=ahead)
         return route
 
-    async def pages(self) -> AsyncIterator[list[Market]]:
+    async def pages(self) -> AsyncIterator[T]:
         route, finished = self.route(), False
         if self._memory is not None:
             closes = self.query.closes
@@ -114,8 +121,8 @@ class MarketCrawl:
         run = asyncio.create_task(self._run(route))
         run.add_done_callback(lambda _: self._out.put_nowait(None))
         try:
-            while (rows := await self._out.get()) is not None:
-                yield rows
+            while (page := await self._out.get()) is not None:
+                yield page
                 self._room.release()
             await run
             finished = True
@@ -198,13 +205,14 @@ class MarketCrawl:
             again = await self._kalshi.markets.page(params, kept.append)
             page = Page(page.rows + again.rows, page.rejected + again.rejected, again.cursor)
         for response in kept if self._journal is not None else ():
-            self._note({"walk": mine.number, "last": response is kept[-1]}, response.packed or response.body)
+            self._note({"walk": mine.number, "last": response is kept[-1]}, response.packed or response.plain)
         return page
 
     async def _hand_out(self, fresh: list[Market]) -> None:
         if fresh:
+            made = self._make(fresh)
             await self._room.acquire()
-            self._out.put_nowait(fresh)
+            self._out.put_nowait(made)
 
     def _take(self, mine: Walk, page: Page[Market]) -> list[Market]:
         """A page's new markets."""
@@ -352,6 +360,7 @@ class MarketCrawl:
         """Bring every walk to where its last journalled page left it."""
         walks, axes = self.account.walks, {axis.name: axis for axis in (CREATED, CLOSE)}
         parts: list[Page[Market]] = []
+        unpack = Unpacker()
         for record, body in journal.found:
             if "filters" in record:
                 window = Window(record["low"], record["high"])
@@ -363,7 +372,7 @@ class MarketCrawl:
             elif "over" in record:
                 made.ended = True
             else:
-                parts.append(markets_page(unpack(body) if body[:2] == b"\x1f\x8b" else body))
+                parts.append(markets_page(unpack(body) if body[:2] == GZIP else body))
                 if record["last"]:
                     made.params()
                     rows, rejected = [row for p in parts for row in p.rows], [r for p in parts for r in p.rejected]

@@ -1,17 +1,23 @@
 """How bytes get to the exchange and back: the only file of the client that imports the HTTP library."""
 
 import ssl
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import aiohttp
+from isal import igzip_lib, isal_zlib
 
 from fairline.kalshi.errors import KalshiError, ResponseError, TransportError, error_for_status
 
 MAX_BYTES = 1 << 26
 """More than this, compressed or not, is no answer of the exchange: its largest page is 3 MB."""
+
+# The library's own description of its types takes the exception for a value.
+_DAMAGED: type[Exception] = getattr(igzip_lib, "IsalError")  # noqa: B009
+
+GZIP = b"\x1f\x8b"
+"""How a gzip stream begins, and JSON never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +31,24 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back, whole: a body cut off on the way is an error, not a response. `packed` is the gzip stream in
-    which the body came, or nothing if it came as it is.
+    """What came back, whole: a body cut off on the way is an error, not a response. The body came either
+    `plain` or `packed` as a gzip stream, which is kept as it is: it is small, and is what a journal wants.
     """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    plain: bytes = field(repr=False, default=b"")
     packed: bytes = field(repr=False, default=b"")
+
+    @property
+    def body(self) -> bytes:
+        """The content. Raises `ResponseError` if it is packed and cannot be unpacked."""
+        return bytes(Unpacker()(self.packed)) if self.packed else self.plain
 
     @property
     def received(self) -> int:
         """Bytes on the wire."""
-        return len(self.packed or self.body)
+        return len(self.packed or self.plain)
 
 
 Send = Callable[[Request], Awaitable[Response]]
@@ -126,20 +137,43 @@ async def _whole(answer: aiohttp.ClientResponse) -> Response:
         return Response(answer.status, answer.headers, body)
     if packing != "gzip":
         raise ResponseError(f"the answer is packed as {packing}, which was not asked for", remedy="Check the proxy")
-    return Response(answer.status, answer.headers, unpack(body), body)
+    return Response(answer.status, answer.headers, packed=body)
 
 
-def unpack(packed: bytes) -> bytes:
-    """The content of a gzip stream. Raises `ResponseError` if it is not one, not whole, or longer than `MAX_BYTES`."""
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        body = stream.decompress(packed, MAX_BYTES)
-    except zlib.error as error:
-        raise ResponseError(f"the compressed answer is damaged ({error})", remedy="Try again") from None
-    if not stream.eof:
-        cause = f"is longer than {MAX_BYTES >> 20} MiB" if stream.unconsumed_tail else "ends too early"
-        raise ResponseError(f"the compressed answer {cause}", remedy="Try again")
-    return body
+class Unpacker:
+    """Unpacks gzip streams into one buffer, used again and again: it takes longer to get fresh memory for every page
+    from the operating system than to unpack the page. What it returns is good until the next call.
+    """
+
+    _PIECE = 1 << 17
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def __call__(self, packed: bytes) -> memoryview:
+        """Raises `ResponseError` if `packed` is no gzip stream, not whole, or longer than `MAX_BYTES`."""
+        stream, length, rest = isal_zlib.decompressobj(wbits=31), 0, packed
+        while not stream.eof:
+            try:
+                piece = stream.decompress(rest, self._PIECE)
+            except _DAMAGED as error:
+                raise ResponseError(f"the compressed answer is damaged ({error})", remedy="Try again") from None
+            rest = stream.unconsumed_tail
+            if not piece and not rest and not stream.eof:
+                raise ResponseError("the compressed answer ends too early", remedy="Try again")
+            if length + len(piece) > MAX_BYTES:
+                raise ResponseError(f"the compressed answer is longer than {MAX_BYTES >> 20} MiB and was given up")
+            self._make_room(length, len(piece))
+            self._buffer[length : length + len(piece)] = piece
+            length += len(piece)
+        return memoryview(self._buffer)[:length]
+
+    def _make_room(self, length: int, more: int) -> None:
+        if length + more > len(self._buffer):
+            # A new one, not a longer one: somebody may still be looking at the old one.
+            grown = bytearray(max(2 * len(self._buffer), length + more, 1 << 16))
+            grown[:length] = memoryview(self._buffer)[:length]
+            self._buffer = grown
 
 
 def _network_error(error: Exception, host: str) -> KalshiError:

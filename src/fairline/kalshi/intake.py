@@ -2,10 +2,15 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from fairline.kalshi.routes import Query
 from fairline.kalshi.windows import CLOSE, CREATED, Axis, Profile, second_of
 from fairline.kalshi.wire import STATUS_FIELDS, Market, Page, Rejected
+
+# What is done for every row is done by functions of the interpreter, not in it: this is the hot path of a crawl.
+_TICKER, _CREATED, _STATUS = attrgetter("ticker"), attrgetter("created_time"), attrgetter("status")
+_COLLECTION = attrgetter("mve_collection_ticker")
 
 _EVERY = 25
 _MOST_DOUBTFUL = 3_000
@@ -13,14 +18,14 @@ _MOST_DOUBTFUL = 3_000
 
 @dataclass(slots=True)
 class Intake:
-    """Counts of a crawl's rows: `conflicts` are duplicates that contradict each other in what never changes."""
+    """Counts of a crawl's rows: `conflicts` are duplicates with another creation time, which never changes."""
 
     query: Query
     duplicates: int = 0
     conflicts: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     doubtful: dict[str, Market] = field(default_factory=dict)
-    _seen: dict[str, int] = field(default_factory=dict)
+    _seen: dict[str, str | None] = field(default_factory=dict)
     _samples: dict[str, list[int]] = field(default_factory=lambda: {CREATED.field: [], CLOSE.field: []})
     _sampled: int = 0
 
@@ -38,15 +43,10 @@ class Intake:
             self.rejected += [
                 rejected for rejected in page.rejected if not rejected.ticker or rejected.ticker not in known
             ]
-        wanted = () if self.query.tickers else STATUS_FIELDS.get(self.query.status or "", ())
-        fresh = []
-        for market in page.rows:
-            if not self._is_new(market):
-                continue
-            if wanted and market.status not in wanted and len(self.doubtful) < _MOST_DOUBTFUL:
-                self.doubtful[market.ticker] = market
-            else:
-                fresh.append(market)
+        rows = page.rows
+        if not self.query.combos and any(map(_COLLECTION, rows)):
+            rows = [market for market in rows if market.mve_collection_ticker is None]
+        fresh = self._certain(self._new(rows))
         self._sample(fresh)
         return fresh
 
@@ -58,17 +58,30 @@ class Intake:
         """How the markets lay on an axis."""
         return Profile.of(self._samples[axis.field], _EVERY, self.rows, now_s)
 
-    def _is_new(self, market: Market) -> bool:
-        identity = hash((market.event_ticker, market.created_time))
-        known = self._seen.get(market.ticker)
-        if known is not None:
-            self.duplicates += 1
-            self.conflicts += known != identity
-            return False
-        if market.mve_collection_ticker is not None and not self.query.combos:
-            return False
-        self._seen[market.ticker] = identity
-        return True
+    def _new(self, rows: list[Market]) -> list[Market]:
+        seen, tickers = self._seen, list(map(_TICKER, rows))
+        if seen.keys().isdisjoint(tickers) and len(set(tickers)) == len(tickers):
+            seen.update(zip(tickers, map(_CREATED, rows), strict=True))
+            return rows
+        fresh = []
+        for market in rows:
+            if market.ticker in seen:
+                self.duplicates += 1
+                self.conflicts += seen[market.ticker] != market.created_time
+            else:
+                seen[market.ticker] = market.created_time
+                fresh.append(market)
+        return fresh
+
+    def _certain(self, rows: list[Market]) -> list[Market]:
+        """Those in the state asked for; the others are held back."""
+        wanted = frozenset(STATUS_FIELDS.get(self.query.status or "", ()))
+        if not wanted or self.query.tickers or wanted.issuperset(map(_STATUS, rows)):
+            return rows
+        for market in rows:
+            if market.status not in wanted and len(self.doubtful) < _MOST_DOUBTFUL:
+                self.doubtful[market.ticker] = market
+        return [market for market in rows if market.ticker not in self.doubtful]
 
     def _sample(self, fresh: list[Market]) -> None:
         start = -self._sampled % _EVERY

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from fairline.kalshi.errors import ResponseError
-from fairline.kalshi.http import Response, unpack
+from fairline.kalshi.http import GZIP, Response, Unpacker
 from fairline.kalshi.journal import Journal
 
 T = TypeVar("T")
@@ -28,11 +28,11 @@ class Memory:
         with contextlib.suppress(OSError, ResponseError):
             if time.time() - path.stat().st_mtime <= max_age_s:
                 packed = path.read_bytes()
-                return unpack(packed) if packed[:2] == b"\x1f\x8b" else packed
+                return bytes(Unpacker()(packed)) if packed[:2] == GZIP else packed
         return None
 
     def keep(self, name: str, response: Response) -> None:
-        self._write(f"{name}.gz", response.packed or response.body)
+        self._write(f"{name}.gz", response.packed or response.plain)
 
     def load(self, name: str, shape: type[T]) -> T | None:
         """What was saved under that name, if it still has that shape."""

@@ -17,9 +17,9 @@ from urllib.parse import urlencode, urlsplit
 from fairline.kalshi.auth import Auth, JwtAuth
 from fairline.kalshi.clock import SAFE_S, Skew, skew_of
 from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, ResponseError, error_for_status
-from fairline.kalshi.http import AiohttpSend, Request, Response, Send, Timeouts
+from fairline.kalshi.http import AiohttpSend, Request, Response, Send, Timeouts, Unpacker
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
-from fairline.kalshi.wire import error_body
+from fairline.kalshi.wire import Bytes, error_body
 
 log = logging.getLogger("fairline.kalshi")
 
@@ -79,6 +79,7 @@ class Transport:
         self.auth = auth
         self.bucket = bucket or TokenBucket(ANONYMOUS)
         self.traffic = Traffic()
+        self._unpack = Unpacker()
         self._prefix = urlsplit(self.base_url).path
         self._retry = retry or Retry()
         self._http = AiohttpSend(timeouts or Timeouts())
@@ -106,7 +107,7 @@ class Transport:
         path: str,
         params: Params | None = None,
         *,
-        decode: Callable[[bytes], T],
+        decode: Callable[[Bytes], T],
         signed: bool = True,
         cost: float = DEFAULT_COST,
         keep: Callable[[Response], None] | None = None,
@@ -122,7 +123,7 @@ class Transport:
             examined = self._examined
             try:
                 response = await self._try(path, query, signed=signed, cost=cost)
-                decoded = decode(response.body)
+                decoded = decode(self._unpack(response.packed) if response.packed else response.plain)
                 if keep is not None:
                     keep(response)
                 return decoded

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TypeVar
 
 from fairline.kalshi.errors import CursorLoopError
@@ -25,6 +26,18 @@ async def walk(fetch: Fetch[T]) -> AsyncIterator[Page[T]]:
             return
         trail.follow(page.cursor, len(page.rows))
         cursor = page.cursor
+
+
+def _falling(texts: list[str]) -> bool:
+    """Whether times in UTC come the latest first. As text that is nearly their order: not within a second, some of
+    which have a fraction; those are looked at again without.
+    """
+    if "".join(texts).count("Z") != len(texts):
+        return False
+    if sorted(texts, reverse=True) == texts:
+        return True
+    moments = [text[:19] for text in texts]
+    return sorted(moments, reverse=True) == moments
 
 
 @dataclass(slots=True)
@@ -83,16 +96,14 @@ class Walk:
         """Take note of a page's times. False if the exchange sent rows from outside the window."""
         if self.axis is None or not rows:
             return True
-        texts = [getattr(row, self.axis.field) or "" for row in rows]
-        moments = [text[:19] for text in texts]
-        latest, earliest = max(moments), min(moments)
+        texts: list[str] = [text or "" for text in map(attrgetter(self.axis.field), rows)]
+        latest, earliest = max(texts), min(texts)
         try:
-            high, low = second_of(latest + "Z"), second_of(earliest + "Z")
+            high, low = second_of(latest), second_of(earliest)
         except ValueError:
             self.ordered = False
             return True
-        falling = sorted(moments, reverse=True) == moments and all(text.endswith("Z") for text in texts)
-        if not falling or (self.oldest is not None and high > self.oldest):
+        if not _falling(texts) or (self.oldest is not None and high > self.oldest):
             self.ordered = False
         self.oldest = low if self.oldest is None else min(self.oldest, low)
         return self.span.holds(low) and self.span.holds(high)

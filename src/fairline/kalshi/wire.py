@@ -17,6 +17,7 @@ import msgspec
 from fairline.kalshi.errors import ResponseError, ShapeError
 
 T = TypeVar("T")
+Bytes = bytes | memoryview
 
 
 # What each status of a query means for the `status` field of what comes back; rows may change while a walk runs.
@@ -233,11 +234,11 @@ class _OrderBooks(msgspec.Struct):
     cursor: str | None = None
 
 
-def _page_decoder(envelope: type[Any], name: str, row: type[T], id_field: str) -> Callable[[bytes], Page[T]]:
+def _page_decoder(envelope: type[Any], name: str, row: type[T], id_field: str) -> Callable[[Bytes], Page[T]]:
     fast = msgspec.json.Decoder(envelope)
     one = msgspec.json.Decoder(row)
 
-    def decode(body: bytes) -> Page[T]:
+    def decode(body: Bytes) -> Page[T]:
         try:
             page = fast.decode(body)
         except msgspec.ValidationError:
@@ -249,7 +250,7 @@ def _page_decoder(envelope: type[Any], name: str, row: type[T], id_field: str) -
     return decode
 
 
-def _decode_singly(body: bytes, name: str, one: "msgspec.json.Decoder[T]", id_field: str) -> Page[T]:
+def _decode_singly(body: Bytes, name: str, one: "msgspec.json.Decoder[T]", id_field: str) -> Page[T]:
     """The slow way through a page on which at least one object does not fit."""
     try:
         envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
@@ -306,8 +307,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _not_json(body: bytes, error: Exception) -> ResponseError:
-    head = body[:200].lstrip().lower()
+def _not_json(body: Bytes, error: Exception) -> ResponseError:
+    head = bytes(body[:200]).lstrip().lower()
     if head.startswith(b"<"):
         return ResponseError("the answer is a web page, not JSON", remedy="A proxy or login page may be in between")
     if not body:
@@ -315,10 +316,10 @@ def _not_json(body: bytes, error: Exception) -> ResponseError:
     return ResponseError(f"the answer is not JSON ({error})", remedy="Try again")
 
 
-def _object_decoder(shape: type[T]) -> Callable[[bytes], T]:
+def _object_decoder(shape: type[T]) -> Callable[[Bytes], T]:
     decoder = msgspec.json.Decoder(shape)
 
-    def decode(body: bytes) -> T:
+    def decode(body: Bytes) -> T:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
@@ -352,7 +353,7 @@ account_limits = _object_decoder(AccountLimits)
 endpoint_costs = _object_decoder(EndpointCosts)
 
 
-def error_body(body: bytes) -> tuple[str, str, str]:
+def error_body(body: Bytes) -> tuple[str, str, str]:
     """(code, message, details) of an error answer; the exchange uses three shapes, and its front none of them."""
     try:
         answer = msgspec.json.decode(body)

@@ -1,0 +1,116 @@
+"""The whole listing, to the last row: Fairline beside sequential readers and other people's clients."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.server import Server, exchange
+
+CRAWLERS = Path(__file__).with_name("crawlers.py")
+CLIENTS = Path(__file__).parents[1] / ".venv-clients" / "bin" / "python"
+MARKETS = 117_000
+BURST, RATE = 60, 20  # requests of the Basic tier at 10 tokens each
+
+Measured = dict[str, float]
+
+
+def crawl(name: str, server: Server, warm: Server, *arguments: object, python: Path | str = sys.executable) -> Measured:
+    command = [str(python), str(CRAWLERS), name, server.url, *map(str, arguments), warm.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    made: Measured = json.loads(done.stdout)
+    return made
+
+
+def best(times: int, *arguments: object, **more: object) -> Measured:
+    return min((crawl(*arguments, **more) for _ in range(times)), key=lambda made: made["seconds"])  # type: ignore[arg-type]
+
+
+def limited(warm: Server) -> list[str]:
+    """117,000 markets at 150 ms a page and the Basic tier, against the least time in which so many pages can be had."""
+    lines = []
+    pages = -(-MARKETS // 1000)
+    bound = (pages - BURST) / RATE + 0.150
+    for words, seeded in (("first crawl, nothing known", False), ("next crawl, with the last one's profile", True)):
+        with (
+            exchange("--markets", MARKETS, "--latency-ms", 150, "--tier", "basic") as server,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            arguments = (server.key_id, server.key_file, folder)
+            if seeded:
+                crawl("fairline", server, warm, *arguments)
+                time.sleep(4)  # the bucket fills up again
+            made = crawl("fairline", server, warm, *arguments)
+            assert made["rows"] == MARKETS
+            lines.append(
+                f"| 150 ms a page, Basic tier (burst {BURST}, then {RATE} a second): {words} | {made['requests']:.0f} "
+                f"| {made['seconds']:.2f} | bound for {pages} pages {bound:.2f} s: {made['seconds'] / bound:.2f} × |"
+            )
+    return lines
+
+
+def unlimited(warm: Server) -> list[str]:
+    lines = []
+    with exchange("--markets", MARKETS, "--latency-ms", 80) as server, tempfile.TemporaryDirectory() as folder:
+        readers = [
+            ("sequential `requests` and `json`", crawl("requests", server, warm)),
+            ("sequential aiohttp and msgspec, same fields, a list", best(2, "aiohttp", server, warm)),
+        ]
+        if CLIENTS.exists():
+            readers.append(("official `kalshi_python_async` 3.34", crawl("official", server, warm, python=CLIENTS)))
+            key = (server.key_id, server.key_file)
+            readers.append(("`pykalshi` 2.0, signed", crawl("pykalshi", server, warm, *key, python=CLIENTS)))
+        first = best(3, "fairline", server, warm)
+        crawl("fairline", server, warm, "", "", folder)
+        readers += [
+            ("Fairline, nothing known", first),
+            ("Fairline, last one's profile, journalled", best(3, "fairline", server, warm, "", "", folder)),
+        ]
+        base = readers[1][1]
+        for words, made in readers:
+            assert made["rows"] == MARKETS
+            lines.append(
+                f"| {words} | {made['seconds']:.2f} | {base['seconds'] / made['seconds']:.1f} × "
+                f"| {made['cpu'] / made['rows'] * 1e6:.1f} ms | {made['cpu'] / base['cpu']:.2f} "
+                f"| {made['peak_mb']:.0f} |"
+            )
+    return lines
+
+
+def sizes(warm: Server) -> list[str]:
+    lines = []
+    for markets, combos in ((15_000, 0), (MARKETS, 0), (500_000, 0), (65_000, 1_235_000)):
+        with exchange("--markets", markets, "--combos", combos) as server:
+            made = crawl("fairline", server, warm, "", "", "", "1" if combos else "")
+        total = made["rows"]
+        assert total == markets + combos
+        words = f"{total:,} markets" + (" with combos" if combos else "")
+        lines.append(
+            f"| {words} | {made['seconds']:.2f} | {made['seconds'] / total * 1e5:.2f} s | {made['peak_mb']:.0f} "
+            f"| {(made['peak_mb'] - _floor(warm)) / total * 1e5:.0f} MB |"
+        )
+    return lines
+
+
+def _floor(warm: Server) -> float:
+    """The memory of a process that has read next to nothing."""
+    return crawl("fairline", warm, warm)["peak_mb"]
+
+
+def run() -> str:
+    with exchange("--markets", 300) as warm:
+        return "\n".join(
+            [
+                f"| {MARKETS:,} markets, gzip | requests | seconds | against the bound |\n|---|---|---|---|",
+                *limited(warm),
+                f"\n| {MARKETS:,} markets, gzip, 80 ms a page, no limit | seconds | faster | processor time per 1,000 "
+                "| ratio | peak MB |\n|---|---|---|---|---|---|",
+                *unlimited(warm),
+                "\n| all into the frame, no latency, no limit | seconds | per 100,000 | peak MB "
+                "| above the floor, per 100,000 |\n|---|---|---|---|---|",
+                *sizes(warm),
+            ]
+        )

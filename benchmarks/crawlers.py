@@ -1,0 +1,118 @@
+"""One reader of the whole listing in a process of its own: `python crawlers.py NAME URL [KEY_ID KEY_FILE]`.
+
+Prints JSON: seconds and processor seconds from the first request to the last row, peak memory of the process, rows.
+The readers of other people's clients need those installed; `make clients` does.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+
+
+async def official(url: str, *_: str) -> int:
+    import kalshi_python_async as sdk
+
+    rows, cursor = [], None
+    async with sdk.ApiClient(sdk.Configuration(host=url)) as client:
+        api = sdk.MarketApi(client)
+        while True:
+            page = await api.get_markets(limit=1000, cursor=cursor, status="open", mve_filter="exclude")
+            rows += page.markets
+            cursor = page.cursor
+            if not cursor:
+                return len(rows)
+
+
+async def pykalshi(url: str, key_id: str, key_file: str) -> int:
+    import pykalshi
+
+    async with pykalshi.AsyncKalshiClient(api_key_id=key_id, private_key_path=key_file, api_base=url) as client:
+        found = await client.get_markets(
+            limit=1000, status=pykalshi.MarketStatus.OPEN, mve_filter="exclude", fetch_all=True
+        )
+    return len(found)
+
+
+def requests_json(url: str, *_: str) -> int:
+    import requests
+
+    rows, cursor = [], None
+    with requests.Session() as session:
+        while True:
+            params = {"limit": 1000, "status": "open", "mve_filter": "exclude", "cursor": cursor}
+            page = session.get(f"{url}/markets", params=params).json()
+            rows += page["markets"]
+            cursor = page["cursor"]
+            if not cursor:
+                return len(rows)
+
+
+async def aiohttp_msgspec(url: str, *_: str) -> int:
+    """Decodes the fields that Fairline reads and keeps a list of structs."""
+    import aiohttp
+    import msgspec
+
+    from fairline.kalshi.wire import Market
+
+    decoder = msgspec.json.Decoder(msgspec.defstruct("Page", [("markets", list[Market]), ("cursor", str)]))
+    rows, params = [], {"limit": "1000", "status": "open", "mve_filter": "exclude"}
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{url}/markets", params=params) as answer:
+                page = decoder.decode(await answer.read())
+            rows += page.markets
+            if not page.cursor:
+                return len(rows)
+            params["cursor"] = page.cursor
+
+
+async def fairline(url: str, key_id: str = "", key_file: str = "", folder: str = "", combos: str = "") -> int:
+    """All the way into the frame. With a key at its tier, without at no limit; with a folder by the last profile."""
+    from pathlib import Path
+
+    from fairline.frame import wire_frame
+    from fairline.kalshi import TIERS, ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
+    from fairline.kalshi.crawl import MarketCrawl
+    from fairline.kalshi.memory import Memory
+    from fairline.kalshi.routes import Query
+    from fairline.listing import read_frame
+
+    auth = ApiKeyAuth(key_id, read_private_key(Path(key_file))) if key_id else None
+    bucket = TokenBucket(TIERS["basic"] if key_id else Rate(1e9, 1e9))
+    memory = Memory(Path(folder), url) if folder else None
+    async with Kalshi(Transport(url, auth=auth, bucket=bucket)) as kalshi:
+        crawl = MarketCrawl(kalshi, Query(combos=bool(combos)), wire_frame, memory=memory)
+        frame = await read_frame(crawl)
+        assert crawl.account.complete, crawl.account.incomplete_reasons
+        EXTRA["requests"] = kalshi.transport.traffic.requests
+    return frame.height
+
+
+READERS = {
+    "official": official,
+    "pykalshi": pykalshi,
+    "requests": requests_json,
+    "aiohttp": aiohttp_msgspec,
+    "fairline": fairline,
+}
+EXTRA: dict[str, object] = {}
+
+
+def main() -> None:
+    name, *arguments = sys.argv[1:]
+    reader = READERS[name]
+    # Imports are not what is measured: a first, tiny run makes them.
+    warm = arguments.pop()
+    measured = []
+    for given in ([warm, *arguments[1:]], arguments):
+        wall, processor = time.perf_counter(), time.process_time()
+        made = reader(*given)
+        rows = asyncio.run(made) if asyncio.iscoroutine(made) else made
+        measured = [time.perf_counter() - wall, time.process_time() - processor, rows]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    print(json.dumps({"seconds": measured[0], "cpu": measured[1], "rows": measured[2], "peak_mb": peak} | EXTRA))
+
+
+main()
