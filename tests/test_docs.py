@@ -16,7 +16,7 @@ from fairline.devig import METHODS, devig
 from fairline.edge import Rules
 from fairline.fees import POLICIES
 from fairline.kalshi.remedies import REMEDIES
-from fairline.report import FORMATS
+from fairline.output import FORMATS
 from fairline.scan import evaluate
 from fairline.sim import FAULTS
 from tests.unit.test_edge import NOW, markets

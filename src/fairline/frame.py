@@ -97,10 +97,10 @@ def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
 def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
     """MARKETS columns from `wire_frame`'s, and the rows whose values cannot be read."""
     parsed = wire.with_columns(
-        yes_bid_u=_dollars("yes_bid_dollars"),
-        yes_ask_u=_dollars("yes_ask_dollars"),
-        yes_bid_size_c=_count("yes_bid_size_fp"),
-        yes_ask_size_c=_count("yes_ask_size_fp"),
+        yes_bid_u=dollar_units("yes_bid_dollars"),
+        yes_ask_u=dollar_units("yes_ask_dollars"),
+        yes_bid_size_c=count_units("yes_bid_size_fp"),
+        yes_ask_size_c=count_units("yes_ask_size_fp"),
         close_ts=_time("close_time"),
         created_ts=_moment("created_time"),
         open_ts=_moment("open_time"),
@@ -178,12 +178,14 @@ def _scaled(name: str, decimals: int) -> pl.Expr:
     return pl.when(exact).then(fine // 10**_SPARE)
 
 
-def _dollars(name: str) -> pl.Expr:
+def dollar_units(name: str) -> pl.Expr:
+    """Micro-dollars of a column of decimal strings; null for what is not a price from nothing to the notional."""
     value = _scaled(name, 6)
     return pl.when(value <= NOTIONAL_U).then(value)
 
 
-def _count(name: str) -> pl.Expr:
+def count_units(name: str) -> pl.Expr:
+    """Hundredths of a contract of a column of decimal strings; null for what is not a count."""
     return _scaled(name, 2)
 
 
@@ -235,10 +237,10 @@ def _columns() -> list[pl.Expr]:
     made = {
         "yes_bid_u": side("yes_bid_u", "yes_bid_size_c"),
         "yes_ask_u": side("yes_ask_u", "yes_ask_size_c"),
-        "last_price_u": _dollars("last_price_dollars"),
-        "volume_c": _count("volume_fp"),
-        "volume_24h_c": _count("volume_24h_fp"),
-        "open_interest_c": _count("open_interest_fp"),
+        "last_price_u": dollar_units("last_price_dollars"),
+        "volume_c": count_units("volume_fp"),
+        "volume_24h_c": count_units("volume_24h_fp"),
+        "open_interest_c": count_units("open_interest_fp"),
         # Sports markets close days after the game: when the answer is known is what a reader wants.
         "known_ts": pl.coalesce(_time("occurrence_datetime"), _time("expected_expiration_time")),
         "fee_waiver_ts": _time("fee_waiver_expiration_time"),

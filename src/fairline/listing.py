@@ -19,19 +19,21 @@ import polars as pl
 from fairline.errors import UsageError
 from fairline.frame import empty_markets, markets_frame, typed, wire_frame, with_context, with_probabilities
 from fairline.kalshi import Kalshi, KalshiError
+from fairline.kalshi.client import MAX_EVENTS
 from fairline.kalshi.crawl import Account, MarketCrawl
 from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.events import read_events
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import Query
+from fairline.kalshi.windows import CREATED
 from fairline.kalshi.wire import STATUS_FIELDS, Event, Page, Rejected, Series, series_list
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 _AT_ONCE = 8_000
-_MOST_SERIES = 100
-"""Everything takes about 120 requests (117,187 open markets in September 2026), a series at least one."""
+_EVERYTHING = 120
+"""Requests that everything takes if nothing is known: 117,187 markets were open in September 2026."""
 
 Step = dict[str, object]
 """A row of a funnel: `{step, kept, dropped}`."""
@@ -63,15 +65,15 @@ class Filters:
     search: str = ""
     combos: bool = False
 
-    def query(self, series: Sequence[Series] = (), asof: datetime | None = None) -> Query:
+    def query(self, series: Sequence[Series] = (), everything: int | None = None) -> Query:
         """What of this the exchange can be asked for; the rest is `apply`. It knows no categories, so with the `series`
-        list a category becomes its series, if asking for each of them takes fewer requests than asking for everything.
+        list a category becomes its series, if asking for each of them takes fewer requests than `everything` does.
         """
         names = self.series
         if series and self.categories and not names:
             tickers = tuple(self._in_category(series))
-            names = tickers if len(tickers) <= _MOST_SERIES else ()
-        now = int((asof or datetime.now(UTC)).timestamp())
+            names = tickers if len(tickers) < (everything or _EVERYTHING) else ()
+        now = int(datetime.now(UTC).timestamp())
         closes = None if self.closes_within is None else (now, now + int(self.closes_within.total_seconds()))
         return Query(self.status, names, self.events, self.tickers, closes, self.combos)
 
@@ -113,7 +115,8 @@ class Listing:
     """What was read from the exchange, and how: the markets asked for with probabilities, and the account.
 
     `listed` counts the readable markets before filters; `quarantined` names markets, series and events that could not
-    be read, `unreadable` counts the markets among them. It is `narrowed` if the exchange was not asked for everything.
+    be read, `unreadable` counts the markets among them. `books` were read for candidates, whose quotes are those of the
+    books since; `moved` had changed. It is `narrowed` if the exchange was not asked for everything.
     """
 
     markets: pl.DataFrame
@@ -131,6 +134,8 @@ class Listing:
     funnel: list[Step]
     account: Account = field(default_factory=Account)
     narrowed: bool = False
+    books: int = 0
+    moved: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -190,6 +195,40 @@ async def read_listing(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Requests that would be made: where, about how many (None if nothing is known), and why."""
+
+    path: str
+    requests: int | None
+    why: str
+
+
+def plan(kalshi: Kalshi, filters: Filters, memory: Memory | None = None, ages: Ages | None = None) -> list[Planned]:
+    """What `read_listing` would ask for, without asking."""
+    ages = ages or Ages()
+    kept = memory and memory.body("series", ages.facts_s)
+    series = series_list(kept).rows if kept else []
+    steps = [
+        Planned(
+            "/series", 0 if kept else 1, "kept from an earlier run" if kept else "categories and fees of all series"
+        )
+    ]
+    by_category = filters.categories and not filters.query().narrow
+    if by_category and not kept:
+        why = "one walk for each series, if that is fewer requests than everything"
+        steps.append(Planned("/markets", None, why))
+    else:
+        everything = MarketCrawl(kalshi, filters.query(), list, memory=memory).route()
+        query = filters.query(series, everything.requests)
+        route = MarketCrawl(kalshi, query, list, memory=memory).route()
+        steps.append(Planned("/markets", route.requests, route.why))
+        if route.axis is CREATED:
+            steps.append(Planned("/markets", 1, "closing pass: what is created meanwhile"))
+    steps.append(Planned("/events", None, f"{MAX_EVENTS} a request, those not read within {ages.facts_s / 60:.0f} min"))
+    return steps
+
+
 async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
     """One market, whatever its status, with its event's and series' terms and its probabilities.
 
@@ -237,7 +276,7 @@ class _Context:
         filters = self._filters
         if filters.categories and not (filters.series or filters.events or filters.tickers):
             series = await self.series()
-            return self.crawl(filters.query(series)), _ready(series)
+            return self.crawl(filters.query(series, self.crawl(filters.query()).route().requests)), _ready(series)
         return self.crawl(filters.query()), self.series()
 
     def crawl(self, query: Query) -> MarketCrawl[pl.DataFrame]:

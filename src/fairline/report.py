@@ -2,12 +2,9 @@
 
 import io
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -15,73 +12,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fairline.errors import OutputError, UsageError
 from fairline.frame import NOTIONAL_U
-from fairline.listing import Listing, Problem
+from fairline.kalshi.crawl import Account
+from fairline.listing import Listing, Planned, Problem
 from fairline.scan import Evaluation
 
-FORMATS = ("table", "json", "csv", "parquet")
-_SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
 _SHOWN = 8
 """How many problems and quarantined rows a terminal shows; the JSON has all of them."""
-
-
-def choose_format(given: str | None, output: Path | None) -> str:
-    """The format asked for, else the one that the output file's name implies, else a table."""
-    chosen = given or (_SUFFIXES.get(output.suffix.lower(), "") if output else "table")
-    if not chosen:
-        raise UsageError(
-            f"{output} does not say its format", remedy="Name it .json, .csv or .parquet, or give --format"
-        )
-    if chosen not in FORMATS:
-        raise UsageError(f"there is no format {chosen!r}", remedy=f"--format takes {', '.join(FORMATS)}")
-    if output is not None:
-        if chosen == "table":
-            raise UsageError("a table is for the terminal", remedy="With --output use --format json, csv or parquet")
-        _check_writable(output)
-    return chosen
-
-
-def _check_writable(path: Path) -> None:
-    """Raise `OutputError` before the work rather than after it."""
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder", remedy="Name a file in it with --output")
-    folder = path.resolve().parent
-    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise OutputError(f"cannot write {path}", remedy="Choose another --output")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all; a link keeps pointing, a device is written to.
-
-    Raises `OutputError`.
-    """
-    target = path.resolve()
-    try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)
-            return
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def opportunity_table(edges: pl.DataFrame, exchange: str) -> pl.DataFrame:
@@ -219,6 +156,17 @@ def markets_report(listing: Listing, top: int = 40) -> RenderableType:
     return Group(_summary(listing), table, Text(shown), *_troubles(listing, listing.problems))
 
 
+def plan_report(steps: Sequence[Planned]) -> RenderableType:
+    """What would be asked, for a terminal."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Requests", justify="right")
+    table.add_column("Path")
+    table.add_column("Why")
+    for step in steps:
+        table.add_row("?" if step.requests is None else f"{step.requests:,}", step.path, step.why)
+    return table
+
+
 def show(renderable: RenderableType) -> None:
     """Print to standard output; a reader that goes away is the caller's BrokenPipeError."""
     console = terminal()
@@ -255,9 +203,35 @@ def _account(listing: Listing) -> dict[str, Any]:
         "bytes": listing.bytes,
         "complete": listing.complete,
         "incomplete_reason": "; ".join(listing.incomplete_reasons) or None,
+        "crawl": _crawl(listing.account),
+        "books": {"read": listing.books, "moved": listing.moved},
         "quarantined": [
             {"ticker": row.ticker, "field": row.field, "value": row.value, "reason": row.reason}
             for row in listing.quarantined
+        ],
+    }
+
+
+def _crawl(account: Account) -> dict[str, Any]:
+    """How whole the listing is, and what that rests on."""
+    return {
+        "asof": _iso(datetime.fromtimestamp(account.asof_s, UTC)),
+        "pages": account.pages,
+        "windows": len(account.walks),
+        "duplicates": account.duplicates,
+        "conflicts": account.conflicts,
+        "late": account.late,
+        "rechecked": account.rechecked,
+        "resumed_pages": account.resumed_pages,
+        "notes": account.notes,
+        "missing": [
+            {
+                "what": walk.words,
+                "low_ts": walk.window.low,
+                "high_ts": walk.oldest or walk.window.high,
+                "reason": walk.failure,
+            }
+            for walk in account.missing
         ],
     }
 
@@ -302,6 +276,10 @@ def _summary(listing: Listing) -> Text:
         f"{listing.listed:,} markets from {listing.exchange} in {listing.duration_s:.1f} s "
         f"({listing.requests} requests, {listing.retries} retries, {listing.bytes / 1e6:.1f} MB)"
     )
+    if listing.books:
+        text.append(f"\nOrder books of {listing.books} candidates read; {listing.moved} had moved since the listing.")
+    for remark in listing.account.notes:
+        text.append(f"\nNote: {remark}.")
     if not listing.complete:
         text.append(f"\nINCOMPLETE: {'; '.join(listing.incomplete_reasons)}", style="bold red")
     return text

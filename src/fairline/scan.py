@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from fairline.books import quotes, with_quotes
 from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
 from fairline.errors import FairlineError, InputError
 from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy
 from fairline.frame import PREDICTIONS
 from fairline.kalshi import Kalshi
-from fairline.listing import Filters, Listing, Problem, Progress, Step, read_listing, read_market
+from fairline.kalshi.books import read_books
+from fairline.kalshi.memory import Memory
+from fairline.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model
 from fairline.sources import Payload, Request, fetch
 
@@ -75,13 +78,39 @@ async def scan(
     fees: Policy = CAUTIOUS,
     misses: int = 5,
     progress: Progress | None = None,
+    memory: Memory | None = None,
+    ages: Ages | None = None,
+    books: bool = True,
 ) -> tuple[Listing, Evaluation]:
-    """Fetch, then evaluate: the whole of a scan."""
-    listing = await read_listing(kalshi, filters, progress=progress)
+    """Fetch, then evaluate: the whole of a scan.
+
+    What survives is looked at again by its order book, which is as of now, while the quotes of a listing may have been
+    kept by the exchange's front for 15 seconds; not with `books` off.
+    """
+    listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
     asof = datetime.now(UTC)
     payloads = await fetch(_requests(models, listing.markets, asof))
-    evaluation = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
-    return listing, replace(evaluation, problems=_without_filtered(evaluation.problems, listing))
+    made = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
+    if books and made.opportunities.height:
+        listing = await _confirmed(kalshi, listing, made.opportunities["ticker"].unique(maintain_order=True).to_list())
+        made = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
+    return listing, replace(made, problems=_without_filtered(made.problems, listing))
+
+
+async def _confirmed(kalshi: Kalshi, listing: Listing, candidates: list[str]) -> Listing:
+    """The listing with the candidates' quotes by their order books, as far as those could be read."""
+    read = await read_books(kalshi, candidates)
+    markets, moved = with_quotes(listing.markets, quotes(read.rows))
+    problems = [Problem("books", str(rejected), ticker=rejected.ticker) for rejected in read.rejected]
+    if read.unasked:
+        words = f"{read.unasked} of {len(candidates)} candidates' books could not be read ({read.reason})"
+        problems.append(Problem("books", f"{words}: their quotes are the listing's"))
+    kept = [*listing.problems, *problems]
+    traffic = kalshi.transport.traffic
+    return replace(
+        listing, markets=markets, problems=kept, books=len(read.rows), moved=moved, requests=traffic.requests,
+        retries=traffic.retries, bytes=traffic.bytes,
+    )  # fmt: skip
 
 
 async def scan_market(

@@ -17,6 +17,7 @@ from fairline.kalshi.doctor import Patient
 from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
 from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
+from fairline.kalshi.memory import Memory
 
 Say = Callable[[str], None]
 
@@ -110,6 +111,11 @@ def _marks() -> set[str]:
         return set()
 
 
+def memory_of(settings: Settings) -> Memory:
+    """What is remembered of this exchange, in the user's cache folder."""
+    return Memory(platformdirs.user_cache_path("fairline"), settings.url)
+
+
 def transport_of(settings: Settings, auth: Auth | None, say: Say) -> Transport:
     return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say)
 
@@ -124,6 +130,7 @@ async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
         limits = (await kalshi.account.limits()).read
         remember(settings)
         kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity))
+        kalshi.transport.costs = await kalshi.account.endpoint_costs()
     except AuthError:
         await kalshi.transport.close()
         raise

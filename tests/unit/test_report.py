@@ -8,6 +8,7 @@ import pytest
 from fairline import report
 from fairline.errors import OutputError, UsageError
 from fairline.kalshi.wire import Rejected
+from fairline.output import choose_format, write_whole
 from fairline.scan import Listing, Problem, evaluate
 from tests.unit.test_edge import LOOSE, NOW, markets
 from tests.unit.test_scan import Stub
@@ -33,7 +34,7 @@ def test_the_json_of_a_scan_has_the_documented_shape_and_units():
     assert list(got) == ["scan", "funnel", "opportunities", "nearest_misses", "problems"]
     assert set(got["scan"]) == {
         "exchange", "started_ts", "duration_s", "markets", "requests", "retries", "bytes", "complete",
-        "incomplete_reason", "quarantined",
+        "incomplete_reason", "quarantined", "crawl", "books",
     }  # fmt: skip
     (row,) = got["opportunities"]
     assert list(row) == [
@@ -104,17 +105,17 @@ def test_the_terminal_shows_incompleteness_problems_and_quarantine(capsys):
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     target = tmp_path / "out.json"
-    report.write_whole(target, b"first")
+    write_whole(target, b"first")
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OutputError, match="No space left"):
-        report.write_whole(target, b"second")
+        write_whole(target, b"second")
     assert target.read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
-        report.write_whole(tmp_path / "gone" / "out.json", b"x")
+        write_whole(tmp_path / "gone" / "out.json", b"x")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     ],
 )
 def test_the_format_follows_the_flag_then_the_files_name(tmp_path, given, output, chosen):
-    assert report.choose_format(given, tmp_path / output if output else None) == chosen
+    assert choose_format(given, tmp_path / output if output else None) == chosen
 
 
 @pytest.mark.parametrize(
@@ -137,13 +138,13 @@ def test_the_format_follows_the_flag_then_the_files_name(tmp_path, given, output
 )
 def test_an_output_that_would_not_be_written_is_refused(tmp_path, given, output, sentence):
     with pytest.raises(UsageError, match=sentence):
-        report.choose_format(given, tmp_path / output)
+        choose_format(given, tmp_path / output)
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     for path in (tmp_path, tmp_path / "gone" / "x.csv"):
         with pytest.raises(OutputError):
-            report.choose_format("csv", path)
+            choose_format("csv", path)
 
 
 def test_links_devices_and_modes_are_respected(tmp_path):
@@ -151,14 +152,14 @@ def test_links_devices_and_modes_are_respected(tmp_path):
     target.write_text("old")
     target.chmod(0o600)
     link.symlink_to(target)
-    report.write_whole(link, b"new")
+    write_whole(link, b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
     assert target.stat().st_mode & 0o777 == 0o600
-    report.write_whole(Path("/dev/null"), b"x")
+    write_whole(Path("/dev/null"), b"x")
     assert not Path("/dev/null").is_file()
 
 
 def test_an_unknown_format_is_refused():
     with pytest.raises(UsageError, match="there is no format 'xml'"):
-        report.choose_format("xml", None)
+        choose_format("xml", None)

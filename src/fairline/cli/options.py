@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from fairline import report
 from fairline.errors import InputError, UsageError
-from fairline.listing import Filters
+from fairline.kalshi.client import checked_ticker
+from fairline.listing import Ages, Filters
 from fairline.models import TableModel
+from fairline.output import FORMATS
 
 Exchange_ = Annotated[str | None, typer.Option("--exchange", metavar="NAME|URL", help="production, demo or a URL.")]
 Profile = Annotated[str | None, typer.Option(metavar="NAME", help="A profile of fairline.toml.")]
@@ -46,13 +47,21 @@ SeriesOption = Annotated[
 EventOption = Annotated[
     list[str] | None, typer.Option("--event", metavar="TICKER", help="Only this event ticker. Repeatable.")
 ]
+TickerOption = Annotated[
+    list[str] | None,
+    typer.Option("--ticker", metavar="TICKER", help="Only this market, if it is open. Repeatable."),
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Print the requests that would be made and why, and make none.")]
+MaxAge = Annotated[
+    str, typer.Option(metavar="SPAN", help="Go on with a crawl that was cut short, if it began no longer ago.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Use nothing kept from earlier runs.")]
+NoBooks = Annotated[bool, typer.Option("--no-books", help="Do not read the order books of what survives.")]
 Status = Annotated[str, typer.Option(help="unopened, open, paused, closed or settled.")]
 ClosesWithin = Annotated[str | None, typer.Option(metavar="SPAN", help="Such as 90m, 12h, 7d, 4w.")]
 MinVolume = Annotated[float, typer.Option(min=0, help="Contracts traded so far.")]
 Search = Annotated[str, typer.Option(help="Text in the ticker, question or outcome.")]
-Form = Annotated[
-    str | None, typer.Option("--format", help=f"{', '.join(report.FORMATS)}. By --output's name if absent.")
-]
+Form = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}. By --output's name if absent.")]
 Output = Annotated[Path | None, typer.Option(metavar="PATH", help="Write here, whole or not at all.")]
 Top = Annotated[int | None, typer.Option(min=1, help="At most this many rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
@@ -66,6 +75,7 @@ def filters_of(
     closes_within: str | None,
     min_volume: float,
     search: str,
+    ticker: list[str] | None = None,
 ) -> Filters:
     statuses = ("unopened", "open", "paused", "closed", "settled")
     if status not in statuses:
@@ -75,24 +85,26 @@ def filters_of(
         categories=tuple(category or ()),
         series=tuple(name.upper() for name in series or ()),
         events=tuple(name.upper() for name in event or ()),
-        closes_within=span(closes_within),
+        tickers=tuple(checked_ticker(name.strip().upper()) for name in ticker or ()),
+        closes_within=None if closes_within is None else span(closes_within),
         min_volume=min_volume,
         search=search,
     )
 
 
-def span(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text.strip().lower())
+def span(text: str, flag: str = "--closes-within") -> timedelta:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip().lower())
     if match is None:
-        raise UsageError(
-            f"{text!r} is not a span of time", remedy="--closes-within takes spans such as 90m, 12h, 7d, 4w"
-        )
-    hours = float(match[1]) * {"m": 1 / 60, "h": 1, "d": 24, "w": 168}[match[2]]
+        raise UsageError(f"{text!r} is not a span of time", remedy=f"{flag} takes spans such as 90m, 12h, 7d, 4w")
+    hours = float(match[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 168}[match[2]]
     if hours > 24 * 36_525:
-        raise UsageError(f"{text!r} is longer than a century", remedy="--closes-within takes spans such as 7d")
+        raise UsageError(f"{text!r} is longer than a century", remedy=f"{flag} takes spans such as 7d")
     return timedelta(hours=hours)
+
+
+def ages_of(max_age: str, *, fresh: bool) -> Ages:
+    age = span(max_age, "--max-age").total_seconds()
+    return Ages(facts_s=0, crawl_s=0) if fresh else Ages(crawl_s=age)
 
 
 def table_model(path: Path) -> TableModel:

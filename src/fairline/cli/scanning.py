@@ -14,32 +14,39 @@ from fairline.cli.options import (
     EventOption,
     Exchange_,
     Form,
+    Fresh,
     KeyFile,
     KeyId,
+    MaxAge,
     MaxSpread,
     MinEdge,
     MinEv,
     MinVolume,
     ModelNames,
+    NoBooks,
     Output,
+    Plan,
     Probabilities,
     Profile,
     Search,
     SeriesOption,
     Size,
     Status,
+    TickerOption,
     Top,
+    ages_of,
     filters_of,
     table_model,
 )
-from fairline.cli.terminal import auth_of, counting, deliver, note, settings_of, warn
+from fairline.cli.terminal import auth_of, counting, deliver, note, resumable, settings_of, show_plan, warn
 from fairline.edge import KEPT, Rules, walk
 from fairline.errors import UsageError
 from fairline.listing import Progress, read_listing
 from fairline.models import Model, installed, load
+from fairline.output import choose_format
 from fairline.scan import Evaluation, scan_market
 from fairline.scan import scan as run_scan
-from fairline.session import connect
+from fairline.session import connect, memory_of
 
 commands = typer.Typer()
 
@@ -51,6 +58,7 @@ def scan(
     category: Category = None,
     series: SeriesOption = None,
     event: EventOption = None,
+    ticker: TickerOption = None,
     status: Status = "open",
     closes_within: ClosesWithin = None,
     min_volume: MinVolume = 0,
@@ -60,7 +68,11 @@ def scan(
     max_spread: MaxSpread = 5.0,
     side: Annotated[str, typer.Option(help="both, yes or no.")] = "both",
     size: Size = 100,
+    no_books: NoBooks = False,
     top: Top = None,
+    plan: Plan = False,
+    max_age: MaxAge = "2m",
+    fresh: Fresh = False,
     form: Form = None,
     output: Output = None,
     exchange: Exchange_ = None,
@@ -70,18 +82,25 @@ def scan(
 ) -> None:
     """Scan every market, price it by your models, and rank what is mispriced after fees."""
     rules = Rules(min_edge, min_ev, max_spread, side, size)
-    filters = filters_of(category, series, event, status, closes_within, min_volume, search)
-    chosen = report.choose_format(form, output)
+    filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
+    chosen = choose_format(form, output)
     models: list[Model] = [table_model(path) for path in probabilities or []]
     models += [load(name) for name in model or []]
     settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
     auth = auth_of(settings)
 
+    memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
+    if plan:
+        show_plan(settings, filters, memory, ages)
+        return
+
     async def read(progress: Progress | None) -> Any:
         async with await connect(settings, auth, note) as kalshi:
-            return await run_scan(kalshi, models, filters, rules, progress=progress)
+            return await run_scan(
+                kalshi, models, filters, rules, progress=progress, memory=memory, ages=ages, books=not no_books
+            )
 
-    with counting("markets") as progress:
+    with resumable(memory, max_age), counting("markets") as progress:
         listing, evaluation = asyncio.run(read(progress))
     if chosen == "table":
         report.show(report.scan_report(listing, evaluation, top or 20))
@@ -102,11 +121,15 @@ def markets(
     category: Category = None,
     series: SeriesOption = None,
     event: EventOption = None,
+    ticker: TickerOption = None,
     status: Status = "open",
     closes_within: ClosesWithin = None,
     min_volume: MinVolume = 0,
     search: Search = "",
     top: Top = None,
+    plan: Plan = False,
+    max_age: MaxAge = "2m",
+    fresh: Fresh = False,
     form: Form = None,
     output: Output = None,
     exchange: Exchange_ = None,
@@ -115,16 +138,21 @@ def markets(
     key_file: KeyFile = None,
 ) -> None:
     """List every market with its implied probabilities; no model needed."""
-    filters = filters_of(category, series, event, status, closes_within, min_volume, search)
-    chosen = report.choose_format(form, output)
+    filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
+    chosen = choose_format(form, output)
     settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
     auth = auth_of(settings)
 
+    memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
+    if plan:
+        show_plan(settings, filters, memory, ages)
+        return
+
     async def read(progress: Progress | None) -> Any:
         async with await connect(settings, auth, note) as kalshi:
-            return await read_listing(kalshi, filters, progress=progress)
+            return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
 
-    with counting("markets") as progress:
+    with resumable(memory, max_age), counting("markets") as progress:
         listing = asyncio.run(read(progress))
     table = report.market_table(listing.markets)
     if chosen == "table":

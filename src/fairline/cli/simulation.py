@@ -14,6 +14,7 @@ from fairline.cli.terminal import counting, deliver, note
 from fairline.demo import run_demo
 from fairline.errors import UsageError
 from fairline.kalshi.limits import TIERS
+from fairline.output import choose_format, write_whole
 from fairline.sim import Exchange, Fault, Key, read_public_key, throw_away_pair
 
 commands = typer.Typer()
@@ -68,11 +69,11 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Scan a simulated exchange in this process: no key, no network. Then settle it and compare promise with result."""
-    report.choose_format("csv", output)
+    choose_format("csv", output)
     with counting("markets") as progress:
         result = run_demo(markets, seed, progress=progress, say=note)
     table = report.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
-    report.write_whole(output, report.encode(table, "csv"))
+    write_whole(output, report.encode(table, "csv"))
     note(f"Wrote {table.height:,} opportunities to {output}")
     if as_json:
         document = report.scan_document(result.listing, result.evaluation, top)

@@ -11,9 +11,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from fairline import report
 from fairline.config import Settings, load_settings
 from fairline.errors import UsageError
-from fairline.kalshi import Auth
-from fairline.listing import Listing, Problem
+from fairline.kalshi import Auth, Kalshi, Transport
+from fairline.kalshi.memory import Memory
+from fairline.listing import Ages, Filters, Listing, Problem
 from fairline.listing import Progress as ProgressCall
+from fairline.listing import plan as planned
+from fairline.output import write_whole
 from fairline.session import sign_in
 
 
@@ -43,9 +46,26 @@ def counting(noun: str) -> Iterator[ProgressCall | None]:
         yield lambda done: bar.update(task, completed=done)
 
 
+@contextmanager
+def resumable(memory: Memory, max_age: str) -> Iterator[None]:
+    """Say on an interruption that what was read is kept, and for how long."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if memory.unfinished:
+            note(f"fairline: what was read so far is kept; the same command goes on with it within {max_age}")
+        raise
+
+
+def show_plan(settings: Settings, filters: Filters, memory: Memory, ages: Ages) -> None:
+    """What would be asked for, without asking."""
+    steps = planned(Kalshi(Transport(settings.url)), filters, memory, ages)
+    report.show(report.plan_report(steps))
+
+
 def deliver(content: bytes, output: Path | None) -> None:
     if output is not None:
-        report.write_whole(output, content)
+        write_whole(output, content)
         note(f"Wrote {output} ({len(content):,} bytes)")
         return
     if content[:4] == b"PAR1" and sys.stdout.isatty():

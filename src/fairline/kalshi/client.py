@@ -149,6 +149,10 @@ class Account(_Group):
     async def limits(self) -> wire.AccountLimits:
         return await self._transport.get("/account/limits", decode=wire.account_limits)
 
+    async def endpoint_costs(self) -> wire.EndpointCosts:
+        """What each endpoint costs in tokens; public."""
+        return await self._transport.get("/account/endpoint_costs", decode=wire.endpoint_costs, signed=False)
+
 
 class Kalshi:
     """The exchange through one transport; an async context manager that closes it."""

@@ -15,6 +15,9 @@ from fairline.kalshi.journal import Journal
 
 T = TypeVar("T")
 
+_A_PAGE = 4_096
+"""A journal without a page is shorter, one with a page longer."""
+
 
 class Memory:
     """A folder that may be deleted at any time. What cannot be read or written is as if it were not there."""
@@ -45,6 +48,13 @@ class Memory:
 
     def journal(self, key: str, max_age_s: float) -> Journal | None:
         return Journal.open(self._folder, key, max_age_s)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are pages of a crawl that did not end."""
+        with contextlib.suppress(OSError):
+            return any(path.stat().st_size > _A_PAGE for path in self._folder.glob("*.pages"))
+        return False
 
     def _write(self, name: str, content: bytes) -> None:
         """Whole or not at all."""

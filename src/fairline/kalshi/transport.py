@@ -19,7 +19,7 @@ from fairline.kalshi.clock import SAFE_S, Skew, skew_of
 from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, ResponseError, error_for_status
 from fairline.kalshi.http import AiohttpSend, Request, Response, Send, Timeouts, Unpacker
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
-from fairline.kalshi.wire import Bytes, error_body
+from fairline.kalshi.wire import Bytes, EndpointCosts, error_body
 
 log = logging.getLogger("fairline.kalshi")
 
@@ -79,6 +79,7 @@ class Transport:
         self.auth = auth
         self.bucket = bucket or TokenBucket(ANONYMOUS)
         self.traffic = Traffic()
+        self.costs = EndpointCosts(DEFAULT_COST)
         self._unpack = Unpacker()
         self._prefix = urlsplit(self.base_url).path
         self._retry = retry or Retry()
@@ -109,7 +110,6 @@ class Transport:
         *,
         decode: Callable[[Bytes], T],
         signed: bool = True,
-        cost: float = DEFAULT_COST,
         keep: Callable[[Response], None] | None = None,
     ) -> T:
         """The decoded body of `GET base_url + path`.
@@ -122,7 +122,7 @@ class Transport:
         while True:
             examined = self._examined
             try:
-                response = await self._try(path, query, signed=signed, cost=cost)
+                response = await self._try(path, query, signed=signed)
                 decoded = decode(self._unpack(response.packed) if response.packed else response.plain)
                 if keep is not None:
                     keep(response)
@@ -180,8 +180,8 @@ class Transport:
         else:
             auth.renew()
 
-    async def _try(self, path: str, query: str, *, signed: bool, cost: float) -> Response:
-        await self.bucket.take(cost)
+    async def _try(self, path: str, query: str, *, signed: bool) -> Response:
+        await self.bucket.take(self.costs.of(path, self._prefix))
         headers = await self._sign(path) if signed else {}
         url = f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
         self.traffic.requests += 1

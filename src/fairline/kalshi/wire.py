@@ -154,8 +154,31 @@ class ApiKeys(msgspec.Struct, frozen=True):
     api_keys: list[ApiKey]
 
 
+class EndpointCost(msgspec.Struct, frozen=True):
+    method: str
+    path: str
+    cost: float
+
+
 class EndpointCosts(msgspec.Struct, frozen=True):
+    """Tokens a request takes: the endpoints listed by path template, every other one the default."""
+
     default_cost: float
+    endpoint_costs: list[EndpointCost] = []
+
+    def of(self, path: str, prefix: str = "") -> float:
+        """The cost of `GET path`; templates may be written with or without the API's `prefix`."""
+        for listed in self.endpoint_costs:
+            if listed.method.upper() == "GET" and _matches(listed.path.removeprefix(prefix), path):
+                return listed.cost
+        return self.default_cost
+
+
+def _matches(template: str, path: str) -> bool:
+    """Whether a path is one of a template such as `/markets/{ticker}` or `/markets/:ticker`."""
+    wanted, given = template.strip("/").split("/"), path.strip("/").split("/")
+    pairs = zip(wanted, given, strict=False)
+    return len(wanted) == len(given) and all(w[:1] in ("{", ":") or w == g for w, g in pairs)
 
 
 class Levels(msgspec.Struct, frozen=True):
