@@ -1,8 +1,9 @@
 # Python 3.11 or newer with venv, and make, are all this needs.
 PYTHON ?= python3
+PYTHON313 ?= python3.13
 BIN := .venv/bin
 
-.PHONY: help install dev demo test lint check check-all bench constraints clean
+.PHONY: help install dev demo test lint check check-all bench clients constraints clean
 
 help:
 	@echo "make demo       scan a simulated exchange: no key, no network"
@@ -46,6 +47,11 @@ check-all: check
 
 bench: dev
 	$(BIN)/python -m benchmarks
+
+# Other people's clients, each reader of the crawl's benchmark beside ours; they need Python 3.13.
+clients:
+	$(PYTHON313) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check kalshi_python_async==3.34.0 pykalshi==2.0.0
 
 constraints: dev
 	(echo "# Exact versions that the tests ran with; made by: make constraints"; $(BIN)/python -m pip freeze --exclude-editable --exclude pip) > constraints.txt

@@ -238,7 +238,8 @@ class MarketCrawl(Generic[T]):
         if mine.attempts < _ATTEMPTS and error.retryable:
             self._pending.append(mine)
             return
-        rest = mine.rest() if isinstance(error, BadRequestError | CursorLoopError) else None
+        lost = isinstance(error, BadRequestError | CursorLoopError) and not self._windowless
+        rest = mine.rest() if lost else None
         if mine.attempts < _ATTEMPTS and rest is not None:
             self._add(mine.filters, mine, rest).attempts = mine.attempts
         else:

@@ -9,6 +9,8 @@ MAX_MARKETS = 1000
 MAX_TICKERS = 300
 _FILL, _SLACK = 0.985, 50
 """Windows are made for a little less than full pages, so that a few new rows do not cost another page."""
+_MOST_PAGES = 8
+"""In a window, so that the last ones do not keep everybody waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _everything(query: Query, profile: Profile | None, pages: int | None, worker
     axis = CLOSE if query.status == "closed" else CREATED
     if profile is None or pages is None:
         return Route([base], axis, [Window()], None, "one cursor, divided into windows while it learns where rows lie")
-    each = max(1, min(8, round(pages / (2 * workers))))
+    each = max(1, min(_MOST_PAGES, round(pages / (1.5 * workers))))
     windows = tile(profile.cuts(int(each * query.page_size * _FILL) - _SLACK))
     why = f"{len(windows)} windows of {axis.field}, cut where the last whole crawl found just under {each} pages each"
     return Route([base], axis, windows, each * len(windows), why)
