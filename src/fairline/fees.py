@@ -58,7 +58,7 @@ POLICIES = {
 
 # k·M·C·P·(1−P) in micro-dollars is k·m·c·p·(1e6−p) over this, with k and m in 1/10,000, c in 1/100 of a contract and p
 # in micro-dollars.
-_DENOMINATOR = 10_000 * FEE_UNIT * 100 * NOTIONAL_U
+FEE_DENOMINATOR = 10_000 * FEE_UNIT * 100 * NOTIONAL_U
 
 
 def coefficient(fee_type: pl.Expr, *, maker: bool = False) -> pl.Expr:
@@ -80,18 +80,29 @@ def order_fee_u(
     Exact: 128-bit integers hold the product of a million contracts.
     """
     price = price_u.cast(pl.Int128)
-    numerator = rate * multiplier_m * count_c * price * (NOTIONAL_U - price)
-    by_fee = _up(numerator, _DENOMINATOR * policy.fee_unit_u) * policy.fee_unit_u
+    charged = charge_u(trade_fee_parts(price_u, count_c, multiplier_m, rate=rate), price * count_c, policy)
+    return pl.when(price_u.is_not_null() & count_c.is_not_null()).then(charged).cast(pl.Int64)
+
+
+def trade_fee_parts(
+    price_u: pl.Expr, count_c: pl.Expr, multiplier_m: pl.Expr, *, rate: pl.Expr | int = TAKER
+) -> pl.Expr:
+    """The trade fee as a 128-bit numerator over `FEE_DENOMINATOR` micro-dollars: fills of one order add up exactly."""
+    price = price_u.cast(pl.Int128)
+    return rate * multiplier_m * count_c * price * (NOTIONAL_U - price)
+
+
+def charge_u(parts: pl.Expr, cost: pl.Expr, policy: Policy) -> pl.Expr:
+    """What an order is charged in micro-dollars, by the parts of its trade fee and its cost in 1/100 micro-dollars."""
+    by_fee = _up(parts, FEE_DENOMINATOR * policy.fee_unit_u) * policy.fee_unit_u
     if policy.balance_unit_u == 1:
         return by_fee.cast(pl.Int64)
     # In 1/100 micro-dollars, because prices of six decimals times counts of two have eight.
-    cost = price * count_c
-    trade_fee = _up(numerator, _DENOMINATOR) * 100
+    trade_fee = _up(parts, FEE_DENOMINATOR) * 100
     unit = policy.balance_unit_u * 100
     by_balance = _up(_up(cost + trade_fee, unit) * unit - cost, 100)
     # Where nothing is charged for the trade, nothing is rounded either.
-    charged = pl.max_horizontal(by_fee, pl.when(numerator > 0).then(by_balance).otherwise(0))
-    return pl.when(price_u.is_not_null() & count_c.is_not_null()).then(charged).cast(pl.Int64)
+    return pl.max_horizontal(by_fee, pl.when(parts > 0).then(by_balance).otherwise(0)).cast(pl.Int64)
 
 
 def per_contract_u(order_fee: pl.Expr, count_c: pl.Expr) -> pl.Expr:
@@ -116,7 +127,7 @@ def fills_fee_u(
     saved, made = 0, []
     for price_u, count_c in fills:
         numerator = rate * multiplier_m * count_c * price_u * (NOTIONAL_U - price_u)
-        trade_fee = -(-numerator // _DENOMINATOR)
+        trade_fee = -(-numerator // FEE_DENOMINATOR)
         owed = -(-price_u * count_c // 100) + trade_fee
         rounding = (-owed) % unit_u
         saved += rounding

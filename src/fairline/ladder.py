@@ -1,0 +1,122 @@
+"""What an order of some size really costs: the offers of a book walked level by level, after fees.
+
+Buying YES takes the bids for NO from the best down, each at a dollar less its price; buying NO takes the bids for YES.
+Money is exact: costs are integers of 1/100 micro-dollars (prices of six decimals times counts of two), fees 128-bit.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from fairline.fees import CAUTIOUS, FEE_DENOMINATOR, TAKER, Policy, charge_u, trade_fee_parts
+from fairline.frame import FEE_UNIT, NOTIONAL_U
+
+_KEY = ["ticker", "side"]
+
+
+def offers(levels: pl.DataFrame) -> pl.DataFrame:
+    """`{ticker, side, price_u, size_c}`: what can be bought, the cheapest first, from a book's bids (`books.levels`).
+
+    `side` is what one would buy. Levels of one price are added up.
+    """
+    return (
+        levels.lazy()
+        .select(
+            "ticker",
+            side=pl.when(pl.col("side") == "no").then(pl.lit("yes")).otherwise(pl.lit("no")),
+            price_u=NOTIONAL_U - pl.col("price_u"),
+            size_c="size_c",
+        )
+        .group_by("ticker", "side", "price_u")
+        .agg(pl.col("size_c").sum())
+        .sort("ticker", "side", "price_u")
+        .collect()
+    )
+
+
+def executions(
+    offered: pl.DataFrame,
+    sizes_c: Sequence[int],
+    terms: pl.DataFrame | None = None,
+    *,
+    policy: Policy = CAUTIOUS,
+) -> pl.DataFrame:
+    """What an order of each size gets: a row for each ticker, side and size.
+
+    `fill_c` is what of it can be filled, `average_u` the mean price rounded up, `worst_u` the dearest level used,
+    `fee_u` the taker's fee of the order. `terms` gives `{ticker, rate, multiplier_m}`; without it the usual ones are taken.
+    """
+    levels = _with_terms(offered.lazy(), terms).with_columns(
+        before_c=pl.col("size_c").cum_sum().over(_KEY) - pl.col("size_c")
+    )
+    made = [
+        levels.with_columns(take_c=(size - pl.col("before_c")).clip(0, pl.col("size_c")))
+        .filter(pl.col("take_c") > 0)
+        .group_by(_KEY, maintain_order=True)
+        .agg(
+            order_c=pl.lit(size, dtype=pl.Int64),
+            fill_c=pl.col("take_c").sum(),
+            cost=(pl.col("price_u") * pl.col("take_c")).sum(),
+            worst_u=pl.col("price_u").max(),
+            parts=trade_fee_parts(
+                pl.col("price_u"), pl.col("take_c"), pl.col("multiplier_m"), rate=pl.col("rate")
+            ).sum(),
+            fills=pl.len(),
+        )
+        for size in sizes_c
+    ]
+    # Each fill's own fee is rounded up to the micro-dollar before they are added: at most one for each.
+    parts = pl.when(pl.col("parts") > 0).then(pl.col("parts") + (pl.col("fills") - 1) * FEE_DENOMINATOR).otherwise(0)
+    return (
+        pl.concat(made)
+        .select(
+            *_KEY,
+            "order_c",
+            "fill_c",
+            "cost",
+            "worst_u",
+            average_u=-(-pl.col("cost") // pl.col("fill_c")),
+            fee_u=charge_u(parts, pl.col("cost"), policy),
+        )
+        .collect()
+    )
+
+
+def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | None = None) -> pl.DataFrame:
+    """`{ticker, side, best_c, best_ev_u, breakeven_c}`: the size at which an order's EV is largest, that EV in
+    micro-dollars, and the size at which it has fallen to nothing (null if the book ends before).
+
+    `fair` gives `{ticker, side, p_u}`, the side's probability in micro-dollars. Each level adds
+    c·(p − P − k·M·P·(1−P)); price and fee together rise with the price, so the sum rises and then falls. The rounding of
+    the order's fee, at most a cent, is left out.
+    """
+    price = pl.col("price_u")
+    fee = pl.col("rate") * pl.col("multiplier_m") * price * (NOTIONAL_U - price) / (10_000 * FEE_UNIT * NOTIONAL_U)
+    gain = (pl.col("p_u") - price - fee).alias("gain")
+    levels = (
+        _with_terms(offered.lazy(), terms)
+        .join(fair.lazy().select(*_KEY, "p_u"), on=_KEY, how="inner", maintain_order="left")
+        .with_columns(gain, before_c=pl.col("size_c").cum_sum().over(_KEY) - pl.col("size_c"))
+        .with_columns(ev=pl.col("gain") * pl.col("size_c") / 100)
+        .with_columns(after=pl.col("ev").cum_sum().over(_KEY))
+    )
+    turning = (pl.col("after") < 0) & (pl.col("after") - pl.col("ev") >= 0)
+    crossing = pl.col("before_c") + ((pl.col("after") - pl.col("ev")) * 100 / -pl.col("gain")).floor().cast(pl.Int64)
+    good = pl.col("gain") > 0
+    return (
+        levels.group_by(_KEY, maintain_order=True)
+        .agg(
+            best_c=pl.col("size_c").filter(good).sum(),
+            best_ev_u=pl.col("ev").filter(good).sum().round().cast(pl.Int64),
+            breakeven_c=crossing.filter(turning).first(),
+        )
+        .collect()
+    )
+
+
+def _with_terms(levels: pl.LazyFrame, terms: pl.DataFrame | None) -> pl.LazyFrame:
+    if terms is None:
+        return levels.with_columns(rate=pl.lit(TAKER, dtype=pl.Int64), multiplier_m=pl.lit(FEE_UNIT, dtype=pl.Int64))
+    return levels.join(
+        terms.lazy().select("ticker", "rate", "multiplier_m"), on="ticker", how="left", maintain_order="left"
+    ).with_columns(pl.col("rate").fill_null(TAKER), pl.col("multiplier_m").fill_null(FEE_UNIT))

@@ -1,0 +1,129 @@
+"""Ladders against the same walk in plain fractions, and the largest EV against trying every size."""
+
+from fractions import Fraction
+from math import ceil
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairline.books import levels
+from fairline.fees import CAUTIOUS, POLICIES, fills_fee_u
+from fairline.ladder import best_sizes, executions, offers
+from tests.unit.test_books import book
+
+BOOK = book("A", yes=[("0.3000", "10.00"), ("0.2500", "5.00")], no=[("0.6000", "8.00"), ("0.5500", "20.00")])
+
+
+def frame(*rows):
+    return pl.DataFrame(
+        rows, schema={"ticker": pl.String, "side": pl.String, "price_u": pl.Int64, "size_c": pl.Int64}, orient="row"
+    )
+
+
+def test_offers_are_the_other_sides_bids_the_cheapest_first():
+    assert offers(levels([BOOK])).rows() == [
+        ("A", "no", 700_000, 1_000), ("A", "no", 750_000, 500),
+        ("A", "yes", 400_000, 800), ("A", "yes", 450_000, 2_000),
+    ]  # fmt: skip
+
+
+def test_a_worked_order_of_twenty_contracts():
+    made = executions(offers(levels([BOOK])), [2_000]).filter(side="yes").row(0, named=True)
+    # 8 at 40 cents and 12 at 45: $8.60, 43 cents on average; fee 0.07·(8·0.24 + 12·0.2475) = $0.3423, up to 35 cents.
+    assert made == {
+        "ticker": "A", "side": "yes", "order_c": 2_000, "fill_c": 2_000, "cost": 860_000_000, "worst_u": 450_000,
+        "average_u": 430_000, "fee_u": 350_000,
+    }  # fmt: skip
+
+
+def test_what_the_book_does_not_hold_is_not_filled():
+    made = executions(offers(levels([BOOK])), [10_000_000]).filter(side="no").row(0, named=True)
+    assert (made["fill_c"], made["worst_u"]) == (1_500, 750_000)
+    assert executions(offers(levels([book("A")])), [100]).is_empty()
+
+
+ladders = st.lists(
+    st.tuples(st.integers(1, 9_999).map(lambda p: p * 100), st.integers(1, 50_000)), min_size=1, max_size=8,
+    unique_by=lambda level: level[0],
+)  # fmt: skip
+
+
+@given(ladders, st.integers(1, 120_000), st.sampled_from([0, 5_000, 10_000]), st.sampled_from(sorted(POLICIES)))
+def test_cost_and_fee_agree_with_exact_fractions(ladder, size, multiplier, name):
+    policy, rest, cost, trade, fills = POLICIES[name], size, Fraction(0), Fraction(0), 0
+    for price_u, size_c in sorted(ladder):
+        take = min(rest, size_c)
+        rest, fills = rest - take, fills + (take > 0)
+        price, count = Fraction(price_u, 10**6), Fraction(take, 100)
+        cost += price * count
+        trade += Fraction(7, 100) * Fraction(multiplier, 10_000) * count * price * (1 - price)
+    terms = pl.DataFrame({"ticker": ["A"], "rate": [700], "multiplier_m": [multiplier]})
+    made = executions(frame(*(("A", "yes", *level) for level in sorted(ladder))), [size], terms, policy=policy).row(
+        0, named=True
+    )
+    assert Fraction(made["cost"], 10**8) == cost
+    assert made["fill_c"] == size - rest
+    charged = Fraction(made["fee_u"], 10**6)
+    assert charged >= trade
+    unit = Fraction(max(policy.fee_unit_u, policy.balance_unit_u), 10**6)
+    assert charged <= trade + unit + Fraction(fills + 1, 10**6)
+    assert (charged == 0) == (trade == 0)
+
+
+def fill_by_fill(ladder, size):
+    """(what the rule of September 2026 charges fill by fill, what the default says, the number of fills)"""
+    rest, fills = size, []
+    for price_u, size_c in sorted(ladder):
+        take = min(rest, size_c)
+        rest -= take
+        if take:
+            fills.append((price_u, take))
+    charged = sum(fee + rounding - rebate for fee, rounding, rebate in fills_fee_u(fills, 10_000))
+    made = executions(frame(*(("A", "yes", *level) for level in sorted(ladder))), [size], policy=CAUTIOUS)
+    return charged, made["fee_u"][0], len(fills)
+
+
+whole = st.lists(
+    st.tuples(st.integers(1, 99).map(lambda p: p * 10_000), st.integers(1, 500).map(lambda c: c * 100)), min_size=1,
+    max_size=8, unique_by=lambda level: level[0],
+)  # fmt: skip
+
+
+@given(whole, st.integers(1, 1_200))
+def test_of_whole_contracts_at_whole_cents_the_default_never_understates_the_fee_fill_by_fill(ladder, contracts):
+    charged, said, _ = fill_by_fill(ladder, contracts * 100)
+    assert said >= charged
+
+
+@given(ladders, st.integers(1, 120_000))
+def test_of_parts_of_contracts_it_may_by_less_than_a_cent_a_fill(ladder, size):
+    charged, said, fills = fill_by_fill(ladder, size)
+    assert said > charged - 10_000 * fills
+
+
+@given(ladders, st.integers(1, 999_999))
+def test_the_best_size_is_the_best_of_all_sizes_and_ev_is_gone_at_breakeven(ladder, p_u):
+    ladder = sorted(ladder)
+    fair = pl.DataFrame({"ticker": ["A"], "side": ["yes"], "p_u": [p_u]})
+    made = best_sizes(frame(*(("A", "yes", *level) for level in ladder)), fair).row(0, named=True)
+
+    def ev(size_c):
+        total, rest = 0.0, size_c
+        for price_u, offered in ladder:
+            take = min(rest, offered)
+            rest -= take
+            total += take / 100 * (p_u - price_u - 0.07 * price_u * (1e6 - price_u) / 1e6)
+        return total
+
+    edges = [0]
+    for _, offered in ladder:
+        edges.append(edges[-1] + offered)
+    assert ev(made["best_c"]) == pytest.approx(max(map(ev, edges)), abs=1e-3)
+    assert made["best_ev_u"] == pytest.approx(ev(made["best_c"]), abs=1)
+    if made["breakeven_c"] is None:
+        assert all(ev(edge) >= -1e-6 for edge in edges) or ev(edges[1]) < 0
+    else:
+        assert ev(made["breakeven_c"] + 2) < 1e-3
+        assert ceil(ev(made["breakeven_c"])) >= 0
