@@ -44,11 +44,12 @@ def executions(
     """What an order of each size gets: a row for each ticker, side and size.
 
     `fill_c` is what of it can be filled, `average_u` the mean price rounded up, `worst_u` the dearest level used,
-    `fee_u` the taker's fee of the order. `terms` gives `{ticker, rate, multiplier_m}`; without it the usual ones are taken.
+    `fee_u` the taker's fee of the order. `terms` gives `{ticker, rate, multiplier_m}`, else the usual ones are taken.
     """
     levels = _with_terms(offered.lazy(), terms).with_columns(
         before_c=pl.col("size_c").cum_sum().over(_KEY) - pl.col("size_c")
     )
+    share = trade_fee_parts(pl.col("price_u"), pl.col("take_c"), pl.col("multiplier_m"), rate=pl.col("rate"))
     made = [
         levels.with_columns(take_c=(size - pl.col("before_c")).clip(0, pl.col("size_c")))
         .filter(pl.col("take_c") > 0)
@@ -58,9 +59,7 @@ def executions(
             fill_c=pl.col("take_c").sum(),
             cost=(pl.col("price_u") * pl.col("take_c")).sum(),
             worst_u=pl.col("price_u").max(),
-            parts=trade_fee_parts(
-                pl.col("price_u"), pl.col("take_c"), pl.col("multiplier_m"), rate=pl.col("rate")
-            ).sum(),
+            parts=share.sum(),
             fills=pl.len(),
         )
         for size in sizes_c
@@ -87,8 +86,8 @@ def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | 
     micro-dollars, and the size at which it has fallen to nothing (null if the book ends before).
 
     `fair` gives `{ticker, side, p_u}`, the side's probability in micro-dollars. Each level adds
-    c·(p − P − k·M·P·(1−P)); price and fee together rise with the price, so the sum rises and then falls. The rounding of
-    the order's fee, at most a cent, is left out.
+    c·(p − P − k·M·P·(1−P)); price and fee together rise with the price, so the sum rises and then falls. The rounding
+    of the order's fee, at most a cent, is left out.
     """
     price = pl.col("price_u")
     fee = pl.col("rate") * pl.col("multiplier_m") * price * (NOTIONAL_U - price) / (10_000 * FEE_UNIT * NOTIONAL_U)

@@ -1,0 +1,249 @@
+"""What the rules force prices to obey, what it would pay to hold them to it, and the nearest prices that do obey.
+
+Three rules, over quotes that exist:
+
+| kind | rule | the trade when quotes break it | certainty |
+|---|---|---|---|
+| complement | YES and NO of one market pay a dollar together | both, when they cost less | locked |
+| ladder | what pays whenever another pays is worth no less | YES of the wider, NO of the narrower | locked |
+| partition, NO | at most one market of a mutually exclusive event pays | NO of several: all but one pay | locked |
+| partition, YES | … and if one of them must | YES of all | assumed |
+
+*Locked* means that the trade cannot lose under the rules. *Assumed* needs what the exchange does not promise:
+`mutually_exclusive` means at most one YES, not exactly one. Ladders are read from `strike_type` and strikes within one
+event: `greater` and `greater_or_equal` by their floor, `less` and `less_or_equal` by their cap.
+"""
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from fairline.fees import CAUTIOUS, Policy, coefficient, order_fee_u, waived
+from fairline.frame import FEE_UNIT, NOTIONAL_U
+
+LOCKED, ASSUMED = "locked", "assumed"
+EXHAUSTIVE = "one of the event's listed markets settles YES"
+
+_PLACE, _NONE = 1 << 32, 1 << 62
+
+
+def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIOUS) -> pl.DataFrame:
+    """A row for each broken rule, the most profitable first; `profit_u` at or below nothing means that fees eat it.
+
+    `markets` is MARKETS. Columns: `kind, event_ticker, certainty, needs, size_c, cost_u, fee_u, payoff_u, profit_u,
+    legs`; money is for `size_c` contracts of each leg, which is what the thinnest leg offers at its best price, and
+    `payoff_u` the least that can come back. `legs` are `{ticker, side, price_u, fee_u}`.
+    """
+    quoted = _quoted(markets, asof)
+    legs = pl.concat([_complements(quoted), _ladders(quoted), _no_baskets(quoted), _yes_baskets(quoted)])
+    sized = legs.with_columns(size_c=pl.col("offer_c").min().over("set"))
+    size, fee = pl.col("size_c"), _fee(pl.col("price_u"), pl.col("size_c"), policy)
+    per_set = (
+        sized.with_columns(fee_u=fee)
+        .group_by("set", maintain_order=True)
+        .agg(
+            pl.col("kind", "event_ticker", "certainty", "size_c", "floor").first(),
+            needs=pl.when(pl.col("certainty").first() == ASSUMED).then(pl.lit(EXHAUSTIVE)).otherwise(pl.lit("")),
+            # Rounded up: what a part of a micro-dollar is worth is not for us.
+            cost_u=-(-(pl.col("price_u") * size).sum() // 100),
+            fee_u=pl.col("fee_u").sum(),
+            legs=pl.struct("ticker", "side", "price_u", "fee_u"),
+        )
+        .with_columns(payoff_u=pl.col("floor") * pl.col("size_c") * (NOTIONAL_U // 100))
+        .with_columns(profit_u=pl.col("payoff_u") - pl.col("cost_u") - pl.col("fee_u"))
+    )
+    return (
+        per_set.sort("profit_u", "set", descending=[True, False])
+        .select(
+            "kind", "event_ticker", "certainty", "needs", "size_c", "cost_u", "fee_u", "payoff_u", "profit_u", "legs"
+        )
+        .collect()
+    )
+
+
+def coherent(markets: pl.DataFrame) -> pl.DataFrame:
+    """`{ticker, p, p_sd}`: the probabilities nearest to the midpoints that obey the rules and lie inside the quotes.
+
+    Ladders by isotonic regression, mutually exclusive events by projection on "adds up to one at most". Where quotes
+    break a rule no such probabilities lie inside them, and the ones nearest to the midpoints are given. `p_sd` is that
+    of a price that may be anywhere between bid and ask, (ask − bid) / √12. Only markets with two quotes.
+    """
+    two = markets.filter(pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null())
+    made = _ordered(two.lazy()).sort("group", "width", "ticker").collect()
+    low, high = made["yes_bid_u"].to_numpy() / NOTIONAL_U, made["yes_ask_u"].to_numpy() / NOTIONAL_U
+    p = _isotone((low + high) / 2, low, high, made["group"].rle_id().to_numpy())
+    order = made.select(pl.arg_sort_by("event_ticker")).to_series().to_numpy()
+    event = made["event_ticker"].gather(order).rle_id().to_numpy()
+    exclusive = made["mutually_exclusive"].fill_null(value=False).to_numpy()[order]
+    projected = _capped(p[order], low[order], high[order], event, exclusive)
+    p[order] = projected
+    width = np.abs(high - low)
+    return made.select("ticker", p=pl.Series(p), p_sd=pl.Series(width / np.sqrt(12)))
+
+
+def _quoted(markets: pl.DataFrame, asof: datetime) -> pl.LazyFrame:
+    waiver = pl.when(waived(pl.lit(asof))).then(0).otherwise(pl.col("fee_multiplier_m").fill_null(FEE_UNIT))
+    return markets.lazy().filter(
+        (pl.col("status") == "active") & (pl.col("market_type") == "binary") & (pl.col("close_ts") > asof)
+    ).select(
+        "ticker", "event_ticker", "mutually_exclusive", "strike_type", "floor_strike", "cap_strike",
+        "yes_bid_u", "yes_ask_u", "yes_bid_size_c", "yes_ask_size_c",
+        rate=coefficient(pl.col("fee_type")), multiplier_m=waiver,
+    )  # fmt: skip
+
+
+def _fee(price_u: pl.Expr, count_c: pl.Expr, policy: Policy) -> pl.Expr:
+    return order_fee_u(price_u, count_c, pl.col("multiplier_m"), rate=pl.col("rate"), policy=policy)
+
+
+def _share_fee(price_u: pl.Expr) -> pl.Expr:
+    """The fee of one contract before any rounding, rounded up to the micro-dollar: for choosing among legs."""
+    numerator = pl.col("rate") * pl.col("multiplier_m") * price_u * (NOTIONAL_U - price_u)
+    return -(-numerator // (10_000 * FEE_UNIT * NOTIONAL_U))
+
+
+def _leg(side: str, kind: str, certainty: str, floor: pl.Expr | int, key: pl.Expr) -> list[pl.Expr | str]:
+    """The columns of a leg. `floor` is how many dollars a contract of each leg brings back at least, `key` its set."""
+    yes = side == "yes"
+    return [
+        pl.concat_str(pl.lit(kind + " "), key).alias("set"),
+        pl.lit(kind.split(" ", maxsplit=1)[0]).alias("kind"),
+        "event_ticker",
+        pl.lit(certainty).alias("certainty"),
+        "ticker",
+        pl.lit(side).alias("side"),
+        (pl.col("yes_ask_u") if yes else NOTIONAL_U - pl.col("yes_bid_u")).alias("price_u"),
+        pl.col("yes_ask_size_c" if yes else "yes_bid_size_c").alias("offer_c"),
+        (pl.lit(floor, dtype=pl.Int64) if isinstance(floor, int) else floor.cast(pl.Int64)).alias("floor"),
+        "rate",
+        "multiplier_m",
+    ]
+
+
+def _complements(quoted: pl.LazyFrame) -> pl.LazyFrame:
+    crossed = quoted.filter(pl.col("yes_ask_u") < pl.col("yes_bid_u"))
+    key = pl.col("ticker")
+    return pl.concat([crossed.select(_leg(side, "complement", LOCKED, 1, key)) for side in ("yes", "no")])
+
+
+def _ordered(markets: pl.LazyFrame) -> pl.LazyFrame:
+    """The ladder that each market stands on (`group`) and its place, the widest first (`width`); a market on none is a
+    group of its own.
+    """
+    kind = pl.col("strike_type")
+    above, below = kind.is_in(["greater", "greater_or_equal"]), kind.is_in(["less", "less_or_equal"])
+    strict = kind.is_in(["greater", "less"]).cast(pl.Float64) * 1e-9
+    on = (above & pl.col("floor_strike").is_not_null()) | (below & pl.col("cap_strike").is_not_null())
+    side = pl.when(above).then(pl.lit("above")).otherwise(pl.lit("below"))
+    return markets.with_columns(
+        group=pl.when(on).then(pl.concat_str("event_ticker", side, separator=" ")).otherwise(pl.col("ticker")),
+        width=pl.when(above).then(pl.col("floor_strike")).otherwise(-pl.col("cap_strike")).fill_null(0.0) + strict,
+        on_ladder=on,
+    )
+
+
+def _ladders(quoted: pl.LazyFrame) -> pl.LazyFrame:
+    """For each rung whose bid is above the ask of a wider one: NO of it, and YES of the cheapest wider one."""
+    ask = pl.col("yes_ask_u") + _share_fee(pl.col("yes_ask_u"))
+    rungs = (
+        _ordered(quoted)
+        .filter("on_ladder")
+        .sort("group", "width", "ticker")
+        .with_row_index("row")
+        .with_columns(pl.col("row").cast(pl.Int64))
+    )
+    # The cheapest ask before a rung and where it stands, in one number, so that one running minimum finds both.
+    packed = (ask * _PLACE + pl.col("row")).fill_null(_NONE)
+    before = packed.cum_min().shift(1).over("group")
+    found = rungs.with_columns(wider=pl.when(before < _NONE).then(before % _PLACE))
+    asks = rungs.select(wider="row", wider_ask_u="yes_ask_u")
+    broken = found.join(asks, on="wider", how="inner").filter(pl.col("yes_bid_u") > pl.col("wider_ask_u"))
+    narrow = broken.select(_leg("no", "ladder", LOCKED, 1, pl.col("ticker")))
+    key = pl.col("narrower")
+    wide = (
+        broken.select("wider", narrower="ticker")
+        .join(rungs.rename({"row": "wider"}), on="wider", how="inner")
+        .select(_leg("yes", "ladder", LOCKED, 1, key))
+    )
+    return pl.concat([wide, narrow])
+
+
+def _no_baskets(quoted: pl.LazyFrame) -> pl.LazyFrame:
+    """Of each mutually exclusive event whose bids add up to more than a dollar: NO of those that bring most together.
+
+    A leg adds its bid less its fee, and the thinnest leg limits all; so legs are taken in the order of their size, as
+    many as make the largest product.
+    """
+    gain = pl.col("yes_bid_u") - _share_fee(NOTIONAL_U - pl.col("yes_bid_u"))
+    worth = (
+        quoted.filter("mutually_exclusive", pl.col("yes_bid_u").is_not_null())
+        .filter(pl.col("yes_bid_u").sum().over("event_ticker") > NOTIONAL_U)
+        .with_columns(gain=gain)
+        .sort("event_ticker", "yes_bid_size_c", "ticker", descending=[False, True, False])
+        .with_columns(total=(pl.col("gain").cum_sum().over("event_ticker") - NOTIONAL_U) * pl.col("yes_bid_size_c"))
+        .with_columns(
+            place=pl.int_range(pl.len()).over("event_ticker"), best=pl.col("total").arg_max().over("event_ticker")
+        )
+        .filter((pl.col("place") <= pl.col("best")) & (pl.col("best") > 0))
+    )
+    return worth.select(_leg("no", "partition NO", LOCKED, pl.len().over("event_ticker") - 1, pl.col("event_ticker")))
+
+
+def _yes_baskets(quoted: pl.LazyFrame) -> pl.LazyFrame:
+    """Each mutually exclusive event all of whose markets can be bought for less than a dollar together."""
+    whole = (
+        quoted.filter("mutually_exclusive")
+        .filter(pl.col("yes_ask_u").is_not_null().all().over("event_ticker") & (pl.len().over("event_ticker") > 1))
+        .filter(pl.col("yes_ask_u").sum().over("event_ticker") < NOTIONAL_U)
+    )
+    return whole.select(_leg("yes", "partition YES", ASSUMED, 1, pl.col("event_ticker")))
+
+
+Floats = NDArray[np.float64]
+
+
+def _isotone(middle: Floats, low: Floats, high: Floats, group: NDArray[np.uint32]) -> Floats:
+    """Falling within each group, as near to `middle` as can be, inside the bounds where those allow it.
+
+    All groups at once: each is lifted above the next, far enough not to meet it, so that one regression does for all.
+    """
+    if not len(middle):
+        return middle
+    lift = 4.0 * (group.max() - group)
+    p: Floats = np.asarray(isotonic_regression(middle + lift, increasing=False).x) - lift
+    # What bounds a rung bounds those on one side of it too: none is worth more than a wider one's ask, or less than a
+    # narrower one's bid.
+    ceiling = np.minimum.accumulate(high + lift) - lift
+    floor = np.maximum.accumulate((low + lift)[::-1])[::-1] - lift
+    fits = floor <= ceiling
+    return np.where(fits, np.clip(p, floor, ceiling), p)
+
+
+def _capped(p: Floats, low: Floats, high: Floats, event: NDArray[np.uint32], exclusive: NDArray[np.bool_]) -> Floats:
+    """The nearest numbers that add up to one at most in exclusive events, inside the bounds if those allow it.
+
+    The projection shifts all of an event by one amount and clips them to their bounds; bisection finds the amount for
+    all events at once.
+    """
+    if not len(p):
+        return p
+    count = int(event.max()) + 1
+    lows = np.bincount(event, weights=low, minlength=count)
+    bottom = np.where((lows <= 1)[event], low, 0.0)
+    top = np.where((lows <= 1)[event], high, 1.0)
+
+    def at(shift: Floats) -> Floats:
+        return np.clip(p - shift[event], bottom, top)
+
+    need = (np.bincount(event, weights=p, minlength=count) > 1) & np.bincount(
+        event, weights=exclusive, minlength=count
+    ).astype(bool)
+    small, large = np.zeros(count), np.where(need, 1.0, 0.0)
+    for _ in range(50):
+        middle = (small + large) / 2
+        above = np.bincount(event, weights=at(middle), minlength=count) > 1
+        small, large = np.where(above, middle, small), np.where(above, large, middle)
+    return np.where(need[event], at(large), p)
