@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from fairline.fees import CAUTIOUS, FEE_DENOMINATOR, TAKER, Policy, charge_u, trade_fee_parts
+from fairline.fees import CAUTIOUS, FEE_DENOMINATOR, TAKER, Policy, charge_u, coefficient, trade_fee_parts
 from fairline.frame import FEE_UNIT, NOTIONAL_U
 
 _KEY = ["ticker", "side"]
@@ -111,6 +111,29 @@ def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | 
         )
         .collect()
     )
+
+
+def depth(opportunities: pl.DataFrame, offered: pl.DataFrame, size: int, policy: Policy = CAUTIOUS) -> pl.DataFrame:
+    """For each of the EDGES rows what an order of `size` contracts would get, and which size would be best:
+    `{ticker, side, model, fill_c, average_u, worst_u, fill_fee_u, fill_ev_u, best_c, best_ev_u, breakeven_c}`.
+
+    `fill_ev_u` is a contract's, of those that can be filled. Null where the book holds nothing.
+    """
+    terms = opportunities.select(
+        "ticker", "multiplier_m", rate=coefficient(pl.col("fee_type"))
+    ).unique("ticker", maintain_order=True)  # fmt: skip
+    fair = opportunities.select("ticker", "side", p_u=pl.col("p_u")).unique(_KEY, keep="first", maintain_order=True)
+    wanted = offered.join(fair, on=_KEY, how="semi")
+    filled = executions(wanted, [size * 100], terms, policy=policy)
+    best = best_sizes(wanted, fair, terms)
+    joined = (
+        opportunities.select(*_KEY, "model", "p_u").join(filled, on=_KEY, how="left").join(best, on=_KEY, how="left")
+    )
+    spent = -(-(pl.col("cost") + 100 * pl.col("fee_u")) // pl.col("fill_c"))
+    return joined.select(
+        *_KEY, "model", "fill_c", "average_u", "worst_u", fill_fee_u="fee_u", fill_ev_u=pl.col("p_u") - spent,
+        best_c="best_c", best_ev_u="best_ev_u", breakeven_c="breakeven_c",
+    )  # fmt: skip
 
 
 def _with_terms(levels: pl.LazyFrame, terms: pl.DataFrame | None) -> pl.LazyFrame:

@@ -9,7 +9,7 @@ import contextlib
 import difflib
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -18,9 +18,10 @@ import polars as pl
 
 from fairline.errors import UsageError
 from fairline.frame import empty_markets, markets_frame, typed, wire_frame, with_context, with_probabilities
-from fairline.kalshi import Kalshi, KalshiError
+from fairline.kalshi import Kalshi, KalshiError, Transport
+from fairline.kalshi.account import Account
 from fairline.kalshi.client import MAX_EVENTS
-from fairline.kalshi.crawl import Account, MarketCrawl
+from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.events import read_events
 from fairline.kalshi.memory import Memory
@@ -90,7 +91,9 @@ class Filters:
         # A market can change its state between being selected and being sent.
         still = pl.col("status").is_in(STATUS_FIELDS[self.status])
         tests = {f"still {self.status}": still & (pl.col("close_ts") > asof) if self.status == "open" else still}
-        if self.series and self.events:
+        if self.events and self.tickers:
+            tests[f"in event {', '.join(self.events)}"] = pl.col("event_ticker").is_in(list(self.events))
+        if self.series and (self.events or self.tickers):
             tests[f"in series {', '.join(self.series)}"] = pl.col("series_ticker").is_in(list(self.series))
         if self.categories:
             tests[f"in category {', '.join(self.categories)}"] = pl.col("series_ticker").is_in(
@@ -171,6 +174,7 @@ async def read_listing(
     crawl, series = await context.begin()
     read, rows = await _together(read_frame(crawl, progress), series)
     events = await context.events(read)
+    rows = await context.with_new(rows, events)
     markets = with_context(read, rows, events)
     if filters.tickers:
         _all_there("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.account.rejected}, [])
@@ -191,8 +195,21 @@ async def read_listing(
         unreadable=len(account.rejected),
         funnel=steps,
         account=account,
+        problems=_not_open(markets, filters),
         narrowed=crawl.query.narrow,
     )
+
+
+def _not_open(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
+    """A problem for each market that was named and is not in the state asked for."""
+    if not filters.tickers:
+        return []
+    other = markets.filter(~pl.col("status").is_in(STATUS_FIELDS[filters.status]))
+    words = f"its status is {{}}, not {filters.status}"
+    return [
+        Problem("filters", f"{t}: {words.format(status)}", ticker=t)
+        for t, status in other.select("ticker", "status").iter_rows()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +221,9 @@ class Planned:
     why: str
 
 
-def plan(kalshi: Kalshi, filters: Filters, memory: Memory | None = None, ages: Ages | None = None) -> list[Planned]:
-    """What `read_listing` would ask for, without asking."""
-    ages = ages or Ages()
+def plan(url: str, filters: Filters, memory: Memory | None = None, ages: Ages | None = None) -> list[Planned]:
+    """What `read_listing` would ask the exchange at `url`, without asking."""
+    ages, kalshi = ages or Ages(), Kalshi(Transport(url))
     kept = memory and memory.body("series", ages.facts_s)
     series = series_list(kept).rows if kept else []
     steps = [
@@ -270,13 +287,18 @@ class _Context:
         self.missing: list[str] = []
         self.rejected: list[Rejected] = []
         self._kalshi, self._filters, self._memory, self._ages = kalshi, filters, memory, ages
+        self._kept = False
 
     async def begin(self) -> tuple[MarketCrawl[pl.DataFrame], Coroutine[None, None, list[Series]]]:
         """The crawl that answers the filters, and the series: known beforehand only if they say where to look."""
         filters = self._filters
         if filters.categories and not (filters.series or filters.events or filters.tickers):
             series = await self.series()
-            return self.crawl(filters.query(series, self.crawl(filters.query()).route().requests)), _ready(series)
+            crawl = self.crawl(filters.query(series, self.crawl(filters.query()).route().requests))
+            if self._kept and crawl.query.series and self._memory is not None:
+                age = self._memory.age_s("series") / 60
+                crawl.account.notes.append(f"the series list is {age:.0f} min old; --fresh reads it anew")
+            return crawl, _ready(series)
         return self.crawl(filters.query()), self.series()
 
     def crawl(self, query: Query) -> MarketCrawl[pl.DataFrame]:
@@ -308,9 +330,18 @@ class _Context:
             with contextlib.suppress(KalshiError):
                 page = series_list(kept)
                 if {s.ticker for s in page.rows} >= set(self._filters.series):
+                    self._kept = True
                     return page
+        self._kept = False
         keep = partial(self._memory.keep, "series") if self._memory is not None else None
         return await self._kalshi.series.list(keep=keep)
+
+    async def with_new(self, series: list[Series], events: list[Event]) -> list[Series]:
+        """The series, read anew if an event belongs to one that was not listed yet when they were kept."""
+        if not self._kept or {e.series_ticker for e in events} <= {s.ticker for s in series}:
+            return series
+        self._ages = replace(self._ages, facts_s=-1)
+        return await self.series()
 
     async def events(self, markets: pl.DataFrame) -> list[Event]:
         """The events of these markets, and those that were asked for by name."""

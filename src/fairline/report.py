@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fairline.frame import NOTIONAL_U
-from fairline.kalshi.crawl import Account
+from fairline.kalshi.account import Account
 from fairline.listing import Listing, Planned, Problem
 from fairline.scan import Evaluation
 
@@ -21,8 +21,15 @@ _SHOWN = 8
 """How many problems and quarantined rows a terminal shows; the JSON has all of them."""
 
 
-def opportunity_table(edges: pl.DataFrame, exchange: str) -> pl.DataFrame:
-    """EDGES rows in a reader's units: dollars, contracts, percent."""
+def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame | None = None) -> pl.DataFrame:
+    """EDGES rows in a reader's units: dollars, contracts, percent; with what is known beside them as advice."""
+    known = (
+        []
+        if advice is None
+        else [made.alias(name) for name, made in _ADVICE.items() if _source(made) in advice.columns]
+    )
+    if advice is not None and known:
+        edges = edges.join(advice, on=["ticker", "side", "model"], how="left", maintain_order="left")
     return edges.select(
         "ticker",
         "event_ticker",
@@ -43,7 +50,7 @@ def opportunity_table(edges: pl.DataFrame, exchange: str) -> pl.DataFrame:
         size=pl.col("size_c") / 100,
         closes_at="close_ts",
         url=_url(exchange),
-    )
+    ).hstack(edges.select(known))
 
 
 def market_table(markets: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +80,7 @@ def market_table(markets: pl.DataFrame) -> pl.DataFrame:
 
 def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = None) -> dict[str, Any]:
     """The JSON of a scan."""
-    kept = opportunity_table(evaluation.opportunities, listing.exchange)
+    kept = opportunity_table(evaluation.opportunities, listing.exchange, evaluation.advice)
     misses = evaluation.nearest_misses
     missed = opportunity_table(misses, listing.exchange).with_columns(missed_by=misses["missed_by"])
     return {
@@ -122,7 +129,7 @@ def scan_report(listing: Listing, evaluation: Evaluation, top: int = 20) -> Rend
     if kept.is_empty():
         parts.append(Text("No market passed every step; the funnel shows where they went.", style="yellow"))
     else:
-        parts.append(_opportunities(opportunity_table(kept.head(top), listing.exchange)))
+        parts.append(_opportunities(opportunity_table(kept.head(top), listing.exchange, evaluation.advice)))
         if kept.height > top:
             parts.append(Text(f"… and {kept.height - top:,} more; --top shows more, --output FILE writes all."))
     parts.append(_funnel(full_funnel(listing, evaluation)))
@@ -227,8 +234,8 @@ def _crawl(account: Account) -> dict[str, Any]:
         "missing": [
             {
                 "what": walk.words,
-                "low_ts": walk.window.low,
-                "high_ts": walk.oldest or walk.window.high,
+                "low_ts": walk.unread.low,
+                "high_ts": walk.unread.high,
                 "reason": walk.failure,
             }
             for walk in account.missing
@@ -256,6 +263,25 @@ def _iso(moment: datetime) -> str:
 def _dollars(name: str) -> pl.Expr:
     # Rounded to the micro-dollar, since columns are divided by multiplying with a reciprocal.
     return (pl.col(name) / NOTIONAL_U).round(6)
+
+
+_ADVICE = {
+    "fill_size": pl.col("fill_c") / 100,
+    "fill_price": _dollars("average_u"),
+    "fill_worst_price": _dollars("worst_u"),
+    "fill_fee": _dollars("fill_fee_u"),
+    "fill_ev_per_contract": _dollars("fill_ev_u"),
+    "best_size": pl.col("best_c") / 100,
+    "best_ev": _dollars("best_ev_u"),
+    "breakeven_size": pl.col("breakeven_c") / 100,
+    "contracts": pl.col("contracts"),
+    "risk": _dollars("risk_u"),
+}
+"""What an order of the wanted size gets of the book, the size of the largest EV, and how much to risk."""
+
+
+def _source(made: pl.Expr) -> str:
+    return made.meta.root_names()[0]
 
 
 def _title() -> pl.Expr:
@@ -290,6 +316,17 @@ def _opportunities(rows: pl.DataFrame) -> Table:
     table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
     for name in ("Side", "Price", "Model", "Edge pts", "EV $", "EV/$", "Spread %", "Size", "Closes"):
         table.add_column(name, justify="right", no_wrap=True)
+    advised = [
+        (words, form, name)
+        for words, form, name in (
+            ("Best size", "{:,.0f}", "best_size"),
+            ("Buy", "{:,}", "contracts"),
+            ("Risk $", "{:,.2f}", "risk"),
+        )
+        if name in rows.columns
+    ]
+    for words, _, _ in advised:
+        table.add_column(words, justify="right", no_wrap=True)
     table.add_column("Question", no_wrap=True, overflow="ellipsis")
     for row in rows.iter_rows(named=True):
         table.add_row(
@@ -303,6 +340,7 @@ def _opportunities(rows: pl.DataFrame) -> Table:
             "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
             f"{row['size']:,.0f}",
             _when(row["closes_at"]),
+            *("–" if row[name] is None else form.format(row[name]) for _, form, name in advised),
             row["title"],
         )
     return table

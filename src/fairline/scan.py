@@ -5,30 +5,38 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
-from fairline.books import quotes, with_quotes
+from fairline.books import levels, quotes, with_quotes
 from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
 from fairline.errors import FairlineError, InputError
 from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy
 from fairline.frame import PREDICTIONS
 from fairline.kalshi import Kalshi
-from fairline.kalshi.books import read_books
+from fairline.kalshi.books import Books, read_books
 from fairline.kalshi.memory import Memory
+from fairline.ladder import depth, offers
 from fairline.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model
+from fairline.sizing import Bankroll, sized
 from fairline.sources import Payload, Request, fetch
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Every market, side and model with its edge and its bin; the funnel; what did not work."""
+    """Every market, side and model with its edge and its bin; the funnel; what did not work.
+
+    `advice` is about the opportunities, by ticker, side and model: what an order gets of the book, if books were read,
+    and how much to risk, if there is a bankroll. What is not known is not among its columns.
+    """
 
     edges: pl.DataFrame
     funnel: list[Step]
     nearest_misses: pl.DataFrame
     problems: list[Problem]
+    advice: pl.DataFrame | None = None
 
     @property
     def opportunities(self) -> pl.DataFrame:
@@ -51,7 +59,19 @@ def evaluate(
     Pure: the same arguments give the same answer. A failing model becomes a problem with its traceback and the others
     go on; with `strict` it raises instead.
     """
-    rules = rules or Rules()
+    predictions, problems = predict(markets, models, payloads, asof=asof, strict=strict)
+    return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules, misses=misses)
+
+
+def predict(
+    markets: pl.DataFrame,
+    models: Sequence[Model],
+    payloads: Mapping[Request, Payload | FairlineError],
+    *,
+    asof: datetime,
+    strict: bool = False,
+) -> tuple[pl.DataFrame, list[Problem]]:
+    """What the models say of these markets, as PREDICTIONS without notes, and what went wrong."""
     predictions, problems = [PREDICTIONS.to_frame()], _unknown_fees(markets)
     for model in models:
         try:
@@ -65,7 +85,22 @@ def evaluate(
             continue
         predictions.append(made)
         problems += notes
-    edged = edges(markets, pl.concat(predictions).drop("note"), asof=asof, rules=rules, policy=fees)
+    return pl.concat(predictions).drop("note"), problems
+
+
+def price(
+    markets: pl.DataFrame,
+    predictions: pl.DataFrame,
+    problems: list[Problem],
+    *,
+    asof: datetime,
+    fees: Policy = CAUTIOUS,
+    rules: Rules | None = None,
+    misses: int = 5,
+) -> Evaluation:
+    """The edges of predictions at the markets' quotes."""
+    rules = rules or Rules()
+    edged = edges(markets, predictions, asof=asof, rules=rules, policy=fees)
     return Evaluation(edged, funnel(edged, rules), nearest_misses(edged, rules, misses), problems)
 
 
@@ -81,6 +116,7 @@ async def scan(
     memory: Memory | None = None,
     ages: Ages | None = None,
     books: bool = True,
+    bankroll: Bankroll | None = None,
 ) -> tuple[Listing, Evaluation]:
     """Fetch, then evaluate: the whole of a scan.
 
@@ -90,20 +126,29 @@ async def scan(
     listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
     asof = datetime.now(UTC)
     payloads = await fetch(_requests(models, listing.markets, asof))
-    made = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
+    predictions, problems = predict(listing.markets, models, payloads, asof=asof)
+    at: dict[str, Any] = {"asof": asof, "fees": fees, "rules": rules, "misses": misses}
+    made = price(listing.markets, predictions, problems, **at)
+    offered = None
     if books and made.opportunities.height:
-        listing = await _confirmed(kalshi, listing, made.opportunities["ticker"].unique(maintain_order=True).to_list())
-        made = evaluate(listing.markets, models, payloads, asof=asof, fees=fees, rules=rules, misses=misses)
-    return listing, replace(made, problems=_without_filtered(made.problems, listing))
+        read = await read_books(kalshi, made.opportunities["ticker"].unique(maintain_order=True).to_list())
+        listing, offered = _confirmed(kalshi, listing, read), offers(levels(read.rows))
+        made = price(listing.markets, predictions, problems, **at)
+    advice = made.opportunities.select("ticker", "side", "model")
+    if offered is not None:
+        size = (rules or Rules()).size
+        advice = advice.join(depth(made.opportunities, offered, size, fees), on=advice.columns, how="left")
+    if bankroll is not None:
+        advice = advice.join(sized(made.edges, listing.markets, bankroll), on=["ticker", "side", "model"], how="left")
+    return listing, replace(made, problems=_without_filtered(made.problems, listing), advice=advice)
 
 
-async def _confirmed(kalshi: Kalshi, listing: Listing, candidates: list[str]) -> Listing:
+def _confirmed(kalshi: Kalshi, listing: Listing, read: Books) -> Listing:
     """The listing with the candidates' quotes by their order books, as far as those could be read."""
-    read = await read_books(kalshi, candidates)
     markets, moved = with_quotes(listing.markets, quotes(read.rows))
     problems = [Problem("books", str(rejected), ticker=rejected.ticker) for rejected in read.rejected]
     if read.unasked:
-        words = f"{read.unasked} of {len(candidates)} candidates' books could not be read ({read.reason})"
+        words = f"{read.unasked} of the candidates' books could not be read ({read.reason})"
         problems.append(Problem("books", f"{words}: their quotes are the listing's"))
     kept = [*listing.problems, *problems]
     traffic = kalshi.transport.traffic

@@ -114,7 +114,7 @@ def test_an_incomplete_crawl_ends_with_exit_code_3_and_its_reason(fairline):
     assert done.returncode == table.returncode == 3
     got = json.loads(done.stdout)
     assert got["scan"]["complete"] is False
-    assert "empty pages in a row" in got["scan"]["incomplete_reason"]
+    assert "pages in a row with nothing new" in got["scan"]["incomplete_reason"]
     assert got["scan"]["markets"] == 2_500, "what came is kept, but nobody can say that it is all"
     assert "incomplete" in done.stderr
     assert "INCOMPLETE" in table.stdout

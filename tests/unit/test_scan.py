@@ -175,7 +175,7 @@ async def test_a_cursor_loop_makes_the_scan_incomplete_never_endless(exchange, u
     exchange.faults.set(Fault("endless-cursor"))
     async with client(exchange, unhurried) as kalshi:
         kalshi_listing = await small_pages(kalshi)
-    assert "empty pages in a row" in kalshi_listing.incomplete_reasons[0]
+    assert "pages in a row with nothing new" in kalshi_listing.incomplete_reasons[0]
 
 
 async def small_pages(kalshi):

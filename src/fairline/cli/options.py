@@ -12,6 +12,7 @@ from fairline.kalshi.client import checked_ticker
 from fairline.listing import Ages, Filters
 from fairline.models import TableModel
 from fairline.output import FORMATS
+from fairline.sizing import Bankroll
 
 Exchange_ = Annotated[str | None, typer.Option("--exchange", metavar="NAME|URL", help="production, demo or a URL.")]
 Profile = Annotated[str | None, typer.Option(metavar="NAME", help="A profile of fairline.toml.")]
@@ -38,6 +39,14 @@ MinEdge = Annotated[float, typer.Option(help="Points of probability above the pr
 MinEv = Annotated[float, typer.Option(help="Dollars a contract, after the fee.")]
 MaxSpread = Annotated[float, typer.Option(help="Percent of the midpoint.")]
 Size = Annotated[int, typer.Option(help="Contracts wanted; fees are those of an order of this size.")]
+BankrollOption = Annotated[
+    float | None,
+    typer.Option("--bankroll", metavar="DOLLARS", help="Say how many contracts to buy of it. Advice only."),
+]
+KellyOption = Annotated[float, typer.Option("--kelly", help="The share of Kelly's to risk; 0.25 is a quarter.")]
+Caps = Annotated[
+    str, typer.Option(metavar="MARKET,EVENT,SERIES,DAY", help="The most of the bankroll at risk on each, in percent.")
+]
 Category = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Only this category, in any case. Repeatable.")
 ]
@@ -100,6 +109,16 @@ def span(text: str, flag: str = "--closes-within") -> timedelta:
     if hours > 24 * 36_525:
         raise UsageError(f"{text!r} is longer than a century", remedy=f"{flag} takes spans such as 7d")
     return timedelta(hours=hours)
+
+
+def bankroll_of(dollars: float | None, kelly: float, caps: str) -> Bankroll | None:
+    if dollars is None:
+        return None
+    try:
+        market, event, series, day = (float(part) / 100 for part in caps.split(","))
+    except ValueError:
+        raise UsageError(f"{caps!r} are not four caps", remedy="Such as --caps 5,10,25,50, in percent") from None
+    return Bankroll(round(dollars * 1_000_000), kelly, market, event, series, day)
 
 
 def ages_of(max_age: str, *, fresh: bool) -> Ages:

@@ -9,12 +9,15 @@ import typer
 from fairline import report
 from fairline.cli.options import (
     AsJson,
+    BankrollOption,
+    Caps,
     Category,
     ClosesWithin,
     EventOption,
     Exchange_,
     Form,
     Fresh,
+    KellyOption,
     KeyFile,
     KeyId,
     MaxAge,
@@ -35,13 +38,15 @@ from fairline.cli.options import (
     TickerOption,
     Top,
     ages_of,
+    bankroll_of,
     filters_of,
     table_model,
 )
 from fairline.cli.terminal import auth_of, counting, deliver, note, resumable, settings_of, show_plan, warn
 from fairline.edge import KEPT, Rules, walk
 from fairline.errors import UsageError
-from fairline.listing import Progress, read_listing
+from fairline.listing import Planned, Progress, read_listing
+from fairline.listing import plan as plan_listing
 from fairline.models import Model, installed, load
 from fairline.output import choose_format
 from fairline.scan import Evaluation, scan_market
@@ -68,6 +73,9 @@ def scan(
     max_spread: MaxSpread = 5.0,
     side: Annotated[str, typer.Option(help="both, yes or no.")] = "both",
     size: Size = 100,
+    bankroll: BankrollOption = None,
+    kelly: KellyOption = 0.25,
+    caps: Caps = "5,10,25,50",
     no_books: NoBooks = False,
     top: Top = None,
     plan: Plan = False,
@@ -83,6 +91,7 @@ def scan(
     """Scan every market, price it by your models, and rank what is mispriced after fees."""
     rules = Rules(min_edge, min_ev, max_spread, side, size)
     filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
+    money = bankroll_of(bankroll, kelly, caps)
     chosen = choose_format(form, output)
     models: list[Model] = [table_model(path) for path in probabilities or []]
     models += [load(name) for name in model or []]
@@ -91,16 +100,19 @@ def scan(
 
     memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
     if plan:
-        show_plan(settings, filters, memory, ages)
+        steps = plan_listing(settings.url, filters, memory, ages)
+        books = [] if no_books else [Planned("/markets/orderbooks", None, "of what survives, 100 a request")]
+        show_plan(settings, [*steps, *books], chosen, output)
         return
 
     async def read(progress: Progress | None) -> Any:
         async with await connect(settings, auth, note) as kalshi:
             return await run_scan(
-                kalshi, models, filters, rules, progress=progress, memory=memory, ages=ages, books=not no_books
-            )
+                kalshi, models, filters, rules, progress=progress, memory=memory, ages=ages, books=not no_books,
+                bankroll=money,
+            )  # fmt: skip
 
-    with resumable(memory, max_age), counting("markets") as progress:
+    with resumable(memory, ages, max_age), counting("markets") as progress:
         listing, evaluation = asyncio.run(read(progress))
     if chosen == "table":
         report.show(report.scan_report(listing, evaluation, top or 20))
@@ -108,7 +120,7 @@ def scan(
         deliver(report.encode_json(report.scan_document(listing, evaluation, top)), output)
     else:
         kept = evaluation.opportunities
-        table = report.opportunity_table(kept.head(top) if top else kept, listing.exchange)
+        table = report.opportunity_table(kept.head(top) if top else kept, listing.exchange, evaluation.advice)
         deliver(report.encode(table, chosen), output)
     warn(chosen, listing, [*listing.problems, *evaluation.problems])
     if not models and chosen == "table":
@@ -145,14 +157,14 @@ def markets(
 
     memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
     if plan:
-        show_plan(settings, filters, memory, ages)
+        show_plan(settings, plan_listing(settings.url, filters, memory, ages), chosen, output)
         return
 
     async def read(progress: Progress | None) -> Any:
         async with await connect(settings, auth, note) as kalshi:
             return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
 
-    with resumable(memory, max_age), counting("markets") as progress:
+    with resumable(memory, ages, max_age), counting("markets") as progress:
         listing = asyncio.run(read(progress))
     table = report.market_table(listing.markets)
     if chosen == "table":

@@ -1,6 +1,7 @@
 """What all commands share at the terminal: settings from flags, notes, progress, delivery of bytes."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from fairline import report
 from fairline.config import Settings, load_settings
 from fairline.errors import UsageError
-from fairline.kalshi import Auth, Kalshi, Transport
+from fairline.kalshi import Auth
 from fairline.kalshi.memory import Memory
-from fairline.listing import Ages, Filters, Listing, Problem
+from fairline.listing import Ages, Listing, Planned, Problem
 from fairline.listing import Progress as ProgressCall
-from fairline.listing import plan as planned
 from fairline.output import write_whole
 from fairline.session import sign_in
 
@@ -47,20 +47,24 @@ def counting(noun: str) -> Iterator[ProgressCall | None]:
 
 
 @contextmanager
-def resumable(memory: Memory, max_age: str) -> Iterator[None]:
+def resumable(memory: Memory, ages: Ages, max_age: str) -> Iterator[None]:
     """Say on an interruption that what was read is kept, and for how long."""
+    began = time.time()
     try:
         yield
     except KeyboardInterrupt:
-        if memory.unfinished:
+        if ages.crawl_s > 0 and memory.unfinished(began):
             note(f"fairline: what was read so far is kept; the same command goes on with it within {max_age}")
         raise
 
 
-def show_plan(settings: Settings, filters: Filters, memory: Memory, ages: Ages) -> None:
-    """What would be asked for, without asking."""
-    steps = planned(Kalshi(Transport(settings.url)), filters, memory, ages)
-    report.show(report.plan_report(steps))
+def show_plan(settings: Settings, steps: list[Planned], form: str, output: Path | None) -> None:
+    """What would be asked for, as a table or JSON."""
+    if form == "table":
+        report.show(report.plan_report(steps))
+    else:
+        rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
+        deliver(report.encode_json({"exchange": settings.url, "plan": rows}), output)
 
 
 def deliver(content: bytes, output: Path | None) -> None:

@@ -11,58 +11,28 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from fairline.kalshi.account import Account
 from fairline.kalshi.client import Kalshi
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
 from fairline.kalshi.http import GZIP, Response, Unpacker
-from fairline.kalshi.intake import Intake
+from fairline.kalshi.intake import Intake, merged
 from fairline.kalshi.journal import Journal
 from fairline.kalshi.limits import DEFAULT_COST
 from fairline.kalshi.memory import Memory, key_of
 from fairline.kalshi.routes import MAX_TICKERS, Query, Route, batches, choose
 from fairline.kalshi.walk import Walk
 from fairline.kalshi.windows import CLOSE, CREATED, Axis, Density, Profile, Window, tile
-from fairline.kalshi.wire import Market, Page, Rejected, markets_page
+from fairline.kalshi.wire import Market, Page, markets_page
 
 T = TypeVar("T")
 
 _ATTEMPTS = 2
 _LOOK_BACK_S = 60
 _SHORT_PAGES = 3
-
-
-@dataclass(slots=True)
-class Account:
-    """What a crawl did. `complete` is an assertion about the listing; `incomplete_reasons` name what is missing.
-
-    `asof_s` is the Unix time for which it holds: what was created up to then was asked for. `late` rows were created
-    while the crawl ran, `conflicts` are duplicates that contradict each other in what never changes, `rechecked` rows
-    were read again because their status was not the one asked for.
-    """
-
-    pages: int = 0
-    rows: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    late: int = 0
-    rechecked: int = 0
-    resumed_pages: int = 0
-    asof_s: float = 0.0
-    walks: list[Walk] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    incomplete_reasons: list[str] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        return not self.incomplete_reasons
-
-    @property
-    def missing(self) -> list[Walk]:
-        """The walks that did not reach their end."""
-        return [walk for walk in self.walks if walk.failure]
+_SURPRISE = 500
+"""Rows more than the profile has where a walk was, before it is no longer believed there."""
 
 
 class MarketCrawl(Generic[T]):
@@ -97,9 +67,10 @@ class MarketCrawl(Generic[T]):
         self._room = asyncio.Semaphore(self._workers)
         self._out: asyncio.Queue[T | None] = asyncio.Queue()
         self._journal: Journal | None = None
-        self._windowless = False
+        self._windowless = self._replaying = False
+        self._error: KalshiError | None = None
         self._short_pages = 0
-        self._began = clock()
+        self._began = self._start = clock()
         self._density = Density(self._began, None)
 
     def route(self) -> Route:
@@ -114,10 +85,10 @@ class MarketCrawl(Generic[T]):
 
     async def pages(self) -> AsyncIterator[T]:
         route, finished = self.route(), False
-        if self._memory is not None:
-            closes = self.query.closes
-            key = key_of(replace(self.query, closes=None), closes and closes[1] - closes[0])
-            self._journal = self._memory.journal(key, self._max_age_s)
+        # Only a crawl with a closing pass can be gone on with later: the others end with what was there at their start.
+        if self._memory is not None and route.axis is CREATED and self._max_age_s > 0:
+            self._journal = self._memory.journal(key_of(self.query), self._max_age_s)
+            self._start = self._journal.began if self._journal is not None else self._began
         run = asyncio.create_task(self._run(route))
         run.add_done_callback(lambda _: self._out.put_nowait(None))
         try:
@@ -128,20 +99,19 @@ class MarketCrawl(Generic[T]):
             finished = True
         finally:
             run.cancel()
-            with suppress(asyncio.CancelledError, KalshiError):
-                await run
+            await asyncio.gather(run, return_exceptions=True)
             if self._journal is not None:
                 self._journal.close(keep=not (finished and self.account.complete))
 
     async def _run(self, route: Route) -> None:
-        self.account.asof_s = self._exchange_time(self._began)
-        if self._journal is not None and self._journal.found:
-            await self._resume(self._journal)
-        else:
+        self.account.asof_s = self._began
+        if self._journal is None or not self._journal.found or not await self._resume(self._journal):
             for filters in route.walks:
                 for window in route.windows or [Window()]:
                     self._add(filters, route, window)
         await self._work_off()
+        if self._error is not None and not self.account.pages:
+            raise self._error
         if route.axis is CREATED:
             await self._close(route)
         await self._recheck()
@@ -199,11 +169,12 @@ class MarketCrawl(Generic[T]):
         kept: list[Response] = []
         params = mine.params()
         page = await self._kalshi.markets.page(params, kept.append)
-        rows = len(page.rows) + len(page.rejected)
-        if page.cursor and rows < self.query.page_size and self._short_pages < _SHORT_PAGES:
+        if page.cursor and 0 < len(page.rows) + len(page.rejected) < self.query.page_size:
             self._short_pages += 1
-            again = await self._kalshi.markets.page(params, kept.append)
-            page = Page(page.rows + again.rows, page.rejected + again.rejected, again.cursor)
+            if self._short_pages <= _SHORT_PAGES:
+                page = merged([page, await self._kalshi.markets.page(params, kept.append)])
+            elif self._short_pages == _SHORT_PAGES + 1:
+                self.account.notes.append("some pages were short although more followed: a market may be missing")
         for response in kept if self._journal is not None else ():
             self._note({"walk": mine.number, "last": response is kept[-1]}, response.packed or response.plain)
         return page
@@ -223,49 +194,52 @@ class MarketCrawl(Generic[T]):
         account.late += len(fresh) if mine.closing else 0
         account.rows = intake.rows
         account.duplicates, account.conflicts = intake.duplicates, intake.conflicts
-        if not inside:
+        if not inside and not self._replaying:
             self._fall_back("the exchange does not look at time windows")
         return fresh
 
     def _failed(self, mine: Walk, error: KalshiError) -> None:
-        """Once more from where it stands, or without the cursor; then it is reported. Raises if nothing works."""
+        """Once more from where it stands, or without the cursor; then it is reported."""
         if isinstance(error, BadRequestError) and mine.span != Window() and not mine.rows:
             self._fall_back("the exchange refuses time windows")
             return
-        if not self.account.pages:
-            raise error
+        self._error = error
         mine.attempts += 1
-        if mine.attempts < _ATTEMPTS and error.retryable:
+        again = mine.attempts < _ATTEMPTS and self.account.pages > 0
+        if again and error.retryable:
             self._pending.append(mine)
             return
         lost = isinstance(error, BadRequestError | CursorLoopError) and not self._windowless
-        rest = mine.rest() if lost else None
-        if mine.attempts < _ATTEMPTS and rest is not None:
+        rest = mine.rest() if again and lost else None
+        if rest is not None:
             self._add(mine.filters, mine, rest).attempts = mine.attempts
-        else:
-            mine.failure = error.message
-        self._end(mine)
+            self._supersede(mine)
+            return
+        # Not journalled as over: whoever goes on with this crawl begins with what is missing.
+        mine.failure, mine.ended, mine.ended_s = error.message, True, self._clock()
 
-    def _end(self, mine: Walk) -> None:
-        mine.ended, mine.ended_s = True, self._clock()
+    def _supersede(self, mine: Walk) -> None:
+        mine.ended, mine.ended_s, mine.failure = True, self._clock(), ""
         self._note({"walk": mine.number, "over": True})
 
     def _fall_back(self, why: str) -> None:
         """One cursor over everything instead of all windows."""
         for made in self.account.walks:
             if made.span != Window() or made in self._pending:
-                self._end(made)
-                made.failure = ""
+                self._supersede(made)
         self._pending.clear()
         if self._windowless:
             return
         self._windowless = True
+        self._note({"walk": 0, "windowless": why})
         self.account.notes.append(f"{why}; one cursor was used")
         whole = next((made for made in self.account.walks if made.pages and made.span == Window()), None)
         if whole is None:
-            self._add(self.account.walks[0].filters, Route([], None, [], None, ""), Window())
+            status = {} if self.query.status is None else {"status": self.query.status}
+            self._add(self.account.walks[0].filters | status, Route([], None, [], None, ""), Window())
             return
         # The first walk had begun without a window: it takes back what it gave away.
+        self._note({"walk": whole.number, "taken back": True})
         whole.window, whole.shared = Window(), False
         if whole.ended and whole.cursor:
             whole.ended = False
@@ -303,7 +277,8 @@ class MarketCrawl(Generic[T]):
         if made.axis is None or made.oldest is None or made.closing or not made.ordered or made.ended:
             return 0.0
         low, prior = made.window.low, self._density.rows(made.window.low, made.oldest)
-        if self._density.known or made.pages < 2:
+        foreseen = self._density.known and made.rows <= self._density.rows(made.oldest, made.span.high) + _SURPRISE
+        if foreseen or made.pages < 2:
             return prior
         return self._density.extrapolated(made.rows, low, made.oldest, made.span.high)
 
@@ -312,17 +287,25 @@ class MarketCrawl(Generic[T]):
     async def _close(self, route: Route) -> None:
         """The closing pass: what was created while the others were read."""
         self.account.asof_s = self._exchange_time(self._clock())
-        low = int(self._exchange_time(self._began if self._journal is None else self._journal.began)) - _LOOK_BACK_S
-        closing = self._add(route.walks[0], route, Window(low=low))
-        closing.closing = True
-        if self._windowless:
-            # Without windows, from the top: it ends where rows in order are older than the crawl.
-            closing.asked, closing.shared = dict(closing.filters), True
-        await self._work_off()
+        low = int(self._exchange_time(self._start)) - _LOOK_BACK_S
+        while True:
+            windowless = self._windowless
+            closing = self._add(route.walks[0], route, Window(low=low))
+            closing.closing = True
+            if windowless:
+                # Without windows, from the top: it ends where rows in order are older than the crawl.
+                closing.asked, closing.shared = dict(closing.filters), True
+            await self._work_off()
+            if windowless == self._windowless:
+                return
 
     def _exchange_time(self, ours: float) -> float:
+        """The exchange's clock, for sure not later: its `Date` is of whole seconds."""
         skew = self._kalshi.transport.skew
-        return ours if skew is None else ours + skew.seconds
+        if skew is None:
+            return ours
+        theirs = ours + skew.seconds - skew.error
+        return min(ours, theirs) if abs(skew.seconds) <= skew.error else theirs
 
     async def _recheck(self) -> None:
         """Read again what came with another status than was asked for: it changed while it was being sent."""
@@ -357,36 +340,54 @@ class MarketCrawl(Generic[T]):
                 self._journal.close(keep=False)
                 self._journal = None
 
-    async def _resume(self, journal: Journal) -> None:
-        """Bring every walk to where its last journalled page left it."""
+    async def _resume(self, journal: Journal) -> bool:
+        """Bring every walk to where its last journalled page left it. False, and nothing, if the journal is damaged."""
+        walks, self._replaying = self.account.walks, True
+        try:
+            await self._replay(journal)
+        except (KalshiError, LookupError, TypeError, ValueError):
+            walks.clear()
+            journal.close(keep=False)
+            self._journal, self._windowless, self.account.notes, self.account.pages = None, False, [], 0
+            return False
+        finally:
+            journal.found.clear()
+            self._replaying = False
+        account, age = self.account, time.time() - journal.began
+        account.resumed_pages = account.pages
+        account.notes.append(f"went on with a crawl begun {age:.0f} s ago: {account.pages} pages were there")
+        self._pending.extend(made for made in walks if not made.ended)
+        return True
+
+    async def _replay(self, journal: Journal) -> None:
         walks, axes = self.account.walks, {axis.name: axis for axis in (CREATED, CLOSE)}
-        parts: list[Page[Market]] = []
-        unpack = Unpacker()
+        parts, unpack = list[Page[Market]](), Unpacker()
         for record, body in journal.found:
             if "filters" in record:
                 window = Window(record["low"], record["high"])
                 walks.append(Walk(len(walks), record["filters"], axes.get(record["axis"]), window))
                 continue
             made = walks[record["walk"]]
-            if "low" in record:
+            if "last" in record:
+                parts.append(markets_page(unpack(body) if body[:2] == GZIP else body))
+                if record["last"]:
+                    await self._replay_page(made, merged(parts))
+                    parts = []
+            elif "low" in record:
                 made.window, made.shared = Window(record["low"], made.window.high), True
             elif "over" in record:
                 made.ended = True
+            elif "windowless" in record:
+                self._windowless = True
+                self.account.notes.append(f"{record['windowless']}; one cursor was used")
             else:
-                parts.append(markets_page(unpack(body) if body[:2] == GZIP else body))
-                if record["last"]:
-                    made.params()
-                    rows, rejected = [row for p in parts for row in p.rows], [r for p in parts for r in p.rejected]
-                    page = Page(rows, rejected, parts[-1].cursor)
-                    await self._hand_out(self._take(made, page))
-                    with suppress(CursorLoopError):
-                        made.advance(page, self._began)
-                    parts.clear()
-        journal.found.clear()
-        account, age = self.account, time.time() - journal.began
-        account.resumed_pages = account.pages
-        account.notes.append(f"went on with a crawl begun {age:.0f} s ago: {account.pages} pages were there")
-        self._pending.extend(made for made in walks if not made.ended)
+                made.window, made.shared, made.ended = Window(), False, not made.cursor
+
+    async def _replay_page(self, made: Walk, page: Page[Market]) -> None:
+        made.params()
+        await self._hand_out(self._take(made, page))
+        with suppress(CursorLoopError):
+            made.advance(page, self._began)
 
 
 def workers_for(kalshi: Kalshi) -> int:

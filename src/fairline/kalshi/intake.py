@@ -44,7 +44,7 @@ class Intake:
                 rejected for rejected in page.rejected if not rejected.ticker or rejected.ticker not in known
             ]
         rows = page.rows
-        if not self.query.combos and any(map(_COLLECTION, rows)):
+        if not (self.query.combos or self.query.tickers) and any(map(_COLLECTION, rows)):
             rows = [market for market in rows if market.mve_collection_ticker is None]
         fresh = self._certain(self._new(rows))
         self._sample(fresh)
@@ -89,3 +89,13 @@ class Intake:
         for name, seconds in self._samples.items():
             with suppress(TypeError, ValueError):
                 seconds += [second_of(getattr(market, name)) for market in fresh[start::_EVERY]]
+
+
+def merged(answers: list[Page[Market]]) -> Page[Market]:
+    """Several answers to one request as one page: the last one's, with the rows that only an earlier one had."""
+    last = answers[-1]
+    known = {row.ticker for row in last.rows}
+    more = [row for page in answers[:-1] for row in page.rows if row.ticker not in known]
+    rejected = [rejected for page in answers for rejected in page.rejected]
+    rows = sorted([*last.rows, *more], key=lambda row: row.created_time or "", reverse=True) if more else last.rows
+    return Page(rows, rejected, last.cursor) if len(answers) > 1 else last

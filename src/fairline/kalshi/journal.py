@@ -4,6 +4,7 @@ A journal is a header and records, each a line of JSON and, after a page's line,
 locked as long as its process lives; whoever finds an unlocked one that is young enough goes on where it ends.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 Record = dict[str, Any]
 _VERSION = 1
+_FORGET_S = 86_400
 
 
 class Journal:
@@ -31,6 +33,7 @@ class Journal:
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _tidy(folder)
             journals = [cls._take(path) for path in folder.glob(f"{key}-*.pages")]
             found = sorted((j for j in journals if j is not None), key=lambda j: j.began)
             kept = found.pop() if found and time.time() - found[-1].began <= max_age_s else None
@@ -47,16 +50,21 @@ class Journal:
         self._file.flush()
 
     def close(self, *, keep: bool) -> None:
-        if not keep:
-            self._path.unlink(missing_ok=True)
-        self._file.close()
+        with contextlib.suppress(OSError):
+            if not keep:
+                self._path.unlink(missing_ok=True)
+            self._file.close()
 
     @classmethod
     def _new(cls, path: Path) -> "Journal":
         file = path.open("a+b")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         journal = cls(file, path, time.time(), [])
-        journal.add({"version": _VERSION, "began": journal.began})
+        try:
+            journal.add({"version": _VERSION, "began": journal.began})
+        except OSError:
+            journal.close(keep=False)
+            raise
         return journal
 
     @classmethod
@@ -74,6 +82,15 @@ class Journal:
             file.close()
             return None
         return cls(file, path, float(records[0][0]["began"]), records[1:])
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what nobody will go on with: of whatever question, a day old and not held by anybody."""
+    for path in folder.glob("*.pages"):
+        if time.time() - path.stat().st_mtime > _FORGET_S:
+            with contextlib.suppress(OSError), path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[Record, bytes]]:

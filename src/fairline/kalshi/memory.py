@@ -49,12 +49,19 @@ class Memory:
     def journal(self, key: str, max_age_s: float) -> Journal | None:
         return Journal.open(self._folder, key, max_age_s)
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether there are pages of a crawl that did not end."""
+    def unfinished(self, since_s: float = 0.0) -> bool:
+        """Whether there are pages, written since that Unix time, of a crawl that did not end."""
         with contextlib.suppress(OSError):
-            return any(path.stat().st_size > _A_PAGE for path in self._folder.glob("*.pages"))
+            found = [path.stat() for path in self._folder.glob("*.pages")]
+            return any(file.st_size > _A_PAGE and file.st_mtime >= since_s for file in found)
         return False
+
+    def age_s(self, name: str) -> float:
+        """How long ago an answer was kept."""
+        try:
+            return time.time() - (self._folder / f"{name}.gz").stat().st_mtime
+        except OSError:
+            return 0.0
 
     def _write(self, name: str, content: bytes) -> None:
         """Whole or not at all."""

@@ -36,7 +36,7 @@ class Query:
     def base(self) -> dict[str, str]:
         """The filters that every request has."""
         base = {"limit": str(self.page_size)}
-        return base if self.combos else base | {"mve_filter": "exclude"}
+        return base if self.combos or self.tickers else base | {"mve_filter": "exclude"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,10 @@ def choose(query: Query, created: Profile | None, closes: Profile | None, worker
             return Route(walks, None, [], len(walks), f"one walk for each {noun}")
     pages = None if created is None else _pages(created.rows, query.page_size)
     if query.closes is not None and query.status in ("open", "closed"):
-        return _by_close(query, query.closes, closes, pages) or _everything(query, created, pages, workers)
-    return _everything(query, created, pages, workers)
+        by_close = _by_close(query, query.closes, closes, pages)
+        if by_close is not None:
+            return by_close
+    return _everything(query, closes if query.status == "closed" else created, workers)
 
 
 def _by_close(query: Query, span: tuple[int, int], profile: Profile | None, everything: int | None) -> Route | None:
@@ -80,14 +82,14 @@ def _by_close(query: Query, span: tuple[int, int], profile: Profile | None, ever
     return Route([query.base() | status], CLOSE, [Window(*span)], pages, why)
 
 
-def _everything(query: Query, profile: Profile | None, pages: int | None, workers: int) -> Route:
+def _everything(query: Query, profile: Profile | None, workers: int) -> Route:
     base = query.base() | ({} if query.status is None else {"status": query.status})
     if query.status in ("paused", "settled"):
         return Route([base], None, [], None, f"one cursor: time windows do not go with status={query.status}")
     axis = CLOSE if query.status == "closed" else CREATED
-    if profile is None or pages is None:
+    if profile is None:
         return Route([base], axis, [Window()], None, "one cursor, divided into windows while it learns where rows lie")
-    each = max(1, min(_MOST_PAGES, round(pages / (1.5 * workers))))
+    each = max(1, min(_MOST_PAGES, round(_pages(profile.rows, query.page_size) / (1.5 * workers))))
     windows = tile(profile.cuts(int(each * query.page_size * _FILL) - _SLACK))
     why = f"{len(windows)} windows of {axis.field}, cut where the last whole crawl found just under {each} pages each"
     return Route([base], axis, windows, each * len(windows), why)

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fairline.kalshi.errors import CursorLoopError
-from fairline.kalshi.windows import Axis, Window, second_of
+from fairline.kalshi.windows import BEGINNING, Axis, Window, second_of
 from fairline.kalshi.wire import Market, Page
 
 T = TypeVar("T")
@@ -24,17 +24,17 @@ async def walk(fetch: Fetch[T]) -> AsyncIterator[Page[T]]:
         yield page
         if not page.cursor:
             return
-        trail.follow(page.cursor, len(page.rows))
+        trail.follow(page.cursor, page.rows)
         cursor = page.cursor
 
 
-def _falling(texts: list[str]) -> bool:
-    """Whether times in UTC come the latest first. As text that is nearly their order: not within a second, some of
-    which have a fraction; those are looked at again without.
+def _falling(texts: list[str], falling: list[str]) -> bool:
+    """Whether times in UTC come the latest first. As text (`falling` is their order) that is nearly so: not within a
+    second, some of which have a fraction; those are looked at again without.
     """
     if "".join(texts).count("Z") != len(texts):
         return False
-    if sorted(texts, reverse=True) == texts:
+    if falling == texts:
         return True
     moments = [text[:19] for text in texts]
     return sorted(moments, reverse=True) == moments
@@ -42,27 +42,38 @@ def _falling(texts: list[str]) -> bool:
 
 @dataclass(slots=True)
 class Trail:
-    """The cursors followed so far."""
+    """The cursors followed so far, and the pages that they led to by their first and last row."""
 
     followed: set[str] = field(default_factory=set)
+    pages: set[tuple[str, str]] = field(default_factory=set)
     barren: int = 0
 
-    def follow(self, cursor: str, rows: int) -> None:
-        """Raises `CursorLoopError` if the cursor was followed before, or too many pages in a row were empty."""
+    def follow(self, cursor: str, rows: Sequence[Any]) -> None:
+        """Raises `CursorLoopError` if the cursor was followed before, or too many pages in a row had nothing new."""
         if cursor in self.followed:
             raise CursorLoopError(f"the exchange repeated a cursor after {len(self.followed)} pages")
         self.followed.add(cursor)
-        self.barren = 0 if rows else self.barren + 1
+        ends = (_name(rows[0]), _name(rows[-1])) if rows else None
+        self.barren = self.barren + 1 if ends is None or ends in self.pages else 0
+        if ends is not None:
+            self.pages.add(ends)
         if self.barren >= _PATIENCE:
-            raise CursorLoopError(f"the exchange sent {self.barren} empty pages in a row and yet another cursor")
+            raise CursorLoopError(
+                f"the exchange sent {self.barren} pages in a row with nothing new, and another cursor"
+            )
+
+
+def _name(row: object) -> str:
+    return str(getattr(row, "ticker", None) or getattr(row, "event_ticker", ""))
 
 
 @dataclass(slots=True)
 class Walk:
     """A cursor walk over what `filters` select, in a crawl. With an axis it covers `window` of it.
 
-    `oldest` is the earliest second that was reached. As long as rows come `ordered`, the latest first, the part of the
-    window below what was reached can be given away to another walk; the window then ends above it.
+    `oldest` is the earliest second that was surely reached, by two rows: a single odd time proves nothing. As long as
+    rows come `ordered`, the latest first, the part of the window below what was reached can be given away to another
+    walk; the window then ends above it.
     """
 
     number: int
@@ -93,20 +104,22 @@ class Walk:
         return self.asked if self.cursor is None else self.asked | {"cursor": self.cursor}
 
     def reach(self, rows: Sequence[Market]) -> bool:
-        """Take note of a page's times. False if the exchange sent rows from outside the window."""
+        """Take note of a page's times. False if the exchange does not look at the window: most rows lie outside it."""
         if self.axis is None or not rows:
             return True
         texts: list[str] = [text or "" for text in map(attrgetter(self.axis.field), rows)]
-        latest, earliest = max(texts), min(texts)
+        falling = sorted(texts, reverse=True)
         try:
-            high, low = second_of(latest), second_of(earliest)
+            high, low, lowest = second_of(falling[0]), second_of(falling[-2:][0]), second_of(falling[-1])
         except ValueError:
             self.ordered = False
             return True
-        if not _falling(texts) or (self.oldest is not None and high > self.oldest):
+        inside = self.span.holds(high) and self.span.holds(lowest) and lowest >= BEGINNING
+        if not inside or not _falling(texts, falling) or (self.oldest is not None and high > self.oldest):
             self.ordered = False
-        self.oldest = low if self.oldest is None else min(self.oldest, low)
-        return self.span.holds(low) and self.span.holds(high)
+        if len(rows) > 1:
+            self.oldest = low if self.oldest is None else min(self.oldest, low)
+        return inside or 2 * sum(self.span.holds(second_of(text)) for text in texts) > len(texts)
 
     def advance(self, page: Page[Market], now_s: float) -> None:
         """Go on to the next page, or end: with the cursor, or where the rest was given away.
@@ -118,7 +131,7 @@ class Walk:
         self.cursor = page.cursor
         given_away = self.shared and self.ordered and self.oldest is not None and self.oldest < (self.window.low or 0)
         if page.cursor and not given_away:
-            self.trail.follow(page.cursor, len(page.rows))
+            self.trail.follow(page.cursor, page.rows)
             return
         self.ended, self.ended_s = True, now_s
 
@@ -129,9 +142,14 @@ class Walk:
         return Window(self.window.low, self.oldest)
 
     @property
+    def unread(self) -> Window:
+        """The window without what was surely read."""
+        return Window(self.window.low, self.oldest if self.ordered and self.oldest is not None else self.span.high)
+
+    @property
     def words(self) -> str:
         """What it is about, for a reader."""
         if self.axis is not None:
-            return Window(self.window.low, self.oldest or self.window.high).words(self.axis)
+            return self.unread.words(self.axis)
         named = [f"{name} {value}" for name, value in self.filters.items() if name.endswith(("_ticker", "tickers"))]
         return " ".join(named) or "the listing"

@@ -59,7 +59,7 @@ def _iso(second: int) -> str:
 
 def second_of(text: str) -> int:
     """The Unix second of an RFC 3339 time, rounded down. Raises `ValueError`."""
-    return math.floor(datetime.fromisoformat(text).timestamp())
+    return int(datetime.fromisoformat(text).replace(microsecond=0).timestamp())
 
 
 def tile(cuts: Sequence[int], low: int | None = None, high: int | None = None) -> list[Window]:
