@@ -1,6 +1,7 @@
 """The crawl over real sockets: each fault and what becomes of it, late arrivals, resumption, kill -9, the clock."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -159,11 +160,12 @@ async def test_a_journal_that_is_too_old_held_or_damaged_is_not_used(thousand, t
     assert other.found == [], "another process has the first one"
     other.close(keep=False)
     held.add({"walk": 0, "filters": SMALL.base(), "axis": "", "low": None, "high": None})
+    held.add({"walk": 0, "last": True}, b"{}")
     held.close(keep=True)
     (path,) = tmp_path.rglob("*.pages")
     path.write_bytes(path.read_bytes() + b'{"walk":0,"bytes":500}\nhalf a pa')
     again = memory.journal(key, 100)
-    assert [record["walk"] for record, _ in again.found] == [0], "the half record is cut off"
+    assert [len(body) for _, body in again.found] == [0, 2], "the half record is cut off"
     again.close(keep=True)
     fresh = memory.journal(key, -1)
     assert fresh.found == []
@@ -444,3 +446,34 @@ async def test_tickers_series_and_events_narrow_each_other_and_a_closed_one_is_s
         told = await read_listing(kalshi, Filters(tickers=(paused,)))
     assert told.markets.is_empty()
     assert "its status is inactive, not open" in told.problems[0].message
+
+
+@pytest.mark.parametrize(
+    "faults", [(), ("refused-windows",), ("ignored-windows",), ("repeat-cursor:0.1",), ("500:0.3",)]
+)
+def test_a_journal_cut_off_at_any_byte_leads_to_everything(faults, tmp_path):
+    """As if killed there: whatever an earlier process had written, whoever goes on with it has every market."""
+
+    async def stopped_late(url, memory):
+        async with kalshi_of(url) as kalshi:
+            pages = MarketCrawl(kalshi, Query(page_size=20), list, memory=memory).pages()
+            with contextlib.suppress(StopAsyncIteration, KalshiError):
+                for _ in range(24):
+                    await anext(pages)
+            await pages.aclose()
+
+    with Exchange(markets=500, seed=11, faults=[Fault.parse(text) for text in faults]) as exchange:
+        asyncio.run(stopped_late(exchange.url, Memory(tmp_path / "first", exchange.url)))
+        exchange.faults.set(*(fault for fault in map(Fault.parse, faults) if "windows" in fault.name))
+        (path,) = (tmp_path / "first").rglob("*.pages")
+        content = path.read_bytes()
+        rng = np.random.default_rng(5)
+        lines = [i + 1 for i, byte in enumerate(content) if byte == 10]
+        for cut in [*rng.integers(1, len(content), 12).tolist(), *rng.choice(lines, 12).tolist()]:
+            again = tmp_path / "again" / path.parent.name / path.name
+            again.parent.mkdir(parents=True, exist_ok=True)
+            again.write_bytes(content[:cut])
+            memory = Memory(tmp_path / "again", exchange.url)
+            tickers, account, _ = asyncio.run(crawl(exchange.url, Query(page_size=20), memory=memory))
+            assert set(tickers) == everything(exchange), cut
+            assert account.complete

@@ -224,21 +224,23 @@ class MarketCrawl(Generic[T]):
 
     def _fall_back(self, why: str) -> None:
         """One cursor over everything instead of all windows."""
-        for made in self.account.walks:
-            if made.span != Window() or made in self._pending:
-                self._supersede(made)
+        given_up = [made for made in self.account.walks if made.span != Window() or made in self._pending]
         self._pending.clear()
-        if self._windowless:
-            return
-        self._windowless = True
-        self._note({"walk": 0, "windowless": why})
-        self.account.notes.append(f"{why}; one cursor was used")
+        if not self._windowless:
+            self._windowless = True
+            self._note({"walk": 0, "windowless": why})
+            self.account.notes.append(f"{why}; one cursor was used")
+            self._walk_whole()
+        for made in given_up:
+            self._supersede(made)
+
+    def _walk_whole(self) -> None:
+        """Everything by one cursor: that of the first walk, if it had begun without a window, else a new one."""
         whole = next((made for made in self.account.walks if made.pages and made.span == Window()), None)
         if whole is None:
             status = {} if self.query.status is None else {"status": self.query.status}
             self._add(self.account.walks[0].filters | status, Route([], None, [], None, ""), Window())
             return
-        # The first walk had begun without a window: it takes back what it gave away.
         self._note({"walk": whole.number, "taken back": True})
         whole.window, whole.shared = Window(), False
         if whole.ended and whole.cursor:
@@ -260,10 +262,11 @@ class MarketCrawl(Generic[T]):
         cuts = [cut for cut in cuts if cut < longest.oldest and (floor is None or cut > floor)]
         if not cuts:
             return
-        longest.window, longest.shared = Window(max(cuts), longest.window.high), True
-        self._note({"walk": longest.number, "low": max(cuts)})
+        # First in the journal what takes over, then what is given away: whoever is killed in between has both.
         for window in tile(cuts, floor, longest.oldest)[1:]:
             self._add(longest.filters, longest, window)
+        longest.window, longest.shared = Window(max(cuts), longest.window.high), True
+        self._note({"walk": longest.number, "low": max(cuts)})
 
     def _hurried(self) -> bool:
         """Whether more requests at once would be sooner done: not if the rate is already used up."""

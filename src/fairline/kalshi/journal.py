@@ -77,7 +77,8 @@ class Journal:
             file.close()
             return None
         records = list(_records(file))
-        if not records or records[0][0].get("version") != _VERSION:
+        # One without a page may end before all of the crawl's windows are in it, and there is nothing to lose.
+        if not any(body for _, body in records) or records[0][0].get("version") != _VERSION:
             path.unlink(missing_ok=True)
             file.close()
             return None
