@@ -105,10 +105,7 @@ def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
         created_ts=_moment("created_time"),
         open_ts=_moment("open_time"),
         unusual=_unusual("created_time") | _unusual("open_time"),
-        # Only an absent notional may be taken for the usual one; an unreadable one may not.
-        notional_u=pl.when(pl.col("notional_value_dollars").is_null())
-        .then(NOTIONAL_U)
-        .otherwise(_scaled("notional_value_dollars", 6).fill_null(-1)),
+        notional_u=_notional(wire["notional_value_dollars"]),
     ).with_columns(bad=_bad_field())
     if parsed["unusual"].any():
         parsed = parsed.with_columns(created_ts=_time("created_time"), open_ts=_time("open_time"))
@@ -170,18 +167,19 @@ _SPARE = 6
 """Decimals that are read beyond those that count, so that a finer number is refused and not rounded."""
 
 
-def _scaled(name: str, decimals: int) -> pl.Expr:
-    """Integer of a decimal string in units of 10^-decimals; null unless it is exactly one, and not negative."""
+def _scaled(name: str, decimals: int, most: int = 10**11) -> pl.Expr:
+    """Integer of a decimal string in units of 10^-decimals; null unless it is exactly one, not negative, and at most
+    `most`.
+    """
     text = pl.col(name)
     fine = text.cast(pl.Decimal(38, decimals + _SPARE), strict=False).to_physical().cast(pl.Int64, strict=False)
-    exact = (fine >= 0) & (fine % 10**_SPARE == 0) & (text.str.len_bytes() <= 18)
+    exact = fine.is_between(0, most * 10**_SPARE) & (fine % 10**_SPARE == 0) & (text.str.len_bytes() <= 18)
     return pl.when(exact).then(fine // 10**_SPARE)
 
 
 def dollar_units(name: str) -> pl.Expr:
     """Micro-dollars of a column of decimal strings; null for what is not a price from nothing to the notional."""
-    value = _scaled(name, 6)
-    return pl.when(value <= NOTIONAL_U).then(value)
+    return _scaled(name, 6, NOTIONAL_U)
 
 
 def count_units(name: str) -> pl.Expr:
@@ -209,6 +207,14 @@ def _unusual(name: str) -> pl.Expr:
     text = pl.col(name)
     fraction = text.str.slice(19, 1)
     return ~(text.str.ends_with("Z") & (text.str.len_bytes() <= 27) & fraction.is_in(["Z", "."]))
+
+
+def _notional(texts: pl.Series) -> pl.Expr:
+    """Only an absent notional may be taken for the usual one, an unreadable one may not. Mostly all are usual."""
+    if (texts == "1.0000").all(ignore_nulls=True):
+        return pl.lit(NOTIONAL_U, dtype=pl.Int64)
+    name = texts.name
+    return pl.when(pl.col(name).is_null()).then(NOTIONAL_U).otherwise(_scaled(name, 6).fill_null(-1))
 
 
 def _bad_field() -> pl.Expr:

@@ -36,3 +36,11 @@ def skew_of(headers: Mapping[str, str], sent: float, received: float) -> Skew | 
     except (KeyError, TypeError, ValueError):
         return None
     return Skew(stamp + 0.5 - (sent + received) / 2, 0.5 + (received - sent) / 2)
+
+
+def surely_past(ours: float, skew: Skew | None) -> float:
+    """The exchange's time at our time `ours`, for sure not later than it was: its `Date` is of whole seconds."""
+    if skew is None:
+        return ours
+    theirs = ours + skew.seconds - skew.error
+    return min(ours, theirs) if abs(skew.seconds) <= skew.error else theirs

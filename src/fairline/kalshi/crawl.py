@@ -15,11 +15,12 @@ from typing import Generic, TypeVar
 
 from fairline.kalshi.account import Account
 from fairline.kalshi.client import Kalshi
+from fairline.kalshi.clock import surely_past
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
 from fairline.kalshi.http import GZIP, Response, Unpacker
 from fairline.kalshi.intake import Intake, merged
 from fairline.kalshi.journal import Journal
-from fairline.kalshi.limits import DEFAULT_COST
+from fairline.kalshi.limits import DEFAULT_COST, walkers
 from fairline.kalshi.memory import Memory, key_of
 from fairline.kalshi.routes import MAX_TICKERS, Query, Route, batches, choose
 from fairline.kalshi.walk import Walk
@@ -28,6 +29,7 @@ from fairline.kalshi.wire import Market, Page, markets_page
 
 T = TypeVar("T")
 
+_CREATED = Route([], CREATED, [], None, "")
 _ATTEMPTS = 2
 _LOOK_BACK_S = 60
 _SHORT_PAGES = 3
@@ -60,7 +62,7 @@ class MarketCrawl(Generic[T]):
         self._make = make
         self._kalshi, self._memory, self._max_age_s, self._clock = kalshi, memory, max_age_s, clock
         self._intake = Intake(query, rejected=self.account.rejected)
-        self._workers = workers_for(kalshi)
+        self._workers = walkers(kalshi.transport.bucket.rate)
         self._pending: deque[Walk] = deque()
         self._active: list[Walk] = []
         self._changed = asyncio.Event()
@@ -69,6 +71,8 @@ class MarketCrawl(Generic[T]):
         self._journal: Journal | None = None
         self._windowless = self._replaying = False
         self._error: KalshiError | None = None
+        self._closes: list[dict[str, str]] = []
+        self._closing: Walk | None = None
         self._short_pages = 0
         self._began = self._start = clock()
         self._density = Density(self._began, None)
@@ -109,20 +113,23 @@ class MarketCrawl(Generic[T]):
             for filters in route.walks:
                 for window in route.windows or [Window()]:
                     self._add(filters, route, window)
+        if route.axis is CREATED:
+            self._closes = route.walks
         await self._work_off()
         if self._error is not None and not self.account.pages:
             raise self._error
-        if route.axis is CREATED:
-            await self._close(route)
+        if self._closes:
+            await self._close()
         await self._recheck()
         self._conclude(route)
 
-    def _add(self, filters: dict[str, str], route: Route | Walk, window: Window) -> Walk:
-        made = Walk(len(self.account.walks), filters, route.axis, window)
+    def _add(self, filters: dict[str, str], route: Route | Walk, window: Window, *, closing: bool = False) -> Walk:
+        made = Walk(len(self.account.walks), filters, route.axis, window, closing=closing)
         self.account.walks.append(made)
         self._pending.append(made)
         axis = made.axis.name if made.axis else ""
-        self._note({"walk": made.number, "filters": filters, "axis": axis, "low": window.low, "high": window.high})
+        stretch = {"axis": axis, "low": window.low, "high": window.high, "closing": closing}
+        self._note({"walk": made.number, "filters": filters} | stretch)
         return made
 
     # The workers
@@ -139,6 +146,9 @@ class MarketCrawl(Generic[T]):
     async def _work(self) -> None:
         while self._pending or self._active:
             self._divide()
+            if not self._pending and self._closes and self._closing is None and all(w.pages for w in self._active):
+                # Somebody has nothing to do, so the end is near: the closing pass need not wait for it.
+                self._begin_closing()
             if not self._pending:
                 self._changed.clear()
                 await self._changed.wait()
@@ -287,28 +297,21 @@ class MarketCrawl(Generic[T]):
 
     # The end
 
-    async def _close(self, route: Route) -> None:
+    def _begin_closing(self) -> None:
         """The closing pass: what was created while the others were read."""
-        self.account.asof_s = self._exchange_time(self._clock())
-        low = int(self._exchange_time(self._start)) - _LOOK_BACK_S
-        while True:
-            windowless = self._windowless
-            closing = self._add(route.walks[0], route, Window(low=low))
-            closing.closing = True
-            if windowless:
-                # Without windows, from the top: it ends where rows in order are older than the crawl.
-                closing.asked, closing.shared = dict(closing.filters), True
-            await self._work_off()
-            if windowless == self._windowless:
-                return
-
-    def _exchange_time(self, ours: float) -> float:
-        """The exchange's clock, for sure not later: its `Date` is of whole seconds."""
         skew = self._kalshi.transport.skew
-        if skew is None:
-            return ours
-        theirs = ours + skew.seconds - skew.error
-        return min(ours, theirs) if abs(skew.seconds) <= skew.error else theirs
+        self.account.asof_s = surely_past(self._clock(), skew)
+        low = int(surely_past(self._start, skew)) - _LOOK_BACK_S
+        closing = self._closing = self._add(self._closes[0], _CREATED, Window(low=low), closing=True)
+        if self._windowless:
+            # Without windows, from the top: it ends where rows in order are older than the crawl.
+            closing.asked, closing.shared = dict(closing.filters), True
+
+    async def _close(self) -> None:
+        """The closing pass, unless there was one; again if it was lost with the windows."""
+        while self._closing is None or (self._windowless and not self._closing.shared):
+            self._begin_closing()
+            await self._work_off()
 
     async def _recheck(self) -> None:
         """Read again what came with another status than was asked for: it changed while it was being sent."""
@@ -359,6 +362,9 @@ class MarketCrawl(Generic[T]):
         account, age = self.account, time.time() - journal.began
         account.resumed_pages = account.pages
         account.notes.append(f"went on with a crawl begun {age:.0f} s ago: {account.pages} pages were there")
+        for made in walks:
+            # There will be another closing pass; what the earlier one brought is there.
+            made.ended = made.ended or made.closing
         self._pending.extend(made for made in walks if not made.ended)
         return True
 
@@ -368,7 +374,8 @@ class MarketCrawl(Generic[T]):
         for record, body in journal.found:
             if "filters" in record:
                 window = Window(record["low"], record["high"])
-                walks.append(Walk(len(walks), record["filters"], axes.get(record["axis"]), window))
+                axis = axes.get(record["axis"])
+                walks.append(Walk(len(walks), record["filters"], axis, window, closing=record["closing"]))
                 continue
             made = walks[record["walk"]]
             if "last" in record:
@@ -391,8 +398,3 @@ class MarketCrawl(Generic[T]):
         await self._hand_out(self._take(made, page))
         with suppress(CursorLoopError):
             made.advance(page, self._began)
-
-
-def workers_for(kalshi: Kalshi) -> int:
-    """How many walks at once: as many as it takes to use up the rate at the latencies seen (0.15 to 0.5 s)."""
-    return 8 if kalshi.transport.bucket.rate.refill <= 30 * DEFAULT_COST else 16

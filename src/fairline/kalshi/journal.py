@@ -46,8 +46,9 @@ class Journal:
     def add(self, record: Record, body: bytes = b"") -> None:
         """Append a record; it is whole on disk, short of the machine failing, when this returns."""
         line = json.dumps(record | {"bytes": len(body)}, separators=(",", ":")).encode()
-        self._file.write(line + b"\n" + body + b"\n")
-        self._file.flush()
+        rest = memoryview(b"".join((line, b"\n", body, b"\n")))
+        while rest:
+            rest = rest[os.write(self._file.fileno(), rest) :]
 
     def close(self, *, keep: bool) -> None:
         with contextlib.suppress(OSError):
@@ -70,7 +71,7 @@ class Journal:
     @classmethod
     def _take(cls, path: Path) -> "Journal | None":
         """An abandoned journal with its whole records; None if another process holds it or it cannot be read."""
-        file = path.open("r+b")
+        file = path.open("a+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -96,7 +97,7 @@ def _tidy(folder: Path) -> None:
 
 def _records(file: IO[bytes]) -> Iterator[tuple[Record, bytes]]:
     """The whole records of the file, which is cut off after the last of them."""
-    end = 0
+    end = file.seek(0)
     while line := file.readline():
         try:
             record = json.loads(line)

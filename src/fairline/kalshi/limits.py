@@ -102,3 +102,8 @@ class TokenBucket:
         elapsed = max(0.0, now - self._at)
         self._at = now
         self._tokens = min(self.rate.capacity, self._tokens + elapsed * self.rate.refill * self.share)
+
+
+def walkers(rate: Rate) -> int:
+    """How many requests at once it takes to use up a rate at the latencies seen (0.15 to 0.5 s)."""
+    return 8 if rate.refill <= 30 * DEFAULT_COST else 16
