@@ -2,13 +2,12 @@
 
 import io
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -174,13 +173,38 @@ def plan_report(steps: Sequence[Planned]) -> RenderableType:
     return table
 
 
-def show(renderable: RenderableType) -> None:
-    """Print to standard output; a reader that goes away is the caller's BrokenPipeError."""
-    console = terminal()
-    with console.capture() as captured:
-        console.print(renderable)
-    sys.stdout.write(captured.get())
-    sys.stdout.flush()
+def coherence_document(listing: Listing, found: pl.DataFrame) -> dict[str, Any]:
+    """The JSON of broken rules, money in dollars."""
+    table = found.with_columns(
+        size=pl.col("size_c") / 100,
+        **{name: _dollars(f"{name}_u") for name in ("cost", "fee", "payoff", "profit")},
+        legs=pl.col("legs").list.eval(
+            pl.struct(
+                pl.element().struct.field("ticker", "side"),
+                price=pl.element().struct.field("price_u") / NOTIONAL_U,
+                fee=pl.element().struct.field("fee_u") / NOTIONAL_U,
+            )
+        ),
+    )
+    names = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit", "legs"]
+    return {"scan": _account(listing), "violations": table.select(names).to_dicts()}
+
+
+def coherence_report(listing: Listing, found: pl.DataFrame, shown: pl.DataFrame) -> RenderableType:
+    """Broken rules for a terminal."""
+    profitable = found.filter(pl.col("profit_u") > 0).height
+    words = f"{found.height:,} quotes break a rule; {profitable:,} of them after fees."
+    table = Table(box=None, pad_edge=False)
+    for name in ("Profit $", "Cost $", "Size", "Certainty", "Rule", "Legs"):
+        table.add_column(name, justify="right" if name in ("Profit $", "Cost $", "Size") else "left", no_wrap=True)
+    for row in shown.iter_rows(named=True):
+        legs = ", ".join(f"{leg['side'].upper()} {leg['ticker']}" for leg in row["legs"][:3])
+        more = f" and {len(row['legs']) - 3} more" if len(row["legs"]) > 3 else ""
+        size, cost = row["size_c"] / 100, (row["cost_u"] + row["fee_u"]) / NOTIONAL_U
+        needs = f" (needs: {row['needs']})" if row["needs"] else ""
+        numbers = [f"{number:,.2f}" for number in (row["profit_u"] / NOTIONAL_U, cost, size)]
+        table.add_row(*numbers, row["certainty"] + needs, row["kind"], legs + more)
+    return Group(_summary(listing), Text(words), table, *_troubles(listing, listing.problems))
 
 
 def trouble_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
@@ -189,14 +213,6 @@ def trouble_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
     lines += [f"quarantined {row}" for row in listing.quarantined]
     more = [f"… and {len(lines) - _SHOWN:,} more; --format json has them all"] if len(lines) > _SHOWN else []
     return lines[:_SHOWN] + more
-
-
-def terminal(*, errors: bool = False) -> Console:
-    """A console for standard output or error, wide enough for a table where there is no terminal."""
-    console = Console(stderr=errors, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
 
 
 def _account(listing: Listing) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def _kind(bets: pl.DataFrame, yes: Floats, chosen: NDArray[np.int64]) -> tuple[s
 
 
 def _capped(bets: pl.DataFrame, bankroll: Bankroll) -> pl.DataFrame:
-    """Shares under the caps: each market's by itself, then every event, series and day as a whole."""
+    """Shares under the caps: each market's by itself, then every event, series and day as a whole, then all."""
     made = bets.with_columns(pl.col("share").clip(0, bankroll.per_market), day=pl.col("close_ts").dt.date())
     for column, cap in (
         ("event_ticker", bankroll.per_event),
@@ -164,4 +164,5 @@ def _capped(bets: pl.DataFrame, bankroll: Bankroll) -> pl.DataFrame:
     ):
         total = pl.col("share").sum().over(column)
         made = made.with_columns(share=pl.col("share") * pl.when(total > cap).then(cap / total).otherwise(1.0))
-    return made
+    # And never more than all of it.
+    return made.with_columns(share=pl.col("share") / pl.max_horizontal(pl.col("share").sum(), pl.lit(1.0)))

@@ -316,3 +316,41 @@ def test_explain_walks_one_market_through_every_step_with_its_numbers(fairline, 
     assert walked["bin"] in ("offered", "open")
     assert [step["result"] for step in walked["steps"]].count("stop") == 1
     one_line(fairline("explain", "KXNOPE", *at), 1, "answered 404", "Check the ticker")
+
+
+def test_coherence_lists_what_breaks_a_rule_and_says_what_is_locked(fairline):
+    with Exchange(markets=3_000, seed=2) as exchange:
+        columns = exchange.world.columns
+        event = next(e for e in exchange.world.events if e.exclusive and len(e.rows) == 2)
+        for row in event.rows:
+            columns.bid[row], columns.ask[row] = 7_000, 7_200
+            columns.bid_size[row] = columns.ask_size[row] = 50_000
+            columns.revision[row] += 1
+        done = fairline("coherence", "--exchange", exchange.url, "--json")
+        table = fairline("coherence", "--exchange", exchange.url, "--all")
+    assert done.returncode == table.returncode == 0
+    best = json.loads(done.stdout)["violations"][0]
+    assert (best["event_ticker"], best["certainty"], best["size"]) == (event.ticker, "locked", 500.0)
+    assert best["payoff"] - best["cost"] == pytest.approx(500 * 0.4)
+    assert best["profit"] == pytest.approx(500 * 0.4 - best["fee"])
+    assert "after fees" in table.stdout
+    assert event.ticker[:12] in table.stdout
+
+
+def test_a_bankroll_says_how_many_to_buy_and_books_what_a_larger_order_gets(fairline, exchange, forecast):
+    arguments = ("scan", "--exchange", exchange.url, "--probabilities", forecast, "--format", "json")
+    done = fairline(*arguments, "--bankroll", "1000", "--kelly", "0.5")
+    got = json.loads(done.stdout)
+    rows = got["opportunities"]
+    assert got["scan"]["books"]["read"] == len({row["ticker"] for row in rows}) > 0
+    assert all(0 < row["fill_size"] <= 100 and row["fill_worst_price"] >= row["price"] for row in rows)
+    assert all(row["best_size"] > 0 and row["best_ev"] > 0 for row in rows)
+    assert 0 < sum(row["risk"] for row in rows) <= 1_000
+    assert all(row["contracts"] == int(row["contracts"]) for row in rows)
+    assert (
+        "Risk $" in fairline("scan", "--exchange", exchange.url, "--probabilities", forecast, "--bankroll", "50").stdout
+    )
+    bare = json.loads(fairline(*arguments, "--no-books").stdout)["opportunities"][0]
+    assert "best_size" not in bare
+    assert "risk" not in bare
+    assert fairline(*arguments, "--bankroll", "5", "--caps", "1,2").returncode == 2

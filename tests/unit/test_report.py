@@ -8,7 +8,7 @@ import pytest
 from fairline import report
 from fairline.errors import OutputError, UsageError
 from fairline.kalshi.wire import Rejected
-from fairline.output import choose_format, write_whole
+from fairline.output import choose_format, terminal, write_whole
 from fairline.scan import Listing, Problem, evaluate
 from tests.unit.test_edge import LOOSE, NOW, markets
 from tests.unit.test_scan import Stub
@@ -79,7 +79,7 @@ def test_csv_and_parquet_hold_the_same_rows():
 def test_a_market_with_brackets_in_its_title_prints_as_it_is(capsys):
     frame = markets({"yes_bid_dollars": "0.61", "title": "Will [bold]X[/] win :smile:?"})
     evaluation = evaluate(frame, [Stub(("T0", 0.7, None))], {}, asof=NOW)
-    report.terminal().print(report.scan_report(listing(frame), evaluation))
+    terminal().print(report.scan_report(listing(frame), evaluation))
     assert "Will [bold]X[/] win :smile:?" in capsys.readouterr().out
 
 
@@ -91,7 +91,7 @@ def test_the_terminal_shows_incompleteness_problems_and_quarantine(capsys):
         quarantined=[Rejected(f"Q{i}", "close_time", '"x"', "bad") for i in range(12)],
         problems=[Problem("series", "not known")],
     )
-    report.terminal().print(report.scan_report(made, evaluate(frame, [], {}, asof=NOW)))
+    terminal().print(report.scan_report(made, evaluate(frame, [], {}, asof=NOW)))
     shown = capsys.readouterr().out
     for text in (
         "INCOMPLETE: page 2 failed",

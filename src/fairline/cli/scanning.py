@@ -48,7 +48,7 @@ from fairline.errors import UsageError
 from fairline.listing import Planned, Progress, read_listing
 from fairline.listing import plan as plan_listing
 from fairline.models import Model, installed, load
-from fairline.output import choose_format
+from fairline.output import choose_format, show
 from fairline.scan import Evaluation, scan_market
 from fairline.scan import scan as run_scan
 from fairline.session import connect, memory_of
@@ -115,7 +115,7 @@ def scan(
     with resumable(memory, ages, max_age), counting("markets") as progress:
         listing, evaluation = asyncio.run(read(progress))
     if chosen == "table":
-        report.show(report.scan_report(listing, evaluation, top or 20))
+        show(report.scan_report(listing, evaluation, top or 20))
     elif chosen == "json":
         deliver(report.encode_json(report.scan_document(listing, evaluation, top)), output)
     else:
@@ -168,7 +168,7 @@ def markets(
         listing = asyncio.run(read(progress))
     table = report.market_table(listing.markets)
     if chosen == "table":
-        report.show(report.markets_report(listing, top or 40))
+        show(report.markets_report(listing, top or 40))
     elif chosen == "json":
         deliver(report.encode_json(report.markets_document(listing, top)), output)
     else:

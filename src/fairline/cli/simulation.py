@@ -14,7 +14,7 @@ from fairline.cli.terminal import counting, deliver, note
 from fairline.demo import run_demo
 from fairline.errors import UsageError
 from fairline.kalshi.limits import TIERS
-from fairline.output import choose_format, write_whole
+from fairline.output import choose_format, show, write_whole
 from fairline.sim import Exchange, Fault, Key, read_public_key, throw_away_pair
 
 commands = typer.Typer()
@@ -80,7 +80,7 @@ def demo(
         promise = {name: getattr(result, name) and asdict(getattr(result, name)) for name in ("promised", "realised")}
         deliver(report.encode_json(document | {"settled": promise}), None)
     else:
-        report.show(report.scan_report(result.listing, result.evaluation, top or 15))
+        show(report.scan_report(result.listing, result.evaluation, top or 15))
         print(result.summary())
     raise typer.Exit(0 if result.listing.complete else 3)
 

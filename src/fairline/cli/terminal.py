@@ -16,7 +16,7 @@ from fairline.kalshi import Auth
 from fairline.kalshi.memory import Memory
 from fairline.listing import Ages, Listing, Planned, Problem
 from fairline.listing import Progress as ProgressCall
-from fairline.output import write_whole
+from fairline.output import show, terminal, write_whole
 from fairline.session import sign_in
 
 
@@ -36,7 +36,7 @@ def ask_passphrase() -> str:
 @contextmanager
 def counting(noun: str) -> Iterator[ProgressCall | None]:
     """A counter on a terminal, nothing in a pipe."""
-    console = report.terminal(errors=True)
+    console = terminal(errors=True)
     if not console.is_terminal:
         yield None
         return
@@ -61,7 +61,7 @@ def resumable(memory: Memory, ages: Ages, max_age: str) -> Iterator[None]:
 def show_plan(settings: Settings, steps: list[Planned], form: str, output: Path | None) -> None:
     """What would be asked for, as a table or JSON."""
     if form == "table":
-        report.show(report.plan_report(steps))
+        show(report.plan_report(steps))
     else:
         rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
         deliver(report.encode_json({"exchange": settings.url, "plan": rows}), output)

@@ -1,0 +1,64 @@
+"""`coherence`: quotes that break a rule of the exchange, and what holding them to it would bring."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from fairline import report
+from fairline.cli.options import (
+    AsJson,
+    Category,
+    ClosesWithin,
+    EventOption,
+    Exchange_,
+    Fresh,
+    MaxAge,
+    Profile,
+    SeriesOption,
+    Top,
+    ages_of,
+    filters_of,
+)
+from fairline.cli.terminal import counting, deliver, note, resumable, settings_of
+from fairline.coherence import violations
+from fairline.listing import Listing, Progress, read_listing
+from fairline.output import show
+from fairline.session import connect, memory_of
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: fairline coherence --category crypto --json")
+def coherence(
+    category: Category = None,
+    series: SeriesOption = None,
+    event: EventOption = None,
+    closes_within: ClosesWithin = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those too that fees eat.")] = False,
+    top: Top = None,
+    as_json: AsJson = False,
+    max_age: MaxAge = "2m",
+    fresh: Fresh = False,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """List quotes that break a rule, priced with fees on every leg: what is locked, and what needs an assumption."""
+    filters = filters_of(category, series, event, "open", closes_within, 0, "")
+    settings = settings_of(exchange=exchange, profile=profile)
+    memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
+
+    async def read(progress: Progress | None) -> Listing:
+        async with await connect(settings, None, note) as kalshi:
+            return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
+
+    with resumable(memory, ages, max_age), counting("markets") as progress:
+        listing = asyncio.run(read(progress))
+    found = violations(listing.markets, asof=datetime.now(UTC))
+    shown = found if everything else found.filter(found["profit_u"] > 0)
+    if as_json:
+        deliver(report.encode_json(report.coherence_document(listing, shown.head(top) if top else shown)), None)
+    else:
+        show(report.coherence_report(listing, found, shown.head(top or 20)))
+    raise typer.Exit(0 if listing.complete else 3)
