@@ -82,7 +82,7 @@ async def fairline(url: str, key_id: str = "", key_file: str = "", folder: str =
     from fairline.listing import read_frame
 
     auth = ApiKeyAuth(key_id, read_private_key(Path(key_file))) if key_id else None
-    bucket = TokenBucket(TIERS["basic"] if key_id else Rate(1e9, 1e9))
+    bucket = TokenBucket(TIERS["basic"].with_reserve() if key_id else Rate(1e9, 1e9))
     memory = Memory(Path(folder), url) if folder else None
     async with Kalshi(Transport(url, auth=auth, bucket=bucket)) as kalshi:
         crawl = MarketCrawl(kalshi, Query(combos=bool(combos)), wire_frame, memory=memory)

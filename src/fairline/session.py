@@ -125,11 +125,11 @@ async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
     kalshi = Kalshi(transport_of(settings, auth, say))
     if auth is None or isinstance(auth, JwtAuth):
         return kalshi
-    kalshi.transport.bucket = TokenBucket(TIERS["basic"])
+    kalshi.transport.bucket = TokenBucket(TIERS["basic"].with_reserve())
     try:
         limits = (await kalshi.account.limits()).read
         remember(settings)
-        kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity))
+        kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity).with_reserve())
         kalshi.transport.costs = await kalshi.account.endpoint_costs()
     except AuthError:
         await kalshi.transport.close()

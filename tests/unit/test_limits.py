@@ -101,3 +101,9 @@ def test_a_bigger_budget_does_not_come_with_a_fresh_burst():
 def test_an_impossible_rate_is_refused(refill, capacity):
     with pytest.raises(ValueError, match="positive refill"):
         Rate(refill, capacity)
+
+
+def test_the_reserve_is_one_request_and_less_than_three_percent_of_a_burst():
+    assert TIERS["basic"].with_reserve() == Rate(200, 590)
+    assert Rate(10, 10).with_reserve() == Rate(10, 10)
+    assert all(rate.with_reserve().capacity >= 0.97 * rate.capacity for rate in TIERS.values())

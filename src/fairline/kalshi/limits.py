@@ -23,6 +23,12 @@ class Rate:
         if not (self.refill > 0 and self.capacity >= DEFAULT_COST):
             raise ValueError(f"a rate needs a positive refill and room for one request, not {self}")
 
+    def with_reserve(self) -> "Rate":
+        """With one request less saved up: the exchange's bucket starts to fill when the first request arrives there,
+        a little after ours, and a burst to the last token would end in a 429.
+        """
+        return Rate(self.refill, max(self.capacity - DEFAULT_COST, DEFAULT_COST))
+
 
 # Read tiers of the rate-limit documentation as of October 2026. Without a key nothing is documented; about 20
 # requests a second per address with a burst of 60 was measured in October 2026, so half of that is the cautious start.
