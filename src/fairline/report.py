@@ -328,7 +328,7 @@ def _summary(listing: Listing) -> Text:
 
 
 def _opportunities(rows: pl.DataFrame) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, expand=True)  # the question gives way, not the numbers
     table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
     for name in ("Side", "Price", "Model", "Edge pts", "EV $", "EV/$", "Spread %", "Size", "Closes"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -343,7 +343,7 @@ def _opportunities(rows: pl.DataFrame) -> Table:
     ]
     for words, _, _ in advised:
         table.add_column(words, justify="right", no_wrap=True)
-    table.add_column("Question", no_wrap=True, overflow="ellipsis")
+    table.add_column("Question", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows.iter_rows(named=True):
         table.add_row(
             row["ticker"],
