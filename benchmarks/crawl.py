@@ -26,7 +26,7 @@ def crawl(name: str, server: Server, warm: Server, *arguments: object, python: P
 
 
 def best(times: int, *arguments: object, **more: object) -> Measured:
-    return min((crawl(*arguments, **more) for _ in range(times)), key=lambda made: made["seconds"])  # type: ignore[arg-type]
+    return min((crawl(*arguments, **more) for _ in range(times)), key=lambda made: made["seconds"])
 
 
 def limited(warm: Server) -> list[str]:

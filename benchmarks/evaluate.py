@@ -87,9 +87,9 @@ def best(call: Callable[[], object], times: int) -> float:
 def run() -> str:
     frame = markets()
     model = Flat(frame)
-    ours = best(lambda: evaluate(frame, [model], {}, asof=NOW), 7)  # type: ignore[list-item]
+    ours = best(lambda: evaluate(frame, [model], {}, asof=NOW), 7)
     theirs = best(lambda: loop(frame, model.made), 3)
-    kept = evaluate(frame, [model], {}, asof=NOW).opportunities.height  # type: ignore[list-item]
+    kept = evaluate(frame, [model], {}, asof=NOW).opportunities.height
     return (
         "| 100,000 markets × one model, both sides, exact fees, funnel, ranking | seconds | ratio |\n|---|---|---|\n"
         f"| plain Python loop in floats ({loop(frame, model.made)} kept) | {theirs:.3f} | 1 |\n"

@@ -31,9 +31,9 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: object) -> None:
-        if self.family != socket.AF_UNIX and str(address[0]) not in ("127.0.0.1", "::1"):  # type: ignore[index]
+        if self.family != socket.AF_UNIX and str(address[0]) not in ("127.0.0.1", "::1"):
             pytest.fail(f"a test reached for {address}, which is not loopback")
-        connect(self, address)  # type: ignore[arg-type]
+        connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
@@ -88,6 +88,6 @@ def unhurried() -> TokenBucket:
 
 
 def _pem(key: object) -> str:
-    return key.private_bytes(  # type: ignore[attr-defined]
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()

@@ -21,8 +21,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from fairline.fees import CAUTIOUS, Policy, coefficient, order_fee_u, waived
-from fairline.frame import FEE_UNIT, NOTIONAL_U
+from fairline.fees import CAUTIOUS, Policy, coefficient, contract_fee_u, multiplier_at, order_fee_u
+from fairline.frame import NOTIONAL_U
 
 LOCKED, ASSUMED = "locked", "assumed"
 EXHAUSTIVE = "one of the event's listed markets settles YES"
@@ -85,13 +85,12 @@ def coherent(markets: pl.DataFrame) -> pl.DataFrame:
 
 
 def _quoted(markets: pl.DataFrame, asof: datetime) -> pl.LazyFrame:
-    waiver = pl.when(waived(pl.lit(asof))).then(0).otherwise(pl.col("fee_multiplier_m").fill_null(FEE_UNIT))
     return markets.lazy().filter(
         (pl.col("status") == "active") & (pl.col("market_type") == "binary") & (pl.col("close_ts") > asof)
     ).select(
         "ticker", "event_ticker", "mutually_exclusive", "strike_type", "floor_strike", "cap_strike",
         "yes_bid_u", "yes_ask_u", "yes_bid_size_c", "yes_ask_size_c",
-        rate=coefficient(pl.col("fee_type")), multiplier_m=waiver,
+        rate=coefficient(pl.col("fee_type")), multiplier_m=multiplier_at(asof),
     )  # fmt: skip
 
 
@@ -101,8 +100,7 @@ def _fee(price_u: pl.Expr, count_c: pl.Expr, policy: Policy) -> pl.Expr:
 
 def _share_fee(price_u: pl.Expr) -> pl.Expr:
     """The fee of one contract before any rounding, rounded up to the micro-dollar: for choosing among legs."""
-    numerator = pl.col("rate") * pl.col("multiplier_m") * price_u * (NOTIONAL_U - price_u)
-    return -(-numerator // (10_000 * FEE_UNIT * NOTIONAL_U))
+    return contract_fee_u(price_u, pl.col("multiplier_m"), rate=pl.col("rate")).ceil().cast(pl.Int64)
 
 
 def _leg(side: str, kind: str, certainty: str, floor: pl.Expr | int, key: pl.Expr) -> list[pl.Expr | str]:

@@ -16,8 +16,9 @@ from typing import Any
 import polars as pl
 
 from fairline.errors import UsageError
-from fairline.fees import CAUTIOUS, Policy, coefficient, order_fee_u, per_contract_u, waived
-from fairline.frame import FEE_UNIT, NOTIONAL_U
+from fairline.fees import CAUTIOUS, Policy, coefficient, multiplier_at, order_fee_u, per_contract_u
+from fairline.frame import NOTIONAL_U
+from fairline.sizing import shrinkage
 
 # Every (market, side, model) row ends in exactly one bin: the first of these steps that dropped it, or `KEPT`.
 STEPS = {
@@ -91,7 +92,6 @@ def edges(
     priced = markets.lazy().select(_CARRIED).join(predictions.lazy(), on="ticker", how="left", maintain_order="left")
     both = pl.concat([_side(priced, "yes"), _side(priced, "no")])
     size_c = pl.min_horizontal("offer_c", pl.lit(rules.size * 100, dtype=pl.Int64))
-    multiplier_m = pl.when(waived(pl.lit(asof))).then(0).otherwise(pl.col("fee_multiplier_m").fill_null(FEE_UNIT))
     fee = order_fee_u(
         pl.col("price_u"),
         pl.col("size_c"),
@@ -100,7 +100,7 @@ def edges(
         policy=policy,
     )
     costed = (
-        both.with_columns(size_c=size_c, multiplier_m=multiplier_m)
+        both.with_columns(size_c=size_c, multiplier_m=multiplier_at(asof))
         .with_columns(order_fee_u=fee)
         .with_columns(
             fee_u=per_contract_u(pl.col("order_fee_u"), pl.col("size_c")),
@@ -211,14 +211,15 @@ def _side(priced: pl.LazyFrame, side: str) -> pl.LazyFrame:
 def _kelly(fraction: float) -> pl.Expr:
     """Share of the bankroll: (p − a′) / (1 − a′), a′ = price + fee, shrunk for the model's uncertainty.
 
-    The shrinkage e² / (e² + sd²) with e = p − a′ is Baker and McHale, "Optimal betting under parameter uncertainty"
-    (Decision Analysis 2013). A model that states no p_sd is taken at its word.
+    A model that states no p_sd is taken at its word.
     """
     cost = (pl.col("price_u") + pl.col("fee_u")) / NOTIONAL_U
     edge = pl.col("p") - cost
-    shrink = edge.pow(2) / (edge.pow(2) + pl.col("p_sd").fill_null(0.0).pow(2))
     return (
-        pl.when((edge > 0) & (cost < 1)).then(edge / (1 - cost) * shrink * fraction).when(edge.is_not_null()).then(0.0)
+        pl.when((edge > 0) & (cost < 1))
+        .then(edge / (1 - cost) * shrinkage(edge) * fraction)
+        .when(edge.is_not_null())
+        .then(0.0)
     )
 
 

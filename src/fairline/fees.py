@@ -7,6 +7,7 @@ the published descriptions of that differ, so each is a named `Policy`.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -103,6 +104,16 @@ def charge_u(parts: pl.Expr, cost: pl.Expr, policy: Policy) -> pl.Expr:
     by_balance = _up(_up(cost + trade_fee, unit) * unit - cost, 100)
     # Where nothing is charged for the trade, nothing is rounded either.
     return pl.max_horizontal(by_fee, pl.when(parts > 0).then(by_balance).otherwise(0)).cast(pl.Int64)
+
+
+def contract_fee_u(price_u: pl.Expr, multiplier_m: pl.Expr, *, rate: pl.Expr | int = TAKER) -> pl.Expr:
+    """The trade fee of one contract in micro-dollars, unrounded and as a float: for comparing, not for charging."""
+    return trade_fee_parts(price_u, pl.lit(100), multiplier_m, rate=rate).cast(pl.Float64) / FEE_DENOMINATOR
+
+
+def multiplier_at(asof: datetime) -> pl.Expr:
+    """The multiplier in force: nothing while the market's fee is waived, one where nothing is known."""
+    return pl.when(waived(pl.lit(asof))).then(0).otherwise(pl.col("fee_multiplier_m").fill_null(FEE_UNIT))
 
 
 def per_contract_u(order_fee: pl.Expr, count_c: pl.Expr) -> pl.Expr:

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from fairline.fees import CAUTIOUS, FEE_DENOMINATOR, TAKER, Policy, charge_u, coefficient, trade_fee_parts
+from fairline.fees import (
+    CAUTIOUS,
+    FEE_DENOMINATOR,
+    TAKER,
+    Policy,
+    charge_u,
+    coefficient,
+    contract_fee_u,
+    trade_fee_parts,
+)
 from fairline.frame import FEE_UNIT, NOTIONAL_U
 
 _KEY = ["ticker", "side"]
@@ -90,7 +99,7 @@ def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | 
     of the order's fee, at most a cent, is left out.
     """
     price = pl.col("price_u")
-    fee = pl.col("rate") * pl.col("multiplier_m") * price * (NOTIONAL_U - price) / (10_000 * FEE_UNIT * NOTIONAL_U)
+    fee = contract_fee_u(price, pl.col("multiplier_m"), rate=pl.col("rate"))
     gain = (pl.col("p_u") - price - fee).alias("gain")
     levels = (
         _with_terms(offered.lazy(), terms)

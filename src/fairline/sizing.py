@@ -73,6 +73,11 @@ def sized(edges: pl.DataFrame, markets: pl.DataFrame, bankroll: Bankroll) -> pl.
     )
 
 
+def shrinkage(edge: pl.Expr) -> pl.Expr:
+    """How much of an edge to believe, e² / (e² + p_sd²); all of it where the model states no p_sd."""
+    return edge.pow(2) / (edge.pow(2) + pl.col("p_sd").fill_null(0.0).pow(2))
+
+
 def joint_kelly(win: Floats, chance: Floats, cost: Floats) -> Floats:
     """Shares of the bankroll that maximise Σ chance · log(wealth), wealth in state s being 1 − Σf + Σ f·win[s]/cost.
 
@@ -117,12 +122,11 @@ def _bets(edges: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
     context = markets.select("ticker", "mutually_exclusive", "strike_type", "floor_strike", "cap_strike")
     cost = pl.col("price_u") + pl.col("fee_u")
     edge = pl.col("p") - cost / NOTIONAL_U
-    shrink = edge.pow(2) / (edge.pow(2) + pl.col("p_sd").fill_null(0.0).pow(2))
     return (
         edges.filter((pl.col("bin") == "kept") & (edge > 0))
         .unique("ticker", keep="first", maintain_order=True)
         .with_row_index("rank")
-        .with_columns(cost_u=cost, q=cost / NOTIONAL_U + edge * shrink)
+        .with_columns(cost_u=cost, q=cost / NOTIONAL_U + edge * shrinkage(edge))
         .join(context, on="ticker", how="left", maintain_order="left")
     )
 

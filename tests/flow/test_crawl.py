@@ -259,13 +259,22 @@ async def test_closing_time_is_asked_for_by_close_windows_and_gives_the_same(tho
 
 async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh(thousand, tmp_path):
     memory = Memory(tmp_path, thousand.url)
+    asked = []
     async with kalshi_of(thousand.url) as kalshi:
+        send = kalshi.transport._send
+
+        async def noted(request):
+            asked.append(request.url.split("/trade-api/v2")[1].split("?")[0])
+            return await send(request)
+
+        kalshi.transport._send = noted
         first = await read_listing(kalshi, memory=memory)
-        before = kalshi.transport.traffic.requests
+        assert set(asked) == {"/series", "/markets", "/events"}
+        asked.clear()
         steps = {step.path: step.requests for step in plan(thousand.url, Filters(), memory)}
         second = await read_listing(kalshi, memory=memory)
     assert steps["/series"] == 0
-    assert second.requests - before <= before
+    assert set(asked) == {"/markets"}
     columns = ["ticker", "series_ticker", "category", "fee_type", "mutually_exclusive"]
     assert second.markets.sort("ticker").select(columns).equals(first.markets.sort("ticker").select(columns))
 
@@ -469,7 +478,11 @@ def test_a_journal_cut_off_at_any_byte_leads_to_everything(faults, tmp_path):
         content = path.read_bytes()
         rng = np.random.default_rng(5)
         lines = [i + 1 for i, byte in enumerate(content) if byte == 10]
-        for cut in [*rng.integers(1, len(content), 5).tolist(), *rng.choice(lines, 5).tolist()]:
+        # Where windows are given up there is a moment for each record in which one is written and the next is not.
+        turning = [
+            end for end in lines if b"windowless" in content[end - 120 : end] or b"taken" in content[end - 120 : end]
+        ]
+        for cut in [*rng.integers(1, len(content), 5).tolist(), *rng.choice(lines, 5).tolist(), *turning]:
             again = tmp_path / "again" / path.parent.name / path.name
             again.parent.mkdir(parents=True, exist_ok=True)
             again.write_bytes(content[:cut])

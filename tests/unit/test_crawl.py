@@ -9,7 +9,8 @@ from fairline.kalshi.errors import BadRequestError, CursorLoopError, ServerError
 from fairline.kalshi.http import Response
 from fairline.kalshi.routes import Query, batches
 from fairline.kalshi.transport import Retry
-from fairline.kalshi.walk import walk
+from fairline.kalshi.walk import Walk, walk
+from fairline.kalshi.windows import CREATED, Window
 from fairline.kalshi.wire import Page
 from tests.unit.test_wire import MARKET
 
@@ -155,3 +156,14 @@ def test_batches_respect_number_and_length():
 def test_a_ticker_that_would_widen_the_question_is_refused(ticker):
     with pytest.raises(BadRequestError, match="is not a ticker"):
         checked_ticker(ticker)
+
+
+@pytest.mark.parametrize("top", [100, 101])
+def test_a_walk_still_at_the_top_of_its_window_has_nothing_to_give_away(top):
+    """Its lower part would be all of it: whoever got that would give it away in turn, and so for ever."""
+    made = Walk(0, {}, CREATED, Window(10, 100), oldest=top)
+    assert not made.divisible
+    made.oldest = 99
+    assert made.divisible
+    made.ordered = False
+    assert not made.divisible

@@ -221,7 +221,7 @@ async def test_without_the_series_list_a_scan_goes_on_and_says_what_it_does_not_
         raise ServerError("/series answered 500", status=500)
 
     async with client(exchange, unhurried) as kalshi:
-        kalshi.series.list = series_down  # type: ignore[method-assign]
+        kalshi.series.list = series_down
         listing = await read_listing(kalshi)
     assert listing.listed == 1_500
     assert not listing.complete, "fees are not known, so the answer is not whole"
@@ -238,7 +238,7 @@ async def test_a_series_or_event_that_cannot_be_read_is_named_and_makes_the_answ
         async def partly(**_):
             return Page([s for s in whole.rows if s.ticker != bad.ticker], [bad], None)
 
-        kalshi.series.list = partly  # type: ignore[method-assign]
+        kalshi.series.list = partly
         listing = await read_listing(kalshi, Filters(categories=("elections",)))
     assert listing.incomplete_reasons == [
         "1 series could not be read: their markets have no category and an assumed fee"

@@ -1,6 +1,5 @@
 """`coherence`: quotes that break a rule of the exchange, and what holding them to it would bring."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -21,11 +20,12 @@ from fairline.cli.options import (
     ages_of,
     filters_of,
 )
-from fairline.cli.terminal import counting, deliver, note, resumable, settings_of
+from fairline.cli.terminal import ask, deliver, settings_of
 from fairline.coherence import violations
+from fairline.kalshi import Kalshi
 from fairline.listing import Listing, Progress, read_listing
 from fairline.output import show
-from fairline.session import connect, memory_of
+from fairline.session import memory_of
 
 commands = typer.Typer()
 
@@ -49,12 +49,10 @@ def coherence(
     settings = settings_of(exchange=exchange, profile=profile)
     memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
 
-    async def read(progress: Progress | None) -> Listing:
-        async with await connect(settings, None, note) as kalshi:
-            return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
+    async def read(kalshi: Kalshi, progress: Progress | None) -> Listing:
+        return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
 
-    with resumable(memory, ages, max_age), counting("markets") as progress:
-        listing = asyncio.run(read(progress))
+    listing = ask(settings, None, read, memory=memory, ages=ages, max_age=max_age)
     found = violations(listing.markets, asof=datetime.now(UTC))
     shown = found if everything else found.filter(found["profit_u"] > 0)
     if as_json:

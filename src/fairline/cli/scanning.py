@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,10 +42,11 @@ from fairline.cli.options import (
     filters_of,
     table_model,
 )
-from fairline.cli.terminal import auth_of, counting, deliver, note, resumable, settings_of, show_plan, warn
+from fairline.cli.terminal import ask, auth_of, deliver, note, settings_of, show_plan, warn
 from fairline.edge import KEPT, Rules, walk
 from fairline.errors import UsageError
-from fairline.listing import Planned, Progress, read_listing
+from fairline.kalshi import Kalshi
+from fairline.listing import Listing, Planned, Progress, read_listing
 from fairline.listing import plan as plan_listing
 from fairline.models import Model, installed, load
 from fairline.output import choose_format, show
@@ -105,15 +106,20 @@ def scan(
         show_plan(settings, [*steps, *books], chosen, output)
         return
 
-    async def read(progress: Progress | None) -> Any:
-        async with await connect(settings, auth, note) as kalshi:
-            return await run_scan(
-                kalshi, models, filters, rules, progress=progress, memory=memory, ages=ages, books=not no_books,
-                bankroll=money,
-            )  # fmt: skip
+    async def read(kalshi: Kalshi, progress: Progress | None) -> tuple[Listing, Evaluation]:
+        return await run_scan(
+            kalshi,
+            models,
+            filters,
+            rules,
+            progress=progress,
+            memory=memory,
+            ages=ages,
+            books=not no_books,
+            bankroll=money,
+        )
 
-    with resumable(memory, ages, max_age), counting("markets") as progress:
-        listing, evaluation = asyncio.run(read(progress))
+    listing, evaluation = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
     if chosen == "table":
         show(report.scan_report(listing, evaluation, top or 20))
     elif chosen == "json":
@@ -160,12 +166,10 @@ def markets(
         show_plan(settings, plan_listing(settings.url, filters, memory, ages), chosen, output)
         return
 
-    async def read(progress: Progress | None) -> Any:
-        async with await connect(settings, auth, note) as kalshi:
-            return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
+    async def read(kalshi: Kalshi, progress: Progress | None) -> Listing:
+        return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
 
-    with resumable(memory, ages, max_age), counting("markets") as progress:
-        listing = asyncio.run(read(progress))
+    listing = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
     table = report.market_table(listing.markets)
     if chosen == "table":
         show(report.markets_report(listing, top or 40))

@@ -1,10 +1,12 @@
 """What all commands share at the terminal: settings from flags, notes, progress, delivery of bytes."""
 
+import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -12,12 +14,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from fairline import report
 from fairline.config import Settings, load_settings
 from fairline.errors import UsageError
-from fairline.kalshi import Auth
+from fairline.kalshi import Auth, Kalshi
 from fairline.kalshi.memory import Memory
 from fairline.listing import Ages, Listing, Planned, Problem
 from fairline.listing import Progress as ProgressCall
 from fairline.output import show, terminal, write_whole
-from fairline.session import sign_in
+from fairline.session import connect, sign_in
+
+T = TypeVar("T")
 
 
 def settings_of(**flags: str | None) -> Settings:
@@ -56,6 +60,25 @@ def resumable(memory: Memory, ages: Ages, max_age: str) -> Iterator[None]:
         if ages.crawl_s > 0 and memory.unfinished(began):
             note(f"fairline: what was read so far is kept; the same command goes on with it within {max_age}")
         raise
+
+
+def ask(
+    settings: Settings,
+    auth: Auth | None,
+    read: Callable[[Kalshi, ProgressCall | None], Coroutine[Any, Any, T]],
+    *,
+    memory: Memory,
+    ages: Ages,
+    max_age: str,
+) -> T:
+    """What `read` gets of the exchange, with a counter, and a word on an interruption."""
+
+    async def connected(progress: ProgressCall | None) -> T:
+        async with await connect(settings, auth, note) as kalshi:
+            return await read(kalshi, progress)
+
+    with resumable(memory, ages, max_age), counting("markets") as progress:
+        return asyncio.run(connected(progress))
 
 
 def show_plan(settings: Settings, steps: list[Planned], form: str, output: Path | None) -> None:

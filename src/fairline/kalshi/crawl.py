@@ -132,8 +132,6 @@ class MarketCrawl(Generic[T]):
         self._note({"walk": made.number, "filters": filters} | stretch)
         return made
 
-    # The workers
-
     async def _work_off(self) -> None:
         workers = [asyncio.create_task(self._work()) for _ in range(self._workers)]
         try:
@@ -146,8 +144,7 @@ class MarketCrawl(Generic[T]):
     async def _work(self) -> None:
         while self._pending or self._active:
             self._divide()
-            if not self._pending and self._closes and self._closing is None and all(w.pages for w in self._active):
-                # Somebody has nothing to do, so the end is near: the closing pass need not wait for it.
+            if not self._pending and self._closes and self._closing is None and self._nearly_done():
                 self._begin_closing()
             if not self._pending:
                 self._changed.clear()
@@ -238,9 +235,10 @@ class MarketCrawl(Generic[T]):
         self._pending.clear()
         if not self._windowless:
             self._windowless = True
+            # First in the journal what takes over, then that it does.
+            self._walk_whole()
             self._note({"walk": 0, "windowless": why})
             self.account.notes.append(f"{why}; one cursor was used")
-            self._walk_whole()
         for made in given_up:
             self._supersede(made)
 
@@ -287,7 +285,7 @@ class MarketCrawl(Generic[T]):
 
     def _expected(self, made: Walk) -> float:
         """About how many rows lie before a walk; 0 if it cannot give any away."""
-        if made.axis is None or made.oldest is None or made.closing or not made.ordered or made.ended:
+        if not made.divisible or made.oldest is None:
             return 0.0
         low, prior = made.window.low, self._density.rows(made.window.low, made.oldest)
         foreseen = self._density.known and made.rows <= self._density.rows(made.oldest, made.span.high) + _SURPRISE
@@ -295,7 +293,10 @@ class MarketCrawl(Generic[T]):
             return prior
         return self._density.extrapolated(made.rows, low, made.oldest, made.span.high)
 
-    # The end
+    def _nearly_done(self) -> bool:
+        """Somebody has nothing to do, and nobody much before him: the closing pass need not wait for the last page."""
+        page = self.query.page_size
+        return not self._windowless and all(w.pages and w.ordered and self._expected(w) < page for w in self._active)
 
     def _begin_closing(self) -> None:
         """The closing pass: what was created while the others were read."""
@@ -334,8 +335,6 @@ class MarketCrawl(Generic[T]):
 
     def _key(self, axis: Axis) -> str:
         return key_of("profile", axis.name, self.query.status, self.query.combos)
-
-    # The journal
 
     def _note(self, record: dict[str, object], body: bytes = b"") -> None:
         if self._journal is not None:

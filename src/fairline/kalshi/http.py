@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -14,7 +15,7 @@ MAX_BYTES = 1 << 26
 """More than this, compressed or not, is no answer of the exchange: its largest page is 3 MB."""
 
 # The library's own description of its types takes the exception for a value.
-_DAMAGED: type[Exception] = getattr(igzip_lib, "IsalError")  # noqa: B009
+_DAMAGED = cast("type[Exception]", igzip_lib.IsalError)
 
 GZIP = b"\x1f\x8b"
 """How a gzip stream begins, and JSON never does."""

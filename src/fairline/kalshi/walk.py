@@ -79,7 +79,7 @@ class Walk:
     number: int
     filters: dict[str, str]
     axis: Axis | None = None
-    window: Window = Window()  # noqa: RUF009  (frozen)
+    window: Window = field(default_factory=Window)
     cursor: str | None = None
     pages: int = 0
     rows: int = 0
@@ -94,7 +94,7 @@ class Walk:
     closing: bool = False
     trail: Trail = field(default_factory=Trail)
     asked: dict[str, str | int] = field(default_factory=dict)
-    span: Window = Window()  # noqa: RUF009
+    span: Window = field(default_factory=Window)
 
     def params(self) -> dict[str, str | int]:
         """The filters of the next request. They stay those of the first as long as its cursor is followed."""
@@ -140,6 +140,15 @@ class Walk:
         if self.axis is None or self.oldest is None or not self.ordered:
             return None
         return Window(self.window.low, self.oldest)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether part of it can be given away: what lies below the second that it has reached, within its window.
+
+        A walk still at the second where its window begins would give away all of it, for another to do the same.
+        """
+        begun = self.oldest is not None and (self.window.high is None or self.oldest < self.window.high)
+        return begun and self.axis is not None and self.ordered and not self.ended and not self.closing
 
     @property
     def unread(self) -> Window:

@@ -2,9 +2,13 @@
 
 from copy import copy
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+ACTIVE = 1
+"""The state of a market that is open: its place among the world's statuses."""
 
 
 @dataclass(slots=True)
@@ -34,6 +38,15 @@ class Columns:
     result: NDArray[np.int8]
     grid: NDArray[np.int8]
     revision: NDArray[np.int32]
+
+
+def unquoted(count: int) -> dict[str, Any]:
+    """The columns of markets that are open, without quotes, trades or result."""
+    zero = np.zeros(count, dtype=np.int64)
+    prices = {name: zero.astype(np.int32) for name in ("bid", "ask", "last")}
+    sizes = {name: zero.copy() for name in ("bid_size", "ask_size", "volume", "volume_24h", "open_interest")}
+    state = {"status": np.full(count, ACTIVE, dtype=np.int8), "result": np.full(count, -1, dtype=np.int8)}
+    return prices | sizes | state | {"revision": np.zeros(count, dtype=np.int32)}
 
 
 def append(first: Columns, second: Columns) -> Columns:

@@ -5,12 +5,11 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from fairline.sim.columns import Columns
+from fairline.sim.columns import ACTIVE, Columns, unquoted
 from fairline.sim.families import COMBO, GRID_NAMES
 
 MOST_LEGS = 6
 _UNIT = 10_000
-_ACTIVE = 1
 
 
 class Combos:
@@ -22,7 +21,7 @@ class Combos:
 
     def __init__(self, singles: Columns, count: int, rng: np.random.Generator, now: datetime) -> None:
         self.columns = _columns(singles, count, rng, now) if count else singles
-        candidates = np.flatnonzero((singles.event >= 0) & (singles.status == _ACTIVE))
+        candidates = np.flatnonzero((singles.event >= 0) & (singles.status == ACTIVE))
         self._legs = rng.choice(candidates, size=(count, MOST_LEGS)).astype(np.int32)
         self._sizes = rng.integers(2, MOST_LEGS + 1, count).astype(np.int8)
         self._of_row: NDArray[np.int32] = np.empty(0, dtype=np.int32)
@@ -62,7 +61,7 @@ def _columns(singles: Columns, count: int, rng: np.random.Generator, now: dateti
     age = np.minimum(rng.exponential(8 * 3.6e9, count), 20 * 86.4e9).astype(np.int64)
     created = now_us - age - 1_000_000
     codes, parts = rng.integers(0, 2**44, count).tolist(), rng.integers(0, 2**44, count).tolist()
-    nothing, zero = np.full(count, np.nan), np.zeros(count, dtype=np.int64)
+    nothing = np.full(count, np.nan)
     return Columns(
         ticker=[f"{COMBO.series}-S2026{a:011X}-{b:011X}" for a, b in zip(codes, parts, strict=True)],
         event=np.full(count, -1, dtype=np.int32),
@@ -72,19 +71,9 @@ def _columns(singles: Columns, count: int, rng: np.random.Generator, now: dateti
         strike=["custom"] * count,
         created_us=created,
         open_us=created,
-        close_us=zero.copy(),
+        close_us=np.zeros(count, dtype=np.int64),
         lo=np.zeros(count),
         hi=np.zeros(count),
-        bid=zero.astype(np.int32),
-        ask=zero.astype(np.int32),
-        bid_size=zero.copy(),
-        ask_size=zero.copy(),
-        last=zero.astype(np.int32),
-        volume=zero.copy(),
-        volume_24h=zero.copy(),
-        open_interest=zero.copy(),
-        status=np.full(count, _ACTIVE, dtype=np.int8),
-        result=np.full(count, -1, dtype=np.int8),
         grid=np.full(count, GRID_NAMES.index(COMBO.grid), dtype=np.int8),
-        revision=np.zeros(count, dtype=np.int32),
+        **unquoted(count),
     )

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from fairline.sim.columns import Columns, append, in_paging_order
+from fairline.sim.columns import ACTIVE, Columns, append, in_paging_order, unquoted
 from fairline.sim.combos import Combos
 from fairline.sim.families import COMBO, ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family, ticks
 
 STATUSES = ("initialized", "active", "inactive", "closed", "determined", "finalized")
-INITIALIZED, ACTIVE, INACTIVE, CLOSED, DETERMINED, FINALIZED = range(6)
+INITIALIZED, INACTIVE, CLOSED, DETERMINED, FINALIZED = 0, 2, 3, 4, 5
 UNIT = 10_000
 DAY_US = 86_400_000_000
 
@@ -220,7 +220,6 @@ class World:
 
         grid_of = np.array([GRID_NAMES.index(s.family.grid) for s in self.series], dtype=np.int8)
         series_of = np.array([e.series for e in self.events])
-        empty = np.zeros(n, dtype=np.int64)
         laid = Columns(
             ticker=ticker,
             event=event,
@@ -233,18 +232,8 @@ class World:
             close_us=close[event],
             lo=stack("lo"),
             hi=stack("hi"),
-            bid=empty.astype(np.int32),
-            ask=empty.astype(np.int32),
-            bid_size=empty.copy(),
-            ask_size=empty.copy(),
-            last=empty.astype(np.int32),
-            volume=empty.copy(),
-            volume_24h=empty.copy(),
-            open_interest=empty.copy(),
-            status=np.full(n, ACTIVE, dtype=np.int8),
-            result=np.full(n, -1, dtype=np.int8),
             grid=grid_of[series_of[event]],
-            revision=np.zeros(n, dtype=np.int32),
+            **unquoted(n),
         )
         ordered, before = in_paging_order(laid)
         for row, e in enumerate(event[before].tolist()):
