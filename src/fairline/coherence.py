@@ -216,8 +216,9 @@ def _isotone(middle: Floats, low: Floats, high: Floats, group: NDArray[np.uint32
     # narrower one's bid.
     ceiling = np.minimum.accumulate(high + lift) - lift
     floor = np.maximum.accumulate((low + lift)[::-1])[::-1] - lift
-    fits = floor <= ceiling
-    return np.where(fits, np.clip(p, floor, ceiling), p)
+    # Where one rung's quotes break the rule, no clipping of its ladder's other rungs would keep the order.
+    broken = np.bincount(group, weights=floor > ceiling)[group] > 0
+    return np.where(broken, p, np.clip(p, floor, ceiling))
 
 
 def _capped(p: Floats, low: Floats, high: Floats, event: NDArray[np.uint32], exclusive: NDArray[np.bool_]) -> Floats:

@@ -6,7 +6,8 @@ With a side's cost `a` in dollars, its probability `p` and the fee `f` a contrac
 - EV a contract: p − a − f. The article this grew from calls this "per dollar risked"; both are shown, named rightly.
 - EV per dollar at risk: EV / (a + f)
 
-The NO side costs 1 − bid and pays with probability 1 − p.
+The NO side costs 1 − bid and pays with probability 1 − p. Whoever rests instead of taking joins the best bid of his
+side, at bid or 1 − ask, for the maker's fee, and has what is promised here only if he is filled.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fairline.errors import UsageError
 from fairline.fees import CAUTIOUS, Policy, coefficient, multiplier_at, order_fee_u, per_contract_u
 from fairline.frame import NOTIONAL_U
 from fairline.sizing import shrinkage
+from fairline.ticks import improved
 
 # Every (market, side, model) row ends in exactly one bin: the first of these steps that dropped it, or `KEPT`.
 STEPS = {
@@ -29,6 +31,7 @@ STEPS = {
     "two-sided": "has a bid and an ask",
     "crossed": "bid below the ask",
     "spread": "spread below {max_spread_percent:g} % of the midpoint",
+    "thin": "at least {min_contracts:g} contracts on offer",
     "model": "priced by a model",
     "edge": "edge above {min_edge_points:g} points",
     "ev": "EV after fees above ${min_ev:g} a contract",
@@ -38,15 +41,34 @@ _ORDER = pl.Enum([*STEPS, KEPT])
 
 # The columns of MARKETS (with probabilities) that an edge needs or that a reader wants to see beside it.
 _CARRIED = [
-    "ticker", "event_ticker", "series_ticker", "category", "title", "yes_sub_title", "status", "market_type",
-    "yes_bid_u", "yes_ask_u", "yes_bid_size_c", "yes_ask_size_c", "spread_u", "spread_percent",
-    "close_ts", "fee_waiver_ts", "fee_type", "fee_multiplier_m",
-]  # fmt: skip
+    "ticker",
+    "event_ticker",
+    "series_ticker",
+    "category",
+    "title",
+    "yes_sub_title",
+    "status",
+    "market_type",
+    "yes_bid_u",
+    "yes_ask_u",
+    "yes_bid_size_c",
+    "yes_ask_size_c",
+    "spread_u",
+    "spread_percent",
+    "close_ts",
+    "fee_waiver_ts",
+    "fee_type",
+    "fee_multiplier_m",
+]
+_RESTING = {"offered": "has a bid to join"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What counts as an opportunity. The defaults are the article's: edge > 2.0 points, EV > $0.01, spread < 5 %."""
+    """What counts as an opportunity. The defaults are the article's: edge > 2.0 points, EV > $0.01, spread < 5 %.
+
+    With `rest` an order joins the best bid and pays the maker's fee; without, it takes the best offer.
+    """
 
     min_edge_points: float = 2.0
     min_ev: float = 0.01
@@ -54,6 +76,8 @@ class Rules:
     side: str = "both"
     size: int = 100
     kelly_fraction: float = 1.0
+    min_contracts: float = 1.0
+    rest: bool = False
 
     def __post_init__(self) -> None:
         checks = {
@@ -62,6 +86,7 @@ class Rules:
             "--max-spread": (0 < self.max_spread_percent <= 200, "percent of the midpoint above 0 and at most 200"),
             "--side": (self.side in ("both", "yes", "no"), "both, yes or no"),
             "--size": (1 <= self.size <= 1_000_000, "whole contracts from 1 to 1,000,000"),
+            "--min-contracts": (0 <= self.min_contracts <= 1_000_000, "contracts from 0 to 1,000,000"),
             "kelly_fraction": (0 <= self.kelly_fraction <= 1, "a share from 0 to 1"),
         }
         for flag, (holds, expected) in checks.items():
@@ -70,8 +95,11 @@ class Rules:
 
     def steps(self) -> dict[str, str]:
         """The funnel's steps in order, each in words with its threshold."""
-        values = {name: getattr(self, name) for name in ("max_spread_percent", "min_edge_points", "min_ev")}
-        return {name: text.format(**values) for name, text in STEPS.items()}
+        thresholds = ("max_spread_percent", "min_contracts", "min_edge_points", "min_ev")
+        values = {name: getattr(self, name) for name in thresholds}
+        # Who rests waits for somebody to come: how much is on offer is no matter.
+        steps = {n: t for n, t in STEPS.items() if n != "thin"} | _RESTING if self.rest else STEPS
+        return {name: text.format(**values) for name, text in steps.items()}
 
 
 def edges(
@@ -87,20 +115,28 @@ def edges(
     `markets` carries the probability columns; `predictions` the PREDICTIONS of all models. Rows that are no
     opportunity have the step that dropped them in `bin`; kept rows come first, by EV per dollar. `price_u` is the
     best offer, `size_c` what of the wanted size it fills, `fee_u` the taker fee a contract for an order of that size.
+
+    If the rules say to rest, `price_u` is the bid that is joined, behind the `ahead_c` that stand there, `size_c` all
+    that is wanted, `fee_u` the maker's fee, and `better_u` the next price at which one would be first.
     """
     # One lazy plan: the steps share their work, and only columns that are used are carried along.
-    priced = markets.lazy().select(_CARRIED).join(predictions.lazy(), on="ticker", how="left", maintain_order="left")
-    both = pl.concat([_side(priced, "yes"), _side(priced, "no")])
-    size_c = pl.min_horizontal("offer_c", pl.lit(rules.size * 100, dtype=pl.Int64))
+    listed = markets.lazy().select(_CARRIED).with_row_index("place")
+    priced = listed.join(predictions.lazy(), on="ticker", how="left", maintain_order="left")
+    if rules.rest:
+        priced = priced.join(improved(markets).lazy(), on="ticker", how="left", maintain_order="left")
+    both = pl.concat([_side(priced, side, rest=rules.rest) for side in ("yes", "no")])
+    wanted = pl.lit(rules.size * 100, dtype=pl.Int64)
     fee = order_fee_u(
         pl.col("price_u"),
         pl.col("size_c"),
         pl.col("multiplier_m"),
-        rate=coefficient(pl.col("fee_type")),
+        rate=coefficient(pl.col("fee_type"), maker=rules.rest),
         policy=policy,
     )
     costed = (
-        both.with_columns(size_c=size_c, multiplier_m=multiplier_at(asof))
+        both.with_columns(
+            size_c=wanted if rules.rest else pl.min_horizontal("offer_c", wanted), multiplier_m=multiplier_at(asof)
+        )
         .with_columns(order_fee_u=fee)
         .with_columns(
             fee_u=per_contract_u(pl.col("order_fee_u"), pl.col("size_c")),
@@ -122,14 +158,16 @@ def edges(
 
 
 def funnel(edged: pl.DataFrame, rules: Rules) -> list[dict[str, object]]:
-    """`{step, kept, dropped}` per step over markets: a market stays as long as one of its rows does."""
-    reached = edged.group_by("ticker").agg(pl.col("bin").max())
+    """`{step, kept, dropped, share}` per step over markets: a market stays as long as one of its rows does. `share` is
+    that of all markets which end there.
+    """
+    reached = edged.group_by("place").agg(pl.col("bin").max())
     lost = dict(reached.group_by("bin").len().with_columns(pl.col("bin").cast(pl.String)).iter_rows())
     kept, rows = reached.height, []
     for step, words in rules.steps().items():
         dropped = int(lost.get(step, 0))
         kept -= dropped
-        rows.append({"step": words, "kept": kept, "dropped": dropped})
+        rows.append({"step": words, "kept": kept, "dropped": dropped, "share": dropped / max(1, reached.height)})
     return rows
 
 
@@ -139,13 +177,15 @@ def walk(row: dict[str, Any], rules: Rules) -> list[dict[str, str]]:
         "open": f"status {row['status']}, closes {row['close_ts']:%Y-%m-%d %H:%M} UTC",
         "binary": str(row["market_type"]),
         "side": row["side"].upper(),
-        "offered": f"{_money(row['price_u'])} for {_contracts(row['offer_c'])}",
+        "offered": f"{_money(row['price_u'])}, {_queue(row) if rules.rest else _contracts(row['offer_c'])}",
         "two-sided": f"YES bid {_money(row['yes_bid_u'])}, ask {_money(row['yes_ask_u'])}",
         "crossed": f"spread {_money(row['spread_u'])}",
         "spread": _number(row["spread_percent"], "{:.2f} % of the midpoint"),
+        "thin": _contracts(row.get("offer_c")),
         "model": f"{_number(row['p'], 'p = {:.4f}')} by {row['model'] or 'no model'}",
         "edge": _number(row["edge_points"], "{:.2f} points"),
-        "ev": f"EV {_money(row['ev_u'])} a contract after a fee of {_money(row['fee_u'])}",
+        "ev": f"EV {_money(row['ev_u'])} a contract after a fee of {_money(row['fee_u'])}"
+        + (", if filled" if rules.rest else ""),
     }
     made, reached = [], True
     for step, words in rules.steps().items():
@@ -154,6 +194,11 @@ def walk(row: dict[str, Any], rules: Rules) -> list[dict[str, str]]:
         made.append({"step": words, "result": result, "numbers": numbers[step]})
         reached = reached and not stops
     return made
+
+
+def _queue(row: dict[str, Any]) -> str:
+    ahead = f"behind {_contracts(row['ahead_c'])}"
+    return ahead if row["better_u"] is None else f"{ahead}, first at {_money(row['better_u'])}"
 
 
 def _number(value: float | None, form: str) -> str:
@@ -169,43 +214,56 @@ def _contracts(count_c: int | None) -> str:
 
 
 def nearest_misses(edged: pl.DataFrame, rules: Rules, top: int) -> pl.DataFrame:
-    """Rows that failed exactly one threshold, the smallest relative shortfall first; `missed_by` says by what."""
-    spread = pl.col("spread_percent") - rules.max_spread_percent
-    edge = rules.min_edge_points - pl.col("edge_points")
-    ev = rules.min_ev - pl.col("ev_u") / NOTIONAL_U
-    scaled = {
-        "spread": spread / rules.max_spread_percent,
-        "edge": edge / max(abs(rules.min_edge_points), 1.0),
-        "EV": ev / max(abs(rules.min_ev), 0.01),
-    }
-    failed = {name: (value >= 0) for name, value in scaled.items()}
-    words = {
-        "spread": pl.format(
-            "spread {} % (below {} wanted)", pl.col("spread_percent").round(2), rules.max_spread_percent
-        ),
-        "edge": pl.format("edge {} points (above {} wanted)", pl.col("edge_points").round(2), rules.min_edge_points),
-        "EV": pl.format("EV ${} (above {} wanted)", (pl.col("ev_u") / NOTIONAL_U).round(4), rules.min_ev),
-    }
-    considered = pl.col("bin").is_in(["spread", "edge", "ev"]) & pl.col("p").is_not_null()
+    """Of each bin with a threshold, the `top` rows that a model priced and that came nearest to being kept.
+
+    `shortfall` adds up by how much of each threshold they miss it, and `missed_by` says so in words.
+    """
+    spread, edge, offer = pl.col("spread_percent"), pl.col("edge_points"), pl.col("offer_c") / 100
+    ev = pl.col("ev_u") / NOTIONAL_U
+    # What is wanted less what is there, over a scale of the threshold; the words for it.
+    misses = {
+        "spread": (spread - rules.max_spread_percent, rules.max_spread_percent,
+                   pl.format("spread {} % (below {} wanted)", spread.round(2), rules.max_spread_percent)),
+        "thin": (rules.min_contracts - offer, max(rules.min_contracts, 1.0),
+                 pl.format("{} contracts on offer ({} wanted)", offer, rules.min_contracts)),
+        "edge": (rules.min_edge_points - edge, max(abs(rules.min_edge_points), 1.0),
+                 pl.format("edge {} points (above {} wanted)", edge.round(2), rules.min_edge_points)),
+        "ev": (rules.min_ev - ev, max(abs(rules.min_ev), 0.01),
+               pl.format("EV ${} (above {} wanted)", ev.round(4), rules.min_ev)),
+    }  # fmt: skip
+    if rules.rest:
+        del misses["thin"]
+    short = [(gap / scale).clip(lower_bound=0.0) for gap, scale, _ in misses.values()]
+    considered = edged.lazy().filter(pl.col("bin").is_in(list(misses)) & pl.col("p").is_not_null())
+    measured = considered.with_columns(shortfall=pl.sum_horizontal(short))
+    nearest = pl.concat([
+        measured.filter(pl.col("bin") == step).bottom_k(top, by=["shortfall", "ticker", "side"]) for step in misses
+    ])  # fmt: skip
+    said = [pl.when(gap > 0 if name == "thin" else gap >= 0).then(words) for name, (gap, _, words) in misses.items()]
     return (
-        edged.filter(considered & (pl.sum_horizontal(*failed.values()) == 1))
-        .with_columns(
-            shortfall=pl.max_horizontal(*scaled.values()),
-            missed_by=pl.coalesce(*[pl.when(failed[name]).then(words[name]) for name in scaled]),
-        )
+        nearest.with_columns(missed_by=pl.concat_str(said, separator="; ", ignore_nulls=True))
         .sort("shortfall", "ticker", "side")
-        .head(top)
+        .collect()
+        .select(*edged.columns, "shortfall", "missed_by")
     )
 
 
-def _side(priced: pl.LazyFrame, side: str) -> pl.LazyFrame:
-    """The rows as one side sees them: its price, what is offered there, and its probability."""
-    if side == "yes":
-        return priced.with_columns(side=pl.lit("yes"), price_u=pl.col("yes_ask_u"), offer_c=pl.col("yes_ask_size_c"))
-    # Buying NO takes the best YES bid: it costs 1 − bid, and as much is on offer as is bid for.
-    return priced.with_columns(
-        side=pl.lit("no"), price_u=NOTIONAL_U - pl.col("yes_bid_u"), offer_c=pl.col("yes_bid_size_c"), p=1 - pl.col("p")
+def _side(priced: pl.LazyFrame, side: str, *, rest: bool) -> pl.LazyFrame:
+    """The rows as one side sees them: its price, what is offered there or stands ahead, and its probability."""
+    yes = side == "yes"
+    # Buying NO takes the best YES bid: it costs 1 − bid, and as much is on offer as is bid for. Resting is the reverse.
+    from_bid = yes == rest
+    price, size = ("yes_bid_u", "yes_bid_size_c") if from_bid else ("yes_ask_u", "yes_ask_size_c")
+    made = priced.with_columns(
+        side=pl.lit(side),
+        price_u=pl.col(price) if yes else NOTIONAL_U - pl.col(price),
+        offer_c=pl.lit(None, dtype=pl.Int64) if rest else pl.col(size),
+        p=pl.col("p") if yes else 1 - pl.col("p"),
     )
+    if not rest:
+        return made
+    other = "no_better_u" if yes else "yes_better_u"
+    return made.with_columns(ahead_c=pl.col(size), better_u=pl.col(f"{side}_better_u")).drop(f"{side}_better_u", other)
 
 
 def _kelly(fraction: float) -> pl.Expr:
@@ -232,6 +290,7 @@ def _bin(rules: Rules, asof: datetime) -> pl.Expr:
         "two-sided": pl.col("spread_u").is_null(),
         "crossed": pl.col("spread_u") <= 0,
         "spread": pl.col("spread_percent") >= rules.max_spread_percent,
+        "thin": pl.col("offer_c") < round(100 * rules.min_contracts),
         "model": pl.col("p").is_null(),
         "edge": pl.col("edge_points") <= rules.min_edge_points,
         "ev": pl.col("ev_u") <= round(rules.min_ev * NOTIONAL_U),

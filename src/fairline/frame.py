@@ -45,6 +45,7 @@ _MARKETS: _Types = {
     "floor_strike": pl.Float64,
     "cap_strike": pl.Float64,
     "price_level_structure": pl.String,
+    "price_ranges": pl.Categorical(),
     "is_provisional": pl.Boolean,
     "mutually_exclusive": pl.Boolean,
     "fee_type": pl.String,
@@ -72,6 +73,7 @@ _REASONS = {
     "notional_value_dollars": "not 1.0000: prices of other notionals are not probabilities",
 }
 _WIRE = Market.__struct_fields__
+_RAW = _WIRE.index("price_ranges")
 _WIRE_SCHEMA = {
     name: pl.Float64 if name.endswith("_strike") else pl.Boolean if name == "is_provisional" else pl.String
     for name in _WIRE
@@ -88,7 +90,10 @@ def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]
 
 def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
     """The rows as columns of what the exchange wrote. Done while a page is fresh: its objects need not live longer."""
-    columns = zip(*map(msgspec.structs.astuple, rows), strict=True) if rows else [()] * len(_WIRE)
+    columns: list[Sequence[object]] = (
+        [*zip(*map(msgspec.structs.astuple, rows), strict=True)] if rows else [()] * len(_WIRE)
+    )
+    columns[_RAW] = [str(row.price_ranges, "utf-8") for row in rows]
     return pl.DataFrame(
         [pl.Series(n, c, dtype=_WIRE_SCHEMA[n], strict=False) for n, c in zip(_WIRE, columns, strict=True)]
     )
@@ -250,6 +255,8 @@ def _columns() -> list[pl.Expr]:
         # Sports markets close days after the game: when the answer is known is what a reader wants.
         "known_ts": pl.coalesce(_time("occurrence_datetime"), _time("expected_expiration_time")),
         "fee_waiver_ts": _time("fee_waiver_expiration_time"),
+        # A handful of different ones on a hundred thousand markets.
+        "price_ranges": pl.col("price_ranges").replace("", None).cast(pl.Categorical),
     }
     given = {"close_ts", "created_ts", "open_ts", "yes_bid_size_c", "yes_ask_size_c", *_WIRE}
     return [

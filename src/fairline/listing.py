@@ -17,17 +17,26 @@ from typing import Any, TypeVar
 import polars as pl
 
 from fairline.errors import UsageError
-from fairline.frame import empty_markets, markets_frame, typed, wire_frame, with_context, with_probabilities
-from fairline.kalshi import Kalshi, KalshiError, Transport
+from fairline.frame import (
+    NOTIONAL_U,
+    empty_markets,
+    markets_frame,
+    typed,
+    wire_frame,
+    with_context,
+    with_probabilities,
+)
+from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.account import Account
-from fairline.kalshi.client import MAX_EVENTS
+from fairline.kalshi.changes import Changes, read_changes
 from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.events import read_events
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import Query
-from fairline.kalshi.windows import CREATED
 from fairline.kalshi.wire import STATUS_FIELDS, Event, Page, Rejected, Series, series_list
+from fairline.terms import due
+from fairline.ticks import off_grid
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -173,9 +182,10 @@ async def read_listing(
     context = _Context(kalshi, filters, memory, ages or Ages())
     crawl, series = await context.begin()
     read, rows = await _together(read_frame(crawl, progress), series)
-    events = await context.events(read)
+    events, changes = await _together(context.events(read), context.changes())
     rows = await context.with_new(rows, events)
-    markets = with_context(read, rows, events)
+    oldest = started - timedelta(seconds=context.ages.facts_s)
+    markets = with_context(read, *due(rows, events, changes, oldest, datetime.now(UTC)))
     if filters.tickers:
         _all_there("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.account.rejected}, [])
     kept, steps = filters.apply(markets, rows, started)
@@ -195,7 +205,7 @@ async def read_listing(
         unreadable=len(account.rejected),
         funnel=steps,
         account=account,
-        problems=_not_open(markets, filters),
+        problems=_not_open(markets, filters) + context.problems + _astray(kept),
         narrowed=crawl.query.narrow,
     )
 
@@ -212,38 +222,14 @@ def _not_open(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """Requests that would be made: where, about how many (None if nothing is known), and why."""
-
-    path: str
-    requests: int | None
-    why: str
-
-
-def plan(url: str, filters: Filters, memory: Memory | None = None, ages: Ages | None = None) -> list[Planned]:
-    """What `read_listing` would ask the exchange at `url`, without asking."""
-    ages, kalshi = ages or Ages(), Kalshi(Transport(url))
-    kept = memory and memory.body("series", ages.facts_s)
-    series = series_list(kept).rows if kept else []
-    steps = [
-        Planned(
-            "/series", 0 if kept else 1, "kept from an earlier run" if kept else "categories and fees of all series"
-        )
-    ]
-    by_category = filters.categories and not filters.query().narrow
-    if by_category and not kept:
-        why = "one walk for each series, if that is fewer requests than everything"
-        steps.append(Planned("/markets", None, why))
-    else:
-        everything = MarketCrawl(kalshi, filters.query(), list, memory=memory).route()
-        query = filters.query(series, everything.requests)
-        route = MarketCrawl(kalshi, query, list, memory=memory).route()
-        steps.append(Planned("/markets", route.requests, route.why))
-        if route.axis is CREATED:
-            steps.append(Planned("/markets", 1, "closing pass: what is created meanwhile"))
-    steps.append(Planned("/events", None, f"{MAX_EVENTS} a request, those not read within {ages.facts_s / 60:.0f} min"))
-    return steps
+def _astray(markets: pl.DataFrame) -> list[Problem]:
+    """A problem if there are quotes where by the market's own grid none can be: the grid has changed, or the price."""
+    found = off_grid(markets)
+    if found.is_empty():
+        return []
+    ticker, price_u = found.row(0)
+    words = f"{found.height:,} quotes are off the tick grid, such as {price_u / NOTIONAL_U:g} of {ticker}"
+    return [Problem("prices", f"{words}; they are taken as they came")]
 
 
 async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
@@ -286,7 +272,8 @@ class _Context:
     def __init__(self, kalshi: Kalshi, filters: Filters, memory: Memory | None, ages: Ages) -> None:
         self.missing: list[str] = []
         self.rejected: list[Rejected] = []
-        self._kalshi, self._filters, self._memory, self._ages = kalshi, filters, memory, ages
+        self.problems: list[Problem] = []
+        self._kalshi, self._filters, self._memory, self.ages = kalshi, filters, memory, ages
         self._kept = False
 
     async def begin(self) -> tuple[MarketCrawl[pl.DataFrame], Coroutine[None, None, list[Series]]]:
@@ -302,7 +289,7 @@ class _Context:
         return self.crawl(filters.query()), self.series()
 
     def crawl(self, query: Query) -> MarketCrawl[pl.DataFrame]:
-        return MarketCrawl(self._kalshi, query, wire_frame, memory=self._memory, max_age_s=self._ages.crawl_s)
+        return MarketCrawl(self._kalshi, query, wire_frame, memory=self._memory, max_age_s=self.ages.crawl_s)
 
     async def series(self) -> list[Series]:
         """The series list. Only a category filter cannot do without it."""
@@ -325,7 +312,7 @@ class _Context:
         return page.rows
 
     async def _read_series(self) -> Page[Series]:
-        kept = self._memory and self._memory.body("series", self._ages.facts_s)
+        kept = self._memory and self._memory.body("series", self.ages.facts_s)
         if kept:
             with contextlib.suppress(KalshiError):
                 page = series_list(kept)
@@ -340,14 +327,14 @@ class _Context:
         """The series, read anew if an event belongs to one that was not listed yet when they were kept."""
         if not self._kept or {e.series_ticker for e in events} <= {s.ticker for s in series}:
             return series
-        self._ages = replace(self._ages, facts_s=-1)
+        self.ages = replace(self.ages, facts_s=-1)
         return await self.series()
 
     async def events(self, markets: pl.DataFrame) -> list[Event]:
         """The events of these markets, and those that were asked for by name."""
         named = self._filters.events
         tickers = list(dict.fromkeys([*named, *markets["event_ticker"].unique(maintain_order=True)]))
-        made = await read_events(self._kalshi, tickers, self._memory, self._ages.facts_s)
+        made = await read_events(self._kalshi, tickers, self._memory, self.ages.facts_s)
         if made.unasked:
             lost = "no events" if made.unasked == len(tickers) else f"{made.unasked:,} events not read"
             self.missing.append(f"{lost} ({made.reason}): event titles and fee overrides are not known")
@@ -356,6 +343,17 @@ class _Context:
             _all_there("event", named, there, sorted(there))
         self._reject(made.rejected, "events", "their fee overrides are not known")
         return made.rows
+
+    async def changes(self) -> Changes:
+        """What was scheduled since the facts were read that are remembered; without a memory, all are of now."""
+        if self._memory is None:
+            return Changes()
+        try:
+            return await read_changes(self._kalshi, self._memory, self.ages.facts_s)
+        except KalshiError as error:
+            words = f"scheduled fee changes could not be read ({error.message})"
+            self.problems.append(Problem("fees", f"{words}: fees that were remembered may have changed since"))
+            return Changes()
 
     def _reject(self, rejected: list[Rejected], what: str, consequence: str) -> None:
         if rejected:

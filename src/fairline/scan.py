@@ -123,6 +123,7 @@ async def scan(
     What survives is looked at again by its order book, which is as of now, while the quotes of a listing may have been
     kept by the exchange's front for 15 seconds; not with `books` off.
     """
+    rules = rules or Rules()
     listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
     asof = datetime.now(UTC)
     payloads = await fetch(_requests(models, listing.markets, asof))
@@ -135,9 +136,8 @@ async def scan(
         listing, offered = _confirmed(kalshi, listing, read), offers(levels(read.rows))
         made = price(listing.markets, predictions, problems, **at)
     advice = made.opportunities.select("ticker", "side", "model")
-    if offered is not None:
-        size = (rules or Rules()).size
-        advice = advice.join(depth(made.opportunities, offered, size, fees), on=advice.columns, how="left")
+    if offered is not None and not rules.rest:
+        advice = advice.join(depth(made.opportunities, offered, rules.size, fees), on=advice.columns, how="left")
     if bankroll is not None:
         advice = advice.join(sized(made.edges, listing.markets, bankroll), on=["ticker", "side", "model"], how="left")
     return listing, replace(made, problems=_without_filtered(made.problems, listing), advice=advice)
@@ -227,7 +227,9 @@ def _predict(
         pl.when(~(p.is_finite() & p.is_between(0, 1))).then(
             pl.format("{}: p = {} is not a probability", "ticker", "p")
         ),
-        pl.when(~(p_sd.is_finite() & (p_sd >= 0))).then(pl.format("{}: p_sd = {} is impossible", "ticker", "p_sd")),
+        pl.when(~(p_sd.is_finite() & (p_sd >= 0) & (p_sd**2 <= p * (1 - p) + 1e-12))).then(
+            pl.format("{}: p_sd = {} is impossible", "ticker", "p_sd")
+        ),
         pl.when(usable & ~pl.struct("ticker", usable).is_first_distinct()).then(
             pl.format("{}: priced twice", "ticker")
         ),

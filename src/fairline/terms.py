@@ -10,10 +10,12 @@ from datetime import datetime
 from fractions import Fraction
 from typing import TypeVar
 
+import msgspec
 import polars as pl
 
 from fairline.fees import CAUTIOUS, COEFFICIENTS, TAKER, Policy, coefficient, order_fee_u
 from fairline.frame import FEE_UNIT, NOTIONAL_U, multiplier_units
+from fairline.kalshi.changes import Changes
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange
 
 C = TypeVar("C", SeriesFeeChange, EventFeeChange)
@@ -83,6 +85,34 @@ def terms_at(
     since = f" since {change.scheduled_ts:%Y-%m-%d}" if change else ""
     units = base.multiplier_m if multiplier is None else multiplier_units(multiplier)
     return Terms(kind or base.fee_type, units, f"event override{since}")
+
+
+def due(
+    series: Sequence[Series], events: Sequence[Event], changes: Changes, since: datetime, asof: datetime
+) -> tuple[list[Series], list[Event]]:
+    """Series and events that were read `since` an instant or later, with what has come into force by `asof`."""
+    of_series = {c.series_ticker: c for c in _in_order(changes.series, since, asof)}
+    of_events = {c.event_ticker: c for c in _in_order(changes.events, since, asof)}
+    return [_changed_series(s, of_series.get(s.ticker)) for s in series], [
+        _changed_event(e, of_events.get(e.event_ticker)) for e in events
+    ]
+
+
+def _in_order(changes: Sequence[C], since: datetime, asof: datetime) -> list[C]:
+    return sorted((c for c in changes if since < c.scheduled_ts <= asof), key=lambda change: change.scheduled_ts)
+
+
+def _changed_series(series: Series, change: SeriesFeeChange | None) -> Series:
+    if change is None:
+        return series
+    return msgspec.structs.replace(series, fee_type=change.fee_type, fee_multiplier=change.fee_multiplier)
+
+
+def _changed_event(event: Event, change: EventFeeChange | None) -> Event:
+    if change is None:
+        return event
+    kind, multiplier = change.fee_type_override, change.fee_multiplier_override
+    return msgspec.structs.replace(event, fee_type_override=kind, fee_multiplier_override=multiplier)
 
 
 def quote(terms: Terms, price_u: int, count_c: int, *, maker: bool = False, policy: Policy = CAUTIOUS) -> Quote:

@@ -18,7 +18,8 @@ from fairline.kalshi.errors import KalshiError, ResponseError
 from fairline.kalshi.http import Response, Unpacker
 from fairline.kalshi.memory import Memory, key_of
 from fairline.kalshi.routes import Query
-from fairline.listing import Filters, plan, read_listing
+from fairline.listing import Filters, read_listing
+from fairline.plan import plan
 from fairline.sim import Exchange, Fault
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
@@ -269,7 +270,8 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
 
         kalshi.transport._send = noted
         first = await read_listing(kalshi, memory=memory)
-        assert set(asked) == {"/series", "/markets", "/events"}
+        changes = {"/series/fee_changes", "/events/fee_changes"}
+        assert set(asked) == {"/series", "/markets", "/events"} | changes
         asked.clear()
         steps = {step.path: step.requests for step in plan(thousand.url, Filters(), memory)}
         second = await read_listing(kalshi, memory=memory)

@@ -123,6 +123,12 @@ def test_locked_trades_bring_back_what_they_say_whatever_happens(rows, ladder):
         assert trade["profit_u"] == trade["payoff_u"] - trade["cost_u"] - trade["fee_u"]
 
 
+def test_a_ladder_whose_quotes_break_the_rule_obeys_it_all_the_same():
+    rungs = [quote(*q, strike_type="greater", floor_strike=float(i)) for i, q in enumerate([(1, 9), (10, 11), (9, 10)])]
+    made = coherent(markets(*rungs)).sort("ticker")["p"].to_list()
+    assert made == sorted(made, reverse=True)
+
+
 @given(st.lists(prices, min_size=1, max_size=12), st.booleans())
 @relaxed
 def test_coherent_probabilities_obey_the_rules_and_lie_in_the_quotes_if_any_do(rows, ladder):

@@ -4,7 +4,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
+from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses, walk
 from fairline.errors import UsageError
 from fairline.frame import PREDICTIONS, markets_frame, with_probabilities
 from fairline.kalshi.wire import Market
@@ -77,6 +77,7 @@ def test_the_articles_defaults_are_2_points_1_cent_and_5_percent():
         ({"yes_bid_dollars": "0.70", "yes_ask_dollars": "0.60"}, 0.9, "crossed"),
         ({"yes_bid_dollars": "0.62"}, 0.9, "crossed"),
         ({}, 0.9, "spread"),
+        ({"yes_bid_dollars": "0.61", "yes_ask_size_fp": "0.50"}, 0.9, "thin"),
         ({"yes_bid_dollars": "0.61"}, None, "model"),
         ({"yes_bid_dollars": "0.61"}, 0.63, "edge"),
         ({"yes_bid_dollars": "0.61"}, 0.645, "ev"),
@@ -109,7 +110,8 @@ def test_the_funnel_adds_up_and_counts_a_market_once():
     steps = funnel(frame, Rules())
     assert sum(int(step["dropped"]) for step in steps) + int(steps[-1]["kept"]) == 4
     assert steps[-1]["kept"] == 1
-    assert [step["dropped"] for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 1, 0]
+    assert [step["dropped"] for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0]
+    assert sum(step["share"] for step in steps) == pytest.approx(3 / 4)
 
 
 def test_kept_rows_come_first_by_ev_per_dollar():
@@ -128,6 +130,61 @@ def test_a_near_miss_is_named_with_what_it_missed():
     frame = edged({"yes_bid_dollars": "0.61"}, 0.639, rules=Rules(2.0, 0.0))
     misses = nearest_misses(frame, Rules(2.0, 0.0), 5)
     assert misses.row(0, named=True)["missed_by"] == "edge 1.9 points (above 2.0 wanted)"
+
+
+def test_each_bin_with_a_threshold_has_its_own_nearest_misses():
+    near = {"yes_bid_dollars": "0.61"}
+    frame = edges(
+        markets(
+            {"yes_bid_dollars": "0.58"}, {"yes_bid_dollars": "0.50"}, near | {"yes_ask_size_fp": "0.90"}, near, near
+        ),
+        predictions(*((f"T{i}", p, None) for i, p in enumerate((0.7, 0.9, 0.9, 0.63, 0.645)))),
+        asof=NOW,
+        rules=Rules(side="yes"),
+    )
+    made = nearest_misses(frame, Rules(side="yes"), 1)
+    said = dict(made.select(pl.col("bin").cast(pl.String), "missed_by").iter_rows())
+    assert said == {
+        "spread": "spread 6.67 % (below 5.0 wanted)",
+        "thin": "0.9 contracts on offer (1.0 wanted)",
+        "edge": "edge 1.0 points (above 2.0 wanted); EV $-0.0065 (above 0.01 wanted)",
+        "ev": "EV $0.0085 (above 0.01 wanted)",
+    }
+    assert made["shortfall"].is_sorted()
+    assert nearest_misses(frame, Rules(side="yes"), 5).height == 5
+
+
+def test_who_rests_joins_the_best_bid_of_his_side_for_the_makers_fee():
+    change = {"yes_bid_dollars": "0.58", "yes_bid_size_fp": "7.00", "yes_ask_size_fp": "9.00"}
+    rules = Rules(max_spread_percent=200, rest=True, size=50)
+    frame = edges(
+        markets(change).with_columns(
+            fee_type=pl.lit("quadratic_with_maker_fees"),
+            price_ranges=pl.lit('[{"start":"0","end":"1","step":"0.01"}]').cast(pl.Categorical),
+        ),
+        predictions(("T0", 0.65, None)),
+        asof=NOW,
+        rules=rules,
+    )
+    yes, no = side(frame, "yes"), side(frame, "no")
+    assert (yes["price_u"], yes["ahead_c"], yes["size_c"], yes["better_u"]) == (580_000, 700, 5_000, 590_000)
+    assert (no["price_u"], no["ahead_c"], no["size_c"], no["better_u"]) == (380_000, 900, 5_000, 390_000)
+    # 0.0175 · 50 · 0.58 · 0.42 = 0.21315, up to 22 cents.
+    assert (yes["order_fee_u"], yes["ev_u"]) == (220_000, 650_000 - 580_000 - 4_400)
+    assert (yes["bin"], no["bin"]) == (KEPT, "edge")
+    assert "behind 7.00 contracts, first at $0.5900" in walk(yes, rules)[3]["numbers"]
+    assert walk(yes, rules)[-1]["numbers"].endswith("if filled")
+    assert "thin" not in rules.steps()
+
+
+def test_under_the_usual_terms_who_rests_pays_no_fee_and_needs_a_bid_to_join():
+    rules = Rules(max_spread_percent=200, rest=True)
+    frame = edges(markets({}, {"yes_bid_size_fp": "0.00"}), predictions(("T0", 0.7, None), ("T1", 0.7, None)),
+                  asof=NOW, rules=rules)  # fmt: skip
+    found = {(row["ticker"], row["side"]): row for row in frame.to_dicts()}
+    assert found["T0", "yes"]["fee_u"] == 0
+    assert found["T1", "yes"]["bin"] == "offered"
+    assert [step["step"] for step in funnel(frame, rules)][3] == "has a bid to join"
 
 
 def test_kelly_is_shrunk_by_the_models_uncertainty_and_never_negative():

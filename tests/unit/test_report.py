@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fairline import report
+from fairline import report, screen
 from fairline.errors import OutputError, UsageError
 from fairline.kalshi.wire import Rejected
 from fairline.output import choose_format, terminal, write_whole
@@ -55,7 +55,7 @@ def test_an_incomplete_scan_says_so_with_its_reason():
 
 def test_the_funnel_starts_with_what_could_not_be_read():
     got = document(quarantined=[Rejected("X", "yes_bid_dollars", "null", "why")], unreadable=1)
-    assert got["funnel"][0] == {"step": "listed and readable", "kept": 2, "dropped": 1}
+    assert got["funnel"][0] == {"step": "listed and readable", "kept": 2, "dropped": 1, "share": 0.333333}
     assert got["scan"]["quarantined"][0] == {
         "ticker": "X",
         "field": "yes_bid_dollars",
@@ -79,7 +79,7 @@ def test_csv_and_parquet_hold_the_same_rows():
 def test_a_market_with_brackets_in_its_title_prints_as_it_is(capsys):
     frame = markets({"yes_bid_dollars": "0.61", "title": "Will [bold]X[/] win :smile:?"})
     evaluation = evaluate(frame, [Stub(("T0", 0.7, None))], {}, asof=NOW)
-    terminal().print(report.scan_report(listing(frame), evaluation))
+    terminal().print(screen.scan_report(listing(frame), evaluation))
     assert "Will [bold]X[/] win :smile:?" in capsys.readouterr().out
 
 
@@ -91,7 +91,7 @@ def test_the_terminal_shows_incompleteness_problems_and_quarantine(capsys):
         quarantined=[Rejected(f"Q{i}", "close_time", '"x"', "bad") for i in range(12)],
         problems=[Problem("series", "not known")],
     )
-    terminal().print(report.scan_report(made, evaluate(frame, [], {}, asof=NOW)))
+    terminal().print(screen.scan_report(made, evaluate(frame, [], {}, asof=NOW)))
     shown = capsys.readouterr().out
     for text in (
         "INCOMPLETE: page 2 failed",

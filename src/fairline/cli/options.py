@@ -39,6 +39,10 @@ MinEdge = Annotated[float, typer.Option(help="Points of probability above the pr
 MinEv = Annotated[float, typer.Option(help="Dollars a contract, after the fee.")]
 MaxSpread = Annotated[float, typer.Option(help="Percent of the midpoint.")]
 Size = Annotated[int, typer.Option(help="Contracts wanted; fees are those of an order of this size.")]
+MinContracts = Annotated[float, typer.Option(help="Contracts on offer at the best price.")]
+Rest = Annotated[
+    bool, typer.Option("--rest", help="Join the best bid at the maker's fee instead of taking the offer; EV if filled.")
+]
 BankrollOption = Annotated[
     float | None,
     typer.Option("--bankroll", metavar="DOLLARS", help="Say how many contracts to buy of it. Advice only."),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fairline import report
+from fairline import report, screen
 from fairline.cli.options import (
     AsJson,
     Category,
@@ -58,5 +58,5 @@ def coherence(
     if as_json:
         deliver(report.encode_json(report.coherence_document(listing, shown.head(top) if top else shown)), None)
     else:
-        show(report.coherence_report(listing, found, shown.head(top or 20)))
+        show(screen.coherence_report(listing, found, shown.head(top or 20)))
     raise typer.Exit(0 if listing.complete else 3)

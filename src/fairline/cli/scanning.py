@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fairline import report
+from fairline import report, screen
 from fairline.cli.options import (
     AsJson,
     BankrollOption,
@@ -22,6 +22,7 @@ from fairline.cli.options import (
     KeyId,
     MaxAge,
     MaxSpread,
+    MinContracts,
     MinEdge,
     MinEv,
     MinVolume,
@@ -31,6 +32,7 @@ from fairline.cli.options import (
     Plan,
     Probabilities,
     Profile,
+    Rest,
     Search,
     SeriesOption,
     Size,
@@ -46,10 +48,11 @@ from fairline.cli.terminal import ask, auth_of, deliver, note, settings_of, show
 from fairline.edge import KEPT, Rules, walk
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi
-from fairline.listing import Listing, Planned, Progress, read_listing
-from fairline.listing import plan as plan_listing
+from fairline.listing import Listing, Progress, read_listing
 from fairline.models import Model, installed, load
 from fairline.output import choose_format, show
+from fairline.plan import Planned
+from fairline.plan import plan as plan_listing
 from fairline.scan import Evaluation, scan_market
 from fairline.scan import scan as run_scan
 from fairline.session import connect, memory_of
@@ -74,6 +77,8 @@ def scan(
     max_spread: MaxSpread = 5.0,
     side: Annotated[str, typer.Option(help="both, yes or no.")] = "both",
     size: Size = 100,
+    min_contracts: MinContracts = 1.0,
+    rest: Rest = False,
     bankroll: BankrollOption = None,
     kelly: KellyOption = 0.25,
     caps: Caps = "5,10,25,50",
@@ -90,7 +95,7 @@ def scan(
     key_file: KeyFile = None,
 ) -> None:
     """Scan every market, price it by your models, and rank what is mispriced after fees."""
-    rules = Rules(min_edge, min_ev, max_spread, side, size)
+    rules = Rules(min_edge, min_ev, max_spread, side, size, min_contracts=min_contracts, rest=rest)
     filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
     money = bankroll_of(bankroll, kelly, caps)
     chosen = choose_format(form, output)
@@ -121,7 +126,7 @@ def scan(
 
     listing, evaluation = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
     if chosen == "table":
-        show(report.scan_report(listing, evaluation, top or 20))
+        show(screen.scan_report(listing, evaluation, top or 20))
     elif chosen == "json":
         deliver(report.encode_json(report.scan_document(listing, evaluation, top)), output)
     else:
@@ -172,7 +177,7 @@ def markets(
     listing = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
     table = report.market_table(listing.markets)
     if chosen == "table":
-        show(report.markets_report(listing, top or 40))
+        show(screen.markets_report(listing, top or 40))
     elif chosen == "json":
         deliver(report.encode_json(report.markets_document(listing, top)), output)
     else:
@@ -190,12 +195,13 @@ def explain(
     min_ev: MinEv = 0.01,
     max_spread: MaxSpread = 5.0,
     size: Size = 100,
+    rest: Rest = False,
     as_json: AsJson = False,
     exchange: Exchange_ = None,
     profile: Profile = None,
 ) -> None:
     """Walk one market through every step of a scan, with its numbers: why it is an opportunity, or why not."""
-    rules = Rules(min_edge, min_ev, max_spread, size=size)
+    rules = Rules(min_edge, min_ev, max_spread, size=size, rest=rest)
     models = [*(table_model(path) for path in probabilities or []), *(load(name) for name in model or [])]
     settings = settings_of(exchange=exchange, profile=profile)
 

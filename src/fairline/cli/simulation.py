@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fairline import report
+from fairline import report, screen
 from fairline.cli.options import AsJson, Top
 from fairline.cli.terminal import counting, deliver, note
 from fairline.demo import run_demo
@@ -80,7 +80,7 @@ def demo(
         promise = {name: getattr(result, name) and asdict(getattr(result, name)) for name in ("promised", "realised")}
         deliver(report.encode_json(document | {"settled": promise}), None)
     else:
-        show(report.scan_report(result.listing, result.evaluation, top or 15))
+        show(screen.scan_report(result.listing, result.evaluation, top or 15))
         print(result.summary())
     raise typer.Exit(0 if result.listing.complete else 3)
 

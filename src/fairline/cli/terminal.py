@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from fairline import report
+from fairline import report, screen
 from fairline.config import Settings, load_settings
 from fairline.errors import UsageError
 from fairline.kalshi import Auth, Kalshi
 from fairline.kalshi.memory import Memory
-from fairline.listing import Ages, Listing, Planned, Problem
+from fairline.listing import Ages, Listing, Problem
 from fairline.listing import Progress as ProgressCall
 from fairline.output import show, terminal, write_whole
+from fairline.plan import Planned
 from fairline.session import connect, sign_in
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def ask(
 def show_plan(settings: Settings, steps: list[Planned], form: str, output: Path | None) -> None:
     """What would be asked for, as a table or JSON."""
     if form == "table":
-        show(report.plan_report(steps))
+        show(screen.plan_report(steps))
     else:
         rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
         deliver(report.encode_json({"exchange": settings.url, "plan": rows}), output)
@@ -110,5 +111,5 @@ def warn(form: str, listing: Listing, problems: list[Problem]) -> None:
     if form != "table" and not listing.complete:
         note(f"fairline: incomplete: {'; '.join(listing.incomplete_reasons)}")
     if form in ("csv", "parquet"):
-        for line in report.trouble_lines(listing, problems):
+        for line in screen.trouble_lines(listing, problems):
             note(f"fairline: {line}")

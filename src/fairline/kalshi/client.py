@@ -14,6 +14,7 @@ from fairline.kalshi.errors import BadRequestError
 from fairline.kalshi.http import Response
 from fairline.kalshi.routes import MAX_MARKETS
 from fairline.kalshi.transport import Params, Transport
+from fairline.kalshi.walk import walk
 
 Keep = Callable[[Response], None]
 """Handed each response that decoded."""
@@ -44,9 +45,9 @@ class SeriesGroup(_Group):
         path = f"/series/{checked_ticker(ticker)}"
         return (await self._transport.get(path, decode=wire.one_series)).series
 
-    async def fee_changes(self, series_ticker: str) -> Sequence[wire.SeriesFeeChange]:
-        """Past and scheduled changes of a series' fee terms."""
-        params = {"series_ticker": series_ticker, "show_historical": "true"}
+    async def fee_changes(self, series_ticker: str | None = None) -> Sequence[wire.SeriesFeeChange]:
+        """Past and scheduled changes of a series' fee terms; without a ticker the scheduled ones of all."""
+        params = {"series_ticker": series_ticker, "show_historical": "true" if series_ticker else None}
         return (await self._transport.get("/series/fee_changes", params, decode=wire.series_fee_changes)).rows
 
 
@@ -55,10 +56,14 @@ class Events(_Group):
         path = f"/events/{checked_ticker(event_ticker)}"
         return (await self._transport.get(path, decode=wire.one_event)).event
 
-    async def fee_changes(self, event_ticker: str) -> Sequence[wire.EventFeeChange]:
-        """Past and scheduled changes of an event's overrides: more than a page of 1,000 was never seen."""
-        params: Params = {"event_ticker": event_ticker, "limit": 1000}
-        return (await self._transport.get("/events/fee_changes", params, decode=wire.event_fee_changes)).rows
+    async def fee_changes(self, event_ticker: str | None = None) -> Sequence[wire.EventFeeChange]:
+        """Past and scheduled changes of an event's overrides, or of all events'."""
+
+        async def page(cursor: str | None) -> wire.Page[wire.EventFeeChange]:
+            params: Params = {"event_ticker": event_ticker, "limit": 1000, "cursor": cursor}
+            return await self._transport.get("/events/fee_changes", params, decode=wire.event_fee_changes)
+
+        return [change async for read in walk(page) for change in read.rows]
 
     async def list(
         self,

@@ -4,6 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from msgspec.structs import replace
+
 from fairline.kalshi.routes import Query
 from fairline.kalshi.windows import CLOSE, CREATED, Axis, Profile, second_of
 from fairline.kalshi.wire import STATUS_FIELDS, Market, Page, Rejected
@@ -80,7 +82,8 @@ class Intake:
             return rows
         for market in rows:
             if market.status not in wanted and len(self.doubtful) < _MOST_DOUBTFUL:
-                self.doubtful[market.ticker] = market
+                # A copy, since what is raw would keep the whole page.
+                self.doubtful[market.ticker] = replace(market, price_ranges=market.price_ranges.copy())
         return [market for market in rows if market.ticker not in self.doubtful]
 
     def _sample(self, fresh: list[Market]) -> None:

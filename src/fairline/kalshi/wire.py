@@ -32,7 +32,7 @@ STATUS_FIELDS = {
 
 class Market(msgspec.Struct, gc=False, frozen=True):
     """A market as `/markets` lists it. Outcome fields (`result`, `settlement_value`) are left out on purpose:
-    what prices a market must not be able to see how it ended.
+    what prices a market must not be able to see how it ended. `price_ranges` is left as it came: few are different.
     """
 
     ticker: str
@@ -60,6 +60,7 @@ class Market(msgspec.Struct, gc=False, frozen=True):
     floor_strike: float | None = None
     cap_strike: float | None = None
     price_level_structure: str | None = None
+    price_ranges: msgspec.Raw = msgspec.Raw(b"")
     is_provisional: bool | None = None
     mve_collection_ticker: str | None = None
 

@@ -1,0 +1,48 @@
+"""The fee changes that the exchange has scheduled: asked for seldom, and remembered until they are long over."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from fairline.kalshi.client import Kalshi
+from fairline.kalshi.memory import Memory
+from fairline.kalshi.wire import EventFeeChange, SeriesFeeChange
+
+_NAME = "fee-changes"
+_KEEP = timedelta(days=1)
+"""The exchange lists a change until it is due; what else is remembered of that time may be older."""
+
+
+class Changes(msgspec.Struct):
+    """Changes of fee terms, of series and of events, whether still to come or lately past."""
+
+    series: Sequence[SeriesFeeChange] = ()
+    events: Sequence[EventFeeChange] = ()
+    read_ts: float = 0.0
+
+
+def kept_changes(memory: Memory | None, max_age_s: float) -> Changes | None:
+    """Those that were read no longer ago."""
+    kept = memory and memory.load(_NAME, Changes)
+    return kept if kept and time.time() - kept.read_ts <= max_age_s else None
+
+
+async def read_changes(kalshi: Kalshi, memory: Memory, max_age_s: float) -> Changes:
+    """The scheduled changes, from the memory if they are fresh there. Raises `KalshiError`."""
+    kept = kept_changes(memory, max_age_s)
+    if kept is not None:
+        return kept
+    oldest = datetime.now(UTC) - _KEEP
+    earlier = memory.load(_NAME, Changes) or Changes()
+    series = {_key(c): c for c in (*earlier.series, *await kalshi.series.fee_changes()) if c.scheduled_ts >= oldest}
+    events = {_key(c): c for c in (*earlier.events, *await kalshi.events.fee_changes()) if c.scheduled_ts >= oldest}
+    made = Changes(list(series.values()), list(events.values()), time.time())
+    memory.save(_NAME, made)
+    return made
+
+
+def _key(change: SeriesFeeChange | EventFeeChange) -> tuple[str, datetime]:
+    name = change.event_ticker if isinstance(change, EventFeeChange) else change.series_ticker
+    return name, change.scheduled_ts

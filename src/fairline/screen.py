@@ -1,0 +1,191 @@
+"""What a person at a terminal sees: tables of a scan, a listing, a plan and broken rules."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fairline.frame import NOTIONAL_U
+from fairline.listing import Listing, Problem
+from fairline.plan import Planned
+from fairline.report import full_funnel, market_table, opportunity_table
+from fairline.scan import Evaluation
+
+_NEAREST = 2
+"""How many of each bin's nearest misses are shown."""
+_SHOWN = 8
+"""How many problems and quarantined rows are shown; the JSON has all of them."""
+
+
+def scan_report(listing: Listing, evaluation: Evaluation, top: int = 20) -> RenderableType:
+    """What a person at a terminal sees of a scan."""
+    kept = evaluation.opportunities
+    parts: list[RenderableType] = [_summary(listing)]
+    if kept.is_empty():
+        parts.append(Text("No market passed every step; the funnel shows where they went.", style="yellow"))
+    else:
+        parts.append(_opportunities(opportunity_table(kept.head(top), listing.exchange, evaluation.advice)))
+        if "ahead_c" in kept.columns:
+            parts.append(
+                Text("Prices are bids to join: EV is had only if filled, and those who are filled most are wrong most.")
+            )
+        if kept.height > top:
+            parts.append(Text(f"… and {kept.height - top:,} more; --top shows more, --output FILE writes all."))
+    parts.append(_funnel(full_funnel(listing, evaluation)))
+    if not evaluation.nearest_misses.is_empty():
+        nearest = evaluation.nearest_misses.with_columns(pl.int_range(pl.len()).over("bin").alias("rank"))
+        parts.append(_misses(nearest.filter(pl.col("rank") < _NEAREST)))
+    parts += _troubles(listing, (*listing.problems, *evaluation.problems))
+    return Group(*parts)
+
+
+def markets_report(listing: Listing, top: int = 40) -> RenderableType:
+    """What a person at a terminal sees of a listing."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("Ticker", "Category", "Outcome"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=36)
+    for name in ("Bid", "Mid", "Ask", "Spread %", "Volume", "Closes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = market_table(listing.markets.sort("volume_24h_c", descending=True, nulls_last=True).head(top))
+    for row in rows.iter_rows(named=True):
+        table.add_row(
+            row["ticker"],
+            row["category"] or "–",
+            row["title"] or "–",
+            _share(row["p_bid"]),
+            _share(row["p_mid"]),
+            _share(row["p_ask"]),
+            "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
+            "–" if row["volume"] is None else f"{row['volume']:,.0f}",
+            _when(row["closes_at"]),
+        )
+    shown = f"{min(top, listing.markets.height):,} of {listing.markets.height:,} markets, most traded today first"
+    return Group(_summary(listing), table, Text(shown), *_troubles(listing, listing.problems))
+
+
+def plan_report(steps: Sequence[Planned]) -> RenderableType:
+    """What would be asked, for a terminal."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Requests", justify="right")
+    table.add_column("Path")
+    table.add_column("Why")
+    for step in steps:
+        table.add_row("?" if step.requests is None else f"{step.requests:,}", step.path, step.why)
+    return table
+
+
+def coherence_report(listing: Listing, found: pl.DataFrame, shown: pl.DataFrame) -> RenderableType:
+    """Broken rules for a terminal."""
+    profitable = found.filter(pl.col("profit_u") > 0).height
+    words = f"{found.height:,} quotes break a rule; {profitable:,} of them after fees."
+    table = Table(box=None, pad_edge=False)
+    for name in ("Profit $", "Cost $", "Size", "Certainty", "Rule", "Legs"):
+        table.add_column(name, justify="right" if name in ("Profit $", "Cost $", "Size") else "left", no_wrap=True)
+    for row in shown.iter_rows(named=True):
+        legs = ", ".join(f"{leg['side'].upper()} {leg['ticker']}" for leg in row["legs"][:3])
+        more = f" and {len(row['legs']) - 3} more" if len(row["legs"]) > 3 else ""
+        size, cost = row["size_c"] / 100, (row["cost_u"] + row["fee_u"]) / NOTIONAL_U
+        needs = f" (needs: {row['needs']})" if row["needs"] else ""
+        numbers = [f"{number:,.2f}" for number in (row["profit_u"] / NOTIONAL_U, cost, size)]
+        table.add_row(*numbers, row["certainty"] + needs, row["kind"], legs + more)
+    return Group(_summary(listing), Text(words), table, *_troubles(listing, listing.problems))
+
+
+def trouble_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
+    """A line for each thing that did not work, for where the format itself has no place for them."""
+    lines = [f"{problem.where}: {problem.message}" for problem in problems]
+    lines += [f"quarantined {row}" for row in listing.quarantined]
+    more = [f"… and {len(lines) - _SHOWN:,} more; --format json has them all"] if len(lines) > _SHOWN else []
+    return lines[:_SHOWN] + more
+
+
+def _summary(listing: Listing) -> Text:
+    text = Text(
+        f"{listing.listed:,} markets from {listing.exchange} in {listing.duration_s:.1f} s "
+        f"({listing.requests} requests, {listing.retries} retries, {listing.bytes / 1e6:.1f} MB)"
+    )
+    if listing.books:
+        text.append(f"\nOrder books of {listing.books} candidates read; {listing.moved} had moved since the listing.")
+    for remark in listing.account.notes:
+        text.append(f"\nNote: {remark}.")
+    if not listing.complete:
+        text.append(f"\nINCOMPLETE: {'; '.join(listing.incomplete_reasons)}", style="bold red")
+    return text
+
+
+def _opportunities(rows: pl.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False, expand=True)  # the question gives way, not the numbers
+    table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
+    for name in ("Side", "Price", "Model", "Edge pts", "EV $", "EV/$", "Spread %", "Size", "Closes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    advised = [
+        (words, form, name)
+        for words, form, name in (
+            ("Ahead", "{:,.0f}", "ahead"),
+            ("Best size", "{:,.0f}", "best_size"),
+            ("Buy", "{:,}", "contracts"),
+            ("Risk $", "{:,.2f}", "risk"),
+        )
+        if name in rows.columns
+    ]
+    for words, _, _ in advised:
+        table.add_column(words, justify="right", no_wrap=True)
+    table.add_column("Question", no_wrap=True, overflow="ellipsis", ratio=1)
+    for row in rows.iter_rows(named=True):
+        table.add_row(
+            row["ticker"],
+            row["side"].upper(),
+            f"{row['price']:.3f}",
+            f"{row['p']:.3f}",
+            f"{row['edge_points']:.1f}",
+            f"{row['ev_per_contract']:.3f}",
+            f"{row['ev_per_dollar']:.1%}",
+            "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
+            f"{row['size']:,.0f}",
+            _when(row["closes_at"]),
+            *("–" if row[name] is None else form.format(row[name]) for _, form, name in advised),
+            row["title"],
+        )
+    return table
+
+
+def _funnel(steps: Sequence[dict[str, object]]) -> Table:
+    table = Table(box=None, pad_edge=False, title="Funnel (markets)", title_justify="left")
+    table.add_column("Step")
+    table.add_column("Kept", justify="right")
+    table.add_column("Dropped", justify="right")
+    table.add_column("Of all", justify="right")
+    for step in steps:
+        table.add_row(str(step["step"]), f"{step['kept']:,}", f"{step['dropped']:,}", f"{step['share']:.1%}")
+    return table
+
+
+def _misses(misses: pl.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False, title="Nearest misses", title_justify="left")
+    table.add_column("Ticker", no_wrap=True)
+    table.add_column("Side")
+    table.add_column("Missed by")
+    for ticker, side, by in misses.select("ticker", "side", "missed_by").iter_rows():
+        table.add_row(ticker, side.upper(), by)
+    return table
+
+
+def _troubles(listing: Listing, problems: Sequence[Problem]) -> list[RenderableType]:
+    lines = [f"{problem.where}: {problem.message}" for problem in problems]
+    found: list[RenderableType] = []
+    for words, items in (("problems", lines), ("rows quarantined", [str(row) for row in listing.quarantined])):
+        if items:
+            more = [f"… and {len(items) - _SHOWN:,} more (all of them in --format json)"] if len(items) > _SHOWN else []
+            found.append(Text("\n  ".join([f"{len(items):,} {words}:", *items[:_SHOWN], *more]), style="yellow"))
+    return found
+
+
+def _share(p: float | None) -> str:
+    return "–" if p is None else f"{p:.3f}"
+
+
+def _when(moment: datetime | None) -> str:
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
