@@ -44,7 +44,8 @@ class Flat:
     def __init__(self, frame: pl.DataFrame) -> None:
         p = np.clip(frame["p_mid"].to_numpy() + np.random.default_rng(2).normal(0, 0.03, frame.height), 0, 1)
         self.made = frame.select("ticker", p=pl.Series(p)).with_columns(
-            p_sd=pl.lit(0.03), model=pl.lit("flat"), asof=pl.lit(NOW), note=pl.lit(None, dtype=pl.String)
+            p_sd=pl.min_horizontal(0.03, (pl.col("p") * (1 - pl.col("p"))).sqrt()),
+            model=pl.lit("flat"), asof=pl.lit(NOW), note=pl.lit(None, dtype=pl.String)
         ).select(pl.col(n).cast(t) for n, t in PREDICTIONS.items())  # fmt: skip
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:

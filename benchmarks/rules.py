@@ -66,9 +66,10 @@ def plain_rules(frame: pl.DataFrame) -> int:
         rungs = sorted((r for r in rows if r["strike_type"] == "greater"), key=lambda r: r["floor_strike"])
         cheapest = None
         for rung in rungs:
-            broken += cheapest is not None and rung["yes_bid_u"] > cheapest
-            cheapest = rung["yes_ask_u"] if cheapest is None else min(cheapest, rung["yes_ask_u"])
-        broken += bool(rows[0]["mutually_exclusive"]) and sum(r["yes_bid_u"] for r in rows) > 1_000_000
+            bid, ask = rung["yes_bid_u"], rung["yes_ask_u"]
+            broken += None not in (cheapest, bid) and bid > cheapest
+            cheapest = min((each for each in (cheapest, ask) if each is not None), default=None)
+        broken += bool(rows[0]["mutually_exclusive"]) and sum(r["yes_bid_u"] or 0 for r in rows) > 1_000_000
     return broken
 
 

@@ -127,31 +127,35 @@ def _complements(quoted: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([crossed.select(_leg(side, "complement", LOCKED, 1, key)) for side in ("yes", "no")])
 
 
+_KIND = pl.col("strike_type")
+_ABOVE, _BELOW = _KIND.is_in(["greater", "greater_or_equal"]), _KIND.is_in(["less", "less_or_equal"])
+_ON_LADDER = (_ABOVE & pl.col("floor_strike").is_not_null()) | (_BELOW & pl.col("cap_strike").is_not_null())
+
+
 def _ordered(markets: pl.LazyFrame) -> pl.LazyFrame:
     """The ladder that each market stands on (`group`) and its place, the widest first (`width`); a market on none is a
     group of its own.
     """
-    kind = pl.col("strike_type")
-    above, below = kind.is_in(["greater", "greater_or_equal"]), kind.is_in(["less", "less_or_equal"])
-    strict = kind.is_in(["greater", "less"]).cast(pl.Float64) * 1e-9
-    on = (above & pl.col("floor_strike").is_not_null()) | (below & pl.col("cap_strike").is_not_null())
-    side = pl.when(above).then(pl.lit("above")).otherwise(pl.lit("below"))
-    return markets.with_columns(
-        group=pl.when(on).then(pl.concat_str("event_ticker", side, separator=" ")).otherwise(pl.col("ticker")),
-        width=pl.when(above).then(pl.col("floor_strike")).otherwise(-pl.col("cap_strike")).fill_null(0.0) + strict,
-        on_ladder=on,
+    strict = _KIND.is_in(["greater", "less"]).cast(pl.Float64) * 1e-9
+    width = pl.when(_ABOVE).then(pl.col("floor_strike")).otherwise(-pl.col("cap_strike"))
+    # Numbers, because to sort by names takes several times as long: an event's is its first market's place.
+    place = pl.col("place").cast(pl.Int64)
+    group = (
+        pl.when(_ON_LADDER).then(2 * place.first().over("event_ticker") + _ABOVE.cast(pl.Int64)).otherwise(-1 - place)
     )
+    return markets.with_row_index("place").with_columns(group=group, width=width.fill_null(0.0) + strict)
 
 
 def _ladders(quoted: pl.LazyFrame) -> pl.LazyFrame:
     """For each rung whose bid is above the ask of a wider one: NO of it, and YES of the cheapest wider one."""
     ask = pl.col("yes_ask_u") + _share_fee(pl.col("yes_ask_u"))
     rungs = (
-        _ordered(quoted)
-        .filter("on_ladder")
+        _ordered(quoted.filter(_ON_LADDER))
         .sort("group", "width", "ticker")
         .with_row_index("row")
         .with_columns(pl.col("row").cast(pl.Int64))
+        .collect()  # once for all that is made of it below
+        .lazy()
     )
     # The cheapest ask before a rung and where it stands, in one number, so that one running minimum finds both.
     packed = (ask * _PLACE + pl.col("row")).fill_null(_NONE)

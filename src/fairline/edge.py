@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from fairline.errors import UsageError
@@ -31,13 +32,14 @@ STEPS = {
     "two-sided": "has a bid and an ask",
     "crossed": "bid below the ask",
     "spread": "spread below {max_spread_percent:g} % of the midpoint",
-    "thin": "at least {min_contracts:g} contracts on offer",
+    "thin": "a size of at least {min_contracts:g} on offer",
     "model": "priced by a model",
     "edge": "edge above {min_edge_points:g} points",
     "ev": "EV after fees above ${min_ev:g} a contract",
 }
 KEPT = "kept"
-_ORDER = pl.Enum([*STEPS, KEPT])
+_STEPS = (*STEPS, KEPT)
+_ORDER = pl.Enum(_STEPS)
 
 # The columns of MARKETS (with probabilities) that an edge needs or that a reader wants to see beside it.
 _CARRIED = [
@@ -60,6 +62,9 @@ _CARRIED = [
     "fee_type",
     "fee_multiplier_m",
 ]
+_BETTER = ["yes_better_u", "no_better_u"]
+_AT_ONCE = 1 << 17
+"""Markets that are evaluated together: more would only take memory, and so time."""
 _RESTING = {"offered": "has a bid to join"}  # fmt: skip
 
 
@@ -119,20 +124,45 @@ def edges(
     If the rules say to rest, `price_u` is the bid that is joined, behind the `ahead_c` that stand there, `size_c` all
     that is wanted, `fee_u` the maker's fee, and `better_u` the next price at which one would be first.
     """
-    # One lazy plan: the steps share their work, and only columns that are used are carried along.
-    listed = markets.lazy().select(_CARRIED).with_row_index("place")
-    priced = listed.join(predictions.lazy(), on="ticker", how="left", maintain_order="left")
     if rules.rest:
-        priced = priced.join(improved(markets).lazy(), on="ticker", how="left", maintain_order="left")
+        markets = markets.join(improved(markets), on="ticker", how="left", maintain_order="left")
+    at_once = range(0, max(1, markets.height), _AT_ONCE)
+    pairs = _pairs(markets, predictions)
+    parts = []
+    for first in at_once:
+        some = pairs.filter(pl.col("place").is_between(first, first + _AT_ONCE - 1)) if len(at_once) > 1 else pairs
+        made = _valued(_priced(markets, predictions, some), asof, rules, policy)
+        good = pl.col("bin") == KEPT
+        parts.append((made.filter(good), made.filter(~good)))
+    kept = pl.concat([good for good, _ in parts]).sort(
+        "ev_per_dollar", "ticker", "side", descending=[True, False, True], nulls_last=True
+    )
+    return pl.concat([kept, *(rest for _, rest in parts)])
+
+
+def _pairs(markets: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
+    """`{ticker, place, at}`: each market's place with that of each prediction of it, null where there is none."""
+    predicted = predictions.select("ticker").with_row_index("at")
+    places = markets.select("ticker").with_row_index("place")
+    return places.join(predicted, on="ticker", how="left", maintain_order="left")
+
+
+def _priced(markets: pl.DataFrame, predictions: pl.DataFrame, pairs: pl.DataFrame) -> pl.LazyFrame:
+    """The columns of these pairs. Names were joined alone: a join that carries all takes three times as long."""
+    carried = markets.select(_CARRIED + [name for name in _BETTER if name in markets.columns])
+    if pairs.height:
+        whole = pairs.height == pairs["place"].n_unique()
+        carried = carried.slice(pairs["place"][0], pairs.height) if whole else carried[pairs["place"]]
+    found = predictions.select(pl.exclude("ticker").gather(pairs["at"]))
+    return pl.concat([pairs.select("place"), carried.head(pairs.height), found], how="horizontal").lazy()
+
+
+def _valued(priced: pl.LazyFrame, asof: datetime, rules: Rules, policy: Policy) -> pl.DataFrame:
+    """Both sides with size, fee, edge, EV, Kelly and bin, in one lazy plan: the steps share their work."""
     both = pl.concat([_side(priced, side, rest=rules.rest) for side in ("yes", "no")])
     wanted = pl.lit(rules.size * 100, dtype=pl.Int64)
-    fee = order_fee_u(
-        pl.col("price_u"),
-        pl.col("size_c"),
-        pl.col("multiplier_m"),
-        rate=coefficient(pl.col("fee_type"), maker=rules.rest),
-        policy=policy,
-    )
+    rate = coefficient(pl.col("fee_type"), maker=rules.rest)
+    fee = order_fee_u(pl.col("price_u"), pl.col("size_c"), pl.col("multiplier_m"), rate=rate, policy=policy)
     costed = (
         both.with_columns(
             size_c=wanted if rules.rest else pl.min_horizontal("offer_c", wanted), multiplier_m=multiplier_at(asof)
@@ -143,31 +173,34 @@ def edges(
             p_u=(pl.col("p") * NOTIONAL_U).round().cast(pl.Int64),
         )
     )
-    valued = costed.with_columns(
-        edge_points=((pl.col("p_u") - pl.col("price_u")) / 10_000).round(4),
-        ev_u=pl.col("p_u") - pl.col("price_u") - pl.col("fee_u"),
-    ).with_columns(
-        ev_per_dollar=pl.col("ev_u") / (pl.col("price_u") + pl.col("fee_u")),
-        kelly=_kelly(rules.kelly_fraction),
+    return (
+        costed.with_columns(
+            edge_points=((pl.col("p_u") - pl.col("price_u")) / 10_000).round(4),
+            ev_u=pl.col("p_u") - pl.col("price_u") - pl.col("fee_u"),
+        )
+        .with_columns(
+            ev_per_dollar=pl.col("ev_u") / (pl.col("price_u") + pl.col("fee_u")), kelly=_kelly(rules.kelly_fraction)
+        )
+        .with_columns(bin=_bin(rules, asof))
+        .collect()
     )
-    made = valued.with_columns(bin=_bin(rules, asof)).collect()
-    kept = made.filter(pl.col("bin") == KEPT).sort(
-        "ev_per_dollar", "ticker", "side", descending=[True, False, True], nulls_last=True
-    )
-    return pl.concat([kept, made.filter(pl.col("bin") != KEPT)])
 
 
 def funnel(edged: pl.DataFrame, rules: Rules) -> list[dict[str, object]]:
     """`{step, kept, dropped, share}` per step over markets: a market stays as long as one of its rows does. `share` is
     that of all markets which end there.
     """
-    reached = edged.group_by("place").agg(pl.col("bin").max())
-    lost = dict(reached.group_by("bin").len().with_columns(pl.col("bin").cast(pl.String)).iter_rows())
-    kept, rows = reached.height, []
+    place, step_of = edged["place"].to_numpy(), edged["bin"].to_physical().to_numpy()
+    furthest = np.zeros(int(place.max()) + 1 if len(place) else 0, dtype=np.int64)
+    # Written in the order of the steps, so that for each market the furthest stays.
+    order = np.argsort(step_of, kind="stable")
+    furthest[place[order]] = step_of[order]
+    lost = dict(zip(_STEPS, np.bincount(furthest, minlength=len(_STEPS)).tolist(), strict=True))
+    kept, rows = len(furthest), []
     for step, words in rules.steps().items():
-        dropped = int(lost.get(step, 0))
+        dropped = lost[step]
         kept -= dropped
-        rows.append({"step": words, "kept": kept, "dropped": dropped, "share": dropped / max(1, reached.height)})
+        rows.append({"step": words, "kept": kept, "dropped": dropped, "share": dropped / max(1, len(furthest))})
     return rows
 
 
@@ -233,18 +266,22 @@ def nearest_misses(edged: pl.DataFrame, rules: Rules, top: int) -> pl.DataFrame:
     }  # fmt: skip
     if rules.rest:
         del misses["thin"]
-    short = [(gap / scale).clip(lower_bound=0.0) for gap, scale, _ in misses.values()]
-    considered = edged.lazy().filter(pl.col("bin").is_in(list(misses)) & pl.col("p").is_not_null())
-    measured = considered.with_columns(shortfall=pl.sum_horizontal(short))
-    nearest = pl.concat([
-        measured.filter(pl.col("bin") == step).bottom_k(top, by=["shortfall", "ticker", "side"]) for step in misses
-    ])  # fmt: skip
-    said = [pl.when(gap > 0 if name == "thin" else gap >= 0).then(words) for name, (gap, _, words) in misses.items()]
-    return (
-        nearest.with_columns(missed_by=pl.concat_str(said, separator="; ", ignore_nulls=True))
-        .sort("shortfall", "ticker", "side")
+    shortfall = pl.sum_horizontal((gap / scale).clip(lower_bound=0.0) for gap, scale, _ in misses.values())
+    considered = pl.col("bin").is_in(list(misses)) & pl.col("p").is_not_null()
+    # Ranked by what it takes to rank, and only the few that win are then looked up whole.
+    ranked = (
+        edged.lazy()
+        .with_row_index("at")
+        .filter(considered)
+        .select("at", "bin", "ticker", "side", shortfall=shortfall)
         .collect()
-        .select(*edged.columns, "shortfall", "missed_by")
+    )
+    nearest = pl.concat(
+        [ranked.filter(pl.col("bin") == step).bottom_k(top, by=["shortfall", "ticker", "side"]) for step in misses]
+    ).sort("shortfall", "ticker", "side")
+    said = [pl.when(gap > 0 if name == "thin" else gap >= 0).then(words) for name, (gap, _, words) in misses.items()]
+    return edged[nearest["at"]].with_columns(
+        nearest["shortfall"], missed_by=pl.concat_str(said, separator="; ", ignore_nulls=True)
     )
 
 

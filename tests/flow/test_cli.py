@@ -263,7 +263,8 @@ def test_no_command_at_all_shows_the_help_as_help(fairline):
 
 
 def test_models_and_version_and_help_answer(fairline, tmp_path):
-    assert json.loads(fairline("models", "--json").stdout) == []
+    (ours,) = json.loads(fairline("models", "--json").stdout)
+    assert (ours["name"], ours["problem"]) == ("coherent", None)
     assert fairline("--version").stdout.strip()
     for command in ("scan", "markets", "balance", "models", "sim", "demo"):
         shown = fairline(command, "--help")
@@ -354,3 +355,41 @@ def test_a_bankroll_says_how_many_to_buy_and_books_what_a_larger_order_gets(fair
     assert "best_size" not in bare
     assert "risk" not in bare
     assert fairline(*arguments, "--bankroll", "5", "--caps", "1,2").returncode == 2
+
+
+def test_explain_walks_a_recorded_market_by_coherence_alone(fairline, shared):
+    folder = shared / "kalshi_markets_raw_2026-07-10"
+    recorded = [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    market = next(m for m in recorded if 0.2 < float(m["yes_bid_dollars"]) < float(m["yes_ask_dollars"]) < 0.8)
+    with Exchange(replay=folder) as exchange:
+        at = (market["ticker"], "--exchange", exchange.url, "--model", "coherent")
+        got = json.loads(fairline("explain", *at, "--json").stdout)
+        resting = fairline("explain", *at, "--rest").stdout
+    assert [side["side"] for side in got["sides"]] == ["yes", "no"]
+    steps = {step["step"]: step for step in got["sides"][0]["steps"]}
+    quotes = f"YES bid ${market['yes_bid_dollars']}, ask ${market['yes_ask_dollars']}"
+    assert steps["has a bid and an ask"]["numbers"] == quotes
+    assert steps["open for trading"]["result"] == "stop", "it closed long ago"
+    assert f"${market['yes_bid_dollars']}, behind " in resting
+
+
+def test_a_scan_that_rests_says_what_stands_ahead_and_what_would_be_first(fairline, exchange, forecast):
+    at = ("--exchange", exchange.url, "--probabilities", forecast, "--max-spread", "50")
+    made = json.loads(fairline("scan", *at, "--rest", "--format", "json").stdout)
+    found = made["opportunities"]
+    assert len(found) > 5
+    columns = exchange.world.columns
+    for row in found:
+        at_row = exchange.world.row[row["ticker"]]
+        yes = row["side"] == "yes"
+        bid = columns.bid[at_row] if yes else 10_000 - columns.ask[at_row]
+        size = columns.bid_size[at_row] if yes else columns.ask_size[at_row]
+        assert row["price"] == pytest.approx(bid / 10_000)
+        assert row["ahead"] == pytest.approx(size / 100)
+        assert row["better_price"] is None or row["better_price"] > row["price"]
+        assert row["size"] == 100
+        assert "fill_size" not in row
+    assert any(row["better_price"] is not None for row in found)
+    assert "on offer" not in json.dumps(made["funnel"])
+    assert sum(step["share"] for step in made["funnel"]) < 1
+    assert "EV is had only if filled" in fairline("scan", *at, "--rest").stdout

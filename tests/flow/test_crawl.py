@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from fairline.kalshi import Kalshi, Rate, Retry, Timeouts, TokenBucket, Transport
+from fairline.kalshi.changes import Changes
 from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.errors import KalshiError, ResponseError
 from fairline.kalshi.http import Response, Unpacker
@@ -492,3 +496,33 @@ def test_a_journal_cut_off_at_any_byte_leads_to_everything(faults, tmp_path):
             tickers, account, _ = asyncio.run(crawl(exchange.url, Query(page_size=20), memory=memory))
             assert set(tickers) == everything(exchange), cut
             assert account.complete
+
+
+async def test_a_fee_change_that_falls_due_while_facts_are_remembered_counts(thousand, tmp_path):
+    memory = Memory(tmp_path, thousand.url)
+    async with kalshi_of(thousand.url) as kalshi:
+        first = await read_listing(kalshi, memory=memory)
+        changes = memory.load("fee-changes", Changes)
+        changed = changes.series[0]
+        assert changed.scheduled_ts > datetime.now(UTC)
+        before = first.markets.filter(pl.col("series_ticker") == changed.series_ticker)
+        assert before.height > 0
+        assert 0 not in before["fee_multiplier_m"]
+        due = replace(changed, fee_multiplier=0.0, scheduled_ts=datetime.now(UTC) - timedelta(seconds=1))
+        memory.save("fee-changes", replace(changes, series=[due]))
+        second = await read_listing(kalshi, memory=memory)
+    after = second.markets.filter(pl.col("series_ticker") == changed.series_ticker)
+    assert 0 in after["fee_multiplier_m"]
+
+
+async def test_fee_changes_that_cannot_be_read_are_a_problem_and_no_more(thousand, tmp_path):
+    async with kalshi_of(thousand.url) as kalshi:
+        send = kalshi.transport._send
+
+        async def broken(request):
+            return Response(404, {}, b"") if "fee_changes" in request.url else await send(request)
+
+        kalshi.transport._send = broken
+        listing = await read_listing(kalshi, memory=Memory(tmp_path, thousand.url))
+    assert listing.complete
+    assert "scheduled fee changes could not be read" in listing.problems[0].message

@@ -49,6 +49,39 @@ def test_shin_equals_the_published_library(events):
         assert p[event == number] == pytest.approx(theirs, abs=1e-9)
 
 
+# What penaltyblog 1.13.1 (`penaltyblog.implied.calculate_implied`) answers, to twelve decimals.
+PUBLISHED = {
+    (0.62, 0.43): {
+        "multiplicative": [0.590476190476, 0.409523809524],
+        "additive": [0.595, 0.405],
+        "power": [0.597347729595, 0.402652270405],
+        "shin": [0.595, 0.405],
+        "odds-ratio": [0.595247059699, 0.404752940301],
+    },
+    (0.45, 0.30, 0.20, 0.12): {
+        "multiplicative": [0.420560747664, 0.280373831776, 0.18691588785, 0.11214953271],
+        "additive": [0.4325, 0.2825, 0.1825, 0.1025],
+        "power": [0.430295454191, 0.280415077099, 0.182740985755, 0.106548482955],
+        "shin": [0.428357596815, 0.281692622742, 0.183984480743, 0.105965299701],
+        "odds-ratio": [0.425697993165, 0.279679407042, 0.18466602228, 0.109956577513],
+    },
+    (0.02, 0.90, 0.11): {
+        "multiplicative": [0.019417475728, 0.873786407767, 0.106796116505],
+        "additive": [0.01, 0.89, 0.1],
+        "power": [0.014744219285, 0.892640169833, 0.092615610882],
+        "shin": [0.013079436938, 0.885836048296, 0.101084514767],
+        "odds-ratio": [0.017338470509, 0.886120078803, 0.096541450688],
+    },
+}
+
+
+@pytest.mark.parametrize("prices", PUBLISHED)
+def test_every_method_gives_what_another_library_gives(prices):
+    event = np.zeros(len(prices), dtype=np.int64)
+    for method, theirs in PUBLISHED[prices].items():
+        assert devig(np.array(prices), event, method) == pytest.approx(theirs, abs=1e-11)
+
+
 @given(overround)
 def test_events_do_not_know_each_other(events):
     prices, event = stack(events)

@@ -71,6 +71,8 @@ def test_strict_raises_instead():
         (float("nan"), None, "not a probability"),
         (0.5, -1.0, "p_sd = -1.0 is impossible"),
         (0.5, float("inf"), "is impossible"),
+        (0.01, 0.2, "p_sd = 0.2 is impossible"),
+        (1.0, 0.1, "p_sd = 0.1 is impossible"),
     ],
 )
 def test_no_model_gets_away_with_an_impossible_probability(p, sd, sentence):

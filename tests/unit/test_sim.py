@@ -1,4 +1,5 @@
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -262,3 +263,23 @@ def test_close_windows_come_the_last_to_close_first_and_page_without_gap(catalog
     assert pages > 3
     assert (np.diff(catalog.close_us[rows]) <= 0).all()
     assert sorted(rows) == np.flatnonzero(catalog.close_us // 1_000_000 <= middle).tolist()
+
+
+def test_every_quote_and_level_stands_on_the_grid_that_its_market_shows():
+    catalog = WorldCatalog(World(3_000, seed=4, combos=200))
+
+    def stands(dollars, ranges):
+        price = Fraction(dollars)
+        return any(Fraction(r["start"]) <= price <= Fraction(r["end"])
+                   and (price - Fraction(r["start"])) % Fraction(r["step"]) == 0 for r in ranges)  # fmt: skip
+
+    seen = set()
+    for row in range(len(catalog.tickers)):
+        market = json.loads(catalog.market(row))
+        ranges = market["price_ranges"]
+        seen.add(market["price_level_structure"])
+        assert stands(market["yes_bid_dollars"], ranges), market["ticker"]
+        assert stands(market["yes_ask_dollars"], ranges), market["ticker"]
+        for levels in catalog.book(row):
+            assert all(stands(str(Fraction(price, 10_000)), ranges) for price, _ in levels), market["ticker"]
+    assert len(seen) == 4

@@ -3,8 +3,9 @@ from datetime import UTC, datetime
 import pytest
 
 from fairline.fees import POLICIES
-from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange
-from fairline.terms import Terms, quote, terms_at
+from fairline.kalshi.changes import Changes
+from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange, series_list
+from fairline.terms import Terms, due, quote, terms_at
 
 SERIES = Series("KXA", fee_type="quadratic_with_maker_fees", fee_multiplier=0.5)
 EVENT = Event("KXA-1", "KXA")
@@ -63,3 +64,26 @@ def test_makers_pay_by_type(kind, fee_u):
     # 0.0175 · 100 · 0.37 · 0.63 = 0.407925, up to 41 cents.
     made = quote(Terms(kind, 10_000, ""), 370_000, 10_000, maker=True, policy=POLICIES["order-cent"])
     assert made.fee_u == fee_u
+
+
+def test_what_falls_due_between_reading_and_now_changes_series_and_events():
+    changes = Changes([changed(15), changed(20, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
+    (series,), (event,) = due([SERIES], [EVENT], changes, day(11), day(16))
+    assert (series.fee_type, series.fee_multiplier) == ("quadratic", 1.0)
+    assert (event.fee_type_override, event.fee_multiplier_override) == ("quadratic", 2.0)
+    (series,), (event,) = due([SERIES], [EVENT], changes, day(13), day(14))
+    assert (series, event) == (SERIES, EVENT), "what was due before they were read is in them already"
+    (series,), _ = due([SERIES], [EVENT], changes, day(11), day(25))
+    assert series.fee_multiplier == 0.0, "the latest counts"
+
+
+def test_an_override_that_is_cleared_gives_way_to_the_series():
+    overriding = Event("KXA-1", "KXA", fee_type_override="quadratic", fee_multiplier_override=0.25)
+    _, (event,) = due([SERIES], [overriding], Changes([], [overridden(12, None, None)]), day(11), day(13))
+    assert (event.fee_type_override, event.fee_multiplier_override) == (None, None)
+
+
+def test_a_negative_multiplier_is_no_multiplier():
+    page = series_list(b'{"series": [{"ticker": "KXA", "fee_multiplier": -1}, {"ticker": "KXB", "fee_multiplier": 0}]}')
+    assert [s.ticker for s in page.rows] == ["KXB"]
+    assert [(r.ticker, r.field) for r in page.rejected] == [("KXA", "fee_multiplier")]

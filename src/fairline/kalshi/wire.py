@@ -10,7 +10,7 @@ what does not fit is handed out as `Rejected` with its ticker, field and value, 
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from fairline.kalshi.errors import ResponseError, ShapeError
 
 T = TypeVar("T")
 Bytes = bytes | memoryview
+Multiplier = Annotated[float, msgspec.Meta(ge=0)]
 
 
 # What each status of a query means for the `status` field of what comes back; rows may change while a walk runs.
@@ -85,7 +86,7 @@ class Event(msgspec.Struct, gc=False, frozen=True):
     mutually_exclusive: bool | None = None
     collateral_return_type: str | None = None
     fee_type_override: str | None = None
-    fee_multiplier_override: float | None = None
+    fee_multiplier_override: Multiplier | None = None
 
 
 class Series(msgspec.Struct, gc=False, frozen=True):
@@ -95,13 +96,13 @@ class Series(msgspec.Struct, gc=False, frozen=True):
     categories: list[str] | None = None
     tags: list[str] | None = None
     fee_type: str | None = None
-    fee_multiplier: float | None = None
+    fee_multiplier: Multiplier | None = None
 
 
 class SeriesFeeChange(msgspec.Struct, frozen=True):
     series_ticker: str
     fee_type: str
-    fee_multiplier: float
+    fee_multiplier: Multiplier
     scheduled_ts: datetime
 
 
@@ -112,7 +113,7 @@ class EventFeeChange(msgspec.Struct, frozen=True):
     series_ticker: str
     scheduled_ts: datetime
     fee_type_override: str | None = None
-    fee_multiplier_override: float | None = None
+    fee_multiplier_override: Multiplier | None = None
 
 
 class Balance(msgspec.Struct, frozen=True):

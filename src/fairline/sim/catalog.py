@@ -123,7 +123,7 @@ class Index:
 
 
 def _ladder(best: int, size: int, rng: np.random.Generator) -> list[Level]:
-    """Bids at and below `best`, ascending, whole cents apart, thinning out."""
-    depth = int(rng.integers(0, 8))
-    below = [(best - 100 * (i + 1), int(rng.integers(1, 4000)) * 100) for i in range(depth)]
+    """Bids at and below `best`, ascending: those below at whole cents, which every grid has."""
+    depth, cent = int(rng.integers(0, 8)), (best - 1) // 100
+    below = [(100 * (cent - i), int(rng.integers(1, 4000)) * 100) for i in range(depth)]
     return [level for level in reversed(below) if level[0] > 0] + [(best, size)]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -248,10 +249,19 @@ class World:
         error = rng.normal(0, 1, n) * np.where(astray[columns.event], 0.5, 0.04)
         fair = _sigmoid(np.log(true / (1 - true)) + error)
         middle, edge = np.array([ticks(g) for g in GRID_NAMES]).T
-        tick = np.where((fair < 0.1) | (fair > 0.9), edge[columns.grid], middle[columns.grid])
+
+        def step(price: NDArray[Any]) -> NDArray[np.int64]:
+            at_edge = (price < UNIT // 10) | (price > UNIT - UNIT // 10)
+            stepped: NDArray[np.int64] = np.where(at_edge, edge[columns.grid], middle[columns.grid])
+            return stepped
+
+        tick = step(fair * UNIT)
         width = rng.choice([1, 2, 3, 4, 6, 9, 15], size=n, p=[0.34, 0.24, 0.14, 0.1, 0.08, 0.06, 0.04])
-        bid = (np.floor(fair * UNIT / tick - (width - 1) / 2) * tick).astype(np.int32)
-        ask = bid + (width * tick).astype(np.int32)
+        bid = np.floor(fair * UNIT / tick - (width - 1) / 2) * tick
+        ask = bid + width * tick
+        # Each on the grid where it lies itself, away from the other.
+        bid = (bid - bid % step(bid)).astype(np.int32)
+        ask = (ask + -ask % step(ask)).astype(np.int32)
         gone = rng.random(n)
         no_bid = (bid < tick) | (gone < 0.13) | (gone > 0.92)
         no_ask = (ask > UNIT - tick) | (gone > 0.86)
