@@ -132,7 +132,8 @@ class Exchange:
 
     def _markets(self, event: EventEntry) -> bytes:
         catalog = self.backend.catalog
-        return b",".join(catalog.market(row) for row in event.rows if row >= catalog.refresh())
+        first = catalog.refresh()
+        return b",".join(catalog.market(row) for row in event.rows if row >= first and not catalog.archived[row])
 
     def markets(self, request: web.Request, key: Key | None) -> Reply:
         query, catalog = request.query, self.backend.catalog
@@ -157,7 +158,7 @@ class Exchange:
     def one_market(self, request: web.Request, key: Key | None) -> Reply:
         catalog = self.backend.catalog
         row = catalog.row.get(request.match_info["ticker"])
-        if row is None or row < catalog.refresh():
+        if row is None or row < catalog.refresh() or catalog.archived[row]:
             return NOT_FOUND
         return Reply(200, b'{"market":%b}' % catalog.market(row))
 

@@ -1,5 +1,6 @@
 """What the simulated exchange lists, whether made up or recorded, in the order in which it is paged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -7,9 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fairline.sim.life import Trade
 from fairline.sim.render import MarketRenderer, event_object, series_object
-from fairline.sim.world import DETERMINED, FINALIZED, STATUSES, UNIT, World
+from fairline.sim.world import DAY_US, DETERMINED, FINALIZED, SETTLE_US, STATUSES, UNIT, World
 
+KEPT_LIVE_US = 90 * DAY_US
+"""What was settled longer ago is archived: the exchange's target is three months."""
 Level = tuple[int, int]
 """Price in 1/10,000 dollar and size in 1/100 contract."""
 
@@ -23,7 +27,10 @@ class EventEntry:
 
 
 class Catalog(Protocol):
-    """Markets by row (created time descending, then ticker), with their events and series."""
+    """Markets by row (created time descending, then ticker), with their events and series.
+
+    What was settled before the cutoff is archived: only the historical endpoints have it.
+    """
 
     tickers: list[str]
     row: dict[str, int]
@@ -31,6 +38,8 @@ class Catalog(Protocol):
     close_us: NDArray[np.int64]
     event_of: NDArray[np.int32]
     combos: NDArray[np.bool_]
+    archived: NDArray[np.bool_]
+    cutoff_us: int
     events: list[EventEntry]
     series: list[dict[str, object]]
 
@@ -50,6 +59,10 @@ class Catalog(Protocol):
         """Bids for YES and for NO, ascending: the best comes last."""
         ...
 
+    def trades(self) -> Sequence[Trade]:
+        """All trades that are known, the latest last."""
+        ...
+
 
 class WorldCatalog:
     """A generated world."""
@@ -63,6 +76,8 @@ class WorldCatalog:
         self.close_us = columns.close_us
         self.event_of = columns.event
         self.combos = columns.event < 0
+        self.cutoff_us = world.now_us // DAY_US * DAY_US - KEPT_LIVE_US
+        self.archived = (columns.status == FINALIZED) & (columns.close_us + SETTLE_US < self.cutoff_us)
         self.series = [series_object(series) for series in world.series]
         self.events = [
             EventEntry(event.ticker, world.series[event.series].ticker, event_object(world, event), event.rows)
@@ -94,6 +109,9 @@ class WorldCatalog:
         yes = _ladder(bid, int(columns.bid_size[row]), rng) if bid else []
         no = _ladder(UNIT - ask, int(columns.ask_size[row]), rng) if ask else []
         return yes, no
+
+    def trades(self) -> Sequence[Trade]:
+        return self.world.life.trades
 
 
 class Index:

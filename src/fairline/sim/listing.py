@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairline.sim.catalog import Catalog, Index
+from fairline.sim.world import SETTLE_US
 
 # What each status of the query means for the `status` field.
 STATUS_FIELDS = {
@@ -62,11 +63,14 @@ class Selection:
     Raises `BadRequest` for filters that do not go together.
     """
 
-    def __init__(self, catalog: Catalog, index: Index, query: Mapping[str, str]) -> None:
-        self._catalog, self._index = catalog, index
+    def __init__(self, catalog: Catalog, index: Index, query: Mapping[str, str], *, archived: bool = False) -> None:
+        self._catalog, self._index, self._archived = catalog, index, archived
         self._status, self._mve = query.get("status") or None, query.get("mve_filter") or None
         _check(query, self._status, self._mve)
-        self._created, self._close = _window(query, "created"), _window(query, "close")
+        self._created, self._close, settled = (_window(query, name) for name in ("created", "close", "settled"))
+        if settled != _ALWAYS:
+            # What is settled is so a fixed time after it closed.
+            self._status, self._close = "settled", (settled[0] - SETTLE_US, settled[1] - SETTLE_US)
         self._first = catalog.refresh()
         self._named = _named(catalog, index, query)
         self._by_close = self._close != _ALWAYS and self._named is None
@@ -106,7 +110,7 @@ class Selection:
 
     def _keep(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         catalog = self._catalog
-        keep = rows >= self._first
+        keep: NDArray[np.bool_] = (rows >= self._first) & (catalog.archived[rows] == self._archived)
         if self._status is not None:
             keep &= catalog.having(STATUS_FIELDS[self._status], rows)
         if self._mve is not None:

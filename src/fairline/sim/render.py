@@ -14,7 +14,7 @@ from math import isnan
 import numpy as np
 
 from fairline.sim.families import COMBO, GRID_NAMES, GRIDS
-from fairline.sim.world import FINALIZED, STATUSES, UNIT, EventState, SeriesState, World
+from fairline.sim.world import FINALIZED, SETTLE_US, STATUSES, UNIT, EventState, SeriesState, World
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GRID_JSON = [
@@ -149,7 +149,8 @@ class MarketRenderer:
         )
         if status == FINALIZED:
             paid = "1.0000" if result == "yes" else "0.0000"
-            text += f',"settlement_value_dollars":"{paid}","settlement_ts":"{time_text(columns.close_us.item(row))}"'
+            settled = time_text(columns.close_us.item(row) + SETTLE_US)
+            text += f',"settlement_value_dollars":"{paid}","settlement_ts":"{settled}"'
         return text + "}"
 
 

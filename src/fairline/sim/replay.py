@@ -5,7 +5,7 @@ order book is taken, wherever it is nested; events and series that were not reco
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fairline.sim.catalog import EventEntry, Level
 from fairline.sim.errors import SimError
+from fairline.sim.life import Trade
 
 UNRECORDED = "Unrecorded"
 
@@ -44,6 +45,8 @@ class ReplayCatalog:
         self.created_us = np.array([_created(market) for market in ordered], dtype=np.int64)
         self.close_us = np.array([_micros(market.get("close_time")) for market in ordered], dtype=np.int64)
         self.combos = np.array([bool(market.get("mve_collection_ticker")) for market in ordered], dtype=np.bool_)
+        self.archived = np.zeros(len(ordered), dtype=np.bool_)
+        self.cutoff_us = 0
         self._status = np.array([str(market.get("status", "active")) for market in ordered])
         self._json = [json.dumps(market, separators=(",", ":"), ensure_ascii=False).encode() for market in ordered]
         self.events = _events(ordered, events)
@@ -57,6 +60,10 @@ class ReplayCatalog:
     def refresh(self) -> int:
         """A recording stands still, and everything in it is listed."""
         return 0
+
+    def trades(self) -> Sequence[Trade]:
+        """Recorded trades are not replayed."""
+        return []
 
     def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.isin(self._status[rows], statuses)

@@ -11,19 +11,22 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fairline.sim import quotes
 from fairline.sim.columns import ACTIVE, Columns, append, in_paging_order, unquoted
 from fairline.sim.combos import Combos
-from fairline.sim.families import COMBO, ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family, ticks
+from fairline.sim.families import COMBO, ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family
+from fairline.sim.life import Life, Step
 
 STATUSES = ("initialized", "active", "inactive", "closed", "determined", "finalized")
 INITIALIZED, INACTIVE, CLOSED, DETERMINED, FINALIZED = 0, 2, 3, 4, 5
 UNIT = 10_000
 DAY_US = 86_400_000_000
+DETERMINE_US, SETTLE_US = 60_000_000, 360_000_000
+"""How long after its close a market of a living world has a result, and is paid."""
 
 
 @dataclass(slots=True)
@@ -51,6 +54,10 @@ class World:
     Beside them `combos` parlays on several of them, and about `arrivals` more that are listed within `arrival_hours` of
     world time, which runs `speed` times as fast as the clock. `bid` and `ask` of 0 mean that the side is empty.
     `result` is -1 until settled, then 0 (NO) or 1 (YES).
+
+    With `moves` a market and hour it lives: quotes move, trades print, and what has closed is determined and settled.
+    Without, only the clock opens and closes markets, so that a test knows what it will be sent. A few events (`past`
+    markets) ended within the last 200 days.
     """
 
     def __init__(
@@ -61,6 +68,8 @@ class World:
         arrivals: int = 0,
         arrival_hours: float = 1.0,
         speed: float = 1.0,
+        moves: float = 0.0,
+        past: int | None = None,
         seed: int = 0,
         now: datetime | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -71,9 +80,11 @@ class World:
         self._clock, self._began = clock, clock()
         self._rng = np.random.default_rng(seed)
         self._arrivals, self._arrival_us = arrivals, arrival_hours * 3.6e9
+        self._error: NDArray[np.float64]
         self.series: list[SeriesState] = []
         self.events: list[EventState] = []
         self.columns = self._build(markets)
+        self._remember(markets // 20 if past is None else past)
         self.legs = Combos(self.columns, combos, self._rng, self.now)
         if combos:
             self.columns, before = in_paging_order(append(self.columns, self.legs.columns))
@@ -82,6 +93,11 @@ class World:
             after[before] = np.arange(len(before))
             for event in self.events:
                 event.rows = after[event.rows].tolist()
+            self._error = np.append(self._error, np.zeros(combos))[before]
+        # What will become of each event is fixed from the start: one draw decides all of its markets.
+        self._draws = np.random.default_rng((seed, 2)).random(len(self.events))
+        self._decide(np.flatnonzero(self.columns.status == FINALIZED))
+        self.life = Life(self.columns, self._error, self.now_us, moves, seed)
         self.row = {ticker: i for i, ticker in enumerate(self.columns.ticker)}
         self._due_us = 0
         self.tick()
@@ -102,8 +118,9 @@ class World:
         return int(np.searchsorted(-self.columns.created_us, -self.now_us, side="left"))
 
     def tick(self) -> None:
-        """Open and close what is due by now."""
+        """Let happen what is due by now."""
         now, columns = self.now_us, self.columns
+        self.life.advance(now)
         if now < self._due_us:
             return
         traded = (columns.status == ACTIVE) | (columns.status == INACTIVE)
@@ -112,26 +129,75 @@ class World:
         columns.status[opening] = ACTIVE
         columns.status[closing] = CLOSED
         columns.revision[closing | opening] += 1
+        for row in np.flatnonzero(opening).tolist():
+            self.life.note(Step(now, row, "activated"))
         later = [columns.close_us[traded & ~closing], columns.open_us[(columns.status == INITIALIZED)]]
+        if self.life.moves:
+            later += [self._end(CLOSED, DETERMINE_US, now), self._end(DETERMINED, SETTLE_US, now)]
         self._due_us = min((int(times.min()) for times in later if len(times)), default=2**62)
 
     def settle(self) -> None:
-        """Close every open market and draw its outcome: one draw an event decides all of its markets, and a combo
-        wins if all of its legs do.
-        """
+        """Close every open market and settle it, at once."""
         columns = self.columns
-        draw = self._rng.random(len(self.events))[columns.event]
-        traded = np.isin(columns.status, (ACTIVE, INACTIVE, CLOSED))
-        single = traded & (columns.event >= 0)
-        columns.result[single] = ((columns.lo <= draw) & (draw < columns.hi))[single]
-        combined = np.flatnonzero(traded & (columns.event < 0))
-        columns.result[combined] = [
-            all(columns.result[leg] == 1 for leg in self.legs.of(row)) for row in combined.tolist()
-        ]
+        traded = np.isin(columns.status, (ACTIVE, INACTIVE, CLOSED, DETERMINED))
+        self._decide(np.flatnonzero(traded))
         columns.status[traded] = FINALIZED
         columns.revision[traded] += 1
+
+    def _end(self, status: int, after_us: int, now_us: int) -> NDArray[np.int64]:
+        """Take what closed so long ago a step on: to its result, or to being paid. When the others are due."""
+        columns = self.columns
+        rows = np.flatnonzero(columns.status == status)
+        due = columns.close_us[rows] + after_us
+        ready = rows[due <= now_us]
+        if status == CLOSED:
+            self._decide(ready)
+        columns.status[ready] = DETERMINED if status == CLOSED else FINALIZED
+        columns.revision[ready] += 1
+        for row in ready.tolist():
+            self.life.note(Step(now_us, row, "determined" if status == CLOSED else "settled"))
+        # Whatever was determined just now is due for settlement later.
+        return (
+            due[due > now_us]
+            if status == DETERMINED
+            else np.append(due[due > now_us], due[due <= now_us] - after_us + SETTLE_US)
+        )
+
+    def _decide(self, rows: NDArray[np.int64]) -> None:
+        """Give markets their result: by the event's draw, and a combo wins if all of its legs do."""
+        columns = self.columns
+        single = rows[columns.event[rows] >= 0]
+        draw = self._draws[columns.event[single]]
+        columns.result[single] = (columns.lo[single] <= draw) & (draw < columns.hi[single])
+        for row in rows[columns.event[rows] < 0].tolist():
+            legs = np.array(self.legs.of(row))
+            draws = self._draws[columns.event[legs]]
+            columns.result[row] = bool(((columns.lo[legs] <= draws) & (draws < columns.hi[legs])).all())
         for side in (columns.bid, columns.ask, columns.bid_size, columns.ask_size):
-            side[traded] = 0
+            side[rows] = 0
+
+    def _remember(self, markets: int) -> None:
+        """Add events that ended before the world began, by a generator of their own: they change nothing else."""
+        if not markets:
+            return
+        usual, self._rng = self._rng, np.random.default_rng((self.seed, 1))
+        known, live = len(self.events), self.columns
+        parts, made = [], 0
+        while made < markets:
+            ended = self.now - timedelta(days=float(self._rng.uniform(0.05, 200)))
+            parts.append(self._event(int(self._rng.integers(len(FAMILIES) * 3)), markets - made, ended))
+            made += len(parts[-1].labels)
+        columns = self._columns(parts, made, known)
+        columns.status[:] = FINALIZED
+        columns.volume[:] = (self._rng.lognormal(6, 2.2, made) * 100).astype(np.int64)
+        self._rng = usual
+        self.columns, before = in_paging_order(append(live, columns))
+        after = np.empty_like(before)
+        after[before] = np.arange(len(before))
+        for number, event in enumerate(self.events):
+            shift = len(live.ticker) if number >= known else 0
+            event.rows = after[np.array(event.rows) + shift].tolist()
+        self._error = np.append(self._error, np.zeros(made))[before]
 
     def _build(self, markets: int) -> Columns:
         rng = self._rng
@@ -150,7 +216,7 @@ class World:
                 if made >= wanted:
                     break
         columns = self._columns(parts, wanted)
-        self._quote(columns)
+        self._error = quotes.first(columns, rng.random(len(self.events)) < 0.08, rng)
         self._rest(columns, extra)
         self.series.append(SeriesState(COMBO.series, COMBO))
         return columns
@@ -168,14 +234,14 @@ class World:
         rng = self._rng
         return (SYLLABLES[rng.integers(len(SYLLABLES))] + ENDINGS[rng.integers(len(ENDINGS))]).capitalize()
 
-    def _event(self, series: int, room: int) -> "_EventRows":
+    def _event(self, series: int, room: int, close: datetime | None = None) -> "_EventRows":
         """Make one event of a series with at most `room` markets, and the rows of its markets."""
         rng, family = self._rng, self.series[series].family
         median, cap = family.size
         size = median if median == cap else int(np.clip(rng.lognormal(np.log(median), 0.6), 2, cap))
         size = max(1, min(size, room))
         low, high = family.days
-        close = self.now + timedelta(days=float(rng.uniform(low, high)))
+        close = close or self.now + timedelta(days=float(rng.uniform(low, high)))
         number = len(self.events)
         home, away = self._name(), self._name()
         ticker = f"{self.series[series].ticker}-{close:%y%b%d}".upper() + f"{home[:3]}{number:X}".upper()
@@ -193,26 +259,28 @@ class World:
         )
         return _rows(family, size, (away, home), rng)
 
-    def _columns(self, parts: "list[_EventRows]", n: int) -> Columns:
-        """Lay the events' rows end to end, then put them into the exchange's paging order."""
-        rng = self._rng
+    def _columns(self, parts: "list[_EventRows]", n: int, known: int = 0) -> Columns:
+        """Lay the rows of the events after the first `known` end to end, then put them into the exchange's order."""
+        rng, events = self._rng, self.events[known:]
         sizes = np.array([len(part.labels) for part in parts])
         event = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
         now_us = int(self.now.timestamp() * 1e6)
-        close = np.array([e.close_us for e in self.events], dtype=np.int64)
+        close = np.array([e.close_us for e in events], dtype=np.int64)
         # Events are listed in batches (a whole day's games, a whole hour's ladders at once), long-running ones earlier.
-        ahead = np.maximum((close - now_us) / DAY_US, 0.05)
+        ahead = np.maximum(np.abs(close - now_us) / DAY_US, 0.05)
         age = np.minimum(rng.exponential(np.minimum(ahead, 90)), 400)
         batch = np.unique(rng.integers(0, 400 * 24, size=max(2, len(parts) // 12)))
         hours = batch[np.clip(np.searchsorted(batch, age * 24), 0, len(batch) - 1)]
-        listed = now_us - (hours * 3_600_000_000).astype(np.int64) - rng.integers(60_000_000, 600_000_000, len(parts))
-        coming = np.cumsum(sizes[::-1])[::-1] <= self._arrivals
+        listed = (
+            np.minimum(close, now_us)
+            - (hours * 3_600_000_000).astype(np.int64)
+            - rng.integers(60_000_000, 600_000_000, len(parts))
+        )
+        coming = (np.cumsum(sizes[::-1])[::-1] <= self._arrivals) & (known == 0)
         listed[coming] = now_us + rng.integers(0, max(1, int(self._arrival_us)), int(coming.sum()))
         within = np.concatenate([np.arange(size) for size in sizes])
         created = listed[event] + within * 1_370 + rng.integers(0, 1_000, n)
-        ticker = [
-            f"{self.events[e].ticker}-{code}" for e, code in zip(event, _chain(p.codes for p in parts), strict=True)
-        ]
+        ticker = [f"{events[e].ticker}-{code}" for e, code in zip(event, _chain(p.codes for p in parts), strict=True)]
         label, strike = _chain(p.labels for p in parts), _chain(p.strikes for p in parts)
 
         def stack(name: str) -> NDArray[np.float64]:
@@ -220,10 +288,10 @@ class World:
             return stacked
 
         grid_of = np.array([GRID_NAMES.index(s.family.grid) for s in self.series], dtype=np.int8)
-        series_of = np.array([e.series for e in self.events])
+        series_of = np.array([e.series for e in events])
         laid = Columns(
             ticker=ticker,
-            event=event,
+            event=event + np.int32(known),
             label=label,
             floor=stack("floor"),
             cap=stack("cap"),
@@ -238,43 +306,8 @@ class World:
         )
         ordered, before = in_paging_order(laid)
         for row, e in enumerate(event[before].tolist()):
-            self.events[e].rows.append(row)
+            events[e].rows.append(row)
         return ordered
-
-    def _quote(self, columns: Columns) -> None:
-        """Quotes around the hidden truth: mostly close to it, sometimes far off, often one-sided or absent."""
-        rng, n = self._rng, len(columns.ticker)
-        true = np.clip(columns.hi - columns.lo, 1e-4, 1 - 1e-4)
-        astray = rng.random(len(self.events)) < 0.08
-        error = rng.normal(0, 1, n) * np.where(astray[columns.event], 0.5, 0.04)
-        fair = _sigmoid(np.log(true / (1 - true)) + error)
-        middle, edge = np.array([ticks(g) for g in GRID_NAMES]).T
-
-        def step(price: NDArray[Any]) -> NDArray[np.int64]:
-            at_edge = (price < UNIT // 10) | (price > UNIT - UNIT // 10)
-            stepped: NDArray[np.int64] = np.where(at_edge, edge[columns.grid], middle[columns.grid])
-            return stepped
-
-        tick = step(fair * UNIT)
-        width = rng.choice([1, 2, 3, 4, 6, 9, 15], size=n, p=[0.34, 0.24, 0.14, 0.1, 0.08, 0.06, 0.04])
-        bid = np.floor(fair * UNIT / tick - (width - 1) / 2) * tick
-        ask = bid + width * tick
-        # Each on the grid where it lies itself, away from the other.
-        bid = (bid - bid % step(bid)).astype(np.int32)
-        ask = (ask + -ask % step(ask)).astype(np.int32)
-        gone = rng.random(n)
-        no_bid = (bid < tick) | (gone < 0.13) | (gone > 0.92)
-        no_ask = (ask > UNIT - tick) | (gone > 0.86)
-        columns.bid[:], columns.ask[:] = np.where(no_bid, 0, bid), np.where(no_ask, 0, ask)
-        whole = (rng.lognormal(5.2, 1.6, (2, n)) + 1).astype(np.int64) * 100
-        part = np.where(rng.random((2, n)) < 0.05, rng.integers(1, 100, (2, n)), 0)
-        columns.bid_size[:] = np.where(no_bid, 0, whole[0] + part[0])
-        columns.ask_size[:] = np.where(no_ask, 0, whole[1] + part[1])
-        traded = rng.random(n) < 0.56
-        columns.volume[:] = np.where(traded, (rng.lognormal(6, 2.2, n) * 100).astype(np.int64), 0)
-        columns.volume_24h[:] = np.where(rng.random(n) < 0.35, columns.volume // 7, 0)
-        columns.open_interest[:] = columns.volume // 2
-        columns.last[:] = np.where(traded, np.clip(np.where(no_bid, ask - tick, bid), 1, UNIT - 1), 0)
 
 
 @dataclass(slots=True)
@@ -327,7 +360,7 @@ def _numeric(family: Family, size: int, rng: np.random.Generator) -> _EventRows:
     spread = family.step * size / rng.uniform(3, 9)
     middle = family.start + family.step * size * rng.uniform(0.3, 0.7)
     strikes = np.round(family.start + family.step * np.arange(size, dtype=np.float64), 4)
-    below = _sigmoid((strikes - middle) / spread * 1.7)
+    below = quotes.sigmoid((strikes - middle) / spread * 1.7)
     if family.kind == "ladder":
         labels = [f"Above {_amount(strike, family.unit)}" for strike in strikes]
         codes = [f"T{strike:g}" for strike in strikes]
@@ -346,10 +379,6 @@ def _numeric(family: Family, size: int, rng: np.random.Generator) -> _EventRows:
 def _amount(value: float, unit: str) -> str:
     number = f"{value:,.10g}"
     return f"{unit}{number}" if unit == "$" else f"{number} {unit}" if unit.isalpha() else f"{number}{unit}"
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-x))
 
 
 def _chain(lists: Iterable[list[str]]) -> list[str]:
