@@ -9,15 +9,15 @@ import json
 from aiohttp import web
 
 from fairline.sim import listing
-from fairline.sim.app import Exchange, Handler
+from fairline.sim.app import Handler
 from fairline.sim.auth import Key
 from fairline.sim.catalog import Catalog
-from fairline.sim.reply import Reply
+from fairline.sim.reply import Backend, Reply
 
 
-def markets(exchange: Exchange, request: web.Request, key: Key | None) -> Reply:
+def markets(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     """At most 500 markets a page, prices in whole cents (0 where a side is empty), `cursor: null` at the end."""
-    catalog = exchange.backend.catalog
+    catalog = backend.catalog
     limit = listing.whole(request.query, "limit", 100, 500, 1)
     status = request.query.get("status") or "open"
     filters = {"status": {"active": "open"}.get(status, status), "mve_filter": "exclude"}
@@ -25,11 +25,11 @@ def markets(exchange: Exchange, request: web.Request, key: Key | None) -> Reply:
         wanted = category.lower()
         events = [e for e in catalog.events if str(e.fields.get("category") or "").lower() == wanted]
         filters["tickers"] = ",".join(catalog.tickers[row] for event in events for row in event.rows) or "none"
-    page = listing.Selection(catalog, exchange.backend.index, filters).page(request.query.get("cursor", ""), limit)
+    page = listing.Selection(catalog, backend.index, filters).page(request.query.get("cursor", ""), limit)
     return Reply(200, {"markets": [_market(catalog, row) for row in page.rows], "cursor": page.cursor or None})
 
 
-def balance(exchange: Exchange, request: web.Request, key: Key | None) -> Reply:
+def balance(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     return Reply(200, {"balance": key.balance_cents if key else 0})
 
 

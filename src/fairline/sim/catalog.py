@@ -100,14 +100,17 @@ class WorldCatalog:
             self.market(row)
 
     def book(self, row: int) -> tuple[list[Level], list[Level]]:
-        """Depth behind the best quote, the same for as long as the quote stays."""
         columns = self.world.columns
         if columns.status[row] in (DETERMINED, FINALIZED):
             return [], []
+        quotes = (columns.bid, columns.ask, columns.bid_size, columns.ask_size)
+        return self.book_at(row, *(int(values[row]) for values in quotes))
+
+    def book_at(self, row: int, bid: int, ask: int, bid_size: int, ask_size: int) -> tuple[list[Level], list[Level]]:
+        """A market's book at these quotes: the depth behind them is the same for as long as they stay."""
         rng = np.random.default_rng((self.world.seed, row))
-        bid, ask = int(columns.bid[row]), int(columns.ask[row])
-        yes = _ladder(bid, int(columns.bid_size[row]), rng) if bid else []
-        no = _ladder(UNIT - ask, int(columns.ask_size[row]), rng) if ask else []
+        yes = _ladder(bid, bid_size, rng) if bid else []
+        no = _ladder(UNIT - ask, ask_size, rng) if ask else []
         return yes, no
 
     def trades(self) -> Sequence[Trade]:

@@ -37,6 +37,8 @@ FAULTS = {
     "endless-body": "a body that does not end",
     "endless-cursor": "the listing never ends: after the last page there is always another, empty one",
     "shuffled-rows": "the rows of a page come in no order",
+    "socket-drop": "the WebSocket is cut without a word, at one of its messages",
+    "sequence-gap": "a message of the WebSocket that has a sequence number is left out",
     "refused-windows": "time windows together with a status are a 400",
     "ignored-windows": "time windows are taken and not looked at",
 }

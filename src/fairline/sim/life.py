@@ -12,7 +12,7 @@ from fairline.sim import quotes
 from fairline.sim.columns import ACTIVE, Columns
 
 HOUR_US = 3_600_000_000
-_KEPT = 200_000
+_KEPT, _MOST_STRIDES = 200_000, 50
 _PERSISTENCE = 0.9
 """Share of a price's error that is left after a move: prices come back to the truth, and stray again."""
 _TRADED = 0.3
@@ -78,24 +78,26 @@ class Life:
 
     def advance(self, now_us: int) -> None:
         """Let quotes move and trades print up to now."""
-        elapsed = now_us - self._until_us
-        if not self.moves or elapsed <= 0:
+        if not self.moves or now_us <= self._until_us:
             return
         columns, rng = self._columns, self._rng
         quoted = np.flatnonzero((columns.status == ACTIVE) & (columns.event >= 0))
-        many = min(len(quoted), int(rng.poisson(self.moves * elapsed / HOUR_US * len(quoted))))
-        if many:
-            rows = rng.choice(quoted, many, replace=False)
-            times = np.sort(rng.integers(self._until_us + 1, now_us + 1, many))
-            self._move(rows, times)
-        self._until_us = now_us
+        # In strides in which a market seldom moves twice; who looks away for very long misses some.
+        stride = max(int(HOUR_US / self.moves / 2), (now_us - self._until_us) // _MOST_STRIDES + 1)
+        while self._until_us < now_us:
+            until = min(now_us, self._until_us + stride)
+            expected = self.moves * (until - self._until_us) / HOUR_US * len(quoted)
+            many = min(len(quoted), int(rng.poisson(expected)))
+            if many:
+                rows = rng.choice(quoted, many, replace=False)
+                self._move(rows, np.sort(rng.integers(self._until_us + 1, until + 1, many)))
+            self._until_us = until
 
     def _move(self, rows: NDArray[np.int64], times: NDArray[np.int64]) -> None:
-        columns, rng = self._columns, self._rng
+        columns, rng, before = self._columns, self._rng, self._quotes(rows)
         traded = rng.random(len(rows)) < _TRADED
         for row, at_us in zip(rows[traded].tolist(), times[traded].tolist(), strict=True):
             self._trade(row, at_us)
-        before = self._quotes(rows)
         spread = 0.04 * np.sqrt(1 - _PERSISTENCE**2)
         self._error[rows] = _PERSISTENCE * self._error[rows] + rng.normal(0, spread, len(rows))
         quotes.again(columns, rows, self._error[rows], rng)

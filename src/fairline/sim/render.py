@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import isnan
+from typing import Any
 
 import numpy as np
 
@@ -152,6 +153,13 @@ class MarketRenderer:
             settled = time_text(columns.close_us.item(row) + SETTLE_US)
             text += f',"settlement_value_dollars":"{paid}","settlement_ts":"{settled}"'
         return text + "}"
+
+
+def live_fields(market: bytes) -> dict[str, Any]:
+    """What of a market object changes: quotes, sizes, trades and status."""
+    place = market.rfind(_LIVE)
+    found: dict[str, Any] = json.loads(market if place < 0 else b"{" + market[place + 1 :])
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from aiohttp import web
 from isal import igzip
 
 from fairline.sim.auth import KeyBook
-from fairline.sim.catalog import Catalog, Index
+from fairline.sim.catalog import Catalog, Index, WorldCatalog
 from fairline.sim.faults import Faults
 from fairline.sim.limits import Limits
+from fairline.sim.world import World
 
 
 @dataclass(slots=True)
@@ -30,6 +31,15 @@ class Backend:
 
     def __post_init__(self) -> None:
         self.index = Index(self.catalog)
+
+    @property
+    def world(self) -> World | None:
+        """What is behind the catalog, unless it is a recording."""
+        return self.catalog.world if isinstance(self.catalog, WorldCatalog) else None
+
+    @property
+    def now_us(self) -> int:
+        return int(time.time() * 1e6) if self.world is None else self.world.now_us
 
 
 @dataclass(frozen=True, slots=True)

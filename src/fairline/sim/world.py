@@ -100,6 +100,7 @@ class World:
         self.life = Life(self.columns, self._error, self.now_us, moves, seed)
         self.row = {ticker: i for i, ticker in enumerate(self.columns.ticker)}
         self._due_us = 0
+        self._listed = self.first
         self.tick()
 
     @property
@@ -119,7 +120,10 @@ class World:
 
     def tick(self) -> None:
         """Let happen what is due by now."""
-        now, columns = self.now_us, self.columns
+        now, columns, first = self.now_us, self.columns, self.first
+        for row in range(first, self._listed):
+            self.life.note(Step(now, row, "created"))
+        self._listed = first
         self.life.advance(now)
         if now < self._due_us:
             return

@@ -1,0 +1,116 @@
+"""What only a member may read of his account, and what every request costs."""
+
+import time
+import zlib
+
+import numpy as np
+from aiohttp import web
+
+from fairline.sim import listing
+from fairline.sim.auth import Forbidden, Key
+from fairline.sim.limits import TIERS
+from fairline.sim.render import time_text
+from fairline.sim.reply import BAD_REQUEST, Backend, Reply
+
+
+def balance(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    subaccount = listing.whole(request.query, "subaccount", 0, 63)
+    pinned = key.subaccount if key is not None else None
+    if backend.faults.in_force("pinned-subaccount"):
+        pinned = 1
+    if pinned is not None and "subaccount" in request.query and subaccount != pinned:
+        raise Forbidden("subaccount not permitted for this API key")
+    cents = key.balance_cents if key else 0
+    text = f"{cents / 100:.4f}"
+    body = {
+        "balance": cents,
+        "balance_dollars": text,
+        "portfolio_value": 0,
+        "updated_ts": int(time.time()),
+        "balance_breakdown": [{"exchange_index": 0, "balance": text}],
+    }
+    return Reply(200, body)
+
+
+def account_limits(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    tier = key.tier if key else "basic"
+    refill, capacity = TIERS[tier]
+    limit = {"refill_rate": refill, "bucket_capacity": capacity}
+    write = {"refill_rate": refill // 2, "bucket_capacity": refill // 2}
+    return Reply(200, {"usage_tier": tier, "read": limit, "write": write, "grants": []})
+
+
+def api_keys(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    found = [
+        {"api_key_id": k.key_id, "name": k.key_id, "scopes": list(k.scopes)}
+        | ({} if k.subaccount is None else {"subaccount": k.subaccount})
+        for k in backend.keys.keys.values()
+        if key is not None and k.member_id == key.member_id and not k.revoked
+    ]
+    return Reply(200, {"api_keys": found})
+
+
+def endpoint_costs(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    return Reply(200, {"default_cost": 10, "endpoint_costs": []})
+
+
+def positions(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """A few holdings, made up for each key: the simulated exchange takes no orders."""
+    query = request.query
+    limit = listing.whole(query, "limit", 100, 1000, 1)
+    if query.get("settlement_status") not in (None, "", "unsettled", "settled", "all"):
+        return BAD_REQUEST
+    found = [row for row in _held(backend, key) if query.get("settlement_status") != "settled"]
+    tickers, event = query.get("ticker"), query.get("event_ticker")
+    entries = backend.catalog.events
+    found = [
+        row
+        for row in found
+        if tickers in (None, "", backend.catalog.tickers[row])
+        and event in (None, "", entries[backend.catalog.event_of[row]].ticker)
+    ]
+    places, cursor = listing.offset_page(len(found), query.get("cursor", ""), limit)
+    rows = [found[place] for place in places]
+    body = {
+        "cursor": cursor,
+        "market_positions": [_position(backend, row) for row in rows],
+        "event_positions": [_event_position(entries[backend.catalog.event_of[row]].ticker) for row in rows],
+    }
+    return Reply(200, body)
+
+
+def _held(backend: Backend, key: Key | None) -> list[int]:
+    """Rows of four open markets of different events."""
+    catalog = backend.catalog
+    first = catalog.refresh()
+    open_now = np.flatnonzero(catalog.having(("active",), np.arange(len(catalog.tickers))) & ~catalog.combos)
+    open_now = open_now[open_now >= first]
+    if key is None or not len(open_now):
+        return []
+    rng = np.random.default_rng(zlib.crc32(key.key_id.encode()))
+    chosen = rng.choice(open_now, min(4, len(open_now)), replace=False).tolist()
+    return list({int(catalog.event_of[row]): row for row in chosen}.values())
+
+
+def _position(backend: Backend, row: int) -> dict[str, object]:
+    return {
+        "ticker": backend.catalog.tickers[row],
+        "exchange_index": 0,
+        "total_traded_dollars": "10.0000",
+        "position_fp": "20.00" if row % 2 else "-20.00",
+        "market_exposure_dollars": "10.0000",
+        "realized_pnl_dollars": "0.0000",
+        "fees_paid_dollars": "0.3500",
+        "last_updated_ts": time_text(int(backend.catalog.created_us[row])),
+    }
+
+
+def _event_position(event: str) -> dict[str, object]:
+    return {
+        "event_ticker": event,
+        "total_cost_dollars": "10.0000",
+        "total_cost_shares_fp": "20.00",
+        "event_exposure_dollars": "10.0000",
+        "realized_pnl_dollars": "0.0000",
+        "fees_paid_dollars": "0.3500",
+    }

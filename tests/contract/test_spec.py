@@ -1,0 +1,312 @@
+"""Every answer and message of the simulated exchange against the exchange's own specifications."""
+
+import asyncio
+import itertools
+import json
+import time
+from urllib.parse import urlencode
+
+import aiohttp
+import jsonschema
+import pytest
+import requests
+import yaml
+from cryptography.hazmat.primitives import serialization
+
+from fairline.kalshi import ApiKeyAuth, parse_private_key
+from fairline.sim import Exchange, Fault, Key
+from fairline.sim.catalog import WorldCatalog
+from fairline.sim.world import World
+
+PREFIX = "/trade-api/v2"
+
+# Where the wire was seen to do otherwise than the specification says, the simulated exchange follows the wire: path and
+# query, the status of the answer, what must be in its body, and what the specification has instead.
+EXCEPTIONS = [
+    ("/markets/NONE/orderbook", 200, '"yes_dollars":[]', "a 404 for an unknown market"),
+    ("/markets/orderbooks?tickers=A,B", 200, '"ticker":"A,B"', "one book for each of a comma list"),
+    ("/markets/NONE", 404, '{"error":{"code":"not_found"', "a flat code and message"),
+    ("/markets?limit=1001", 400, "'Limit' failed on the 'lte' tag", "a code beside the message"),
+    ("/events?limit=201", 400, '{"error":{"code":"bad_request"', "a flat code and message"),
+    ("/markets?status=active", 400, '"msg":', "a value of the field as one of the filter"),
+    ("/series?category=Nothing", 200, '{"series":[]}', "nothing about an unknown category"),
+]
+
+
+@pytest.fixture(scope="module")
+def spec(shared):
+    return yaml.safe_load((shared.parent / "kalshi" / "openapi.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def feed_spec(shared):
+    return yaml.safe_load((shared.parent / "kalshi" / "asyncapi.yaml").read_text())
+
+
+def plain(schema):
+    """OpenAPI 3.0's `nullable` as JSON Schema says it."""
+    if isinstance(schema, list):
+        return [plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: plain(each) for name, each in schema.items()}
+    return {"anyOf": [{"type": "null"}, made]} if made.pop("nullable", False) else made
+
+
+def validator(spec, schema):
+    whole = {"components": plain(spec["components"])} | plain(schema)
+    return jsonschema.Draft7Validator(whole, format_checker=jsonschema.FormatChecker())
+
+
+@pytest.fixture(scope="module")
+def living(rsa_pem):
+    """A world with everything in it: combos, trades, settled and archived markets, and a key that may read."""
+    world = World(1_200, combos=80, moves=30, speed=60, past=300, seed=21)
+    public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
+    with Exchange(catalog=WorldCatalog(world), keys=[Key("k", public)]) as exchange:
+        yield exchange
+
+
+@pytest.fixture(scope="module")
+def member(rsa_pem):
+    return ApiKeyAuth("k", parse_private_key(rsa_pem))
+
+
+def ask(exchange, auth, path, **query):
+    headers = auth.headers("GET", PREFIX + path)
+    return requests.get(f"{exchange.url}{path}?{urlencode(query, doseq=True)}", headers=headers, timeout=20)
+
+
+def named(exchange):
+    """A market, event, series and so on of each sort, to be put into paths."""
+    world, catalog = exchange.world, exchange.backend.catalog
+    columns = world.columns
+    traded = max(range(len(columns.ticker)), key=lambda row: (columns.status[row] == 1) * columns.volume[row])
+    archived = int(catalog.archived.nonzero()[0][0])
+    event = catalog.events[columns.event[traded]]
+    game = next(entry for state, entry in zip(world.events, catalog.events, strict=True) if state.kind == "game")
+    return {
+        "ticker": columns.ticker[traded], "event": event.ticker, "series": event.series, "game": game.ticker,
+        "archived": columns.ticker[archived], "combo": columns.ticker[int(catalog.combos.nonzero()[0][0])],
+    }  # fmt: skip
+
+
+def calls(exchange):
+    """Template of the specification, path, query: every endpoint, some in several ways."""
+    n, now = named(exchange), exchange.world.now_us // 1_000_000
+    hours = {"start_ts": now - 90_000, "end_ts": now, "period_interval": 60}
+    ever = {"start_ts": now - 300 * 86_400, "end_ts": now, "period_interval": 1440}
+    yield from ((path, path, {}) for path in (
+        "/exchange/status", "/exchange/schedule", "/exchange/user_data_timestamp", "/series", "/series/fee_changes",
+        "/events", "/events/multivariate", "/events/fee_changes", "/markets", "/markets/trades", "/historical/cutoff",
+        "/historical/markets", "/historical/trades", "/structured_targets", "/multivariate_event_collections",
+        "/search/tags_by_categories", "/search/filters_by_sport", "/account/limits", "/account/endpoint_costs",
+        "/portfolio/balance", "/portfolio/positions", "/api_keys",
+    ))  # fmt: skip
+    yield "/series/fee_changes", "/series/fee_changes", {"show_historical": "true"}
+    yield "/series/{series_ticker}", f"/series/{n['series']}", {}
+    yield "/events", "/events", {"with_nested_markets": "true", "with_milestones": "true", "limit": 50}
+    yield "/events/multivariate", "/events/multivariate", {"with_nested_markets": "true"}
+    for nested in ("true", "false"):
+        yield "/events/{event_ticker}", f"/events/{n['event']}", {"with_nested_markets": nested}
+    yield "/events/{event_ticker}/metadata", f"/events/{n['event']}/metadata", {}
+    for status in ("unopened", "open", "paused", "closed", "settled"):
+        yield "/markets", "/markets", {"status": status, "limit": 300}
+    yield "/markets", "/markets", {"mve_filter": "only"}
+    for ticker in (n["ticker"], n["combo"]):
+        yield "/markets/{ticker}", f"/markets/{ticker}", {}
+    yield "/markets/{ticker}/orderbook", f"/markets/{n['ticker']}/orderbook", {"depth": 3}
+    yield "/markets/orderbooks", "/markets/orderbooks", {"tickers": [n["ticker"], n["combo"], "NONE"]}
+    yield "/markets/trades", "/markets/trades", {"ticker": n["ticker"], "limit": 5}
+    candles = f"/series/{n['series']}/markets/{n['ticker']}/candlesticks"
+    template = "/series/{series_ticker}/markets/{ticker}/candlesticks"
+    yield template, candles, hours | {"include_latest_before_start": "true"}
+    yield "/markets/candlesticks", "/markets/candlesticks", hours | {"market_tickers": n["ticker"]}
+    of_event = f"/series/{n['series']}/events/{n['event']}/candlesticks"
+    yield "/series/{series_ticker}/events/{ticker}/candlesticks", of_event, hours
+    yield "/historical/markets/{ticker}", f"/historical/markets/{n['archived']}", {}
+    old = f"/historical/markets/{n['archived']}/candlesticks"
+    yield "/historical/markets/{ticker}/candlesticks", old, ever
+    yield "/milestones", "/milestones", {"limit": 20}
+    yield (
+        "/multivariate_event_collections/{collection_ticker}",
+        "/multivariate_event_collections/KXMVECROSSCATEGORY-R",
+        {},
+    )
+
+
+def test_every_answer_is_what_the_specification_says(spec, living, member):
+    time.sleep(0.5)
+    seen = set()
+    more = []
+    for template, path, query in itertools.chain(calls(living), more):
+        answer = ask(living, member, path, **query)
+        assert answer.status_code == 200, (path, answer.text[:300])
+        said = spec["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        found = sorted(validator(spec, said).iter_errors(answer.json()), key=str)
+        assert not found, (path, query, found[0].json_path, found[0].message[:300])
+        seen.add(template)
+        body = answer.json()
+        if template == "/milestones" and body["milestones"]:
+            more.append(("/milestones/{milestone_id}", f"/milestones/{body['milestones'][0]['id']}", {}))
+        if template == "/structured_targets" and path == template:
+            one = body["structured_targets"][0]["id"]
+            more.append(("/structured_targets/{structured_target_id}", f"/structured_targets/{one}", {}))
+        if not query and template not in ("/account/limits", "/account/endpoint_costs"):
+            assert all(value for value in body.values() if isinstance(value, list)), (
+                path,
+                "an empty list shows nothing",
+            )
+    assert {"/milestones/{milestone_id}", "/structured_targets/{structured_target_id}"} <= seen
+    assert len(seen) >= 35
+
+
+@pytest.mark.parametrize(("path", "status", "text", "instead"), EXCEPTIONS)
+def test_where_the_wire_does_otherwise_the_wire_is_followed(living, path, status, text, instead):
+    answer = requests.get(living.url + path, timeout=20)
+    assert (answer.status_code, text in answer.text) == (status, True), (answer.text[:200], instead)
+
+
+def test_books_list_bids_with_the_best_one_last_although_the_specification_says_otherwise(living):
+    ticker = named(living)["ticker"]
+    book = requests.get(f"{living.url}/markets/{ticker}/orderbook", timeout=20).json()["orderbook_fp"]
+    for levels in book.values():
+        assert [price for price, _ in levels] == sorted(price for price, _ in levels)
+
+
+async def feed(exchange, member, *commands, seconds=2.0, then=None):
+    """What the feed says within so many seconds of these commands."""
+    headers = member.headers("GET", "/trade-api/ws/v2")
+    said = []
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(exchange.websocket_url, headers=headers) as socket,
+    ):
+        for number, command in enumerate(commands, 1):
+            await socket.send_str(command if isinstance(command, str) else json.dumps({"id": number} | command))
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            try:
+                message = await socket.receive(timeout=left)
+            except TimeoutError:
+                break
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                said.append({"type": "closed"})
+                break
+            said.append(json.loads(message.data))
+            if then is not None and left < seconds / 3:
+                then()
+                then = None
+    return said
+
+
+def subscribe(*channels, **params):
+    return {"cmd": "subscribe", "params": {"channels": list(channels)} | params}
+
+
+PAYLOADS = {
+    "subscribed": "subscribedResponsePayload", "unsubscribed": "unsubscribedResponsePayload",
+    "ok": "okResponsePayload", "error": "errorResponsePayload", "ticker": "tickerPayload", "trade": "tradePayload",
+    "orderbook_snapshot": "orderbookSnapshotPayload", "orderbook_delta": "orderbookDeltaPayload",
+    "market_lifecycle_v2": "marketLifecycleV2Payload",
+}  # fmt: skip
+
+
+def test_every_message_of_the_feed_is_what_its_specification_says(feed_spec, living, member):
+    tickers = [t for t, s in zip(living.world.columns.ticker, living.world.columns.status, strict=True) if s == 1][:300]
+    said = asyncio.run(
+        feed(
+            living,
+            member,
+            subscribe("ticker", "trade", "market_lifecycle_v2"),
+            subscribe("orderbook_delta", market_tickers=tickers),
+            {
+                "cmd": "update_subscription",
+                "params": {"sid": 4, "action": "delete_markets", "market_tickers": tickers[:9]},
+            },
+            {
+                "cmd": "update_subscription",
+                "params": {"sids": [4], "action": "get_snapshot", "market_ticker": tickers[20]},
+            },
+            {"cmd": "unsubscribe", "params": {"sids": [2]}},
+            {"cmd": "dance"},
+            seconds=3,
+        )
+    )
+    shapes = {kind: validator(feed_spec, feed_spec["components"]["schemas"][name]) for kind, name in PAYLOADS.items()}
+    for message in said:
+        found = list(shapes[message["type"]].iter_errors(message))
+        assert not found, (message, found[0].message)
+    assert {message["type"] for message in said} >= set(PAYLOADS) - {"market_lifecycle_v2", "trade"}
+    numbers = {}
+    for message in said:
+        if "seq" in message:
+            numbers.setdefault(message["sid"], []).append(message["seq"])
+    assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in numbers.values())
+
+
+def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member):
+    columns = living.world.columns
+    tickers = [t for t, s in zip(columns.ticker, columns.status, strict=True) if s == 1][300:500]
+    speed = living.world.speed
+
+    def stop():
+        living.world.speed = 0.0
+
+    said = asyncio.run(feed(living, member, subscribe("orderbook_delta", market_tickers=tickers), seconds=3, then=stop))
+    books = {}
+    for message in said:
+        if message["type"] == "orderbook_snapshot":
+            book = {side: dict(message["msg"].get(f"{side}_dollars_fp", [])) for side in ("yes", "no")}
+            books[message["msg"]["market_ticker"]] = book
+        elif message["type"] == "orderbook_delta":
+            body = message["msg"]
+            side = books[body["market_ticker"]][body["side"]]
+            left = float(side.pop(body["price_dollars"], "0")) + float(body["delta_fp"])
+            assert left >= -1e-9
+            if left > 1e-9:
+                side[body["price_dollars"]] = f"{left:.2f}"
+    assert sum(message["type"] == "orderbook_delta" for message in said) > 100
+    for first in range(0, len(tickers), 100):
+        some = tickers[first : first + 100]
+        answer = requests.get(f"{living.url}/markets/orderbooks", params={"tickers": some}, timeout=20).json()
+        for book in answer["orderbooks"]:
+            shown = {side: dict(book["orderbook_fp"][f"{side}_dollars"]) for side in ("yes", "no")}
+            assert books[book["ticker"]] == shown
+    living.world.speed = speed
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("{", 1),
+        ("[]", 1),
+        ({"cmd": "subscribe"}, 2),
+        ({"cmd": "subscribe", "params": {}}, 3),
+        ({"cmd": "unsubscribe", "params": {}}, 4),
+        ({"cmd": "unsubscribe", "params": {"sids": [9]}}, 7),
+        (subscribe("gossip"), 8),
+        (subscribe("ticker", market_ticker="A", market_tickers=["B"]), 11),
+        (subscribe("orderbook_delta"), 14),
+        ({"cmd": "update_subscription", "params": {"action": "add_markets"}}, 12),
+    ],
+)
+def test_a_wrong_command_is_answered_by_its_code(living, member, command, code):
+    (answer,) = asyncio.run(feed(living, member, command, seconds=0.4))
+    assert (answer["type"], answer["msg"]["code"]) == ("error", code)
+
+
+def test_a_sequence_gap_and_a_dropped_socket_can_be_had(rsa_pem, member):
+    public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
+    world = World(300, moves=120, speed=60, seed=2)
+    with Exchange(
+        catalog=WorldCatalog(world), keys=[Key("k", public)], faults=[Fault("sequence-gap", 0.2)]
+    ) as exchange:
+        tickers = world.columns.ticker[:200]
+        said = asyncio.run(feed(exchange, member, subscribe("orderbook_delta", market_tickers=tickers), seconds=1.5))
+        seqs = [message["seq"] for message in said if "seq" in message]
+        assert seqs == sorted(seqs)
+        assert len(seqs) < seqs[-1]
+        exchange.faults.set(Fault("socket-drop", 0.05))
+        said = asyncio.run(feed(exchange, member, subscribe("ticker"), seconds=5))
+        assert said[-1] == {"type": "closed"}
