@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.server import Server, exchange
 
 CRAWLERS = Path(__file__).with_name("crawlers.py")
-CLIENTS = Path(__file__).parents[1] / ".venv-clients" / "bin" / "python"
+CLIENTS = Path(__file__).parents[1] / ".venv-clients"
+OFFICIAL, PYKALSHI = (CLIENTS / name / "bin" / "python" for name in ("official-async", "pykalshi"))
 MARKETS = 117_000
 BURST, RATE = 60, 20  # requests of the Basic tier at 10 tokens each
 
@@ -59,10 +60,10 @@ def unlimited(warm: Server) -> list[str]:
             ("sequential `requests` and `json`", crawl("requests", server, warm)),
             ("sequential aiohttp and msgspec, same fields, a list", best(2, "aiohttp", server, warm)),
         ]
-        if CLIENTS.exists():
-            readers.append(("official `kalshi_python_async` 3.34", crawl("official", server, warm, python=CLIENTS)))
+        if OFFICIAL.exists():
+            readers.append(("official `kalshi_python_async` 3.34", crawl("official", server, warm, python=OFFICIAL)))
             key = (server.key_id, server.key_file)
-            readers.append(("`pykalshi` 2.0, signed", crawl("pykalshi", server, warm, *key, python=CLIENTS)))
+            readers.append(("`pykalshi` 2.0, signed", crawl("pykalshi", server, warm, *key, python=PYKALSHI)))
         first = best(3, "fairline", server, warm)
         crawl("fairline", server, warm, "", "", folder)
         readers += [

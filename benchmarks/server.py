@@ -22,7 +22,7 @@ class Server:
 @contextlib.contextmanager
 def exchange(*arguments: object) -> Iterator[Server]:
     """`fairline sim` with these arguments on a free port, all pages rendered before the first request."""
-    command = [sys.executable, "-m", "fairline", "sim", "--port", "0", *map(str, arguments)]
+    command = [sys.executable, "-m", "fairline", "sim", "--port", "0", "--moves", "0", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = []

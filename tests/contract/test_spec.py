@@ -14,7 +14,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from fairline.kalshi import ApiKeyAuth, parse_private_key
-from fairline.sim import Exchange, Fault, Key
+from fairline.sim import Exchange, Fault, Key, members
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
 
@@ -103,6 +103,7 @@ def calls(exchange):
         "/search/tags_by_categories", "/search/filters_by_sport", "/account/limits", "/account/endpoint_costs",
         "/portfolio/balance", "/portfolio/positions", "/api_keys",
     ))  # fmt: skip
+    yield from ((path, path, {"limit": 5}) for path in (*members.NOTHING, "/incentive_programs"))
     yield "/series/fee_changes", "/series/fee_changes", {"show_historical": "true"}
     yield "/series/{series_ticker}", f"/series/{n['series']}", {}
     yield "/events", "/events", {"with_nested_markets": "true", "with_milestones": "true", "limit": 50}

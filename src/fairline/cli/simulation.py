@@ -26,6 +26,9 @@ def sim(
     combos: Annotated[int, typer.Option(min=0, help="Parlays on several of them: most of what a real listing is.")] = 0,
     arrivals: Annotated[int, typer.Option(min=0, help="Markets that are listed within the first hour.")] = 0,
     speed: Annotated[float, typer.Option(min=0, help="How much faster than the clock the world's time runs.")] = 1,
+    moves: Annotated[
+        float, typer.Option(min=0, help="How often a market's quotes move in an hour. 0: they stand still.")
+    ] = 3,
     replay: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Serve recorded markets (JSON, JSON Lines).")
     ] = None,
@@ -47,8 +50,8 @@ def sim(
         keys = [_registered(text, tier) for text in public_key or []]
         exports = "" if keys else _throw_away_key(Path(folder), tier, keys)
         exchange = Exchange(
-            markets=markets, combos=combos, arrivals=arrivals, speed=speed, seed=seed, replay=replay, host=host,
-            port=port, tier=tier, latency_ms=latency_ms, faults=faults, keys=keys,
+            markets=markets, combos=combos, arrivals=arrivals, speed=speed, moves=moves, seed=seed, replay=replay,
+            host=host, port=port, tier=tier, latency_ms=latency_ms, faults=faults, keys=keys,
         )  # fmt: skip
         exchange.render_all()
         with exchange:

@@ -49,6 +49,7 @@ PUBLIC: dict[str, Handler] = {
     "/multivariate_event_collections/{ticker}": reference.one_collection,
     "/search/tags_by_categories": reference.tags_by_categories,
     "/search/filters_by_sport": reference.filters_by_sport,
+    "/incentive_programs": members.nothing({"incentive_programs": []}),
     "/account/endpoint_costs": members.endpoint_costs,
 }
 PRIVATE: dict[str, tuple[Handler, str]] = {
@@ -56,7 +57,7 @@ PRIVATE: dict[str, tuple[Handler, str]] = {
     "/portfolio/positions": (members.positions, "read"),
     "/account/limits": (members.account_limits, "read"),
     "/api_keys": (members.api_keys, "read"),
-}
+} | {path: (members.nothing(body), "read") for path, body in members.NOTHING.items()}
 
 
 def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> web.Application:

@@ -2,6 +2,7 @@
 
 import time
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from aiohttp import web
@@ -114,3 +115,32 @@ def _event_position(event: str) -> dict[str, object]:
         "realized_pnl_dollars": "0.0000",
         "fees_paid_dollars": "0.3500",
     }
+
+
+# The simulated exchange takes no orders and moves no money, so of all this there is nothing.
+NOTHING: dict[str, dict[str, object]] = {
+    "/portfolio/fills": {"fills": [], "cursor": ""},
+    "/portfolio/orders": {"orders": [], "cursor": ""},
+    "/portfolio/orders/queue_positions": {"queue_positions": []},
+    "/portfolio/order_groups": {"order_groups": []},
+    "/portfolio/settlements": {"settlements": [], "cursor": ""},
+    "/portfolio/deposits": {"deposits": [], "cursor": ""},
+    "/portfolio/withdrawals": {"withdrawals": [], "cursor": ""},
+    "/portfolio/subaccounts/balances": {"subaccount_balances": []},
+    "/portfolio/subaccounts/transfers": {"transfers": [], "cursor": ""},
+    "/portfolio/subaccounts/netting": {"netting_configs": []},
+    "/portfolio/intra_exchange_instance_transfers": {"transfers": [], "cursor": ""},
+    "/portfolio/summary/total_resting_order_value": {
+        "total_resting_order_value": 0,
+        "resting_order_value_breakdown": [],
+    },
+    "/account/api_usage_level/volume_progress": {"volume_progress": []},
+    "/historical/fills": {"fills": [], "cursor": ""},
+    "/historical/orders": {"orders": [], "cursor": ""},
+    "/historical/positions": {"market_positions": [], "event_positions": [], "cursor": ""},
+}
+
+
+def nothing(body: dict[str, object]) -> Callable[[Backend, web.Request, Key | None], Reply]:
+    """The answer of an endpoint that has nothing to tell."""
+    return lambda *_: Reply(200, body)

@@ -41,6 +41,7 @@ class Exchange:
         combos: int = 0,
         arrivals: int = 0,
         speed: float = 1.0,
+        moves: float = 0.0,
         seed: int = 0,
         replay: Path | None = None,
         catalog: Catalog | None = None,
@@ -55,7 +56,7 @@ class Exchange:
             catalog = (
                 ReplayCatalog(replay)
                 if replay is not None
-                else WorldCatalog(World(markets, combos=combos, arrivals=arrivals, speed=speed, seed=seed))
+                else WorldCatalog(World(markets, combos=combos, arrivals=arrivals, speed=speed, moves=moves, seed=seed))
             )
         self.backend = Backend(catalog, KeyBook(), Faults(*faults, seed=seed), Limits(tier), latency_ms / 1000)
         for key in keys:
