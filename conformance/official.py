@@ -1,4 +1,4 @@
-"""Every market-data and account read of the official SDK, sync or async: `python official.py MODULE URL KEY_ID KEY_FILE`.
+"""Every market-data and account read of the official SDK, sync or async: `official.py MODULE URL KEY_ID KEY_FILE`.
 
 Facts about what is served come as JSON on standard input; a line of JSON a call goes out.
 """
@@ -37,7 +37,7 @@ def calls(sdk: Any, client: Any, facts: dict[str, Any]) -> dict[str, Callable[[]
     market, events, exchange = sdk.MarketApi(client), sdk.EventsApi(client), sdk.ExchangeApi(client)
     past, account, portfolio = sdk.HistoricalApi(client), sdk.AccountApi(client), sdk.PortfolioApi(client)
     milestone, target, many = sdk.MilestoneApi(client), sdk.StructuredTargetsApi(client), sdk.MultivariateApi(client)
-    search, orders = sdk.SearchApi(client), sdk.OrdersApi(client)
+    search, orders, live = sdk.SearchApi(client), sdk.OrdersApi(client), sdk.LiveDataApi(client)
     hours = {"start_ts": facts["now"] - 86_400, "end_ts": facts["now"], "period_interval": 60}
     days = {"start_ts": facts["now"] - 300 * 86_400, "end_ts": facts["now"], "period_interval": 1440}
     ticker, event, series, old = (facts[name] for name in ("ticker", "event", "series", "archived"))
@@ -92,6 +92,9 @@ def calls(sdk: Any, client: Any, facts: dict[str, Any]) -> dict[str, Callable[[]
         "get_historical_positions": lambda: settled(past.get_historical_positions()),
         "get_milestones": lambda: paged(milestone.get_milestones, "milestones", "id", limit=50),
         "get_milestone": lambda: settled(milestone.get_milestone(facts["milestone"])),
+        "get_live_data_by_milestone": lambda: settled(live.get_live_data_by_milestone(facts["milestone"])),
+        "get_live_data": lambda: settled(live.get_live_data("football_game", facts["milestone"])),
+        "get_live_datas": lambda: settled(live.get_live_datas([facts["milestone"]])),
         "get_structured_targets": lambda: paged(
             target.get_structured_targets, "structured_targets", "id", page_size=500
         ),
@@ -118,9 +121,7 @@ def calls(sdk: Any, client: Any, facts: dict[str, Any]) -> dict[str, Callable[[]
         "get_subaccount_balances": lambda: settled(portfolio.get_subaccount_balances()),
         "get_subaccount_transfers": lambda: settled(portfolio.get_subaccount_transfers()),
         "get_subaccount_netting": lambda: settled(portfolio.get_subaccount_netting()),
-        "get_portfolio_resting_order_total_value": lambda: settled(
-            portfolio.get_portfolio_resting_order_total_value()
-        ),
+        "get_portfolio_resting_order_total_value": lambda: settled(portfolio.get_portfolio_resting_order_total_value()),
         "get_intra_exchange_instance_transfers": lambda: settled(portfolio.get_intra_exchange_instance_transfers()),
         "get_orders": lambda: settled(orders.get_orders()),
         "get_order_queue_positions": lambda: settled(orders.get_order_queue_positions()),

@@ -1,4 +1,4 @@
-"""Every market-data and account read of pykalshi: `python third_party.py pykalshi URL KEY_ID KEY_FILE`, as official.py."""
+"""Every market-data and account read of pykalshi: `third_party.py pykalshi URL KEY_ID KEY_FILE`, as official.py."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ def calls(client: Any, facts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "exchange.get_schedule": client.exchange.get_schedule,
         "exchange.get_user_data_timestamp": client.exchange.get_user_data_timestamp,
         "exchange.is_trading": client.exchange.is_trading,
-        "get_all_series": lambda: client.get_all_series(),
+        "get_all_series": client.get_all_series,
         "get_series": lambda: client.get_series(series),
         "Series.get_events": lambda: client.get_series(series).get_events(),
         "Series.get_markets": lambda: client.get_series(series).get_markets(),
@@ -42,7 +42,7 @@ def calls(client: Any, facts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "get_candlesticks_batch": lambda: client.get_candlesticks_batch([ticker], *hours),
         "get_trades (all)": lambda: f"{len(client.get_trades(limit=1000, fetch_all=True))} in all",
         "get_multivariate_events": lambda: f"{len(client.get_multivariate_events(fetch_all=True))} in all",
-        "get_mve_collections": lambda: client.get_mve_collections(),
+        "get_mve_collections": client.get_mve_collections,
         "get_mve_collection": lambda: client.get_mve_collection(facts["collection"]),
         "history.get_cutoff": past.get_cutoff,
         "history.get_markets": lambda: f"{len(past.get_markets(fetch_all=True))} in all",

@@ -149,7 +149,14 @@ def test_every_answer_is_what_the_specification_says(spec, living, member):
         seen.add(template)
         body = answer.json()
         if template == "/milestones" and body["milestones"]:
-            more.append(("/milestones/{milestone_id}", f"/milestones/{body['milestones'][0]['id']}", {}))
+            one = body["milestones"][0]
+            number, game = one["id"], one["primary_event_tickers"][0]
+            more.append(("/milestones/{milestone_id}", f"/milestones/{number}", {}))
+            more.append(("/live_data/batch", "/live_data/batch", {"milestone_ids": [number]}))
+            more.append(("/live_data/milestone/{milestone_id}", f"/live_data/milestone/{number}", {}))
+            typed = "/live_data/{type}/milestone/{milestone_id}"
+            more.append((typed, f"/live_data/football_game/milestone/{number}", {}))
+            more.append(("/live_data/events/{event_ticker}", f"/live_data/events/{game}", {}))
         if template == "/structured_targets" and path == template:
             one = body["structured_targets"][0]["id"]
             more.append(("/structured_targets/{structured_target_id}", f"/structured_targets/{one}", {}))

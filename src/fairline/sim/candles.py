@@ -41,28 +41,43 @@ def minutes(world: World, row: int) -> Minutes:
     columns = world.columns
     begin, stop = int(columns.open_us[row]), min(world.now_us, int(columns.close_us[row]))
     first, last = begin // MINUTE_US + 1, stop // MINUTE_US
-    ends = np.arange(max(first, last - _MOST_MINUTES), last + 1, dtype=np.int64)
-    rng = np.random.default_rng((world.seed, row, 5))
-    persistence = np.exp(-1 / _HALF_A_DAY)
-    shocks = rng.normal(0, 0.1 * np.sqrt(1 - persistence**2), len(ends))
-    errors = lfilter([1.0], [1.0, -persistence], shocks) if len(ends) else shocks
-    truth = float(np.clip(columns.hi[row] - columns.lo[row], 1e-4, 1 - 1e-4))
-    quoted = quotes.path(truth, errors, int(rng.integers(1, 5)), int(columns.grid[row]))
-    bid, ask = (side.astype(np.int64) for side in quoted)
-    price, volume = np.zeros(len(ends), dtype=np.int64), np.zeros(len(ends), dtype=np.int64)
-    traded = rng.random(len(ends)) < min(0.5, _TRADE_MINUTES / max(1, len(ends))) * (columns.volume[row] > 0)
-    price[traded] = np.clip(np.where(rng.random(int(traded.sum())) < 0.5, bid[traded], ask[traded]), 1, UNIT - 1)
-    volume[traded] = (rng.lognormal(3, 1, int(traded.sum())) + 1).astype(np.int64) * 100
-    made = Minutes(ends * 60, bid, ask, price, volume)
+    ends = np.arange(max(first, last - _MOST_MINUTES), last + 1, dtype=np.int64) * 60
+    bid, ask, price, volume = (np.zeros(len(ends), dtype=np.int64) for _ in range(4))
+    drawn = _before(world, row, int((ends <= _start(world)).sum()))
+    for whole, part in zip((bid, ask, price, volume), drawn, strict=True):
+        whole[: len(part)] = part
+    made = Minutes(ends, bid, ask, price, volume)
     _happened(made, world, row)
     return made
 
 
+def _start(world: World) -> int:
+    """The minute in which the world began."""
+    return int(world.now.timestamp() * 1e6) // MINUTE_US * 60
+
+
+def _before(world: World, row: int, length: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Bid, ask, price and volume of the minutes before the world began, which are always as many."""
+    columns, rng = world.columns, np.random.default_rng((world.seed, row, 5))
+    persistence = np.exp(-1 / _HALF_A_DAY)
+    shocks = rng.normal(0, 0.1 * np.sqrt(1 - persistence**2), length)
+    errors = lfilter([1.0], [1.0, -persistence], shocks) if length else shocks
+    truth = float(np.clip(columns.hi[row] - columns.lo[row], 1e-4, 1 - 1e-4))
+    quoted = quotes.path(truth, errors, int(rng.integers(1, 5)), int(columns.grid[row]))
+    bid, ask = (side.astype(np.int64) for side in quoted)
+    share = min(0.5, _TRADE_MINUTES / max(1, length)) * (world.life.volume_before[row] > 0)
+    traded = rng.random(length) < share
+    many = int(traded.sum())
+    price, volume = np.zeros(length, dtype=np.int64), np.zeros(length, dtype=np.int64)
+    price[traded] = np.clip(np.where(rng.random(many) < 0.5, bid[traded], ask[traded]), 1, UNIT - 1)
+    volume[traded] = (rng.lognormal(3, 1, many) + 1).astype(np.int64) * 100
+    return bid, ask, price, volume
+
+
 def _happened(made: Minutes, world: World, row: int) -> None:
     """Put what the world has seen in place of what was drawn."""
-    start = int(world.now.timestamp() * 1e6) // MINUTE_US * 60
+    start = _start(world)
     seen = made.end_ts > start
-    made.price[seen] = made.volume[seen] = 0
     moved = [h for h in world.life.since(0) if isinstance(h, Move) and h.row == row]
     columns = world.columns
     before = moved[0].before[:2] if moved else (int(columns.bid[row]), int(columns.ask[row]))

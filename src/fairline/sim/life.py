@@ -60,6 +60,7 @@ class Life:
         self.moves = moves
         self.count = 0
         self._columns, self._error = columns, error
+        self.volume_before = columns.volume.copy()
         self._rng = np.random.default_rng((seed, 3))
         self._until_us = now_us
         self._happenings: deque[Happening] = deque(maxlen=_KEPT)

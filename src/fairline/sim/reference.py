@@ -185,6 +185,34 @@ def milestone_object(backend: Backend, game: EventEntry) -> Object:
     }
 
 
+def live_data(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """What is known of a game as it goes on: nothing but that it is scheduled."""
+    for game in _games(backend, None):
+        if event_id(game) == request.match_info["id"]:
+            return Reply(200, {"live_data": _live(backend, game)})
+    return NOT_FOUND
+
+
+def live_datas(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    wanted = request.query.getall("milestone_ids", [])
+    if not 1 <= len(wanted) <= 100:
+        return BAD_REQUEST
+    found = [_live(backend, game) for game in _games(backend, None) if event_id(game) in wanted]
+    return Reply(200, {"live_datas": found})
+
+
+def event_live_data(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    for game in _games(backend, request.match_info["ticker"]):
+        live = _live(backend, game)
+        return Reply(200, {"live_data": {"type": live["type"], "details": live["details"]}})
+    return NOT_FOUND
+
+
+def _live(backend: Backend, game: EventEntry) -> Object:
+    made = milestone_object(backend, game)
+    return {"type": made["type"], "details": {"status": "scheduled"}, "milestone_id": made["id"]}
+
+
 def event_id(event: EventEntry) -> str:
     return f"00000000-0000-4000-9000-{event.rows[0]:012x}"
 

@@ -135,7 +135,8 @@ class World:
         columns.revision[closing | opening] += 1
         for row in np.flatnonzero(opening).tolist():
             self.life.note(Step(now, row, "activated"))
-        later = [columns.close_us[traded & ~closing], columns.open_us[(columns.status == INITIALIZED)]]
+        open_now = (columns.status == ACTIVE) | (columns.status == INACTIVE)
+        later = [columns.close_us[open_now], columns.open_us[(columns.status == INITIALIZED)]]
         if self.life.moves:
             later += [self._end(CLOSED, DETERMINE_US, now), self._end(DETERMINED, SETTLE_US, now)]
         self._due_us = min((int(times.min()) for times in later if len(times)), default=2**62)

@@ -1,0 +1,158 @@
+"""The living world: what happens in it, and that its past stays what it was."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fairline.sim.candles import candles, minutes
+from fairline.sim.catalog import Index, WorldCatalog
+from fairline.sim.life import Move, Step, Trade
+from fairline.sim.listing import Selection
+from fairline.sim.world import ACTIVE, CLOSED, DETERMINED, FINALIZED, World
+
+
+class Clock:
+    def __init__(self):
+        self.s = 0.0
+
+    def __call__(self):
+        return self.s
+
+
+def alive(markets=600, hours=0.0, **more):
+    clock = Clock()
+    world = World(markets, moves=20, speed=3600, clock=clock, **{"seed": 3} | more)
+    clock.s = hours
+    world.tick()
+    return world, clock
+
+
+def test_a_world_without_moves_stands_still():
+    clock = Clock()
+    world = World(300, speed=3600, clock=clock, seed=3)
+    before = world.columns.bid.copy()
+    clock.s = 2.0
+    world.tick()
+    stayed = world.columns.status == ACTIVE
+    assert (world.columns.bid == before)[stayed].all()
+    assert not any(isinstance(h, Move | Trade) for h in world.life.since(0))
+
+
+def test_quotes_move_as_often_as_was_said_and_stay_about_the_truth():
+    world, _ = alive(hours=3.0)
+    moves = [h for h in world.life.since(0) if isinstance(h, Move)]
+    quoted = int((world.columns.status == ACTIVE).sum())
+    assert 0.8 < len(moves) / (3 * 20 * quoted) < 1.2
+    columns = world.columns
+    two = (columns.bid > 0) & (columns.ask > 0) & (columns.status == ACTIVE)
+    middle = (columns.bid + columns.ask)[two] / 20_000
+    assert np.median(np.abs(middle - world.truth[two])) < 0.02
+    assert (columns.bid < columns.ask)[two].all()
+
+
+def test_a_trade_moves_last_price_volume_and_what_was_offered():
+    world, _ = alive(hours=0.2)
+    trades = [h for h in world.life.since(0) if isinstance(h, Trade)]
+    assert len(trades) > 100
+    assert [t.number for t in world.life.trades] == sorted(t.number for t in world.life.trades)
+    last = {trade.row: trade for trade in trades}
+    for row, trade in last.items():
+        assert world.columns.last[row] == trade.price
+        assert trade.count > 0
+    times = [trade.at_us for trade in world.life.trades]
+    assert times == sorted(times)
+
+
+def test_what_has_closed_is_determined_and_then_settled_as_the_seed_has_it():
+    world, clock = alive(hours=5.0)
+    columns = world.columns
+    closing = np.flatnonzero((columns.status == ACTIVE) & (columns.close_us < world.now_us + 20 * 3.6e9))
+    assert len(closing) > 3
+    row = int(closing[np.argmin(columns.close_us[closing])])
+    for after_s, status in ((1, CLOSED), (61, DETERMINED), (361, FINALIZED)):
+        clock.s += (columns.close_us[row] / 1e6 + after_s - world.now_us / 1e6) / 3600
+        world.tick()
+        assert columns.status[row] == status
+    steps = [h.kind for h in world.life.since(0) if isinstance(h, Step) and h.row == row]
+    assert steps[-2:] == ["determined", "settled"]
+    twin = World(600, seed=3, now=world.now)
+    twin._decide(np.array([row]))
+    assert twin.columns.result[row] == columns.result[row]
+    market = json.loads(WorldCatalog(world).market(row))
+    assert (market["status"], market["result"]) == ("finalized", ["no", "yes"][columns.result[row]])
+
+
+def test_one_wins_of_those_that_exclude_each_other_and_ladders_settle_in_order():
+    world = World(3_000, seed=9)
+    world.settle()
+    for event in world.events:
+        results = world.columns.result[event.rows]
+        if (results < 0).any():
+            continue  # some of its markets have not opened yet
+        if event.kind in ("game", "buckets") and len(event.rows) > 1:
+            assert results.sum() == 1
+        elif event.kind == "partition":
+            assert results.sum() <= 1
+        elif event.kind == "ladder" and len(event.rows) > 1:
+            order = np.argsort(world.columns.floor[event.rows])
+            assert (np.diff(results[order].astype(int)) <= 0).all()
+
+
+def test_outcomes_come_as_often_as_the_hidden_probabilities_say():
+    hit, expected, variance = 0.0, 0.0, 0.0
+    for seed in range(40):
+        world = World(400, seed=seed)
+        world.settle()
+        binary = [event.rows[0] for event in world.events if len(event.rows)]
+        p = world.truth[binary]
+        hit += (world.columns.result[binary] == 1).sum()
+        expected, variance = expected + p.sum(), variance + (p * (1 - p)).sum()
+    assert abs(hit - expected) < 3.5 * np.sqrt(variance)
+
+
+def test_the_archive_is_apart_from_what_was_settled_lately():
+    catalog = WorldCatalog(World(500, past=400, seed=2))
+    index = Index(catalog)
+    lately = Selection(catalog, index, {"status": "settled"}).rows()
+    archived = Selection(catalog, index, {}, archived=True).rows()
+    assert len(lately) > 20
+    assert len(archived) > 20
+    assert len(lately) + len(archived) == 400
+    assert catalog.close_us[archived].max() < catalog.cutoff_us < catalog.close_us[lately].max()
+    newest = int(catalog.close_us[lately].max() // 1_000_000)
+    windowed = Selection(catalog, index, {"min_settled_ts": str(newest - 86_400 * 20)}).rows()
+    assert set(windowed) < set(lately)
+
+
+def test_the_past_stays_what_it_was_while_time_goes_on():
+    world, clock = alive(hours=0.5)
+    rows = np.flatnonzero((world.columns.status == ACTIVE) & (world.columns.close_us > world.now_us + 9e9 * 3.6))
+    for row in rows[:20].tolist():
+        before = minutes(world, row)
+        clock.s += 0.05
+        world.tick()
+        after = minutes(world, row)
+        assert len(after.end_ts) >= len(before.end_ts)
+        n = len(before.end_ts) - 1  # the minute that was going on may still change
+        for name in ("end_ts", "bid", "ask", "price", "volume"):
+            assert (getattr(after, name)[:n] == getattr(before, name)[:n]).all()
+
+
+@pytest.mark.parametrize("period", [1, 60, 1440])
+def test_candles_tile_time_and_hold_what_lies_in_them(period):
+    world, _ = alive(hours=2.0)
+    row = int(np.argmax(world.columns.volume * (world.columns.status == ACTIVE)))
+    known = minutes(world, row)
+    made = candles(known, int(known.end_ts[0]), int(known.end_ts[-1]) + 86_400, period)
+    ends = [candle["end_period_ts"] for candle in made]
+    assert ends == sorted(set(ends))
+    assert all(end % (60 * period) == 0 for end in ends)
+    assert sum(float(candle["volume_fp"]) for candle in made) == pytest.approx(known.volume.sum() / 100)
+    for candle in made:
+        for side in ("yes_bid", "yes_ask", "price"):
+            shown = {name: float(text) for name, text in candle[side].items()}
+            if "open_dollars" in shown:
+                inside = (shown["open_dollars"], shown["close_dollars"])
+                assert shown["low_dollars"] <= min(inside) <= max(inside) <= shown["high_dollars"]
+        assert "open_dollars" in candle["price"] or float(candle["volume_fp"]) == 0
