@@ -3,7 +3,7 @@ PYTHON ?= python3
 PYTHON313 ?= python3.13
 BIN := .venv/bin
 
-.PHONY: help install dev demo test lint check check-all bench clients conformance constraints clean
+.PHONY: help install dev demo test lint check check-all bench clients conformance fuzz constraints clean
 
 help:
 	@echo "make demo       scan a simulated exchange: no key, no network"
@@ -44,7 +44,7 @@ lint: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check-all: check
+check-all: check fuzz
 	$(BIN)/pytest -m slow
 
 bench: dev
@@ -62,6 +62,10 @@ clients:
 
 conformance: dev clients
 	$(BIN)/python -m conformance
+
+fuzz: dev
+	test -e .venv-clients/schemathesis/installed || ($(PYTHON) -m venv .venv-clients/schemathesis && .venv-clients/schemathesis/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5 && touch .venv-clients/schemathesis/installed)
+	$(BIN)/python -m conformance.fuzz
 
 constraints: dev
 	(echo "# Exact versions that the tests ran with; made by: make constraints"; $(BIN)/python -m pip freeze --exclude-editable --exclude pip) > constraints.txt

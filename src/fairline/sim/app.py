@@ -79,7 +79,7 @@ def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> we
     for path, handler in (extra or {}).items():
         add(path, handler, "token")
     add("/sim/truth", market_data.truth, "none")
-    app.router.add_route("*", "/{anything:.*}", _served(backend, lambda *_: NOT_FOUND, "none"))
+    app.router.add_route("*", r"/{anything:[\s\S]*}", _served(backend, lambda *_: NOT_FOUND, "none"))
     return app
 
 
