@@ -156,3 +156,20 @@ def test_candles_tile_time_and_hold_what_lies_in_them(period):
                 inside = (shown["open_dollars"], shown["close_dollars"])
                 assert shown["low_dollars"] <= min(inside) <= max(inside) <= shown["high_dollars"]
         assert "open_dollars" in candle["price"] or float(candle["volume_fp"]) == 0
+
+
+def test_a_few_markets_are_scalar_and_pay_what_their_hidden_value_is_worth():
+    world = World(6_000, seed=4)
+    scalar = [row for row in range(len(world.columns.ticker)) if world.is_scalar(row)]
+    assert 3 < len(scalar) < 100
+    catalog = WorldCatalog(world)
+    market = json.loads(catalog.market(scalar[0]))
+    assert market["market_type"] == "scalar"
+    world.settle()
+    market = json.loads(catalog.market(scalar[0]))
+    assert market["result"] == "scalar"
+    assert 0 < float(market["settlement_value_dollars"]) < 1
+    paid = np.array([world.payout(row) for row in scalar]) / 10_000
+    assert (np.abs(paid - (world.truth[scalar] + (world.columns.result[scalar] == 1)) / 2) < 1e-3).all()
+    provisional = [row for row in range(2_000) if b'"is_provisional":true' in catalog.market(row)]
+    assert len(provisional) == 4

@@ -266,6 +266,11 @@ def test_close_windows_come_the_last_to_close_first_and_page_without_gap(catalog
     assert sorted(rows) == np.flatnonzero((catalog.close_us // 1_000_000 <= middle) & ~catalog.archived).tolist()
 
 
+def test_a_world_larger_than_memory_is_refused_before_it_is_begun():
+    with pytest.raises(SimError, match=r"takes about 8,000 GB of memory and there are \d+; ask for fewer"):
+        Exchange(markets=1_000_000_000)
+
+
 def test_every_quote_and_level_stands_on_the_grid_that_its_market_shows():
     catalog = WorldCatalog(World(3_000, seed=4, combos=200))
 

@@ -273,7 +273,8 @@ class Connection:
         body: Message = {"event_type": step.kind, "market_ticker": market["ticker"]}
         if step.kind == "determined":
             body |= {"determination_ts": step.at_us // 1_000_000, "result": market["result"]}
-            body |= {"settlement_value": "1.0000" if market["result"] == "yes" else "0.0000"}
+            world = self._backend.world
+            body |= {"settlement_value": dollars(world.payout(step.row) if world is not None else 0)}
         elif step.kind == "settled":
             body |= {"settled_ts": step.at_us // 1_000_000}
         elif step.kind == "activated":

@@ -59,6 +59,7 @@ def count(size: int) -> str:
 
 _DOLLARS = [f"{price / UNIT:.4f}" for price in range(UNIT + 1)]
 _LIVE = b',"status":"'
+_PROVISIONAL_EVERY = 500
 _RESULTS = {-1: ("", ""), 0: ("no", "No"), 1: ("yes", "Yes")}
 
 
@@ -93,13 +94,14 @@ class MarketRenderer:
         label = _inside(columns.label[row])
         created = time_text(columns.created_us.item(row))
         floor, cap, strike = columns.floor.item(row), columns.cap.item(row), columns.strike[row]
+        provisional = ',"is_provisional":true' if row % _PROVISIONAL_EVERY == 7 else ""
         strikes = f',"floor_strike":{_number(floor)}' if not isnan(floor) else ""
         strikes += f',"cap_strike":{_number(cap)}' if not isnan(cap) else ""
         if strike == "structured":
             target = f"{columns.event.item(row):08x}-0000-4000-8000-{row:012x}"
             strikes += f',"custom_strike":{{"competitor":"{target}"}}'
         return (
-            f'{{"ticker":"{columns.ticker[row]}","event_ticker":"{event.ticker}","market_type":"binary"'
+            f'{{"ticker":"{columns.ticker[row]}","event_ticker":"{event.ticker}","market_type":"{event.type}"{provisional}'
             f',"title":"{event.title}: {label}?","subtitle":"{label}"'
             f',"yes_sub_title":"{label}","no_sub_title":"{label}"'
             f',"created_time":"{created}","updated_time":"{created}"'
@@ -136,6 +138,8 @@ class MarketRenderer:
         # An absent bid reads 0; an absent ask reads 1, or now and then 0. The sizes tell the truth.
         shown_ask = ask or (0 if self._odd_sentinel[row] else UNIT)
         last, (result, outcome) = _DOLLARS[columns.last.item(row)], _RESULTS[columns.result.item(row)]
+        if result and self._world.is_scalar(row):
+            result, outcome = "scalar", _DOLLARS[self._world.payout(row)]
         yes_bid, yes_ask = _DOLLARS[bid], _DOLLARS[shown_ask]
         text = (
             f',"status":"{STATUSES[status]}"'
@@ -149,7 +153,7 @@ class MarketRenderer:
             f',"result":"{result}","expiration_value":"{outcome}"'
         )
         if status == FINALIZED:
-            paid = "1.0000" if result == "yes" else "0.0000"
+            paid = _DOLLARS[self._world.payout(row)]
             settled = time_text(columns.close_us.item(row) + SETTLE_US)
             text += f',"settlement_value_dollars":"{paid}","settlement_ts":"{settled}"'
         return text + "}"
@@ -171,12 +175,14 @@ class _EventText:
     sub_title: str
     times: str
     shard: int
+    type: str
 
     @classmethod
     def of(cls, world: World, event: EventState) -> "_EventText":
         shard = 2 if world.series[event.series].family.category in ("Crypto", "Commodities") else 0
+        kind = "scalar" if event.scalar else "binary"
         times = _times(event.close_us, 3_600_000_000)
-        return cls(event.ticker, _inside(event.title), _inside(event.sub_title), times, shard)
+        return cls(event.ticker, _inside(event.title), _inside(event.sub_title), times, shard, kind)
 
 
 def _times(close_us: int, lead_us: int) -> str:

@@ -5,6 +5,7 @@ with Exchange(markets=2_000) as exchange:
 """
 
 import asyncio
+import os
 import ssl
 import tempfile
 import threading
@@ -53,6 +54,8 @@ class Exchange:
         keys: Iterable[Key] = (),
     ) -> None:
         if catalog is None:
+            if replay is None:
+                _fits(markets + arrivals, combos)
             catalog = (
                 ReplayCatalog(replay)
                 if replay is not None
@@ -138,6 +141,20 @@ class Exchange:
             raise
         self._port = runner.addresses[0][1]
         return runner
+
+
+def _fits(markets: int, combos: int) -> None:
+    """Raises `SimError` for a world that is larger than memory, before it is begun."""
+    need = 8_000 * markets + 1_500 * combos
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return
+    if need > there:
+        raise SimError(
+            f"a world of {markets + combos:,} markets takes about {need / 1e9:,.0f} GB of memory and there are "
+            f"{there / 1e9:,.0f}; ask for fewer with --markets and --combos"
+        )
 
 
 def _unsigned_certificate(host: str) -> ssl.SSLContext:

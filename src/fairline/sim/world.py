@@ -25,6 +25,8 @@ STATUSES = ("initialized", "active", "inactive", "closed", "determined", "finali
 INITIALIZED, INACTIVE, CLOSED, DETERMINED, FINALIZED = 0, 2, 3, 4, 5
 UNIT = 10_000
 DAY_US = 86_400_000_000
+_SCALAR_EVERY = 12
+"""Of the events with a single question every so manieth pays between nothing and a dollar."""
 DETERMINE_US, SETTLE_US = 60_000_000, 360_000_000
 """How long after its close a market of a living world has a result, and is paid."""
 
@@ -44,6 +46,7 @@ class EventState:
     kind: str
     close_us: int
     exclusive: bool
+    scalar: bool = False
     fee_override: tuple[str, float] | None = None
     rows: list[int] = field(default_factory=list)
 
@@ -117,6 +120,19 @@ class World:
     def first(self) -> int:
         """The newest row that is listed by now."""
         return int(np.searchsorted(-self.columns.created_us, -self.now_us, side="left"))
+
+    def payout(self, row: int) -> int:
+        """What a YES contract of a market with a result pays, in 1/10,000 dollar: a scalar one half of what is expected
+        and half of all or nothing, which is worth its hidden probability too.
+        """
+        all_or_nothing = UNIT * int(self.columns.result[row])
+        if not self.is_scalar(row):
+            return all_or_nothing
+        return (round(float(self.truth[row]) * UNIT) + all_or_nothing) // 2
+
+    def is_scalar(self, row: int) -> bool:
+        event = int(self.columns.event[row])
+        return event >= 0 and self.events[event].scalar
 
     def tick(self) -> None:
         """Let happen what is due by now."""
@@ -259,6 +275,7 @@ class World:
                 kind=family.kind,
                 close_us=int(close.timestamp() * 1e6),
                 exclusive=family.kind in ("game", "partition", "buckets"),
+                scalar=family.kind == "binary" and number % _SCALAR_EVERY == 0,
                 fee_override=("quadratic", 0.5) if rng.random() < 0.006 else None,
             )
         )
