@@ -1,18 +1,21 @@
 """Other people's clients against the simulated exchange: every read that they have, signed and paged to the end.
 
-`make conformance` installs each in an environment of its own under `.venv-clients`.
+`make conformance` installs each in an environment of its own under `.venv-clients`; what came of it goes to
+`docs/conformance.md`.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fairline.sim import Exchange, Key, World, throw_away_pair
 from fairline.sim.catalog import WorldCatalog
 
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "docs" / "conformance.md"
 CLIENTS = {
     "official-sync": ("official.py", "kalshi_python_sync"),
     "official-async": ("official.py", "kalshi_python_async"),
@@ -55,9 +58,20 @@ def run(name: str, url: str, key_file: Path, facts: dict[str, object]) -> list[d
     return rows
 
 
+def tell(name: str, rows: list[dict[str, object]]) -> tuple[int, str]:
+    """Print what came of a client's calls; how many failed, and the table of it."""
+    good = sum(bool(row["ok"]) for row in rows)
+    print(f"{name}: {good} of {len(rows)} calls")
+    lines = [f"\n## {name}: {good} of {len(rows)} calls\n", "| call | | what came |", "|---|---|---|"]
+    for row in rows:
+        print(f"  {'ok  ' if row['ok'] else 'FAIL'} {row['call']:45} {row['said']}")
+        lines.append(f"| `{row['call']}` | {'ok' if row['ok'] else '**fails**'} | {row['said']} |")
+    return len(rows) - good, "\n".join(lines)
+
+
 def main() -> int:
     world = World(3_000, combos=150, past=600, seed=5)
-    catalog, failed = WorldCatalog(world), 0
+    catalog, failed, tables = WorldCatalog(world), 0, []
     with tempfile.TemporaryDirectory() as folder:
         key_file = Path(folder) / "key.pem"
         key = Key("conformance", throw_away_pair(key_file), tier="prestige")
@@ -68,11 +82,15 @@ def main() -> int:
                 if rows is None:
                     print(f"{name}: skipped, not installed (make conformance PYTHON313=… needs Python 3.13)")
                     continue
-                good = sum(bool(row["ok"]) for row in rows)
-                print(f"{name}: {good} of {len(rows)} calls")
-                for row in rows:
-                    print(f"  {'ok  ' if row['ok'] else 'FAIL'} {row['call']:45} {row['said']}")
-                failed += len(rows) - good
+                bad, table = tell(name, rows)
+                failed += bad
+                tables.append(table)
+    if len(tables) == len(CLIENTS):
+        head = (
+            "# Other people's clients\n\nEvery read that each has, signed and paged to the end, against the simulated "
+        )
+        head += f"exchange, {datetime.now(UTC):%Y-%m-%d}. Command: `make conformance`."
+        RESULTS.write_text("\n".join([head, *tables]) + "\n")
     return 1 if failed else 0
 
 

@@ -10,6 +10,7 @@ FAULTS = {
     "429": "too many requests, without Retry-After",
     "500": "an empty internal error",
     "502-html": "an HTML error page of the front",
+    "jitter": "an answer takes up to 300 ms longer",
     "reset": "the connection is cut before an answer",
     "reset-body": "the connection is cut in the middle of the body",
     "stall": "no answer at all until the client gives up",
@@ -93,6 +94,10 @@ class Faults:
             return False
         self.struck[name] = self.struck.get(name, 0) + 1
         return True
+
+    def up_to(self, most: float) -> float:
+        """A random amount."""
+        return self._random.uniform(0, most)
 
     def rows(self, rows: list[bytes]) -> list[bytes]:
         """A page's market objects after the faults that touch rows."""

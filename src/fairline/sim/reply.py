@@ -62,6 +62,8 @@ TOO_MANY = Reply(429, {"error": {"code": "too_many_requests", "message": "too ma
 async def broken(request: web.Request, backend: Backend) -> web.StreamResponse | None:
     """The faults that strike before the exchange looks at the request."""
     faults = backend.faults
+    if faults.strikes("jitter"):
+        await asyncio.sleep(faults.up_to(0.3))
     if faults.strikes("stall"):
         await asyncio.sleep(3600)
     if faults.strikes("reset") and request.transport is not None:

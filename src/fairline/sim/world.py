@@ -20,6 +20,7 @@ from fairline.sim.columns import ACTIVE, Columns, append, in_paging_order, unquo
 from fairline.sim.combos import Combos
 from fairline.sim.families import COMBO, ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family
 from fairline.sim.life import Life, Step
+from fairline.sim.outcomes import Outcomes, outcomes
 
 STATUSES = ("initialized", "active", "inactive", "closed", "determined", "finalized")
 INITIALIZED, INACTIVE, CLOSED, DETERMINED, FINALIZED = 0, 2, 3, 4, 5
@@ -224,7 +225,7 @@ class World:
         rng = self._rng
         self.series = [SeriesState(f"{f.series}{suffix}", f) for f in FAMILIES for suffix in ("", "B", "C")]
         weights = np.repeat([f.weight for f in FAMILIES], 3) * np.tile([0.6, 0.25, 0.15], len(FAMILIES))
-        parts: list[_EventRows] = []
+        parts: list[Outcomes] = []
         extra = max(1, markets // 50)
         wanted = markets + extra + self._arrivals
         made = 0
@@ -255,7 +256,7 @@ class World:
         rng = self._rng
         return (SYLLABLES[rng.integers(len(SYLLABLES))] + ENDINGS[rng.integers(len(ENDINGS))]).capitalize()
 
-    def _event(self, series: int, room: int, close: datetime | None = None) -> "_EventRows":
+    def _event(self, series: int, room: int, close: datetime | None = None) -> Outcomes:
         """Make one event of a series with at most `room` markets, and the rows of its markets."""
         rng, family = self._rng, self.series[series].family
         median, cap = family.size
@@ -279,9 +280,9 @@ class World:
                 fee_override=("quadratic", 0.5) if rng.random() < 0.006 else None,
             )
         )
-        return _rows(family, size, (away, home), rng)
+        return outcomes(family, size, (away, home), rng)
 
-    def _columns(self, parts: "list[_EventRows]", n: int, known: int = 0) -> Columns:
+    def _columns(self, parts: list[Outcomes], n: int, known: int = 0) -> Columns:
         """Lay the rows of the events after the first `known` end to end, then put them into the exchange's order."""
         rng, events = self._rng, self.events[known:]
         sizes = np.array([len(part.labels) for part in parts])
@@ -330,77 +331,6 @@ class World:
         for row, e in enumerate(event[before].tolist()):
             events[e].rows.append(row)
         return ordered
-
-
-@dataclass(slots=True)
-class _EventRows:
-    codes: list[str]
-    labels: list[str]
-    strikes: list[str]
-    floor: NDArray[np.float64]
-    cap: NDArray[np.float64]
-    lo: NDArray[np.float64]
-    hi: NDArray[np.float64]
-
-
-def _rows(family: Family, size: int, names: tuple[str, str], rng: np.random.Generator) -> _EventRows:
-    nothing = np.full(size, np.nan)
-    # The last event made may have room for a single market, which is then a question on its own.
-    if family.kind in ("ladder", "buckets") and size > 1:
-        return _numeric(family, size, rng)
-    if family.kind == "deadline":
-        hi = np.sort(rng.beta(0.9, 1.6, size))
-        months = [f"Month {i + 1}" for i in range(size)]
-        labels = [f"Before {month}" for month in months]
-        return _EventRows(
-            [f"M{i + 1}" for i in range(size)], labels, ["custom"] * size, nothing, nothing, np.zeros(size), hi
-        )
-    if family.kind in ("menu", "binary") or size == 1:
-        p = rng.beta(0.7, 1.3, size)
-        lo = rng.random(size) * (1 - p)
-        labels = [f"{SYLLABLES[i % 20].capitalize()}{ENDINGS[i // 20 % 10]}" for i in range(size)]
-        codes = [f"{label[:4].upper()}{i}" for i, label in enumerate(labels)]
-        return _EventRows(codes, labels, ["custom"] * size, nothing, nothing, lo, lo + p)
-    share = rng.dirichlet(np.full(size, 4.0) if family.kind == "game" else 0.35 + 3.0 / np.arange(1, size + 1))
-    if family.kind == "partition":
-        share = share * rng.uniform(0.94, 1.0)
-    edges = np.concatenate([[0.0], np.cumsum(share)])
-    if family.kind == "game":
-        edges[-1] = 1.0
-        labels = [names[0], names[1], "Tie"][:size]
-    else:
-        labels = [
-            f"{SYLLABLES[(7 * i) % 20].capitalize()} {ENDINGS[(3 * i + i // 20) % 10].capitalize()}"
-            for i in range(size)
-        ]
-    codes = [f"{label[:3].upper()}{i}" for i, label in enumerate(labels)]
-    return _EventRows(codes, labels, ["structured"] * size, nothing, nothing, edges[:-1], edges[1:])
-
-
-def _numeric(family: Family, size: int, rng: np.random.Generator) -> _EventRows:
-    """Strikes over a hidden logistic value: a monotone ladder, or buckets with open ends."""
-    spread = family.step * size / rng.uniform(3, 9)
-    middle = family.start + family.step * size * rng.uniform(0.3, 0.7)
-    strikes = np.round(family.start + family.step * np.arange(size, dtype=np.float64), 4)
-    below = quotes.sigmoid((strikes - middle) / spread * 1.7)
-    if family.kind == "ladder":
-        labels = [f"Above {_amount(strike, family.unit)}" for strike in strikes]
-        codes = [f"T{strike:g}" for strike in strikes]
-        return _EventRows(codes, labels, ["greater"] * size, strikes, np.full(size, np.nan), below, np.ones(size))
-    edges = np.concatenate([[0.0], below[1:], [1.0]])
-    floor = strikes.copy()
-    cap = np.round(strikes + family.step - 0.01, 4)
-    kinds = ["between"] * size
-    kinds[0], kinds[-1] = "less", "greater"
-    cap[0], floor[0] = strikes[1], np.nan
-    floor[-1], cap[-1] = np.round(strikes[-1] - 0.01, 4), np.nan
-    labels = [f"{_amount(s, family.unit)} to {_amount(s + family.step, family.unit)}" for s in strikes]
-    return _EventRows([f"B{s:g}" for s in strikes], labels, kinds, floor, cap, edges[:-1], edges[1:])
-
-
-def _amount(value: float, unit: str) -> str:
-    number = f"{value:,.10g}"
-    return f"{unit}{number}" if unit == "$" else f"{number} {unit}" if unit.isalpha() else f"{number}{unit}"
 
 
 def _chain(lists: Iterable[list[str]]) -> list[str]:
