@@ -193,10 +193,12 @@ def _times(close_us: int, lead_us: int) -> str:
     )
 
 
+# `liquidity_dollars` left the specification with 3.31, but clients of October 2026 still cannot do without it.
 _SAME = (
     ',"settlement_timer_seconds":300,"can_close_early":true'
     ',"early_close_condition":"This market closes early when the outcome is known."'
     ',"notional_value_dollars":"1.0000","settlement_bounds_type":"default"'
+    ',"liquidity_dollars":"0.0000"'
 )
 
 
