@@ -5,7 +5,6 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 import typer
 
@@ -17,9 +16,7 @@ from fairline.edge import Rules
 from fairline.fees import POLICIES
 from fairline.kalshi.remedies import REMEDIES
 from fairline.output import FORMATS
-from fairline.scan import evaluate
 from fairline.sim import FAULTS
-from tests.unit.test_edge import NOW, markets
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
@@ -90,15 +87,6 @@ def test_constraints_pin_every_dependency_and_name_no_host():
 def test_python_in_the_documents_compiles(name):
     for block in re.findall(r"```python\n(.*?)```", DOCS[name], re.DOTALL):
         compile(block, name, "exec")
-
-
-def test_the_example_model_of_the_documents_prices_markets():
-    block = next(b for b in re.findall(r"```python\n(.*?)```", DOCS["models.md"], re.DOTALL) if "class " in b)
-    scope: dict[str, object] = {}
-    exec(block, scope)  # the documents' own code
-    model = scope["Shrunk"]()
-    frame = markets({}).with_columns(category=pl.lit("Crypto"))
-    assert evaluate(frame, [model], {}, asof=NOW, strict=True).edges["p"].to_list() == pytest.approx([0.55, 0.45])
 
 
 def test_the_worked_margins_are_the_codes():

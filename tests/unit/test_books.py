@@ -97,3 +97,13 @@ async def test_books_that_cannot_be_read_are_said_and_the_listings_quotes_stay(f
             read = await read_books(kalshi, [f"T{i}" for i in range(150)])
     assert read.unasked == 150
     assert "401" in read.reason
+
+
+async def test_a_ticker_that_cannot_be_asked_for_costs_itself_and_no_other(exchange):
+    columns = exchange.world.columns
+    good = [t for t, s in zip(columns.ticker, columns.status, strict=True) if s == 1][:5]
+    async with Kalshi(Transport(exchange.url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:
+        read = await read_books(kalshi, [*good[:2], "A B", *good[2:]])
+    assert {book.ticker for book in read.rows} == set(good)
+    assert [(r.ticker, r.reason) for r in read.rejected] == [("A B", "cannot be asked for")]
+    assert read.unasked == 0

@@ -1,4 +1,5 @@
 import json
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -289,3 +290,8 @@ def test_every_quote_and_level_stands_on_the_grid_that_its_market_shows():
         for levels in catalog.book(row):
             assert all(stands(str(Fraction(price, 10_000)), ranges) for price, _ in levels), market["ticker"]
     assert len(seen) == 4
+
+
+def test_tickers_are_plain():
+    world = World(5_000, combos=50, seed=6)
+    assert all(re.fullmatch(r"[A-Z0-9.-]+", ticker) for ticker in world.columns.ticker)

@@ -33,7 +33,7 @@ Probabilities = Annotated[
 ]
 ModelNames = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="NAME", help="An installed model (see: fairline models). Repeatable."),
+    typer.Option("--model", metavar="NAME", help="An installed model, or path/to/file.py:Name. Repeatable."),
 ]
 MinEdge = Annotated[float, typer.Option(help="Points of probability above the price.")]
 MinEv = Annotated[float, typer.Option(help="Dollars a contract, after the fee.")]

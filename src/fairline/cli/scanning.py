@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from typing import Annotated
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
@@ -49,7 +51,7 @@ from fairline.edge import KEPT, Rules, walk
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi
 from fairline.listing import Listing, Progress, read_listing
-from fairline.models import Model, installed, load
+from fairline.models import Model, about, inputs, installed, load
 from fairline.output import choose_format, show
 from fairline.plan import Planned
 from fairline.plan import plan as plan_listing
@@ -229,20 +231,23 @@ def explain(
 
 @commands.command(epilog="Example: fairline models --json")
 def models(as_json: AsJson = False) -> None:
-    """The installed models, by name, version and origin."""
-    rows = []
+    """The installed models: name, version, origin, what they say of themselves, and what they read."""
+    rows, now = list[dict[str, Any]](), datetime.now(UTC)
     for entry in installed():
+        row: dict[str, Any] = {"name": entry.name, "version": None, "origin": entry.origin, "about": "", "inputs": []}
+        row["problem"] = None
         try:
-            rows.append({"name": entry.name, "version": entry.load().version, "origin": entry.origin, "problem": None})
+            made = entry.load()
+            row |= {"version": made.version, "about": about(made), "inputs": [asdict(i) for i in inputs(made, now)]}
         except UsageError as error:
-            rows.append({"name": entry.name, "version": None, "origin": entry.origin, "problem": str(error)})
+            row["problem"] = str(error)
+        rows.append(row)
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        print(
-            f"{row['name']}  {row['version'] or '–'}  {row['origin']}"
-            + (f"  {row['problem']}" if row["problem"] else "")
-        )
-    if not rows:
-        print("No model is installed. Probabilities of your own: fairline scan --probabilities FILE")
+        print(f"{row['name']}  {row['version'] or '–'}  {row['origin']}  {row['problem'] or row['about']}")
+        for each in row["inputs"]:
+            age = "not there" if each["age_s"] is None else f"{each['age_s'] / 3600:.1f} h old"
+            print(f"    reads {each['source']} {each['key']} ({age})")
+    print("Beside these: --probabilities FILE, and --model path/to/file.py:Name for a model that is not installed.")

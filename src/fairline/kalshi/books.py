@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fairline.kalshi.client import MAX_BOOKS, Kalshi
+from fairline.kalshi.client import MAX_BOOKS, Kalshi, is_plain
 from fairline.kalshi.errors import KalshiError
 from fairline.kalshi.routes import batches
 from fairline.kalshi.wire import OrderBook, Page, Rejected
@@ -25,9 +25,10 @@ class Books:
 
 async def read_books(kalshi: Kalshi, tickers: Sequence[str]) -> Books:
     """The books of these markets, a hundred a request, as many requests at once as the rate allows."""
-    lists = list(batches(tickers, MAX_BOOKS))
+    lists = list(batches([ticker for ticker in tickers if is_plain(ticker)], MAX_BOOKS))
     answers = await asyncio.gather(*(kalshi.markets.order_books(names) for names in lists), return_exceptions=True)
     made = Books()
+    made.rejected += [Rejected(t, "ticker", t, "cannot be asked for") for t in tickers if not is_plain(t)]
     for names, answer in zip(lists, answers, strict=True):
         if isinstance(answer, Page):
             made.rows += answer.rows

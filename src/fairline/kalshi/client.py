@@ -179,8 +179,13 @@ class Kalshi:
         await self.transport.close()
 
 
+def is_plain(ticker: str) -> bool:
+    """Whether a ticker can stand alone in a request."""
+    return bool(ticker) and not any(c in ticker for c in ", /?#&")
+
+
 def checked_ticker(ticker: str) -> str:
     """The ticker, if it can stand alone in a request. Raises `BadRequestError` before anything is sent."""
-    if not ticker or any(c in ticker for c in ", /?#&"):
+    if not is_plain(ticker):
         raise BadRequestError(f"{ticker!r} is not a ticker", remedy="A ticker has no comma, space or slash", status=400)
     return ticker

@@ -1,11 +1,18 @@
 """Finding models: whatever is installed under the entry-point group, loaded only when used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 from fairline.errors import UsageError
+from fairline.frame import empty_markets, with_probabilities
 from fairline.models.protocol import Model
+from fairline.sources import Request
 
 ENTRY_POINTS = "fairline.models"
 
@@ -26,30 +33,78 @@ def installed() -> list[Entry]:
 
 
 def load(name: str) -> Model:
-    """The model of that name. Raises `UsageError` naming those there are, or the distribution that is broken."""
+    """The model of that name, or `path/to/file.py:Name` for one that is not installed.
+
+    Raises `UsageError` naming those there are, or what is broken.
+    """
+    path, _, attribute = name.rpartition(":")
+    if path.endswith(".py"):
+        return _checked(name, f"the file {path}", lambda: getattr(_module(Path(path)), attribute))
+    if name.endswith(".py"):
+        raise UsageError(f"{name} does not say which model of the file", remedy=f"Such as --model {name}:MyModel")
     entries = {entry.name: entry for entry in installed()}
     if name not in entries:
         known = ", ".join(entries) or "none installed"
-        raise UsageError(f"there is no model {name!r}", remedy=f"Installed models: {known}")
+        raise UsageError(f"there is no model {name!r}", remedy=f"Installed models: {known}; or path/to/file.py:Name")
     return entries[name].load()
 
 
 def _entry(point: EntryPoint) -> Entry:
     origin = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+    return Entry(point.name, origin, lambda: _checked(point.name, origin, point.load))
 
-    def load() -> Model:
-        try:
-            made = point.load()()
-        except Exception as error:  # a stranger's package can fail in any way; it is named and stops nothing else
-            raise UsageError(
-                f"the model {point.name!r} of {origin} cannot be loaded ({type(error).__name__}: {error})",
-                remedy="Repair or remove that package",
-            ) from error
-        if not isinstance(made, Model):
-            raise UsageError(
-                f"the model {point.name!r} of {origin} has no name, version, covers, requests and predict",
-                remedy="See docs/models.md for what a model must have",
-            )
-        return made
 
-    return Entry(point.name, origin, load)
+def _module(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
+    spec = spec_from_file_location(f"fairline_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _checked(name: str, origin: str, find: Callable[[], Callable[[], object]]) -> Model:
+    try:
+        made = find()()
+    except Exception as error:  # a stranger's code can fail in any way; it is named and stops nothing else
+        raise UsageError(
+            f"the model {name!r} of {origin} cannot be loaded ({type(error).__name__}: {error})",
+            remedy="Repair or remove it",
+        ) from error
+    if not isinstance(made, Model):
+        raise UsageError(
+            f"the model {name!r} of {origin} has no name, version, covers, requests and predict",
+            remedy="See docs/write-a-model.md for what a model must have",
+        )
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that a model reads whatever the markets: how old it is in seconds, None if it is not there."""
+
+    source: str
+    key: str
+    age_s: float | None
+
+
+def inputs(model: Model, asof: datetime) -> list[Input]:
+    """What a model asks for when there is no market yet. One that cannot say is taken to ask for nothing."""
+    wanted: Sequence[Request] = []
+    with suppress(Exception):  # a stranger's code; this is only for showing
+        wanted = model.requests(with_probabilities(empty_markets()), asof)
+    return [Input(request.source, request.key, _age_s(request, asof)) for request in wanted]
+
+
+def _age_s(request: Request, asof: datetime) -> float | None:
+    try:
+        return asof.timestamp() - Path(request.key).stat().st_mtime if request.source == "file" else None
+    except OSError:
+        return None
+
+
+def about(model: Model) -> str:
+    """The first line of what a model says of itself."""
+    return (type(model).__doc__ or "").strip().partition("\n")[0]

@@ -52,7 +52,7 @@ def outcomes(family: Family, size: int, names: tuple[str, str], rng: np.random.G
             f"{SYLLABLES[(7 * i) % 20].capitalize()} {ENDINGS[(3 * i + i // 20) % 10].capitalize()}"
             for i in range(size)
         ]
-    codes = [f"{label[:3].upper()}{i}" for i, label in enumerate(labels)]
+    codes = [f"{label.replace(' ', '')[:3].upper()}{i}" for i, label in enumerate(labels)]
     return Outcomes(codes, labels, ["structured"] * size, nothing, nothing, edges[:-1], edges[1:])
 
 
