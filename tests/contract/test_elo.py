@@ -1,0 +1,92 @@
+"""FiveThirtyEight's published ratings and probabilities, reproduced."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from fairline.elo import leagues, rate
+from fairline.errors import InputError
+
+
+def test_the_nfl_of_a_century_to_a_hundredth_of_a_point(shared):
+    folder = shared / "538_nfl_elo"
+    start = dict(pl.read_csv(folder / "initial_elos.csv").iter_rows())
+    games = pl.read_csv(folder / "nfl_games.csv.gz").rename({"elo1": "published1", "elo2": "published2"})
+    made = rate(games, replace(leagues()["nfl"], start=start))
+    assert made.height == 16_810
+    for side in ("1", "2"):
+        assert (made[f"elo{side}"] - made[f"published{side}"]).abs().max() < 0.01
+    assert (made["p1"] - made["elo_prob1"]).abs().max() < 1e-5
+
+
+@pytest.fixture(scope="module")
+def nba(shared):
+    path = shared / "538_nba_elo" / "nba_elo_1977_2020.csv.gz"
+    whole = {name: pl.col(name).cast(pl.Int64) for name in ("season", "score1", "score2")}
+    return pl.read_csv(path, infer_schema_length=None).with_columns(**whole)
+
+
+def test_the_nba_along_forty_four_seasons(nba):
+    """Teams that come under another name bring their published rating; everything else follows from the games."""
+    reset, seen = {}, {}
+    for season, *pairs in nba.select("season", "team1", "elo1_pre", "team2", "elo2_pre").iter_rows():
+        for team, elo in (pairs[:2], pairs[2:]):
+            if seen.get(team) not in (season, season - 1):
+                reset[f"{team}{season}"] = elo
+            seen[team] = season
+    assert len(reset) < 45
+    made = rate(nba, replace(leagues()["nba"], reset=reset))
+    assert made.height == 51_457
+    # The file has a game of 2008 that was protested and replayed in a place where it was not played, and a few of 2016;
+    # what follows is off until the next seasons wash it out. All else is met to the four decimals that it has.
+    off = ((made["elo1"] - made["elo1_pre"]).abs() > 0.005) | ((made["p1"] - made["elo_prob1"]).abs() > 1e-5)
+    assert off.mean() < 0.035
+    assert set(made.filter(off)["season"]) == {2008, 2009, 2015, 2016, 2017}
+
+
+def test_each_game_of_the_nba_by_itself_to_the_files_own_precision(nba):
+    played = nba.filter(pl.col("elo1_post").is_not_null()).tail(3_000)
+    league = leagues()["nba"]
+    for row in played.iter_rows(named=True):
+        alone = replace(league, start={row["team1"]: row["elo1_pre"], row["team2"]: row["elo2_pre"]})
+        made = rate(pl.DataFrame([row], schema=nba.schema), alone).row(0, named=True)
+        assert made["p1"] == pytest.approx(row["elo_prob1"], abs=1e-9)
+        assert made["after1"] == pytest.approx(row["elo1_post"], abs=6e-5)
+        assert made["after2"] == pytest.approx(row["elo2_post"], abs=6e-5)
+
+
+def test_a_further_league_is_a_table_in_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[chess]\nk = 32.0\nhome = 0.0\nmean = 1500.0\nkeep = 1.0\nmargin = "none"\nnew_team = 1500.0\n')
+    games = pl.DataFrame(
+        {"season": [1, 1, 1], "team1": ["A", "B", "A"], "team2": ["B", "A", "B"], "neutral": [True] * 3,
+         "score1": [1, 1, None], "score2": [0, 1, None]}
+    )  # fmt: skip
+    made = rate(games, leagues(path)["chess"])
+    assert made["p1"].to_list()[0] == 0.5
+    assert (made["after1"][0], made["after2"][0]) == (1516.0, 1484.0)
+    # 1484 against 1516 draws: 32 · (0.5 − 1 / (1 + 10^(32/400)))
+    assert made["after1"][1] == pytest.approx(1484 + 32 * (0.5 - 1 / (1 + 10 ** (32 / 400))))
+    assert made["after1"][2] is None
+    assert made["p1"][2] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[a]\nk = 1\n", "is no file of leagues"),
+        ('[a]\nk = 1\nhome = 2\nmargin = "huge"\n', "the margin of a is not known"),
+        ("[a]\nk = 1\nhome = 2\ntypo = 3\n", "is no file of leagues"),
+        ("[a", "is no file of leagues"),
+    ],
+)
+def test_a_file_that_holds_no_leagues_is_refused_in_a_line(tmp_path, text, sentence):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        leagues(path)
+    with pytest.raises(InputError, match="is no file of leagues"):
+        leagues(tmp_path / "gone.toml")
+    with pytest.raises(InputError, match="these are no games"):
+        rate(pl.DataFrame({"season": [1]}), leagues()["nfl"])
