@@ -11,7 +11,8 @@ Three rules, over quotes that exist:
 
 *Locked* means that the trade cannot lose under the rules. *Assumed* needs what the exchange does not promise:
 `mutually_exclusive` means at most one YES, not exactly one. Ladders are read from `strike_type` and strikes within one
-event: `greater` and `greater_or_equal` by their floor, `less` and `less_or_equal` by their cap.
+event, as intervals on one axis: `greater` and `greater_or_equal` by their floor, `less` and `less_or_equal` by their
+cap, `between` by both.
 """
 
 from datetime import datetime
@@ -25,9 +26,7 @@ from fairline.fees import CAUTIOUS, Policy, coefficient, contract_fee_u, multipl
 from fairline.frame import NOTIONAL_U
 
 LOCKED, ASSUMED = "locked", "assumed"
-EXHAUSTIVE = "one of the event's listed markets settles YES"
-
-_PLACE, _NONE = 1 << 32, 1 << 62
+EXHAUSTIVE = "one of these {} markets settles YES"
 
 
 def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIOUS) -> pl.DataFrame:
@@ -38,7 +37,9 @@ def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIO
     `payoff_u` the least that can come back. `legs` are `{ticker, side, price_u, fee_u}`.
     """
     quoted = _quoted(markets, asof)
-    legs = pl.concat([_complements(quoted), _ladders(quoted), _no_baskets(quoted), _yes_baskets(quoted)])
+    legs = pl.concat(
+        [_complements(quoted), _ladders(quoted), _no_baskets(quoted), _yes_baskets(quoted, markets.lazy())]
+    )
     sized = legs.with_columns(size_c=pl.col("offer_c").min().over("set"))
     size, fee = pl.col("size_c"), _fee(pl.col("price_u"), pl.col("size_c"), policy)
     per_set = (
@@ -46,7 +47,9 @@ def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIO
         .group_by("set", maintain_order=True)
         .agg(
             pl.col("kind", "event_ticker", "certainty", "size_c", "floor").first(),
-            needs=pl.when(pl.col("certainty").first() == ASSUMED).then(pl.lit(EXHAUSTIVE)).otherwise(pl.lit("")),
+            needs=pl.when(pl.col("certainty").first() == ASSUMED)
+            .then(pl.format(EXHAUSTIVE, pl.len()))
+            .otherwise(pl.lit("")),
             # Rounded up: what a part of a micro-dollar is worth is not for us.
             cost_u=-(-(pl.col("price_u") * size).sum() // 100),
             fee_u=pl.col("fee_u").sum(),
@@ -65,14 +68,15 @@ def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIO
 
 
 def coherent(markets: pl.DataFrame) -> pl.DataFrame:
-    """`{ticker, p, p_sd}`: the probabilities nearest to the midpoints that obey the rules and lie inside the quotes.
+    """`{ticker, p, p_sd}`: probabilities near to the midpoints that obey the rules and lie inside the quotes.
 
-    Ladders by isotonic regression, mutually exclusive events by projection on "adds up to one at most". Where quotes
-    break a rule no such probabilities lie inside them, and the ones nearest to the midpoints are given. `p_sd` is that
-    of a price that may be anywhere between bid and ask, (ask − bid) / √12. Only markets with two quotes.
+    Ladders by isotonic regression, then moved into the quotes; mutually exclusive events by projection on "adds up to
+    one at most". Where quotes break a rule no such probabilities lie inside them, and ones near to the midpoints are
+    given. `p_sd` is that of a price that may be anywhere between bid and ask, (ask − bid) / √12. Only markets with two
+    quotes.
     """
     two = markets.filter(pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null())
-    made = _ordered(two.lazy()).sort("group", "width", "ticker").collect()
+    made = _ordered(two.lazy()).sort("group", "width", "strict", "ticker").collect()
     low, high = made["yes_bid_u"].to_numpy() / NOTIONAL_U, made["yes_ask_u"].to_numpy() / NOTIONAL_U
     p = _isotone((low + high) / 2, low, high, made["group"].rle_id().to_numpy())
     order = made.select(pl.arg_sort_by("event_ticker")).to_series().to_numpy()
@@ -129,48 +133,123 @@ def _complements(quoted: pl.LazyFrame) -> pl.LazyFrame:
 
 _KIND = pl.col("strike_type")
 _ABOVE, _BELOW = _KIND.is_in(["greater", "greater_or_equal"]), _KIND.is_in(["less", "less_or_equal"])
-_ON_LADDER = (_ABOVE & pl.col("floor_strike").is_not_null()) | (_BELOW & pl.col("cap_strike").is_not_null())
+_RUNG = (_ABOVE & pl.col("floor_strike").is_not_null()) | (_BELOW & pl.col("cap_strike").is_not_null())
+_BETWEEN = (_KIND == "between") & pl.col("floor_strike").is_not_null() & pl.col("cap_strike").is_not_null()
+_STRICT = _KIND.is_in(["greater", "less"])
 
 
 def _ordered(markets: pl.LazyFrame) -> pl.LazyFrame:
-    """The ladder that each market stands on (`group`) and its place, the widest first (`width`); a market on none is a
-    group of its own.
+    """The ladder that each market stands on (`group`) and its place, the widest first (`width`, then `strict`).
+
+    A market on none is a group of its own.
     """
-    strict = _KIND.is_in(["greater", "less"]).cast(pl.Float64) * 1e-9
-    width = pl.when(_ABOVE).then(pl.col("floor_strike")).otherwise(-pl.col("cap_strike"))
     # Numbers, because to sort by names takes several times as long: an event's is its first market's place.
+    width = pl.when(_ABOVE).then(pl.col("floor_strike")).otherwise(-pl.col("cap_strike")).fill_null(0.0)
     place = pl.col("place").cast(pl.Int64)
-    group = (
-        pl.when(_ON_LADDER).then(2 * place.first().over("event_ticker") + _ABOVE.cast(pl.Int64)).otherwise(-1 - place)
+    group = pl.when(_RUNG).then(2 * place.first().over("event_ticker") + _ABOVE.cast(pl.Int64)).otherwise(-1 - place)
+    return markets.with_row_index("place").with_columns(group=group, width=width, strict=_STRICT.cast(pl.Int8))
+
+
+def _axis(quoted: pl.LazyFrame, *, up: bool) -> pl.LazyFrame:
+    """What can be bought that pays from some strike on, the widest first, in every event: `wide_u` is its price, and
+    `narrow_u` that of its opposite.
+
+    On the axis that goes up, "below 100" is there as its NO, which pays from 100 on; on the one that goes down "above
+    100" as its NO. A "between" pays only where its lower strike has been passed, so it is narrower than that, but
+    nothing is narrower than it: it has no `wide_u`.
+    """
+    own = _ABOVE if up else _BELOW
+    lower = _ABOVE | (_BETWEEN & pl.lit(up))
+    strike = pl.when(lower).then("floor_strike").otherwise("cap_strike")
+    yes_u, no_u = pl.col("yes_ask_u"), NOTIONAL_U - pl.col("yes_bid_u")
+    yes_c, no_c = pl.col("yes_ask_size_c"), pl.col("yes_bid_size_c")
+    swapped = ~own & ~_BETWEEN
+    return (
+        quoted.filter(_RUNG | _BETWEEN)
+        .with_row_index("place")
+        .with_columns(
+            group=pl.col("place").cast(pl.Int64).first().over("event_ticker"),
+            width=strike if up else -strike,
+            # NO of what pays above 100 pays at 100 and below, NO of what pays at 100 and above only below.
+            strict=pl.when(_BETWEEN)
+            .then(0)
+            .when(swapped)
+            .then(1 - _STRICT.cast(pl.Int8))
+            .otherwise(_STRICT.cast(pl.Int8)),
+            between=_BETWEEN,
+            wide_side=pl.when(swapped).then(pl.lit("no")).otherwise(pl.lit("yes")),
+            narrow_side=pl.when(swapped).then(pl.lit("yes")).otherwise(pl.lit("no")),
+            wide_u=pl.when(_BETWEEN).then(None).when(swapped).then(no_u).otherwise(yes_u),
+            wide_c=pl.when(swapped).then(no_c).otherwise(yes_c),
+            narrow_u=pl.when(swapped).then(yes_u).otherwise(no_u),
+            narrow_c=pl.when(swapped).then(yes_c).otherwise(no_c),
+        )
+        .sort("group", "width", "strict", "between", "ticker")
+        .with_row_index("row")
     )
-    return markets.with_row_index("place").with_columns(group=group, width=width.fill_null(0.0) + strict)
 
 
 def _ladders(quoted: pl.LazyFrame) -> pl.LazyFrame:
-    """For each rung whose bid is above the ask of a wider one: NO of it, and YES of the cheapest wider one."""
-    ask = pl.col("yes_ask_u") + _share_fee(pl.col("yes_ask_u"))
-    rungs = (
-        _ordered(quoted.filter(_ON_LADDER))
-        .sort("group", "width", "ticker")
-        .with_row_index("row")
-        .with_columns(pl.col("row").cast(pl.Int64))
-        .collect()  # once for all that is made of it below
-        .lazy()
+    """For each contract that costs, with one that pays wherever its opposite does not, less than a dollar: both."""
+    down = quoted.filter(_BETWEEN.any().over("event_ticker"))
+    found = [_broken(_axis(quoted, up=True).collect()), _broken(_axis(down, up=False).collect(), between=True)]
+    return pl.concat([legs.lazy() for legs in found])
+
+
+def _broken(rungs: pl.DataFrame, *, between: bool = False) -> pl.DataFrame:
+    """Both legs of the best trade with each rung that is too dear beside a wider one."""
+    wide, same = pl.col("wide_u").fill_null(NOTIONAL_U), ["group", "width", "strict"]
+    # A screen for all events at once: each is lowered below the one before, so that one running minimum does for all.
+    lowered = pl.col("group").rle_id().cast(pl.Int64) * (2 * NOTIONAL_U)
+    cheapest = (wide - lowered).cum_min() + lowered
+    tied = pl.struct(same) == pl.struct(same).shift(-1)
+    dear = (cheapest + pl.col("narrow_u") < NOTIONAL_U) | (tied & (pl.col("narrow_u") < NOTIONAL_U))
+    suspects = rungs.filter(dear & (pl.col("between") if between else pl.lit(value=True)))
+    narrow = suspects.select(
+        "group", at="row", narrower="ticker", narrow_u="narrow_u", narrow_c="narrow_c", key_w="width", key_s="strict",
+        narrow_rate="rate", narrow_m="multiplier_m",
+    )  # fmt: skip
+    behind = (pl.col("width") < pl.col("key_w")) | (
+        (pl.col("width") == pl.col("key_w")) & (pl.col("strict") <= pl.col("key_s"))
     )
-    # The cheapest ask before a rung and where it stands, in one number, so that one running minimum finds both.
-    packed = (ask * _PLACE + pl.col("row")).fill_null(_NONE)
-    before = packed.cum_min().shift(1).over("group")
-    found = rungs.with_columns(wider=pl.when(before < _NONE).then(before % _PLACE))
-    asks = rungs.select(wider="row", wider_ask_u="yes_ask_u")
-    broken = found.join(asks, on="wider", how="inner").filter(pl.col("yes_bid_u") > pl.col("wider_ask_u"))
-    narrow = broken.select(_leg("no", "ladder", LOCKED, 1, pl.col("ticker")))
-    key = pl.col("narrower")
-    wide = (
-        broken.select("wider", narrower="ticker")
-        .join(rungs.rename({"row": "wider"}), on="wider", how="inner")
-        .select(_leg("yes", "ladder", LOCKED, 1, key))
+    fees = _share_fee(pl.col("wide_u")) + contract_fee_u(
+        pl.col("narrow_u"), pl.col("narrow_m"), rate=pl.col("narrow_rate")
+    ).ceil().cast(pl.Int64)
+    pays = NOTIONAL_U - pl.col("wide_u") - pl.col("narrow_u")
+    size = pl.min_horizontal("wide_c", "narrow_c")
+    # Of the wider ones the one that brings most: a tiny offer at the best price is not it.
+    worth = pl.when(pays > fees).then((pays - fees) * size).otherwise(pays - fees)
+    pairs = (
+        rungs.drop("narrow_u", "narrow_c")
+        .join(narrow, on="group")
+        .filter(behind & (pl.col("row") != pl.col("at")) & (pl.col("ticker") != pl.col("narrower")) & (pays > 0))
+        .with_columns(worth=worth)
+        .sort("at", "worth", "row", descending=[False, True, False])
+        .unique("at", keep="first", maintain_order=True)
     )
-    return pl.concat([wide, narrow])
+    # Two rungs that cost too little together are found from either of them: once is enough.
+    couple = pl.concat_list(pl.min_horizontal("row", "at"), pl.max_horizontal("row", "at"))
+    pairs = pairs.unique(couple, keep="first", maintain_order=True)
+    chosen = pairs.select("row", "at", "narrower")
+    by = {"wide": ("row", "wide_u", "wide_c", "wide_side"), "narrow": ("at", "narrow_u", "narrow_c", "narrow_side")}
+    return pl.concat(
+        [
+            chosen.join(rungs, left_on=column, right_on="row").select(
+                _leg("yes", "ladder", LOCKED, 1, pl.col("narrower"))[0],
+                pl.lit("ladder").alias("kind"),
+                "event_ticker",
+                pl.lit(LOCKED).alias("certainty"),
+                "ticker",
+                pl.col(side).alias("side"),
+                pl.col(price).alias("price_u"),
+                pl.col(size_c).alias("offer_c"),
+                pl.lit(1, dtype=pl.Int64).alias("floor"),
+                "rate",
+                "multiplier_m",
+            )
+            for column, price, size_c, side in by.values()
+        ]
+    )
 
 
 def _no_baskets(quoted: pl.LazyFrame) -> pl.LazyFrame:
@@ -194,11 +273,15 @@ def _no_baskets(quoted: pl.LazyFrame) -> pl.LazyFrame:
     return worth.select(_leg("no", "partition NO", LOCKED, pl.len().over("event_ticker") - 1, pl.col("event_ticker")))
 
 
-def _yes_baskets(quoted: pl.LazyFrame) -> pl.LazyFrame:
-    """Each mutually exclusive event all of whose markets can be bought for less than a dollar together."""
+def _yes_baskets(quoted: pl.LazyFrame, listed: pl.LazyFrame) -> pl.LazyFrame:
+    """Each mutually exclusive event all of whose markets can be bought for less than a dollar together. One of whose
+    markets some cannot be bought, because it is paused or has no offer, is none.
+    """
     whole = (
         quoted.filter("mutually_exclusive")
-        .filter(pl.col("yes_ask_u").is_not_null().all().over("event_ticker") & (pl.len().over("event_ticker") > 1))
+        .join(listed.group_by("event_ticker").agg(listed=pl.len()), on="event_ticker", maintain_order="left")
+        .filter(pl.col("yes_ask_u").is_not_null().all().over("event_ticker"))
+        .filter((pl.len().over("event_ticker") == pl.col("listed")) & (pl.col("listed") > 1))
         .filter(pl.col("yes_ask_u").sum().over("event_ticker") < NOTIONAL_U)
     )
     return whole.select(_leg("yes", "partition YES", ASSUMED, 1, pl.col("event_ticker")))

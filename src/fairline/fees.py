@@ -63,9 +63,9 @@ FEE_DENOMINATOR = 10_000 * FEE_UNIT * 100 * NOTIONAL_U
 
 
 def coefficient(fee_type: pl.Expr, *, maker: bool = False) -> pl.Expr:
-    """k in 1/10,000 by fee type. A type that is not known is charged as a taker pays: it can only overstate."""
+    """k in 1/10,000 by fee type. One that is not known is charged as a taker pays: that can only overstate."""
     rates = {name: rate[1 if maker else 0] for name, rate in COEFFICIENTS.items()}
-    return fee_type.fill_null("quadratic").replace_strict(rates, default=TAKER, return_dtype=pl.Int64)
+    return fee_type.fill_null("").replace_strict(rates, default=TAKER, return_dtype=pl.Int64)
 
 
 def order_fee_u(

@@ -91,28 +91,28 @@ def executions(
 
 
 def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | None = None) -> pl.DataFrame:
-    """`{ticker, side, best_c, best_ev_u, breakeven_c}`: the size at which an order's EV is largest, that EV in
+    """`{ticker, side, p_u, best_c, best_ev_u, breakeven_c}`: the size at which an order's EV is largest, that EV in
     micro-dollars, and the size at which it has fallen to nothing (null if the book ends before).
 
-    `fair` gives `{ticker, side, p_u}`, the side's probability in micro-dollars. Each level adds
+    `fair` gives `{ticker, side, p_u}`, the side's probability in micro-dollars, or several of them. Each level adds
     c·(p − P − k·M·P·(1−P)); price and fee together rise with the price, so the sum rises and then falls. The rounding
     of the order's fee, at most a cent, is left out.
     """
-    price = pl.col("price_u")
+    price, key = pl.col("price_u"), [*_KEY, "p_u"]
     fee = contract_fee_u(price, pl.col("multiplier_m"), rate=pl.col("rate"))
     gain = (pl.col("p_u") - price - fee).alias("gain")
     levels = (
         _with_terms(offered.lazy(), terms)
         .join(fair.lazy().select(*_KEY, "p_u"), on=_KEY, how="inner", maintain_order="left")
-        .with_columns(gain, before_c=pl.col("size_c").cum_sum().over(_KEY) - pl.col("size_c"))
+        .with_columns(gain, before_c=pl.col("size_c").cum_sum().over(key) - pl.col("size_c"))
         .with_columns(ev=pl.col("gain") * pl.col("size_c") / 100)
-        .with_columns(after=pl.col("ev").cum_sum().over(_KEY))
+        .with_columns(after=pl.col("ev").cum_sum().over(key))
     )
     turning = (pl.col("after") < 0) & (pl.col("after") - pl.col("ev") >= 0)
     crossing = pl.col("before_c") + ((pl.col("after") - pl.col("ev")) * 100 / -pl.col("gain")).floor().cast(pl.Int64)
     good = pl.col("gain") > 0
     return (
-        levels.group_by(_KEY, maintain_order=True)
+        levels.group_by(key, maintain_order=True)
         .agg(
             best_c=pl.col("size_c").filter(good).sum(),
             best_ev_u=pl.col("ev").filter(good).sum().round().cast(pl.Int64),
@@ -131,12 +131,14 @@ def depth(opportunities: pl.DataFrame, offered: pl.DataFrame, size: int, policy:
     terms = opportunities.select(
         "ticker", "multiplier_m", rate=coefficient(pl.col("fee_type"))
     ).unique("ticker", maintain_order=True)  # fmt: skip
-    fair = opportunities.select("ticker", "side", p_u=pl.col("p_u")).unique(_KEY, keep="first", maintain_order=True)
+    fair = opportunities.select("ticker", "side", "p_u").unique(maintain_order=True)
     wanted = offered.join(fair, on=_KEY, how="semi")
     filled = executions(wanted, [size * 100], terms, policy=policy)
     best = best_sizes(wanted, fair, terms)
     joined = (
-        opportunities.select(*_KEY, "model", "p_u").join(filled, on=_KEY, how="left").join(best, on=_KEY, how="left")
+        opportunities.select(*_KEY, "model", "p_u")
+        .join(filled, on=_KEY, how="left")
+        .join(best, on=[*_KEY, "p_u"], how="left")
     )
     spent = -(-(pl.col("cost") + 100 * pl.col("fee_u")) // pl.col("fill_c"))
     return joined.select(

@@ -184,8 +184,9 @@ async def read_listing(
     read, rows = await _together(read_frame(crawl, progress), series)
     events, changes = await _together(context.events(read), context.changes())
     rows = await context.with_new(rows, events)
-    oldest = started - timedelta(seconds=context.ages.facts_s)
-    markets = with_context(read, *due(rows, events, changes, oldest, datetime.now(UTC)))
+    oldest = started - timedelta(seconds=(ages or Ages()).facts_s)
+    since = (started if context.anew else oldest, oldest)
+    markets = with_context(read, *due(rows, events, changes, since, datetime.now(UTC)))
     if filters.tickers:
         _all_there("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.account.rejected}, [])
     kept, steps = filters.apply(markets, rows, started)
@@ -274,7 +275,7 @@ class _Context:
         self.rejected: list[Rejected] = []
         self.problems: list[Problem] = []
         self._kalshi, self._filters, self._memory, self.ages = kalshi, filters, memory, ages
-        self._kept = False
+        self._kept = self.anew = False
 
     async def begin(self) -> tuple[MarketCrawl[pl.DataFrame], Coroutine[None, None, list[Series]]]:
         """The crawl that answers the filters, and the series: known beforehand only if they say where to look."""
@@ -327,7 +328,7 @@ class _Context:
         """The series, read anew if an event belongs to one that was not listed yet when they were kept."""
         if not self._kept or {e.series_ticker for e in events} <= {s.ticker for s in series}:
             return series
-        self.ages = replace(self.ages, facts_s=-1)
+        self.ages, self.anew = replace(self.ages, facts_s=-1), True
         return await self.series()
 
     async def events(self, markets: pl.DataFrame) -> list[Event]:

@@ -134,7 +134,8 @@ def coherence_document(listing: Listing, found: pl.DataFrame) -> dict[str, Any]:
         ),
     )
     names = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit", "legs"]
-    return {"scan": _account(listing), "violations": table.select(names).to_dicts()}
+    told = [problem_object(problem) for problem in listing.problems]
+    return {"scan": _account(listing), "violations": table.select(names).to_dicts(), "problems": told}
 
 
 def _account(listing: Listing) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import polars as pl
 
 from fairline.books import levels, quotes, with_quotes
 from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
-from fairline.errors import FairlineError, InputError
+from fairline.errors import FairlineError, InputError, UsageError
 from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy
 from fairline.frame import PREDICTIONS
 from fairline.kalshi import Kalshi
@@ -72,6 +72,10 @@ def predict(
     strict: bool = False,
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """What the models say of these markets, as PREDICTIONS without notes, and what went wrong."""
+    names = [model.name for model in models]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(f"two models are called {min(twice)}", remedy="Give each a name of its own")
     predictions, problems = [PREDICTIONS.to_frame()], _unknown_fees(markets)
     for model in models:
         try:
@@ -130,16 +134,21 @@ async def scan(
     predictions, problems = predict(listing.markets, models, payloads, asof=asof)
     at: dict[str, Any] = {"asof": asof, "fees": fees, "rules": rules, "misses": misses}
     made = price(listing.markets, predictions, problems, **at)
-    offered = None
+    offered = offers(levels([]))
     if books and made.opportunities.height:
         read = await read_books(kalshi, made.opportunities["ticker"].unique(maintain_order=True).to_list())
         listing, offered = _confirmed(kalshi, listing, read), offers(levels(read.rows))
+        if listing.moved:
+            # Models look at prices too, and at those of other markets: what they said of the old ones is void.
+            predictions, problems = predict(listing.markets, models, payloads, asof=asof)
         made = price(listing.markets, predictions, problems, **at)
     advice = made.opportunities.select("ticker", "side", "model")
-    if offered is not None and not rules.rest:
+    if books and not rules.rest:
         advice = advice.join(depth(made.opportunities, offered, rules.size, fees), on=advice.columns, how="left")
     if bankroll is not None:
-        advice = advice.join(sized(made.edges, listing.markets, bankroll), on=["ticker", "side", "model"], how="left")
+        advice = advice.join(
+            sized(made.edges, listing.markets, bankroll, fees), on=["ticker", "side", "model"], how="left"
+        )
     return listing, replace(made, problems=_without_filtered(made.problems, listing), advice=advice)
 
 

@@ -81,16 +81,19 @@ def coherence_report(listing: Listing, found: pl.DataFrame, shown: pl.DataFrame)
     """Broken rules for a terminal."""
     profitable = found.filter(pl.col("profit_u") > 0).height
     words = f"{found.height:,} quotes break a rule; {profitable:,} of them after fees."
-    table = Table(box=None, pad_edge=False)
-    for name in ("Profit $", "Cost $", "Size", "Certainty", "Rule", "Legs"):
-        table.add_column(name, justify="right" if name in ("Profit $", "Cost $", "Size") else "left", no_wrap=True)
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name in ("Profit $", "Cost $", "Size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("Certainty", "Rule"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Legs", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in shown.iter_rows(named=True):
         legs = ", ".join(f"{leg['side'].upper()} {leg['ticker']}" for leg in row["legs"][:3])
         more = f" and {len(row['legs']) - 3} more" if len(row["legs"]) > 3 else ""
         size, cost = row["size_c"] / 100, (row["cost_u"] + row["fee_u"]) / NOTIONAL_U
         needs = f" (needs: {row['needs']})" if row["needs"] else ""
         numbers = [f"{number:,.2f}" for number in (row["profit_u"] / NOTIONAL_U, cost, size)]
-        table.add_row(*numbers, row["certainty"] + needs, row["kind"], legs + more)
+        table.add_row(*numbers, row["certainty"], row["kind"], legs + more + needs)
     return Group(_summary(listing), Text(words), table, *_troubles(listing, listing.problems))
 
 
@@ -178,7 +181,7 @@ def _troubles(listing: Listing, problems: Sequence[Problem]) -> list[RenderableT
     found: list[RenderableType] = []
     for words, items in (("problems", lines), ("rows quarantined", [str(row) for row in listing.quarantined])):
         if items:
-            more = [f"… and {len(items) - _SHOWN:,} more (all of them in --format json)"] if len(items) > _SHOWN else []
+            more = [f"… and {len(items) - _SHOWN:,} more; the JSON has them all"] if len(items) > _SHOWN else []
             found.append(Text("\n  ".join([f"{len(items):,} {words}:", *items[:_SHOWN], *more]), style="yellow"))
     return found
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from fairline.errors import UsageError
+from fairline.fees import CAUTIOUS, Policy, coefficient, order_fee_u
 from fairline.frame import NOTIONAL_U
 
 Floats = NDArray[np.float64]
@@ -47,30 +48,40 @@ class Bankroll:
             )
 
 
-def sized(edges: pl.DataFrame, markets: pl.DataFrame, bankroll: Bankroll) -> pl.DataFrame:
+def sized(edges: pl.DataFrame, markets: pl.DataFrame, bankroll: Bankroll, policy: Policy = CAUTIOUS) -> pl.DataFrame:
     """`{ticker, side, model, share, contracts, risk_u}` for the opportunities among EDGES, in their order.
 
-    `share` is of the bankroll, after fraction and caps; `contracts` whole ones at price and fee, at most what is
-    offered; `risk_u` what they cost, which is what can be lost. Of several models on a market the first in rank counts.
+    `share` is of the bankroll, after fraction and caps. `contracts` are whole ones, at most what is offered, or if one
+    rests what was wanted; `risk_u` is what they cost with the fee of an order of just so many, which is what can be
+    lost. Where that fee takes all of the gain there are none. Of several models on a market the first in rank counts.
     """
     bets = _bets(edges, markets)
     if bets.is_empty():
-        return bets.select("ticker", "side", "model", share=pl.lit(0.0), contracts=pl.lit(0), risk_u=pl.lit(0))
+        nothing = pl.lit(0, dtype=pl.Int64)
+        return bets.select("ticker", "side", "model", share=pl.lit(0.0), contracts=nothing, risk_u=nothing)
     shares = np.concatenate([_event_shares(group) for group in bets.partition_by("event_ticker", maintain_order=True)])
     ordered = pl.concat(bets.partition_by("event_ticker", maintain_order=True)).with_columns(
         share=pl.Series(shares) * bankroll.fraction
     )
-    cost = pl.col("cost_u")
-    return (
-        _capped(ordered, bankroll)
-        .with_columns(
-            contracts=pl.min_horizontal(
-                (pl.col("share") * bankroll.total_u / cost).floor().cast(pl.Int64), pl.col("offer_c") // 100
-            )
-        )
-        .sort("rank")
-        .select("ticker", "side", "model", "share", "contracts", risk_u=pl.col("contracts") * cost)
+    budget = pl.col("share") * bankroll.total_u
+    rate = coefficient(pl.col("fee_type"), maker="ahead_c" in edges.columns)
+
+    def cost(contracts: pl.Expr) -> pl.Expr:
+        count_c = contracts * 100
+        fee = order_fee_u(pl.col("price_u"), count_c, pl.col("multiplier_m"), rate=rate, policy=policy)
+        return contracts * pl.col("price_u") + fee
+
+    most = pl.coalesce("offer_c", "size_c") // 100
+    count = pl.col("contracts")
+    made = _capped(ordered, bankroll).with_columns(
+        contracts=pl.min_horizontal((budget / pl.col("cost_u")).floor().cast(pl.Int64), most)
     )
+    # The fee of so many is another than that of the order that was looked at, by a cent's rounding at most.
+    made = made.with_columns(contracts=pl.when(cost(count) > budget).then(count - 1).otherwise(count).clip(0))
+    gains = count * pl.col("p_u") > cost(count)
+    made = made.with_columns(contracts=pl.when(gains).then(count).otherwise(0))
+    risk = pl.when(count > 0).then(cost(count)).otherwise(0)
+    return made.sort("rank").select("ticker", "side", "model", "share", "contracts", risk_u=risk)
 
 
 def shrinkage(edge: pl.Expr) -> pl.Expr:

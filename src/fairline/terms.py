@@ -46,14 +46,14 @@ class Quote:
         """The calculation, a line a step."""
         k = Fraction(_rate(self.terms.fee_type, maker=self.maker), 10_000)
         m, p, c = Fraction(self.terms.multiplier_m, FEE_UNIT), _fraction(self.price_u), Fraction(self.count_c, 100)
-        factors = " × ".join(f"{float(factor):g}" for factor in (m, k, c, p, 1 - p))
-        fee = self.fee_u / NOTIONAL_U
+        factors = " × ".join(f"{float(factor):.12g}" for factor in (m, k, c, p, 1 - p))
+        each = f"{self.fee_u / NOTIONAL_U / float(c):.6g}"
         return [
             f"terms      {self.terms.fee_type} × {float(m):g} ({self.terms.source})",
             f"role       {'maker' if self.maker else 'taker'}: k = {float(k):g}",
-            f"trade fee  {factors} = ${float(k * m * c * p * (1 - p)):.8g}",
+            f"trade fee  {factors} = ${float(k * m * c * p * (1 - p)):.12g}",
             f"rounding   {self.policy.name} ({self.policy.source})",
-            f"fee        ${fee:.6g} for the order, ${fee / float(c):.6g} a contract",
+            f"fee        ${_dollars(self.fee_u)} for the order, ${each} a contract",
         ]
 
 
@@ -76,7 +76,7 @@ def terms_at(
     if own is not None:
         base = Terms(own.fee_type, multiplier_units(own.fee_multiplier), f"series since {own.scheduled_ts:%Y-%m-%d}")
     else:
-        base = Terms(series.fee_type or "quadratic", multiplier_units(_or_one(series.fee_multiplier)), "series")
+        base = Terms(series.fee_type or "unknown", multiplier_units(_or_one(series.fee_multiplier)), "series")
     change = _latest(event_changes, at)
     kind = change.fee_type_override if change else event.fee_type_override if event else None
     multiplier = change.fee_multiplier_override if change else event.fee_multiplier_override if event else None
@@ -88,11 +88,15 @@ def terms_at(
 
 
 def due(
-    series: Sequence[Series], events: Sequence[Event], changes: Changes, since: datetime, asof: datetime
+    series: Sequence[Series],
+    events: Sequence[Event],
+    changes: Changes,
+    since: tuple[datetime, datetime],
+    asof: datetime,
 ) -> tuple[list[Series], list[Event]]:
-    """Series and events that were read `since` an instant or later, with what has come into force by `asof`."""
-    of_series = {c.series_ticker: c for c in _in_order(changes.series, since, asof)}
-    of_events = {c.event_ticker: c for c in _in_order(changes.events, since, asof)}
+    """Series and events with what has come into force by `asof`; read at `since` (series, events) or later."""
+    of_series = {c.series_ticker: c for c in _in_order(changes.series, since[0], asof)}
+    of_events = {c.event_ticker: c for c in _in_order(changes.events, since[1], asof)}
     return [_changed_series(s, of_series.get(s.ticker)) for s in series], [
         _changed_event(e, of_events.get(e.event_ticker)) for e in events
     ]
@@ -125,6 +129,12 @@ def quote(terms: Terms, price_u: int, count_c: int, *, maker: bool = False, poli
         return int(frame.select(charged).item())
 
     return Quote(terms, policy, price_u, count_c, maker, under(Policy("exact", "")), under(policy))
+
+
+def _dollars(micro: int) -> str:
+    """Exactly, with two decimals or as many as it takes."""
+    whole, part = divmod(micro, NOTIONAL_U)
+    return f"{whole}.{f'{part:06d}'.rstrip('0'):0<2}"
 
 
 def _rate(fee_type: str, *, maker: bool) -> int:

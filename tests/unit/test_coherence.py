@@ -55,7 +55,7 @@ def test_a_ladder_in_order_of_different_events_or_directions_is_left_alone():
     assert found(quote(60, 70, floor_strike=1.0, **above), quote(50, 60, floor_strike=2.0, **above)).is_empty()
     other = {"event_ticker": "OTHER"}
     assert found(quote(20, 30, floor_strike=1.0, **above), quote(50, 60, floor_strike=2.0, **above, **other)).is_empty()
-    assert found(quote(20, 30, floor_strike=1.0, **above), quote(50, 60, cap_strike=2.0, **below)).is_empty()
+    assert found(quote(20, 30, floor_strike=2.0, **above), quote(50, 60, cap_strike=1.0, **below)).is_empty()
     assert found(quote(20, 30, cap_strike=1.0, **below), quote(50, 60, cap_strike=2.0, **below)).is_empty()
 
 
@@ -121,6 +121,70 @@ def test_locked_trades_bring_back_what_they_say_whatever_happens(rows, ladder):
         assert cost <= trade["cost_u"] < cost + 1
         assert trade["fee_u"] == sum(leg["fee_u"] for leg in trade["legs"])
         assert trade["profit_u"] == trade["payoff_u"] - trade["cost_u"] - trade["fee_u"]
+
+
+ABOVE, BELOW, BETWEEN = ({"strike_type": kind} for kind in ("greater", "less", "between"))
+OR_MORE, OR_LESS = {"strike_type": "greater_or_equal"}, {"strike_type": "less_or_equal"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sides"),
+    [
+        # One of the two must pay: above 100, or at 100 and below.
+        (quote(10, 22, floor_strike=100.0, **ABOVE), quote(10, 22, cap_strike=100.0, **OR_LESS), ("yes", "yes")),
+        (quote(10, 22, floor_strike=90.0, **ABOVE), quote(10, 22, cap_strike=110.0, **BELOW), ("yes", "yes")),
+        # At most one of the two can pay.
+        (quote(60, 70, floor_strike=100.0, **ABOVE), quote(60, 70, cap_strike=100.0, **BELOW), ("no", "no")),
+        # Between 110 and 120 is above 100, and below 130.
+        (quote(20, 30, floor_strike=100.0, **ABOVE), quote(45, 50, floor_strike=110.0, cap_strike=120.0, **BETWEEN),
+         ("yes", "no")),
+        (quote(20, 30, cap_strike=130.0, **BELOW), quote(45, 50, floor_strike=110.0, cap_strike=120.0, **BETWEEN),
+         ("yes", "no")),
+        # ... and neither can pay with what lies beyond.
+        (quote(60, 70, floor_strike=120.0, **ABOVE), quote(60, 70, floor_strike=110.0, cap_strike=120.0, **BETWEEN),
+         ("no", "no")),
+        # The same strike twice, whichever comes first.
+        (quote(50, 55, floor_strike=100.0, **ABOVE), quote(20, 30, floor_strike=100.0, **ABOVE), ("no", "yes")),
+        (quote(20, 30, floor_strike=100.0, **ABOVE), quote(50, 55, floor_strike=100.0, **ABOVE), ("yes", "no")),
+        (quote(20, 30, floor_strike=1e8, **OR_MORE), quote(45, 50, floor_strike=1e8, **ABOVE), ("yes", "no")),
+    ],
+)  # fmt: skip
+def test_strikes_are_intervals_on_one_axis(first, second, sides):
+    (made,) = found(first, second).to_dicts()
+    assert (made["kind"], made["certainty"]) == ("ladder", LOCKED)
+    assert {leg["ticker"]: leg["side"] for leg in made["legs"]} == {"M0": sides[0], "M1": sides[1]}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # At 100 exactly neither pays: nothing is locked.
+        (quote(10, 22, floor_strike=100.0, **ABOVE), quote(10, 22, cap_strike=100.0, **BELOW)),
+        # At 100 exactly both pay.
+        (quote(60, 70, floor_strike=100.0, **OR_MORE), quote(60, 70, cap_strike=100.0, **OR_LESS)),
+        # What pays above 1e8 does not pay at it, however large the number.
+        (quote(20, 30, floor_strike=1e8, **ABOVE), quote(45, 50, floor_strike=1e8, **OR_MORE)),
+        (quote(20, 30, floor_strike=115.0, **ABOVE), quote(45, 50, floor_strike=110.0, cap_strike=120.0, **BETWEEN)),
+    ],
+)  # fmt: skip
+def test_what_can_lose_is_not_locked(first, second):
+    assert found(first, second).is_empty()
+
+
+def test_a_tiny_offer_at_the_best_price_does_not_hide_a_large_one():
+    tiny = quote(20, 30, floor_strike=90.0, yes_ask_size_c=1, **ABOVE)
+    (made,) = found(
+        tiny, quote(20, 31, floor_strike=100.0, **ABOVE), quote(60, 65, floor_strike=110.0, **ABOVE)
+    ).to_dicts()
+    assert {leg["ticker"] for leg in made["legs"]} == {"M1", "M2"}
+    assert made["profit_u"] > 20_000_000
+
+
+def test_a_basket_is_of_all_that_is_listed_or_it_is_none():
+    me = {"mutually_exclusive": True}
+    two = quote(10, 20, **me), quote(20, 30, **me)
+    assert found(*two).row(0, named=True)["needs"] == "one of these 2 markets settles YES"
+    assert found(*two, quote(40, 60, status="inactive", **me)).filter(certainty="assumed").is_empty()
 
 
 def test_a_ladder_whose_quotes_break_the_rule_obeys_it_all_the_same():

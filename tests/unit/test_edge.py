@@ -179,7 +179,8 @@ def test_who_rests_joins_the_best_bid_of_his_side_for_the_makers_fee():
 
 def test_under_the_usual_terms_who_rests_pays_no_fee_and_needs_a_bid_to_join():
     rules = Rules(max_spread_percent=200, rest=True)
-    frame = edges(markets({}, {"yes_bid_size_fp": "0.00"}), predictions(("T0", 0.7, None), ("T1", 0.7, None)),
+    listed = markets({}, {"yes_bid_size_fp": "0.00"}).with_columns(fee_type=pl.lit("quadratic"))
+    frame = edges(listed, predictions(("T0", 0.7, None), ("T1", 0.7, None)),
                   asof=NOW, rules=rules)  # fmt: skip
     found = {(row["ticker"], row["side"]): row for row in frame.to_dicts()}
     assert found["T0", "yes"]["fee_u"] == 0

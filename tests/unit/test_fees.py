@@ -87,7 +87,7 @@ def test_the_default_is_never_below_any_published_rule(price_u, count_c, multipl
 
 def test_makers_pay_by_type_and_unknown_types_as_takers():
     types = pl.DataFrame({"t": [*COEFFICIENTS, "flat", "brand_new", None]})
-    assert types.select(coefficient(pl.col("t"), maker=True)).to_series().to_list() == [0, 175, 350, 700, 700, 0]
+    assert types.select(coefficient(pl.col("t"), maker=True)).to_series().to_list() == [0, 175, 350, 700, 700, 700]
     assert types.select(coefficient(pl.col("t"))).to_series().to_list() == [700] * 6
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fairline.books import levels
 from fairline.fees import CAUTIOUS, POLICIES, fills_fee_u
-from fairline.ladder import best_sizes, executions, offers
+from fairline.ladder import best_sizes, depth, executions, offers
 from tests.unit.test_books import book
 
 BOOK = book("A", yes=[("0.3000", "10.00"), ("0.2500", "5.00")], no=[("0.6000", "8.00"), ("0.5500", "20.00")])
@@ -127,3 +127,13 @@ def test_the_best_size_is_the_best_of_all_sizes_and_ev_is_gone_at_breakeven(ladd
     else:
         assert ev(made["breakeven_c"] + 2) < 1e-3
         assert ceil(ev(made["breakeven_c"])) >= 0
+
+
+def test_the_best_size_is_each_models_own():
+    offered = frame(("A", "yes", 620_000, 10_000), ("A", "yes", 660_000, 10_000), ("A", "yes", 690_000, 10_000))
+    rows = {"ticker": ["A", "A"], "side": ["yes"] * 2, "model": ["a", "b"], "p_u": [700_000, 650_000],
+            "fee_type": ["quadratic"] * 2, "multiplier_m": [10_000] * 2}  # fmt: skip
+    made = depth(pl.DataFrame(rows), offered, 100)
+    alone = depth(pl.DataFrame(rows).tail(1), offered, 100)
+    assert made.filter(model="b").equals(alone)
+    assert made["best_c"].to_list() == [20_000, 10_000]

@@ -260,3 +260,8 @@ async def test_series_and_event_filters_together_mean_both(exchange, unhurried):
 def test_asof_is_kept_for_every_prediction():
     result = evaluate(markets({}), [Stub(("T0", 0.9, None))], {}, asof=datetime(2026, 1, 1, tzinfo=UTC))
     assert set(result.edges["asof"].drop_nulls()) == {datetime(2026, 1, 1, tzinfo=UTC)}
+
+
+def test_two_models_of_one_name_are_refused():
+    with pytest.raises(UsageError, match="two models are called"):
+        evaluate(markets({}), [Stub(("T0", 0.5, None)), Stub(("T0", 0.6, None))], {}, asof=NOW)

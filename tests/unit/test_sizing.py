@@ -38,7 +38,28 @@ def test_one_bet_is_kellys_share_in_whole_contracts_and_what_they_cost():
     cost = (row["price_u"] + row["fee_u"]) / 1e6
     assert made["share"] == pytest.approx((0.75 - cost) / (1 - cost))
     assert made["contracts"] == int(made["share"] * 1_000 / cost)
-    assert made["risk_u"] == made["contracts"] * (row["price_u"] + row["fee_u"])
+    # 0.07 · 490 · 0.62 · 0.38 = $8.081, up to the cent: the fee of so many, not of the 100 that were looked at.
+    assert (made["contracts"], made["risk_u"]) == (490, 490 * 620_000 + 8_090_000)
+
+
+@pytest.mark.parametrize("dollars", [3, 5, 17, 40])
+def test_what_is_risked_is_what_an_order_of_so_many_costs_and_never_more_than_there_is(dollars):
+    frame = markets({"ticker": "A", **BIG})
+    rows = edges(frame, predictions(("A", 0.75, None)), asof=NOW, rules=LOOSE)
+    made = sized(rows, frame, Bankroll(dollars * 1_000_000, 1, 1, 1, 1, 1)).row(0, named=True)
+    n = made["contracts"]
+    fee_u = -(-7 * n * 62 * 38 // 10_000) * 10_000
+    assert made["risk_u"] == n * 620_000 + fee_u * (n > 0)
+    assert made["risk_u"] <= dollars * 1_000_000 * made["share"] + 1
+
+
+def test_who_rests_is_never_advised_more_than_was_wanted():
+    frame = markets({"ticker": "A", **BIG})
+    rows = edges(
+        frame, predictions(("A", 0.75, None)), asof=NOW, rules=Rules(max_spread_percent=200, rest=True, size=30)
+    )
+    made = sized(rows, frame, Bankroll(10**12, 1, 1, 1, 1, 1))
+    assert made["contracts"].to_list() == [30]
 
 
 def test_doubt_makes_it_smaller_and_an_offer_limits_it():

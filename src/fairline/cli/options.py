@@ -80,6 +80,9 @@ Top = Annotated[int | None, typer.Option(min=1, help="At most this many rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
+_MOST_DOLLARS = 1e9
+
+
 def filters_of(
     category: list[str] | None,
     series: list[str] | None,
@@ -116,18 +119,30 @@ def span(text: str, flag: str = "--closes-within") -> timedelta:
 
 
 def bankroll_of(dollars: float | None, kelly: float, caps: str) -> Bankroll | None:
-    if dollars is None:
-        return None
     try:
         market, event, series, day = (float(part) / 100 for part in caps.split(","))
     except ValueError:
         raise UsageError(f"{caps!r} are not four caps", remedy="Such as --caps 5,10,25,50, in percent") from None
+    if dollars is None:
+        return None
+    if not 0 < dollars <= _MOST_DOLLARS:
+        raise UsageError("the value of --bankroll is impossible", remedy="It takes dollars above 0, at most a billion")
     return Bankroll(round(dollars * 1_000_000), kelly, market, event, series, day)
 
 
 def ages_of(max_age: str, *, fresh: bool) -> Ages:
     age = span(max_age, "--max-age").total_seconds()
     return Ages(facts_s=0, crawl_s=0) if fresh else Ages(crawl_s=age)
+
+
+def tables_of(paths: list[Path] | None) -> list[TableModel]:
+    """A model for each file; those of one name go by their whole path."""
+    made = [table_model(path) for path in dict.fromkeys(paths or [])]
+    names = [model.name for model in made]
+    for model in made:
+        if names.count(model.name) > 1:
+            model.name = str(model.path)
+    return made
 
 
 def table_model(path: Path) -> TableModel:

@@ -44,7 +44,7 @@ from fairline.cli.options import (
     ages_of,
     bankroll_of,
     filters_of,
-    table_model,
+    tables_of,
 )
 from fairline.cli.terminal import ask, auth_of, deliver, note, settings_of, show_plan, warn
 from fairline.edge import KEPT, Rules, walk
@@ -101,8 +101,7 @@ def scan(
     filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
     money = bankroll_of(bankroll, kelly, caps)
     chosen = choose_format(form, output)
-    models: list[Model] = [table_model(path) for path in probabilities or []]
-    models += [load(name) for name in model or []]
+    models: list[Model] = [*tables_of(probabilities), *(load(name) for name in model or [])]
     settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
     auth = auth_of(settings)
 
@@ -197,14 +196,15 @@ def explain(
     min_ev: MinEv = 0.01,
     max_spread: MaxSpread = 5.0,
     size: Size = 100,
+    min_contracts: MinContracts = 1.0,
     rest: Rest = False,
     as_json: AsJson = False,
     exchange: Exchange_ = None,
     profile: Profile = None,
 ) -> None:
     """Walk one market through every step of a scan, with its numbers: why it is an opportunity, or why not."""
-    rules = Rules(min_edge, min_ev, max_spread, size=size, rest=rest)
-    models = [*(table_model(path) for path in probabilities or []), *(load(name) for name in model or [])]
+    rules = Rules(min_edge, min_ev, max_spread, size=size, min_contracts=min_contracts, rest=rest)
+    models = [*tables_of(probabilities), *(load(name) for name in model or [])]
     settings = settings_of(exchange=exchange, profile=profile)
 
     async def read() -> Evaluation:
@@ -222,7 +222,8 @@ def explain(
         return
     print(f"{rows[0]['ticker']}  {rows[0]['title'] or ''}")
     for side in walks:
-        print(f"\n{side['side'].upper()}: {'an opportunity' if side['bin'] == KEPT else 'no opportunity'}")
+        by = f" by {side['model']}" if side["model"] and len(models) > 1 else ""
+        print(f"\n{side['side'].upper()}{by}: {'an opportunity' if side['bin'] == KEPT else 'no opportunity'}")
         for step in side["steps"]:
             print(f"  {step['result']:5}{step['step']:40}{step['numbers']}")
     for problem in problems:

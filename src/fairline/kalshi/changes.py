@@ -34,10 +34,14 @@ async def read_changes(kalshi: Kalshi, memory: Memory, max_age_s: float) -> Chan
     kept = kept_changes(memory, max_age_s)
     if kept is not None:
         return kept
-    oldest = datetime.now(UTC) - _KEEP
+    now = datetime.now(UTC)
     earlier = memory.load(_NAME, Changes) or Changes()
-    series = {_key(c): c for c in (*earlier.series, *await kalshi.series.fee_changes()) if c.scheduled_ts >= oldest}
-    events = {_key(c): c for c in (*earlier.events, *await kalshi.events.fee_changes()) if c.scheduled_ts >= oldest}
+    # Of what was remembered only what has come due, since the exchange lists it no more; what is to come may have been
+    # moved or taken back.
+    past = [c for c in earlier.series if now - _KEEP <= c.scheduled_ts <= now]
+    over = [c for c in earlier.events if now - _KEEP <= c.scheduled_ts <= now]
+    series = {_key(c): c for c in (*past, *await kalshi.series.fee_changes())}
+    events = {_key(c): c for c in (*over, *await kalshi.events.fee_changes())}
     made = Changes(list(series.values()), list(events.values()), time.time())
     memory.save(_NAME, made)
     return made

@@ -11,7 +11,7 @@ from fairline.sources import Payload, Request
 
 
 class CoherentModel:
-    """The probabilities nearest to the midpoints that obey the rules inside the quotes (`coherence.coherent`).
+    """Probabilities near to the midpoints that obey the rules inside the quotes (`coherence.coherent`).
 
     Its p lies between bid and ask wherever the rules allow, so it finds an edge only where quotes break a rule. That is
     its honesty: it knows nothing that the prices do not.
