@@ -1,8 +1,11 @@
 """Every answer and message of the simulated exchange against the exchange's own specifications."""
 
 import asyncio
+import base64
 import itertools
 import json
+import re
+import threading
 import time
 from urllib.parse import urlencode
 
@@ -14,7 +17,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from fairline.kalshi import ApiKeyAuth, parse_private_key
-from fairline.sim import Exchange, Fault, Key, members
+from fairline.sim import Exchange, Fault, Key, app, members
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
 
@@ -253,6 +256,11 @@ def test_every_message_of_the_feed_is_what_its_specification_says(feed_spec, liv
     assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in numbers.values())
 
 
+def poll(url, done):
+    while not done.is_set():
+        requests.get(url, timeout=20)
+
+
 def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member):
     columns = living.world.columns
     tickers = [t for t, s in zip(columns.ticker, columns.status, strict=True) if s == 1][300:500]
@@ -261,7 +269,16 @@ def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member)
     def stop():
         living.world.speed = 0.0
 
-    said = asyncio.run(feed(living, member, subscribe("orderbook_delta", market_tickers=tickers), seconds=3, then=stop))
+    # Others ask at the same time, and what they make happen must reach the feed too, once.
+    others, done = [], threading.Event()
+    for _ in range(2):
+        others.append(threading.Thread(target=poll, args=(f"{living.url}/markets?limit=1", done)))
+        others[-1].start()
+    parts = [subscribe("orderbook_delta", market_tickers=tickers[i : i + 20]) for i in range(0, len(tickers), 20)]
+    said = asyncio.run(feed(living, member, *parts, seconds=3, then=stop))
+    done.set()
+    for thread in others:
+        thread.join()
     books = {}
     for message in said:
         if message["type"] == "orderbook_snapshot":
@@ -318,3 +335,87 @@ def test_a_sequence_gap_and_a_dropped_socket_can_be_had(rsa_pem, member):
         exchange.faults.set(Fault("socket-drop", 0.05))
         said = asyncio.run(feed(exchange, member, subscribe("ticker"), seconds=5))
         assert said[-1] == {"type": "closed"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/markets?cursor=" + base64.urlsafe_b64encode(b'[1e999,"a"]').decode(),
+        "/events?cursor=" + base64.urlsafe_b64encode(b'[Infinity,"a"]').decode(),
+        "/markets?cursor=" + base64.urlsafe_b64encode(b"[" * 5_000).decode(),
+        "/markets/trades?cursor=%C2%B2",
+        "/markets/trades?cursor=" + "9" * 300,
+    ],
+)
+def test_a_cursor_that_is_none_is_a_400(living, path):
+    assert requests.get(living.url + path, timeout=20).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"cmd": "update_subscription", "params": {"sid": [1], "action": "add_markets", "market_ticker": "A"}},
+        {"cmd": "unsubscribe", "params": {"sids": [[1]]}},
+        {"cmd": "unsubscribe", "params": {"sids": [True]}},
+        subscribe("orderbook_delta", market_tickers=[5, None]),
+        subscribe("ticker", market_ticker={"a": 1}),
+        "[" * 20_000,
+    ],
+)
+def test_an_odd_command_is_answered_and_the_feed_goes_on(living, member, command):
+    answers = asyncio.run(feed(living, member, command, {"cmd": "list_subscriptions"}, seconds=0.5))
+    assert [answer["type"] for answer in answers] == ["error", "ok"]
+
+
+def test_events_neither_repeat_nor_are_skipped_while_others_come_and_go():
+    clock = [0.0]
+    world = World(1_500, arrivals=600, moves=1, speed=3_600, past=200, seed=4, clock=lambda: clock[0])
+    with Exchange(catalog=WorldCatalog(world)) as exchange:
+        seen, cursor = [], ""
+        while True:
+            page = requests.get(f"{exchange.url}/events?status=open&limit=20&cursor={cursor}", timeout=20).json()
+            seen += [event["event_ticker"] for event in page["events"]]
+            cursor, clock[0] = page["cursor"], clock[0] + 0.05
+            if not cursor:
+                break
+        last = requests.get(f"{exchange.url}/events?status=open&limit=200", timeout=20).json()["events"]
+    assert len(seen) == len(set(seen)) > 60
+    early = {event["event_ticker"] for event in last} & {state.ticker for state in world.events}
+    created = {e.ticker: world.columns.created_us[e.rows[-1]] for e in world.events}
+    began = world.now.timestamp() * 1e6
+    assert not {ticker for ticker in early if created[ticker] < began} - set(seen)
+
+
+def test_a_combo_is_found_by_its_event_and_its_series(living):
+    combo = named(living)["combo"]
+    event = combo.rpartition("-")[0]
+    by_event = requests.get(f"{living.url}/markets?event_ticker={event}", timeout=20).json()["markets"]
+    assert [market["ticker"] for market in by_event] == [combo]
+    assert requests.get(f"{living.url}/events/{event}", timeout=20).json()["event"]["event_ticker"] == event
+    of_series = requests.get(f"{living.url}/markets?series_ticker=KXMVECROSSCATEGORY", timeout=20).json()["markets"]
+    assert len(of_series) > 10
+
+
+def test_a_trailing_slash_leads_to_the_path_without(living):
+    answer = requests.get(f"{living.url}/markets/", timeout=20, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (301, "/trade-api/v2/markets")
+
+
+def test_a_candle_that_carries_on_is_quick_and_has_no_trade(living):
+    n, now = named(living), living.world.now_us // 1_000_000
+    query = {"start_ts": now - 59, "end_ts": now, "period_interval": 1, "include_latest_before_start": "true"}
+    path = f"{living.url}/series/{n['series']}/markets/{n['ticker']}/candlesticks"
+    first = requests.get(path, params=query, timeout=5).json()["candlesticks"][0]
+    assert first["volume_fp"] == "0.00"
+    assert set(first["price"]) <= {"previous_dollars"}
+
+
+def test_every_path_answers_for_a_recording_too(shared):
+    with Exchange(replay=shared / "kalshi_markets_raw_2026-07-10") as exchange:
+        ticker = exchange.backend.catalog.tickers[0]
+        for path in app.PUBLIC:
+            asked = re.sub(r"\{\w+\}", ticker, path)
+            answer = requests.get(
+                f"{exchange.url}{asked}?limit=5&start_ts=1&end_ts=90000&period_interval=60", timeout=20
+            )
+            assert answer.status_code < 500, path

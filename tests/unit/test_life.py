@@ -36,14 +36,19 @@ def test_a_world_without_moves_stands_still():
     world.tick()
     stayed = world.columns.status == ACTIVE
     assert (world.columns.bid == before)[stayed].all()
-    assert not any(isinstance(h, Move | Trade) for h in world.life.since(0))
+    assert not any(isinstance(h, Trade) for h in world.life.since(0))
+    # What closes takes its quotes with it, and nothing else moves.
+    assert all(h.after == (0, 0, 0, 0) for h in world.life.since(0) if isinstance(h, Move))
 
 
 def test_quotes_move_as_often_as_was_said_and_stay_about_the_truth():
-    world, _ = alive(hours=3.0)
-    moves = [h for h in world.life.since(0) if isinstance(h, Move)]
-    quoted = int((world.columns.status == ACTIVE).sum())
-    assert 0.8 < len(moves) / (3 * 20 * quoted) < 1.2
+    world, clock = alive()
+    quoted = [int((world.columns.status == ACTIVE).sum())]
+    clock.s = 3.0
+    world.tick()
+    quoted.append(int((world.columns.status == ACTIVE).sum()))
+    moves = [h for h in world.life.since(0) if isinstance(h, Move) and h.after != (0, 0, 0, 0)]
+    assert 0.85 * min(quoted) < len(moves) / (3 * 20) < 1.15 * max(quoted)
     columns = world.columns
     two = (columns.bid > 0) & (columns.ask > 0) & (columns.status == ACTIVE)
     middle = (columns.bid + columns.ask)[two] / 20_000
@@ -173,3 +178,47 @@ def test_a_few_markets_are_scalar_and_pay_what_their_hidden_value_is_worth():
     assert (np.abs(paid - (world.truth[scalar] + (world.columns.result[scalar] == 1)) / 2) < 1e-3).all()
     provisional = [row for row in range(2_000) if b'"is_provisional":true' in catalog.market(row)]
     assert len(provisional) == 4
+
+
+def test_nothing_is_traded_before_a_market_is_listed_or_after_it_has_closed():
+    world, clock = alive(arrivals=80)
+    for hours in (0.3, 2.0, 30.0):
+        clock.s = hours
+        world.tick()
+    columns = world.columns
+    trades = [h for h in world.life.since(0) if isinstance(h, Trade)]
+    assert len(trades) > 1_000
+    for trade in trades:
+        assert columns.created_us[trade.row] <= trade.at_us < columns.close_us[trade.row]
+    assert not ((columns.close_us <= world.now_us) & (columns.status == ACTIVE)).any()
+    closed = np.isin(columns.status, (CLOSED, DETERMINED, FINALIZED))
+    assert not columns.bid[closed].any()
+    assert not columns.ask_size[closed].any()
+
+
+def test_what_has_not_opened_has_neither_quotes_nor_trades():
+    world = World(2_000, seed=6)
+    waiting = world.columns.status == 0
+    assert waiting.sum() > 10
+    for name in ("bid", "ask", "bid_size", "ask_size", "volume", "open_interest", "last"):
+        assert not getattr(world.columns, name)[waiting].any()
+
+
+def test_what_is_settled_at_once_is_so_now_and_what_is_not_listed_is_left_alone():
+    world = World(400, arrivals=50, seed=3)
+    world.settle()
+    catalog = WorldCatalog(world)
+    assert (world.columns.status[: world.first] != FINALIZED).all()
+    rows = np.flatnonzero(world.columns.status == FINALIZED)
+    assert (world.settled_us[rows] <= world.now_us).all()
+    window = {"min_settled_ts": str(world.now_us // 1_000_000 - 60)}
+    assert len(Selection(catalog, Index(catalog), window).rows()) >= 390
+
+
+def test_the_legs_of_a_combo_are_listed_and_of_different_events():
+    world = World(300, combos=200, arrivals=60, seed=4)
+    combos = np.flatnonzero(world.columns.event < 0)
+    for row in combos.tolist():
+        legs = np.array(world.legs.of(row))
+        assert len(set(world.columns.event[legs].tolist())) == len(legs)
+        assert (world.columns.created_us[legs] <= world.now.timestamp() * 1e6).all()

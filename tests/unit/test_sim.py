@@ -238,7 +238,14 @@ def test_the_worlds_clock_lists_opens_and_closes_markets():
     closed = Selection(catalog, index, {"status": "closed"}).rows()
     assert 0 < len(closed) < len(after)
     row = int(closed[0])
-    assert json.loads(catalog.market(row)) == json.loads(rendered[row]) | {"status": "closed"}
+    now_shown, before_shown = json.loads(catalog.market(row)), json.loads(rendered[row])
+    changed = {name for name in now_shown if now_shown[name] != before_shown[name]}
+    assert "status" in changed
+    assert {name.removesuffix("_fp").removesuffix("_dollars") for name in changed - {"status"}} <= {
+        f"{before}{side}_{what}" for before in ("", "previous_") for side in ("yes", "no")
+        for what in ("bid", "ask", "bid_size", "ask_size")
+    }  # fmt: skip
+    assert (now_shown["yes_bid_dollars"], now_shown["yes_ask_size_fp"]) == ("0.0000", "0.00")
     assert not set(closed.tolist()) & set(Selection(catalog, index, {"status": "open"}).rows().tolist())
 
 

@@ -79,8 +79,14 @@ def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> we
     for path, handler in (extra or {}).items():
         add(path, handler, "token")
     add("/sim/truth", market_data.truth, "none")
-    app.router.add_route("*", r"/{anything:[\s\S]*}", _served(backend, lambda *_: NOT_FOUND, "none"))
+    app.router.add_route("*", r"/{anything:[\s\S]*}", _served(backend, _elsewhere, "none"))
     return app
+
+
+def _elsewhere(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """A path with a slash at its end leads to the one without; any other is not there."""
+    slashed = request.path.endswith("/") and request.path != "/"
+    return Reply(301, b"", location=request.path.rstrip("/")) if slashed else NOT_FOUND
 
 
 def _served(

@@ -40,7 +40,8 @@ def minutes(world: World, row: int) -> Minutes:
     """Every minute since a market opened until now or its close."""
     columns = world.columns
     begin, stop = int(columns.open_us[row]), min(world.now_us, int(columns.close_us[row]))
-    first, last = begin // MINUTE_US + 1, stop // MINUTE_US
+    closed = stop == int(columns.close_us[row])
+    first, last = begin // MINUTE_US + 1, -(-stop // MINUTE_US) if closed else stop // MINUTE_US
     ends = np.arange(max(first, last - _MOST_MINUTES), last + 1, dtype=np.int64) * 60
     bid, ask, price, volume = (np.zeros(len(ends), dtype=np.int64) for _ in range(4))
     drawn = _before(world, row, int((ends <= _start(world)).sum()))
@@ -122,6 +123,24 @@ def candles(made: Minutes, start_ts: int, end_ts: int, minutes_each: int) -> lis
         )
         previous = int(made.price[traded[-1]]) if len(traded) else previous
     return found
+
+
+def carried_on(made: Minutes, low_ts: int, minutes_each: int) -> list[dict[str, object]]:
+    """A candle before the first, if anything was before: the latest quotes, and the latest price as `previous`."""
+    place = int(np.searchsorted(made.end_ts, low_ts)) - 1
+    if place < 0:
+        return []
+    traded = np.flatnonzero(made.volume[: place + 1])
+    here = np.array([place])
+    candle: dict[str, object] = {
+        "end_period_ts": -(-low_ts // (60 * minutes_each)) * 60 * minutes_each,
+        "yes_bid": _range(made.bid[here]),
+        "yes_ask": _range(made.ask[here]),
+        "price": {} if not len(traded) else {"previous_dollars": dollars(int(made.price[traded[-1]]))},
+        "volume_fp": "0.00",
+        "open_interest_fp": count(int(made.volume[: place + 1].sum()) // 2),
+    }
+    return [candle]
 
 
 def historical(candle: dict[str, object]) -> dict[str, object]:

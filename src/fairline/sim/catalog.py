@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fairline.sim.families import COMBO
 from fairline.sim.life import Trade
 from fairline.sim.render import MarketRenderer, event_object, series_object
-from fairline.sim.world import DAY_US, DETERMINED, FINALIZED, SETTLE_US, STATUSES, UNIT, World
+from fairline.sim.world import DAY_US, DETERMINED, FINALIZED, STATUSES, UNIT, World
 
 KEPT_LIVE_US = 90 * DAY_US
 """What was settled longer ago is archived: the exchange's target is three months."""
@@ -38,6 +39,7 @@ class Catalog(Protocol):
     close_us: NDArray[np.int64]
     event_of: NDArray[np.int32]
     combos: NDArray[np.bool_]
+    settled_us: NDArray[np.int64]
     archived: NDArray[np.bool_]
     cutoff_us: int
     events: list[EventEntry]
@@ -76,8 +78,8 @@ class WorldCatalog:
         self.close_us = columns.close_us
         self.event_of = columns.event
         self.combos = columns.event < 0
-        self.cutoff_us = world.now_us // DAY_US * DAY_US - KEPT_LIVE_US
-        self.archived = (columns.status == FINALIZED) & (columns.close_us + SETTLE_US < self.cutoff_us)
+        self.settled_us = world.settled_us
+        self._archive()
         self.series = [series_object(series) for series in world.series]
         self.events = [
             EventEntry(event.ticker, world.series[event.series].ticker, event_object(world, event), event.rows)
@@ -87,7 +89,14 @@ class WorldCatalog:
 
     def refresh(self) -> int:
         self.world.tick()
+        if self.world.now_us - self.cutoff_us >= KEPT_LIVE_US + DAY_US:
+            self._archive()
         return self.world.first
+
+    def _archive(self) -> None:
+        """Once a day: what was settled before the cutoff is only in the archive from now on."""
+        self.cutoff_us = self.world.now_us // DAY_US * DAY_US - KEPT_LIVE_US
+        self.archived = (self.world.columns.status == FINALIZED) & (self.settled_us < self.cutoff_us)
 
     def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         kept = np.array([name in statuses for name in STATUSES])
@@ -129,7 +138,14 @@ class Index:
         rows: dict[str, list[int]] = {}
         for event in self._catalog.events:
             rows.setdefault(event.series, []).extend(event.rows)
+        rows.setdefault(COMBO.series, []).extend(np.flatnonzero(self._catalog.combos).tolist())
         return rows
+
+    @cached_property
+    def combo_of(self) -> dict[str, int]:
+        """The row of a combo by its event, which holds it alone."""
+        tickers = self._catalog.tickers
+        return {tickers[row].rpartition("-")[0]: row for row in np.flatnonzero(self._catalog.combos).tolist()}
 
     @cached_property
     def by_close(self) -> NDArray[np.int64]:

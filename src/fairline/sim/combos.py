@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairline.sim.columns import ACTIVE, Columns, unquoted
+from fairline.sim.errors import SimError
 from fairline.sim.families import COMBO, GRID_NAMES
 
 MOST_LEGS = 6
@@ -21,8 +22,11 @@ class Combos:
 
     def __init__(self, singles: Columns, count: int, rng: np.random.Generator, now: datetime) -> None:
         self.columns = _columns(singles, count, rng, now) if count else singles
-        candidates = np.flatnonzero((singles.event >= 0) & (singles.status == ACTIVE))
-        self._legs = rng.choice(candidates, size=(count, MOST_LEGS)).astype(np.int32)
+        listed = singles.created_us <= int(now.timestamp() * 1e6)
+        candidates = np.flatnonzero((singles.event >= 0) & (singles.status == ACTIVE) & listed)
+        if count and len(np.unique(singles.event[candidates])) < MOST_LEGS:
+            raise SimError(f"combos need open markets of at least {MOST_LEGS} events; ask for more --markets")
+        self._legs = _apart(singles, candidates, count, rng)
         self._sizes = rng.integers(2, MOST_LEGS + 1, count).astype(np.int8)
         self._of_row: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         if count:
@@ -54,6 +58,21 @@ class Combos:
         bid = asked & (rng.random(len(true)) < 0.006) & (columns.ask > 2)
         columns.bid[:] = np.where(bid, columns.ask // 2, 0)
         columns.bid_size[:] = np.where(bid, 10_000, 0)
+
+
+def _apart(singles: Columns, candidates: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Legs of as many different events."""
+    legs = (
+        rng.choice(candidates, size=(count, MOST_LEGS)).astype(np.int32)
+        if count
+        else np.empty((0, MOST_LEGS), np.int32)
+    )
+    while True:
+        events = np.sort(singles.event[legs], axis=1)
+        again = np.flatnonzero((np.diff(events, axis=1) == 0).any(axis=1))
+        if not len(again):
+            return legs
+        legs[again] = rng.choice(candidates, size=(len(again), MOST_LEGS))
 
 
 def _columns(singles: Columns, count: int, rng: np.random.Generator, now: datetime) -> Columns:

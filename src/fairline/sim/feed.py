@@ -35,7 +35,7 @@ _ERRORS = {
     1: "Unable to process message", 2: "Params required", 3: "Channels required", 4: "Subscription IDs required",
     5: "Unknown command", 7: "Unknown subscription ID", 8: "Unknown channel name", 11: "Invalid parameter",
     12: "Exactly one subscription ID is required", 13: "Unsupported action", 14: "Market Ticker required",
-    15: "Action required",
+    15: "Action required", 25: "Subscription buffer overflow",
 }  # fmt: skip
 
 Message = dict[str, Any]
@@ -71,6 +71,8 @@ class Connection:
         self._subscriptions: dict[int, Subscription] = {}
         self._sids = 0
         self._seen = self._count()
+        # One at a time: what a command is answered with, and what happens, must not overtake each other.
+        self._turn = asyncio.Lock()
 
     async def serve(self) -> None:
         tasks = [asyncio.create_task(work()) for work in (self._listen, self._tell, self._beat)]
@@ -85,16 +87,21 @@ class Connection:
         async for message in self._socket:
             if message.type is not WSMsgType.TEXT:
                 continue
-            number: object = None
-            try:
-                command = _object(message.data)
-                number = command.get("id")
-                replies = list(self._answer(command))
-            except Wrong as wrong:
-                replies = [{"type": "error", "msg": {"code": wrong.code, "msg": str(wrong)}}]
-            for reply in replies:
-                known = isinstance(number, int) and reply["type"] in _REPLIES
-                await self._send(reply | ({"id": number} if known else {}))
+            async with self._turn:
+                await self._tell_all()
+                for reply in self._replies(message.data):
+                    await self._send(reply)
+
+    def _replies(self, text: str) -> list[Message]:
+        number: object = None
+        try:
+            command = _object(text)
+            number = command.get("id")
+            replies = list(self._answer(command))
+        except Wrong as wrong:
+            replies = [{"type": "error", "msg": {"code": wrong.code, "msg": str(wrong)}}]
+        known = isinstance(number, int) and not isinstance(number, bool)
+        return [reply | ({"id": number} if known and reply["type"] in _REPLIES else {}) for reply in replies]
 
     async def _beat(self) -> None:
         while True:
@@ -102,24 +109,36 @@ class Connection:
             await self._socket.ping(b"heartbeat")
 
     async def _tell(self) -> None:
-        """What has happened since the last look, to whom it concerns."""
-        faults = self._backend.faults
         while True:
             await asyncio.sleep(_LOOK_S)
-            self._backend.catalog.refresh()
-            world = self._backend.world
-            if world is None:
-                continue
-            for happening in list(world.life.since(self._seen)):
-                self._seen += 1
-                for subscription in list(self._subscriptions.values()):
-                    for message in self._messages(subscription, happening):
-                        if faults.strikes("socket-drop"):
-                            self._drop()
-                            return
-                        if not (subscription.channel in _SEQUENCED and faults.strikes("sequence-gap")):
-                            await self._send(message)
-            self._seen = self._count()
+            async with self._turn:
+                await self._tell_all()
+
+    async def _tell_all(self) -> None:
+        """What has happened since the last look, to whom it concerns."""
+        self._backend.catalog.refresh()
+        world = self._backend.world
+        if world is None:
+            return
+        upto = world.life.count
+        happened = list(world.life.since(self._seen))
+        if len(happened) < upto - self._seen:
+            # Some of it is forgotten already: who reads so slowly is cut off, and knows.
+            await self._send({"type": "error", "msg": {"code": 25, "msg": _ERRORS[25]}})
+            self._drop()
+            return
+        self._seen = upto
+        for happening in happened:
+            for subscription in list(self._subscriptions.values()):
+                await self._tell_one(subscription, happening)
+
+    async def _tell_one(self, subscription: Subscription, happening: Happening) -> None:
+        faults = self._backend.faults
+        for message in self._messages(subscription, happening):
+            if faults.strikes("socket-drop"):
+                self._drop()
+            if not (subscription.channel in _SEQUENCED and faults.strikes("sequence-gap")):
+                await self._send(message)
 
     async def _send(self, message: Message) -> None:
         await self._socket.send_str(json.dumps(message | {"sending_ts_ms": int(time.time() * 1000)}))
@@ -149,7 +168,7 @@ class Connection:
         channels = params.get("channels")
         if not isinstance(channels, list) or not channels:
             raise Wrong(3)
-        if any(channel not in _CHANNELS for channel in channels):
+        if not all(isinstance(channel, str) and channel in _CHANNELS for channel in channels):
             raise Wrong(8)
         tickers = _tickers(params)
         if "orderbook_delta" in channels and not tickers:
@@ -170,9 +189,10 @@ class Connection:
         sids = params.get("sids")
         if not isinstance(sids, list) or not sids:
             raise Wrong(4)
-        if any(sid not in self._subscriptions for sid in sids):
-            raise Wrong(7)
-        for sid in sids:
+        for sid in dict.fromkeys(map(_number, sids)):
+            if sid not in self._subscriptions:
+                raise Wrong(7)
+        for sid in dict.fromkeys(map(_number, sids)):
             gone = self._subscriptions.pop(sid)
             yield {"type": "unsubscribed", "sid": sid, "seq": gone.seq + 1}
 
@@ -201,14 +221,16 @@ class Connection:
         sids = [params["sid"]] if "sid" in params else params.get("sids")
         if not isinstance(sids, list) or len(sids) != 1:
             raise Wrong(12)
-        if sids[0] not in self._subscriptions:
+        if _number(sids[0]) not in self._subscriptions:
             raise Wrong(7)
         return self._subscriptions[sids[0]]
 
     def _first(self, mine: Subscription, tickers: set[str], *, snapshot: bool) -> Iterator[Message]:
         """What a subscription begins with: books always, tickers where asked for."""
         catalog = self._backend.catalog
-        rows = [catalog.row[ticker] for ticker in sorted(tickers) if ticker in catalog.row]
+        # Not later than what has been told: else a move would be in the snapshot and then come as a delta too.
+        first = 0 if self._backend.world is None else self._backend.world.first
+        rows = [row for ticker in sorted(tickers) if (row := catalog.row.get(ticker, -1)) >= first]
         for row in rows:
             if mine.channel == "orderbook_delta":
                 yes, no = catalog.book(row)
@@ -233,10 +255,11 @@ class Connection:
         elif mine.channel == "trade" and isinstance(happening, Trade):
             yield self._trade(mine, happening)
         elif mine.channel == "market_lifecycle_v2" and isinstance(happening, Step):
-            yield self._step(mine, happening)
+            # Combos have a channel of their own, which is silent here.
+            yield from () if self._backend.catalog.combos[happening.row] else (self._step(mine, happening),)
 
     def _ticker(self, mine: Subscription, row: int, at_us: int) -> Message:
-        live = live_fields(self._backend.catalog.market(row))
+        live = dict.fromkeys((*_SHOWN, "last_price_dollars"), "0.0000") | live_fields(self._backend.catalog.market(row))
         body = self._named(row) | {name: live[name] for name in _SHOWN}
         volume, interest = float(live["volume_fp"]), float(live["open_interest_fp"])
         body |= {"dollar_volume": int(volume), "dollar_open_interest": int(interest), "last_trade_size_fp": "1.00"}
@@ -277,8 +300,6 @@ class Connection:
             body |= {"settlement_value": dollars(world.payout(step.row) if world is not None else 0)}
         elif step.kind == "settled":
             body |= {"settled_ts": step.at_us // 1_000_000}
-        elif step.kind == "activated":
-            body |= {"is_deactivated": False}
         elif step.kind == "created":
             catalog = self._backend.catalog
             body |= {"open_ts": catalog.created_us.item(step.row) // 1_000_000, "exchange_index": 0}
@@ -293,10 +314,16 @@ class Connection:
         return {"type": "market_lifecycle_v2", "sid": mine.sid, "seq": mine.seq, "msg": body}
 
 
+def _number(sid: object) -> int:
+    if not isinstance(sid, int) or isinstance(sid, bool):
+        raise Wrong(11)
+    return sid
+
+
 def _object(text: str) -> Mapping[str, Any]:
     try:
         command = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Wrong(1) from None
     if not isinstance(command, dict):
         raise Wrong(1)
@@ -307,7 +334,10 @@ def _tickers(params: Mapping[str, Any]) -> set[str]:
     one, many = params.get("market_ticker"), params.get("market_tickers")
     if (one and many) or not isinstance(many or [], list):
         raise Wrong(11)
-    return {str(ticker) for ticker in ([one] if one else many or [])}
+    named = [one] if one else many or []
+    if not all(isinstance(ticker, str) for ticker in named):
+        raise Wrong(11)
+    return set(named)
 
 
 def _levels(levels: list[Level], *, turned: bool = False) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """What has been: trades, candlesticks, and the archive of what was settled long ago."""
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,7 +8,7 @@ from aiohttp import web
 
 from fairline.sim import listing
 from fairline.sim.auth import Key
-from fairline.sim.candles import Minutes, candles, historical, minutes
+from fairline.sim.candles import candles, carried_on, historical, minutes
 from fairline.sim.life import Trade
 from fairline.sim.listing import BadRequest
 from fairline.sim.render import count, dollars, time_text
@@ -35,9 +36,10 @@ def _trades_page(backend: Backend, request: web.Request, known: list[Trade]) -> 
     low = listing.whole(query, "min_ts", 0, 2**40) * 1_000_000
     high = listing.whole(query, "max_ts", 2**40, 2**40) * 1_000_000
     row = catalog.row.get(query["ticker"], -1) if query.get("ticker") else None
-    before = int(query["cursor"]) if query.get("cursor", "").isdigit() else 2**62
-    if query.get("cursor") and before == 2**62:
+    cursor = query.get("cursor", "")
+    if cursor and not re.fullmatch("[0-9]{1,18}", cursor):
         raise BadRequest("Invalid format for parameter cursor: invalid cursor")
+    before = int(cursor or 2**62)
     found = [
         trade
         for trade in reversed(known)
@@ -153,11 +155,10 @@ def event_candles(backend: Backend, request: web.Request, key: Key | None) -> Re
 def _candles(backend: Backend, row: int, span: Span) -> list[dict[str, object]]:
     if backend.world is None:
         return []
-    known: Minutes = minutes(backend.world, row)
+    known = minutes(backend.world, row)
     found = candles(known, span.low, span.high, span.period)
     if span.latest and (not found or found[0]["end_period_ts"] != span.low):
-        earlier = candles(known, 0, span.low - 1, span.period)[-1:]
-        found = [candle | {"end_period_ts": span.low, "volume_fp": "0.00"} for candle in earlier] + found
+        found = [*carried_on(known, span.low, span.period), *found]
     return found
 
 

@@ -12,7 +12,7 @@ from fairline.sim import quotes
 from fairline.sim.columns import ACTIVE, Columns
 
 HOUR_US = 3_600_000_000
-_KEPT, _MOST_STRIDES = 200_000, 50
+_KEPT, _MOST_AT_ONCE = 200_000, 200_000
 _PERSISTENCE = 0.9
 """Share of a price's error that is left after a move: prices come back to the truth, and stray again."""
 _TRADED = 0.3
@@ -43,7 +43,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a market's life: activated, deactivated, determined, settled."""
+    """A step of a market's life: created, determined, settled. Opening and closing in time are none."""
 
     at_us: int
     row: int
@@ -82,17 +82,33 @@ class Life:
         if not self.moves or now_us <= self._until_us:
             return
         columns, rng = self._columns, self._rng
-        quoted = np.flatnonzero((columns.status == ACTIVE) & (columns.event >= 0))
+        traded = np.flatnonzero((columns.status == ACTIVE) & (columns.event >= 0))
         # In strides in which a market seldom moves twice; who looks away for very long misses some.
-        stride = max(int(HOUR_US / self.moves / 2), (now_us - self._until_us) // _MOST_STRIDES + 1)
+        strides = max(1, _MOST_AT_ONCE // max(1, len(traded)))
+        stride = max(int(HOUR_US / self.moves / 2), (now_us - self._until_us) // strides + 1)
         while self._until_us < now_us:
-            until = min(now_us, self._until_us + stride)
-            expected = self.moves * (until - self._until_us) / HOUR_US * len(quoted)
+            since, until = self._until_us, min(now_us, self._until_us + stride)
+            begun = np.maximum(columns.created_us[traded], columns.open_us[traded]) <= since
+            quoted = traded[begun & (columns.close_us[traded] > until)]
+            expected = self.moves * (until - since) / HOUR_US * len(quoted)
             many = min(len(quoted), int(rng.poisson(expected)))
             if many:
                 rows = rng.choice(quoted, many, replace=False)
-                self._move(rows, np.sort(rng.integers(self._until_us + 1, until + 1, many)))
+                self._move(rows, np.sort(rng.integers(since + 1, until + 1, many)))
             self._until_us = until
+
+    def open(self, rows: NDArray[np.int64]) -> None:
+        """Give markets that have just opened their first quotes."""
+        quotes.again(self._columns, rows, self._error[rows], self._rng, fresh=True)
+
+    def empty(self, rows: NDArray[np.int64], now_us: int) -> None:
+        """Take all quotes away."""
+        columns = self._columns
+        quoted = rows[(columns.bid[rows] > 0) | (columns.ask[rows] > 0)]
+        for row, before in zip(quoted.tolist(), self._quotes(quoted), strict=True):
+            self.note(Move(now_us, row, before, (0, 0, 0, 0)))
+        for side in (columns.bid, columns.ask, columns.bid_size, columns.ask_size):
+            side[rows] = 0
 
     def _move(self, rows: NDArray[np.int64], times: NDArray[np.int64]) -> None:
         columns, rng, before = self._columns, self._rng, self._quotes(rows)

@@ -7,6 +7,7 @@ go with certain statuses only; what does not go together is a 400, as on the exc
 import base64
 import binascii
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairline.sim.catalog import Catalog, Index
-from fairline.sim.world import SETTLE_US
 
 # What each status of the query means for the `status` field.
 STATUS_FIELDS = {
@@ -67,13 +67,16 @@ class Selection:
         self._catalog, self._index, self._archived = catalog, index, archived
         self._status, self._mve = query.get("status") or None, query.get("mve_filter") or None
         _check(query, self._status, self._mve)
-        self._created, self._close, settled = (_window(query, name) for name in ("created", "close", "settled"))
-        if settled != _ALWAYS:
-            # What is settled is so a fixed time after it closed.
-            self._status, self._close = "settled", (settled[0] - SETTLE_US, settled[1] - SETTLE_US)
+        names = ("created", "close", "settled", "updated")
+        self._created, self._close, self._settled, updated = (_window(query, name) for name in names)
+        if self._settled != _ALWAYS:
+            self._status = "settled"
+        if updated != _ALWAYS:
+            # What is described of a market does not change after it was created, and quotes are no update.
+            self._created = updated
         self._first = catalog.refresh()
         self._named = _named(catalog, index, query)
-        self._by_close = self._close != _ALWAYS and self._named is None
+        self._by_close = (self._close != _ALWAYS or self._settled != _ALWAYS) and self._named is None
         self._low, self._high = self._stretch()
 
     def page(self, cursor: str, limit: int) -> Page:
@@ -115,7 +118,9 @@ class Selection:
             keep &= catalog.having(STATUS_FIELDS[self._status], rows)
         if self._mve is not None:
             keep &= catalog.combos[rows] == (self._mve == "only")
-        for values, (low, high) in ((catalog.created_us, self._created), (catalog.close_us, self._close)):
+        windows = (self._created, self._close, self._settled)
+        times = (catalog.created_us, catalog.close_us, catalog.settled_us)
+        for values, (low, high) in zip(times, windows, strict=True):
             if (low, high) != _ALWAYS:
                 keep &= (values[rows] >= low) & (values[rows] <= high)
         return keep
@@ -165,8 +170,8 @@ def _named(catalog: Catalog, index: Index, query: Mapping[str, str]) -> NDArray[
     if query.get("tickers"):
         rows.append({catalog.row[t] for t in query["tickers"].split(",") if t in catalog.row})
     if query.get("event_ticker"):
-        event = index.event.get(query["event_ticker"])
-        rows.append(set(event.rows if event else ()))
+        event, combo = index.event.get(query["event_ticker"]), index.combo_of.get(query["event_ticker"])
+        rows.append(set(event.rows if event else () if combo is None else (combo,)))
     if query.get("series_ticker"):
         rows.append(set(index.rows_of_series.get(query["series_ticker"], ())))
     return np.array(sorted(set.intersection(*rows)), dtype=np.int64) if rows else None
@@ -192,9 +197,18 @@ def beyond_the_end(number: int) -> str:
 def _decode(cursor: str) -> tuple[int, str]:
     try:
         created_us, ticker = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return int(created_us), str(ticker)
-    except (binascii.Error, ValueError, TypeError):
+        return min(max(int(created_us), -(2**62)), 2**62), str(ticker)
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise BadRequest("Invalid format for parameter cursor: invalid cursor") from None
+
+
+def place_page(places: list[int], cursor: str, limit: int) -> tuple[list[int], str]:
+    """Of ascending places in a list that stays, the next after the cursor's: what is left out or comes to be in between
+    shifts nothing.
+    """
+    after = _decode(cursor)[0] if cursor else -1
+    rest = places[bisect_right(places, after) :]
+    return rest[:limit], _encode(rest[limit - 1], "") if len(rest) > limit else ""
 
 
 def offset_page(count: int, cursor: str, limit: int) -> tuple[range, str]:

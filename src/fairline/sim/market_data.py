@@ -10,6 +10,7 @@ from aiohttp import web
 from fairline.sim import listing
 from fairline.sim.auth import Key
 from fairline.sim.catalog import EventEntry
+from fairline.sim.reference import combo_event, milestones_of
 from fairline.sim.render import count, dollars, time_text
 from fairline.sim.reply import BAD_REQUEST, NOT_FOUND, Backend, Reply
 
@@ -87,35 +88,56 @@ def events(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     status = query.get("status") or None
     if status not in (None, "unopened", "open", "closed", "settled"):
         return BAD_REQUEST
+    places = _chosen(backend, query, status)
+    places, cursor = listing.place_page(places, query.get("cursor", ""), limit)
+    nested = query.get("with_nested_markets") == "true"
+    found = [catalog.events[place] for place in places]
+    objects = b",".join(_event(backend, event, nested=nested) for event in found)
+    more = b""
+    if query.get("with_milestones") == "true":
+        games = [milestone for event in found for milestone in milestones_of(backend, event.ticker)]
+        more = b',"milestones":' + json.dumps(games).encode()
+    return Reply(200, b'{"events":[%b],"cursor":"%b"%b}' % (objects, cursor.encode(), more))
+
+
+def _chosen(backend: Backend, query: Query, status: str | None) -> list[int]:
+    """Where in the catalog the events stand that are asked for."""
+    catalog, first = backend.catalog, backend.catalog.refresh()
     names = set(filter(None, query.get("tickers", "").split(",")))
-    fields = listing.STATUS_FIELDS.get(status or "", ())
-    first = catalog.refresh()
+    closes = listing.whole(query, "min_close_ts", 0, 2**40) * 1_000_000
+    updated = listing.whole(query, "min_updated_ts", 0, 2**40) * 1_000_000
     found = [
-        event
-        for event in catalog.events
+        place
+        for place, event in enumerate(catalog.events)
         if (not names or event.ticker in names)
         and (not query.get("series_ticker") or event.series == query["series_ticker"])
         and event.rows[-1] >= first
+        and catalog.close_us[event.rows[-1]] >= closes
+        and catalog.created_us[event.rows[0]] >= updated
     ]
-    if status is not None:
-        rows = np.array([row for event in found for row in event.rows], dtype=np.int64)
-        sizes = np.array([len(event.rows) for event in found], dtype=np.int64)
-        has = catalog.having(fields, rows) & (rows >= first)
-        chosen = set(np.repeat(np.arange(len(found)), sizes)[has].tolist())
-        found = [event for place, event in enumerate(found) if place in chosen]
-    positions, cursor = listing.offset_page(len(found), query.get("cursor", ""), limit)
-    nested = query.get("with_nested_markets") == "true"
-    objects = b",".join(_event(backend, found[i], nested=nested) for i in positions)
-    return Reply(200, b'{"events":[%b],"cursor":"%b"}' % (objects, cursor.encode()))
+    if status is None:
+        return found
+    rows = np.array([row for place in found for row in catalog.events[place].rows], dtype=np.int64)
+    sizes = np.array([len(catalog.events[place].rows) for place in found], dtype=np.int64)
+    has = catalog.having(listing.STATUS_FIELDS[status], rows) & (rows >= first) & ~catalog.archived[rows]
+    chosen = set(np.repeat(np.arange(len(found)), sizes)[has].tolist())
+    return [place for number, place in enumerate(found) if number in chosen]
 
 
 def one_event(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    nested = request.query.get("with_nested_markets") == "true"
-    event = backend.index.event.get(request.match_info["ticker"])
-    if event is None or event.rows[-1] < backend.catalog.refresh():
+    nested, bare = (request.query.get(name) == "true" for name in ("with_nested_markets", "exclude_markets"))
+    if nested and bare:
+        return BAD_REQUEST
+    ticker, first = request.match_info["ticker"], backend.catalog.refresh()
+    event, combo = backend.index.event.get(ticker), backend.index.combo_of.get(ticker)
+    if combo is not None and combo >= first:
+        whole = combo_event(backend, combo, nested=nested)
+        markets = [] if nested or bare else [json.loads(backend.catalog.market(combo))]
+        return Reply(200, {"event": whole, "markets": markets})
+    if event is None or event.rows[-1] < first:
         return NOT_FOUND
-    markets = b"" if nested else _markets(backend, event)
-    return Reply(200, b'{"event":%b,"markets":[%b]}' % (_event(backend, event, nested=nested), markets))
+    listed = b"" if nested or bare else _markets(backend, event)
+    return Reply(200, b'{"event":%b,"markets":[%b]}' % (_event(backend, event, nested=nested), listed))
 
 
 def _event(backend: Backend, event: EventEntry, *, nested: bool) -> bytes:
@@ -173,8 +195,9 @@ def order_books(backend: Backend, request: web.Request, key: Key | None) -> Repl
 
 
 def _book(backend: Backend, ticker: str, depth: int) -> dict[str, list[list[str]]]:
-    row = backend.catalog.row.get(ticker)
-    yes, no = backend.catalog.book(row) if row is not None else ([], [])
+    first, row = backend.catalog.refresh(), backend.catalog.row.get(ticker)
+    listed = row is not None and row >= first and not backend.catalog.archived[row]
+    yes, no = backend.catalog.book(row) if row is not None and listed else ([], [])
     shown = {"yes_dollars": yes[-depth:] if depth else yes, "no_dollars": no[-depth:] if depth else no}
     return {side: [[dollars(price), count(size)] for price, size in levels] for side, levels in shown.items()}
 

@@ -61,7 +61,10 @@ def positions(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     limit = listing.whole(query, "limit", 100, 1000, 1)
     if query.get("settlement_status") not in (None, "", "unsettled", "settled", "all"):
         return BAD_REQUEST
-    found = [row for row in _held(backend, key) if query.get("settlement_status") != "settled"]
+    settled = {"settled": (True,), "all": (True, False)}.get(query.get("settlement_status", ""), (False,))
+    held = np.array(_held(backend, key), dtype=np.int64)
+    over = backend.catalog.having(("finalized",), held)
+    found = [row for row, gone in zip(held.tolist(), over.tolist(), strict=True) if gone in settled]
     tickers, event = query.get("ticker"), query.get("event_ticker")
     entries = backend.catalog.events
     found = [
@@ -81,16 +84,17 @@ def positions(backend: Backend, request: web.Request, key: Key | None) -> Reply:
 
 
 def _held(backend: Backend, key: Key | None) -> list[int]:
-    """Rows of four open markets of different events."""
+    """Rows of four markets of different events that were open when the key was first seen."""
     catalog = backend.catalog
     first = catalog.refresh()
+    if key is None or key.key_id in backend.positions:
+        return backend.positions.get(key.key_id, []) if key is not None else []
     open_now = np.flatnonzero(catalog.having(("active",), np.arange(len(catalog.tickers))) & ~catalog.combos)
     open_now = open_now[open_now >= first]
-    if key is None or not len(open_now):
-        return []
     rng = np.random.default_rng(zlib.crc32(key.key_id.encode()))
     chosen = rng.choice(open_now, min(4, len(open_now)), replace=False).tolist()
-    return list({int(catalog.event_of[row]): row for row in chosen}.values())
+    backend.positions[key.key_id] = list({int(catalog.event_of[row]): row for row in chosen}.values())
+    return backend.positions[key.key_id]
 
 
 def _position(backend: Backend, row: int) -> dict[str, object]:

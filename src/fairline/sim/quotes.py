@@ -39,13 +39,15 @@ def first(columns: Columns, astray: NDArray[np.bool_], rng: np.random.Generator)
     return error
 
 
-def again(columns: Columns, rows: Indexes, error: Floats, rng: np.random.Generator) -> None:
-    """New quotes for some rows. A side that was empty mostly stays so, and now and then one is taken away."""
+def again(columns: Columns, rows: Indexes, error: Floats, rng: np.random.Generator, *, fresh: bool = False) -> None:
+    """New quotes for some rows. A side that was empty mostly stays so, and now and then one is taken away; to `fresh`
+    rows that does not apply.
+    """
     width = rng.choice(_WIDTHS, size=len(rows), p=_SHARES)
     bid, ask, tick = _around(columns, rows, error, width)
     turned = rng.random((2, len(rows))) < 0.03
-    no_bid = ((columns.bid[rows] == 0) ^ turned[0]) | (bid < tick)
-    no_ask = ((columns.ask[rows] == 0) ^ turned[1]) | (ask > UNIT - tick)
+    without = [np.zeros(len(rows), dtype=np.bool_) if fresh else side[rows] == 0 for side in (columns.bid, columns.ask)]
+    no_bid, no_ask = (without[0] ^ turned[0]) | (bid < tick), (without[1] ^ turned[1]) | (ask > UNIT - tick)
     sizes = _sizes(len(rows), rng)
     columns.bid[rows], columns.ask[rows] = np.where(no_bid, 0, bid), np.where(no_ask, 0, ask)
     columns.bid_size[rows] = np.where(no_bid, 0, sizes[0])

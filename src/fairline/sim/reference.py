@@ -66,11 +66,11 @@ def multivariate_events(backend: Backend, request: web.Request, key: Key | None)
     found = [row for row in rows if not names or catalog.tickers[row].rpartition("-")[0] in names]
     places, cursor = listing.offset_page(len(found), query.get("cursor", ""), limit)
     nested = query.get("with_nested_markets") == "true"
-    events = [_combo_event(backend, found[place], nested=nested) for place in places]
+    events = [combo_event(backend, found[place], nested=nested) for place in places]
     return Reply(200, {"events": events, "cursor": cursor})
 
 
-def _combo_event(backend: Backend, row: int, *, nested: bool) -> Object:
+def combo_event(backend: Backend, row: int, *, nested: bool) -> Object:
     market = json.loads(backend.catalog.market(row))
     event: Object = {
         "event_ticker": market["event_ticker"],
@@ -135,33 +135,40 @@ def milestones(backend: Backend, request: web.Request, key: Key | None) -> Reply
     since = query.get("minimum_start_date", "")
     low = _instant(since) if since else 0
     wanted = {name: query.get(name) for name in ("category", "competition", "type", "source_id") if query.get(name)}
-    event = query.get("related_event_ticker")
-    found = [
-        made
-        for game in _games(backend, event)
-        if _instant(str((made := milestone_object(backend, game))["start_date"])) >= low
-        and all(made.get(name, "") == value for name, value in wanted.items())
+    made = {
+        place: milestone_object(backend, game) for place, game in _games(backend, query.get("related_event_ticker"))
+    }
+    places = [
+        place
+        for place, each in made.items()
+        if _instant(str(each["start_date"])) >= low
+        and all(each.get(name, "") == value for name, value in wanted.items())
     ]
-    places, cursor = listing.offset_page(len(found), query.get("cursor", ""), limit)
-    return Reply(200, {"milestones": [found[place] for place in places], "cursor": cursor})
+    places, cursor = listing.place_page(places, query.get("cursor", ""), limit)
+    return Reply(200, {"milestones": [made[place] for place in places], "cursor": cursor})
+
+
+def milestones_of(backend: Backend, ticker: str) -> list[Object]:
+    """The milestone of an event, if it is a game."""
+    return [milestone_object(backend, game) for _, game in _games(backend, ticker)]
 
 
 def one_milestone(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    for game in _games(backend, None):
+    for _, game in _games(backend, None):
         made = milestone_object(backend, game)
         if made["id"] == request.match_info["id"]:
             return Reply(200, {"milestone": made})
     return NOT_FOUND
 
 
-def _games(backend: Backend, ticker: str | None) -> Iterator[EventEntry]:
-    """Events with a winner among two or three, as far as the catalog knows what kind its events are."""
+def _games(backend: Backend, ticker: str | None) -> Iterator[tuple[int, EventEntry]]:
+    """Events with a winner among two or three and where they stand, as far as the catalog knows what its events are."""
     if backend.world is None:
         return
     first = backend.catalog.refresh()
-    for state, event in zip(backend.world.events, backend.catalog.events, strict=True):
+    for place, (state, event) in enumerate(zip(backend.world.events, backend.catalog.events, strict=True)):
         if state.kind == "game" and event.rows[-1] >= first and ticker in (None, "", event.ticker):
-            yield event
+            yield place, event
 
 
 def milestone_object(backend: Backend, game: EventEntry) -> Object:
@@ -187,7 +194,7 @@ def milestone_object(backend: Backend, game: EventEntry) -> Object:
 
 def live_data(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     """What is known of a game as it goes on: nothing but that it is scheduled."""
-    for game in _games(backend, None):
+    for _, game in _games(backend, None):
         if event_id(game) == request.match_info["id"]:
             return Reply(200, {"live_data": _live(backend, game)})
     return NOT_FOUND
@@ -197,12 +204,12 @@ def live_datas(backend: Backend, request: web.Request, key: Key | None) -> Reply
     wanted = request.query.getall("milestone_ids", [])
     if not 1 <= len(wanted) <= 100:
         return BAD_REQUEST
-    found = [_live(backend, game) for game in _games(backend, None) if event_id(game) in wanted]
+    found = [_live(backend, game) for _, game in _games(backend, None) if event_id(game) in wanted]
     return Reply(200, {"live_datas": found})
 
 
 def event_live_data(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    for game in _games(backend, request.match_info["ticker"]):
+    for _, game in _games(backend, request.match_info["ticker"]):
         live = _live(backend, game)
         return Reply(200, {"live_data": {"type": live["type"], "details": live["details"]}})
     return NOT_FOUND

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fairline.sim.families import COMBO, GRID_NAMES, GRIDS
-from fairline.sim.world import FINALIZED, SETTLE_US, STATUSES, UNIT, EventState, SeriesState, World
+from fairline.sim.world import FINALIZED, STATUSES, UNIT, EventState, SeriesState, World
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GRID_JSON = [
@@ -152,17 +152,19 @@ class MarketRenderer:
             f',"open_interest_fp":"{count(columns.open_interest.item(row))}"'
             f',"result":"{result}","expiration_value":"{outcome}"'
         )
+        if result:
+            text += f',"settlement_value_dollars":"{_DOLLARS[self._world.payout(row)]}"'
         if status == FINALIZED:
-            paid = _DOLLARS[self._world.payout(row)]
-            settled = time_text(columns.close_us.item(row) + SETTLE_US)
-            text += f',"settlement_value_dollars":"{paid}","settlement_ts":"{settled}"'
+            text += f',"settlement_ts":"{time_text(self._world.settled_us.item(row))}"'
         return text + "}"
 
 
 def live_fields(market: bytes) -> dict[str, Any]:
     """What of a market object changes: quotes, sizes, trades and status."""
     place = market.rfind(_LIVE)
-    found: dict[str, Any] = json.loads(market if place < 0 else b"{" + market[place + 1 :])
+    found: dict[str, Any] = json.loads(b"{" + market[place + 1 :])
+    if "yes_bid_dollars" not in found:  # a recorded one has its fields in another order
+        found = json.loads(market)
     return found
 
 

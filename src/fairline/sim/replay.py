@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fairline.sim.catalog import EventEntry, Level
 from fairline.sim.errors import SimError
 from fairline.sim.life import Trade
+from fairline.sim.world import SETTLE_US
 
 UNRECORDED = "Unrecorded"
 
@@ -45,6 +46,8 @@ class ReplayCatalog:
         self.created_us = np.array([_created(market) for market in ordered], dtype=np.int64)
         self.close_us = np.array([_micros(market.get("close_time")) for market in ordered], dtype=np.int64)
         self.combos = np.array([bool(market.get("mve_collection_ticker")) for market in ordered], dtype=np.bool_)
+        settled = [_micros(market.get("settlement_ts")) for market in ordered]
+        self.settled_us = np.where(np.array(settled) > 0, settled, self.close_us + SETTLE_US)
         self.archived = np.zeros(len(ordered), dtype=np.bool_)
         self.cutoff_us = 0
         self._status = np.array([str(market.get("status", "active")) for market in ordered])

@@ -27,6 +27,7 @@ class Backend:
     limits: Limits
     latency_s: float = 0.0
     requests: int = 0
+    positions: dict[str, list[int]] = field(default_factory=dict)
     index: Index = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class Reply:
     status: int
     body: object
     content_type: str = "application/json"
+    location: str = ""
 
     def encoded(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body, separators=(",", ":")).encode()
@@ -96,6 +98,8 @@ def _elsewhere(request: web.Request, faults: Faults) -> web.StreamResponse | Non
 async def send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
     body, faults = reply.encoded(), backend.faults
     headers = {"Content-Type": "text/plain" if faults.strikes("wrong-type") else reply.content_type}
+    if reply.location:
+        headers["Location"] = reply.location
     offset = backend.keys.offset_s or (45 if faults.strikes("skew") else 0)
     if offset:
         headers["Date"] = formatdate(time.time() + offset, usegmt=True)

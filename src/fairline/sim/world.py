@@ -101,6 +101,7 @@ class World:
         # What will become of each event is fixed from the start: one draw decides all of its markets.
         self._draws = np.random.default_rng((seed, 2)).random(len(self.events))
         self._decide(np.flatnonzero(self.columns.status == FINALIZED))
+        self.settled_us = self.columns.close_us + SETTLE_US
         self.life = Life(self.columns, self._error, self.now_us, moves, seed)
         self.row = {ticker: i for i, ticker in enumerate(self.columns.ticker)}
         self._due_us = 0
@@ -144,14 +145,15 @@ class World:
         self.life.advance(now)
         if now < self._due_us:
             return
-        traded = (columns.status == ACTIVE) | (columns.status == INACTIVE)
-        closing = traded & (columns.close_us <= now)
-        opening = (columns.status == INITIALIZED) & (columns.open_us <= now)
+        opening = np.flatnonzero((columns.status == INITIALIZED) & (columns.open_us <= now))
         columns.status[opening] = ACTIVE
+        self.life.open(opening)
+        traded = (columns.status == ACTIVE) | (columns.status == INACTIVE)
+        closing = np.flatnonzero(traded & (columns.close_us <= now))
         columns.status[closing] = CLOSED
-        columns.revision[closing | opening] += 1
-        for row in np.flatnonzero(opening).tolist():
-            self.life.note(Step(now, row, "activated"))
+        self.life.empty(closing, now)
+        columns.revision[opening] += 1
+        columns.revision[closing] += 1
         open_now = (columns.status == ACTIVE) | (columns.status == INACTIVE)
         later = [columns.close_us[open_now], columns.open_us[(columns.status == INITIALIZED)]]
         if self.life.moves:
@@ -159,12 +161,17 @@ class World:
         self._due_us = min((int(times.min()) for times in later if len(times)), default=2**62)
 
     def settle(self) -> None:
-        """Close every open market and settle it, at once."""
-        columns = self.columns
-        traded = np.isin(columns.status, (ACTIVE, INACTIVE, CLOSED, DETERMINED))
-        self._decide(np.flatnonzero(traded))
-        columns.status[traded] = FINALIZED
-        columns.revision[traded] += 1
+        """Close every open market that is listed and settle it, at once."""
+        columns, now = self.columns, self.now_us
+        traded = np.flatnonzero(np.isin(columns.status, (ACTIVE, INACTIVE, CLOSED, DETERMINED)))
+        rows = traded[traded >= self.first]
+        self.life.empty(rows, now)
+        self._decide(rows)
+        columns.status[rows] = FINALIZED
+        columns.revision[rows] += 1
+        self.settled_us[rows] = now
+        for row in rows.tolist():
+            self.life.note(Step(now, row, "settled"))
 
     def _end(self, status: int, after_us: int, now_us: int) -> NDArray[np.int64]:
         """Take what closed so long ago a step on: to its result, or to being paid. When the others are due."""
@@ -176,8 +183,8 @@ class World:
             self._decide(ready)
         columns.status[ready] = DETERMINED if status == CLOSED else FINALIZED
         columns.revision[ready] += 1
-        for row in ready.tolist():
-            self.life.note(Step(now_us, row, "determined" if status == CLOSED else "settled"))
+        for row, due_us in zip(ready.tolist(), due[due <= now_us].tolist(), strict=True):
+            self.life.note(Step(due_us, row, "determined" if status == CLOSED else "settled"))
         # Whatever was determined just now is due for settlement later.
         return (
             due[due > now_us]
@@ -195,8 +202,6 @@ class World:
             legs = np.array(self.legs.of(row))
             draws = self._draws[columns.event[legs]]
             columns.result[row] = bool(((columns.lo[legs] <= draws) & (draws < columns.hi[legs])).all())
-        for side in (columns.bid, columns.ask, columns.bid_size, columns.ask_size):
-            side[rows] = 0
 
     def _remember(self, markets: int) -> None:
         """Add events that ended before the world began, by a generator of their own: they change nothing else."""
@@ -251,6 +256,10 @@ class World:
         columns.status[rows] = np.where(unopened, INITIALIZED, INACTIVE)
         opens = now_us + (columns.close_us[rows] - now_us) * rng.uniform(0.1, 0.9, count)
         columns.open_us[rows] = np.where(unopened, opens, columns.open_us[rows])
+        # Where trading has not begun there is nothing to see.
+        for values in (columns.bid, columns.ask, columns.bid_size, columns.ask_size, columns.last, columns.volume):
+            values[rows[unopened]] = 0
+        columns.volume_24h[rows[unopened]] = columns.open_interest[rows[unopened]] = 0
 
     def _name(self) -> str:
         rng = self._rng
