@@ -261,6 +261,22 @@ def poll(url, done):
         requests.get(url, timeout=20)
 
 
+def rebuilt(said):
+    """The books that a reader has who takes each snapshot and adds each delta."""
+    books = {}
+    for message in said:
+        body = message["msg"] if message["type"].startswith("orderbook") else {}
+        if message["type"] == "orderbook_snapshot":
+            books[body["market_ticker"]] = {side: dict(body.get(f"{side}_dollars_fp", [])) for side in ("yes", "no")}
+        elif message["type"] == "orderbook_delta":
+            side = books[body["market_ticker"]][body["side"]]
+            left = float(side.pop(body["price_dollars"], "0")) + float(body["delta_fp"])
+            assert left >= -1e-9
+            if left > 1e-9:
+                side[body["price_dollars"]] = f"{left:.2f}"
+    return books
+
+
 def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member):
     columns = living.world.columns
     tickers = [t for t, s in zip(columns.ticker, columns.status, strict=True) if s == 1][300:500]
@@ -279,18 +295,7 @@ def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member)
     done.set()
     for thread in others:
         thread.join()
-    books = {}
-    for message in said:
-        if message["type"] == "orderbook_snapshot":
-            book = {side: dict(message["msg"].get(f"{side}_dollars_fp", [])) for side in ("yes", "no")}
-            books[message["msg"]["market_ticker"]] = book
-        elif message["type"] == "orderbook_delta":
-            body = message["msg"]
-            side = books[body["market_ticker"]][body["side"]]
-            left = float(side.pop(body["price_dollars"], "0")) + float(body["delta_fp"])
-            assert left >= -1e-9
-            if left > 1e-9:
-                side[body["price_dollars"]] = f"{left:.2f}"
+    books = rebuilt(said)
     assert sum(message["type"] == "orderbook_delta" for message in said) > 100
     for first in range(0, len(tickers), 100):
         some = tickers[first : first + 100]
