@@ -20,7 +20,8 @@ from fairline.scan import Evaluation, price
 from fairline.scoring import Interval, clustered_mean, profits
 from fairline.sim.world import World
 
-QUANTILES = norm.ppf((np.arange(25) + 0.5) / 25)
+ERRORS = np.linspace(-3.6, 3.6, 31)
+"""In standard deviations, each weighted by the normal density: the curse comes from the tails."""
 RULES = Rules(max_spread_percent=20)
 
 
@@ -62,16 +63,16 @@ def settled(world: World) -> pl.DataFrame:
 
 
 def outcome(noise: float, seeds: range, markets: int) -> Outcome:
-    rows, curse, weight = [], 0.0, 0
+    rows, curse, weight = [], 0.0, 0.0
     for seed in seeds:
         world = World(markets, seed=seed)
         frame, truth = listed(world), np.clip(world.truth, 1e-6, 1 - 1e-6)
         true = frame.select("ticker", truth=pl.Series(truth))
         errors = np.random.default_rng([7, seed]).normal(0, noise, len(truth))
         # In advance: each of his errors in turn, the same for every market, since only the average is wanted.
-        for quantile in QUANTILES if noise else (0.0,):
-            imagined = flagged(frame, forecast(frame, truth, noise * quantile))
-            curse, weight = curse + excess(imagined, true), weight + imagined.height
+        for error in ERRORS if noise else (0.0,):
+            imagined, density = flagged(frame, forecast(frame, truth, noise * error)), float(norm.pdf(error))
+            curse, weight = curse + density * excess(imagined, true), weight + density * imagined.height
         found = flagged(frame, forecast(frame, truth, errors))
         made = profits(found, settled(world))
         rows.append(made.with_columns(pl.format("{} {}", pl.lit(seed), "event_ticker").alias("event_ticker")))
@@ -79,7 +80,7 @@ def outcome(noise: float, seeds: range, markets: int) -> Outcome:
     promised, realised = clustered_mean(together, "promised"), clustered_mean(together, "realised")
     assert promised is not None
     assert realised is not None
-    return Outcome(promised.mean, promised.mean - curse / max(1, weight), realised)
+    return Outcome(promised.mean, promised.mean - curse / max(1e-9, weight), realised)
 
 
 def run(seeds: int = 40, markets: int = 5_000) -> str:
