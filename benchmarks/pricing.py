@@ -82,7 +82,7 @@ def arrays(quotes: NDArray, sizes: NDArray, p: NDArray, event: NDArray, exclusiv
 
 
 def run() -> str:
-    frame = listed(World(MARKETS_OPEN, seed=1))
+    frame = listed(World(MARKETS_OPEN, past=0, seed=1))
     model = Flat(frame.with_columns(p_mid=pl.col("p_mid").fill_null(0.5)))
     predictions, _ = predict(frame, [model], {}, asof=NOW)
     plain = frame.select(MARKETS.names())

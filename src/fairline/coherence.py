@@ -191,18 +191,18 @@ def _axis(quoted: pl.LazyFrame, *, up: bool) -> pl.LazyFrame:
 
 def _ladders(quoted: pl.LazyFrame) -> pl.LazyFrame:
     """For each contract that costs, with one that pays wherever its opposite does not, less than a dollar: both."""
-    down = quoted.filter(_BETWEEN.any().over("event_ticker"))
+    down = quoted.filter(_RUNG | _BETWEEN).filter(_BETWEEN.any().over("event_ticker"))
     found = [_broken(_axis(quoted, up=True).collect()), _broken(_axis(down, up=False).collect(), between=True)]
     return pl.concat([legs.lazy() for legs in found])
 
 
 def _broken(rungs: pl.DataFrame, *, between: bool = False) -> pl.DataFrame:
     """Both legs of the best trade with each rung that is too dear beside a wider one."""
-    wide, same = pl.col("wide_u").fill_null(NOTIONAL_U), ["group", "width", "strict"]
+    wide = pl.col("wide_u").fill_null(NOTIONAL_U)
     # A screen for all events at once: each is lowered below the one before, so that one running minimum does for all.
     lowered = pl.col("group").rle_id().cast(pl.Int64) * (2 * NOTIONAL_U)
     cheapest = (wide - lowered).cum_min() + lowered
-    tied = pl.struct(same) == pl.struct(same).shift(-1)
+    tied = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in ("width", "group", "strict"))
     dear = (cheapest + pl.col("narrow_u") < NOTIONAL_U) | (tied & (pl.col("narrow_u") < NOTIONAL_U))
     suspects = rungs.filter(dear & (pl.col("between") if between else pl.lit(value=True)))
     narrow = suspects.select(
