@@ -235,7 +235,8 @@ def _broken(rungs: pl.DataFrame, *, between: bool = False) -> pl.DataFrame:
     return pl.concat(
         [
             chosen.join(rungs, left_on=column, right_on="row").select(
-                _leg("yes", "ladder", LOCKED, 1, pl.col("narrower"))[0],
+                # A "between" can be too dear on both axes, and those are two trades.
+                pl.concat_str(pl.lit("ladder down " if between else "ladder up "), "narrower").alias("set"),
                 pl.lit("ladder").alias("kind"),
                 "event_ticker",
                 pl.lit(LOCKED).alias("certainty"),

@@ -171,6 +171,16 @@ def test_what_can_lose_is_not_locked(first, second):
     assert found(first, second).is_empty()
 
 
+def test_a_between_that_is_too_dear_on_both_sides_is_two_trades():
+    made = found(
+        quote(15, 20, floor_strike=100.0, **ABOVE), quote(15, 20, cap_strike=130.0, **BELOW),
+        quote(45, 50, floor_strike=110.0, cap_strike=120.0, **BETWEEN),
+    )  # fmt: skip
+    with_it = [row for row in made.to_dicts() if any(leg["ticker"] == "M2" for leg in row["legs"])]
+    assert [len(row["legs"]) for row in with_it] == [2, 2]
+    assert {leg["ticker"] for row in with_it for leg in row["legs"]} == {"M0", "M1", "M2"}
+
+
 def test_a_tiny_offer_at_the_best_price_does_not_hide_a_large_one():
     tiny = quote(20, 30, floor_strike=90.0, yes_ask_size_c=1, **ABOVE)
     (made,) = found(

@@ -37,8 +37,8 @@ def test_a_world_without_moves_stands_still():
     stayed = world.columns.status == ACTIVE
     assert (world.columns.bid == before)[stayed].all()
     assert not any(isinstance(h, Trade) for h in world.life.since(0))
-    # What closes takes its quotes with it, and nothing else moves.
-    assert all(h.after == (0, 0, 0, 0) for h in world.life.since(0) if isinstance(h, Move))
+    # What closes takes its quotes with it, what opens brings some, and nothing else moves.
+    assert all((0, 0, 0, 0) in (h.before, h.after) for h in world.life.since(0) if isinstance(h, Move))
 
 
 def test_quotes_move_as_often_as_was_said_and_stay_about_the_truth():
@@ -222,3 +222,16 @@ def test_the_legs_of_a_combo_are_listed_and_of_different_events():
         legs = np.array(world.legs.of(row))
         assert len(set(world.columns.event[legs].tolist())) == len(legs)
         assert (world.columns.created_us[legs] <= world.now.timestamp() * 1e6).all()
+
+
+def test_what_opens_in_time_gets_quotes_and_the_feed_hears_of_them():
+    world, clock = alive()
+    waiting = np.flatnonzero(world.columns.status == 0)
+    clock.s = float((world.columns.open_us[waiting].max() - world.now_us) / 3.6e9) + 0.01
+    world.tick()
+    first = {h.row: h for h in reversed([h for h in world.life.since(0) if isinstance(h, Move)])}
+    still = [row for row in waiting.tolist() if world.columns.close_us[row] > world.now_us]
+    assert still
+    for row in still:
+        assert first[row].before == (0, 0, 0, 0)
+        assert any(first[row].after)

@@ -97,9 +97,12 @@ class Life:
                 self._move(rows, np.sort(rng.integers(since + 1, until + 1, many)))
             self._until_us = until
 
-    def open(self, rows: NDArray[np.int64]) -> None:
+    def open(self, rows: NDArray[np.int64], now_us: int) -> None:
         """Give markets that have just opened their first quotes."""
+        before = self._quotes(rows)
         quotes.again(self._columns, rows, self._error[rows], self._rng, fresh=True)
+        for row, old, new in zip(rows.tolist(), before, self._quotes(rows), strict=True):
+            self.note(Move(now_us, row, old, new))
 
     def empty(self, rows: NDArray[np.int64], now_us: int) -> None:
         """Take all quotes away."""

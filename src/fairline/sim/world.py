@@ -147,7 +147,7 @@ class World:
             return
         opening = np.flatnonzero((columns.status == INITIALIZED) & (columns.open_us <= now))
         columns.status[opening] = ACTIVE
-        self.life.open(opening)
+        self.life.open(opening, now)
         traded = (columns.status == ACTIVE) | (columns.status == INACTIVE)
         closing = np.flatnonzero(traded & (columns.close_us <= now))
         columns.status[closing] = CLOSED
