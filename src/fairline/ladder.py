@@ -55,30 +55,35 @@ def executions(
     `fill_c` is what of it can be filled, `average_u` the mean price rounded up, `worst_u` the dearest level used,
     `fee_u` the taker's fee of the order. `terms` gives `{ticker, rate, multiplier_m}`, else the usual ones are taken.
     """
-    levels = _with_terms(offered.lazy(), terms).with_columns(
-        before_c=pl.col("size_c").cum_sum().over(_KEY) - pl.col("size_c")
-    )
+    levels = _with_terms(offered.lazy(), terms).with_columns(before_c=_before(_KEY))
+    made = [_filled(levels, _KEY, pl.lit(size, dtype=pl.Int64), policy) for size in sizes_c]
+    return pl.concat(made).collect()
+
+
+def _before(key: list[str]) -> pl.Expr:
+    return pl.col("size_c").cum_sum().over(key) - pl.col("size_c")
+
+
+def _filled(levels: pl.LazyFrame, key: list[str], order_c: pl.Expr, policy: Policy) -> pl.LazyFrame:
+    """What an order of `order_c` gets of levels that know how much lies `before_c` each."""
     share = trade_fee_parts(pl.col("price_u"), pl.col("take_c"), pl.col("multiplier_m"), rate=pl.col("rate"))
-    made = [
-        levels.with_columns(take_c=(size - pl.col("before_c")).clip(0, pl.col("size_c")))
+    # Each fill's own fee is rounded up to the micro-dollar before they are added: at most one for each.
+    parts = pl.when(pl.col("parts") > 0).then(pl.col("parts") + (pl.col("fills") - 1) * FEE_DENOMINATOR).otherwise(0)
+    return (
+        levels.with_columns(order_c=order_c)
+        .with_columns(take_c=(pl.col("order_c") - pl.col("before_c")).clip(0, pl.col("size_c")))
         .filter(pl.col("take_c") > 0)
-        .group_by(_KEY, maintain_order=True)
+        .group_by(key, maintain_order=True)
         .agg(
-            order_c=pl.lit(size, dtype=pl.Int64),
+            pl.col("order_c").first(),
             fill_c=pl.col("take_c").sum(),
             cost=(pl.col("price_u") * pl.col("take_c")).sum(),
             worst_u=pl.col("price_u").max(),
             parts=share.sum(),
             fills=pl.len(),
         )
-        for size in sizes_c
-    ]
-    # Each fill's own fee is rounded up to the micro-dollar before they are added: at most one for each.
-    parts = pl.when(pl.col("parts") > 0).then(pl.col("parts") + (pl.col("fills") - 1) * FEE_DENOMINATOR).otherwise(0)
-    return (
-        pl.concat(made)
         .select(
-            *_KEY,
+            *key,
             "order_c",
             "fill_c",
             "cost",
@@ -86,8 +91,65 @@ def executions(
             average_u=-(-pl.col("cost") // pl.col("fill_c")),
             fee_u=charge_u(parts, pl.col("cost"), policy),
         )
+    )
+
+
+def deepened(
+    found: pl.DataFrame, offered: pl.DataFrame, terms: pl.DataFrame | None = None, *, policy: Policy = CAUTIOUS
+) -> pl.DataFrame:
+    """Broken rules (`coherence.violations`) at the size that brings most, every leg walked through its book.
+
+    A contract of each leg more brings the payoff less what each leg costs there with its fee, which only rises: so it
+    goes on as long as that is a gain. `price_u` of a leg is then its average. One whose legs are not all on offer any
+    more is left out; one that gains nothing is shown for what all its best levels hold.
+    """
+    numbered = found.with_row_index("set").with_columns(floor_u=pl.col("payoff_u") * 100 // pl.col("size_c"))
+    legs = numbered.select("set", "floor_u", "legs").explode("legs").unnest("legs").select("set", "floor_u", *_KEY)
+    key = ["set", *_KEY]
+    levels = (
+        _with_terms(legs.lazy().join(offered.lazy(), on=_KEY, how="inner", maintain_order="left"), terms)
+        .sort(*key, "price_u")
+        .with_columns(before_c=_before(key))
+        .with_columns(upto_c=pl.col("before_c") + pl.col("size_c"))
         .collect()
     )
+    whole = legs.group_by("set").len("wanted").join(
+        levels.group_by("set").agg(there=pl.struct(_KEY).n_unique()), on="set"
+    ).filter(pl.col("wanted") == pl.col("there")).select("set")  # fmt: skip
+    levels = levels.join(whole, on="set", how="semi")
+    size = _best_together(levels, key)
+    filled = _filled(levels.lazy().join(size.lazy(), on="set"), key, pl.col("best_c"), policy).collect()
+    legs_again = pl.struct("ticker", "side", price_u="average_u", fee_u="fee_u")
+    made = (
+        filled.group_by("set", maintain_order=True)
+        .agg(
+            size_c=pl.col("order_c").first(),
+            cost_u=-(-pl.col("cost").sum() // 100),
+            fee_u=pl.col("fee_u").sum(),
+            legs=legs_again,
+        )
+        .join(numbered.select("set", "floor_u", "kind", "event_ticker", "certainty", "needs"), on="set")
+        .with_columns(payoff_u=pl.col("floor_u") * pl.col("size_c") // 100)
+        .with_columns(profit_u=pl.col("payoff_u") - pl.col("cost_u") - pl.col("fee_u"))
+    )
+    return made.sort("profit_u", "set", descending=[True, False]).select(found.columns)
+
+
+def _best_together(levels: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """`{set, best_c}`: how many of each leg bring most. The gain changes only where a leg comes to its next level."""
+    thinnest = levels.group_by(key).agg(pl.col("upto_c").max()).group_by("set").agg(most_c=pl.col("upto_c").min())
+    ends = levels.select("set", at_c="upto_c").unique().join(thinnest, on="set")
+    ends = ends.filter(pl.col("at_c") <= pl.col("most_c"))
+    each = contract_fee_u(pl.col("price_u"), pl.col("multiplier_m"), rate=pl.col("rate"))
+    costs = levels.select(*key, "floor_u", at_c="upto_c", unit=pl.col("price_u") + each).sort("at_c")
+    legs = levels.select(key).unique()
+    there = ends.select("set", "at_c").join(legs, on="set").sort("at_c")
+    marginal = there.join_asof(costs, on="at_c", by=key, strategy="forward")
+    gains = marginal.group_by("set", "at_c").agg(gain=pl.col("floor_u").first() - pl.col("unit").sum())
+    best = gains.group_by("set").agg(
+        best_c=pl.col("at_c").filter(pl.col("gain") > 0).max(), first_c=pl.col("at_c").min()
+    )
+    return best.select("set", best_c=pl.coalesce("best_c", "first_c"))
 
 
 def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | None = None) -> pl.DataFrame:

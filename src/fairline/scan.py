@@ -10,14 +10,15 @@ from typing import Any
 import polars as pl
 
 from fairline.books import levels, quotes, with_quotes
+from fairline.coherence import violations
 from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
 from fairline.errors import FairlineError, InputError, UsageError
-from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy
+from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
 from fairline.frame import PREDICTIONS
 from fairline.kalshi import Kalshi
 from fairline.kalshi.books import Books, read_books
 from fairline.kalshi.memory import Memory
-from fairline.ladder import depth, offers
+from fairline.ladder import deepened, depth, offers
 from fairline.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model
 from fairline.sizing import Bankroll, sized
@@ -165,6 +166,28 @@ def _confirmed(kalshi: Kalshi, listing: Listing, read: Books) -> Listing:
         listing, markets=markets, problems=kept, books=len(read.rows), moved=moved, requests=traffic.requests,
         retries=traffic.retries, bytes=traffic.bytes,
     )  # fmt: skip
+
+
+async def rules_broken(
+    kalshi: Kalshi, listing: Listing, *, books: bool = True, fees: Policy = CAUTIOUS
+) -> tuple[Listing, pl.DataFrame]:
+    """Quotes that break a rule (`coherence.violations`), with `books` those of the legs that seemed worth it read and
+    walked: what is broken no more by then is left out.
+    """
+    asof = datetime.now(UTC)
+    found = violations(listing.markets, asof=asof, policy=fees)
+    worth = found.filter(pl.col("profit_u") > 0)
+    if not books or worth.is_empty():
+        return listing, found
+    tickers = worth["legs"].explode().struct.field("ticker").unique(maintain_order=True).to_list()
+    read = await read_books(kalshi, tickers)
+    listing = _confirmed(kalshi, listing, read)
+    again = violations(listing.markets, asof=asof, policy=fees)
+    terms = listing.markets.select("ticker", rate=coefficient(pl.col("fee_type")), multiplier_m=multiplier_at(asof))
+    seen = {book.ticker for book in read.rows}
+    mine = pl.col("legs").list.eval(pl.element().struct.field("ticker").is_in(list(seen))).list.all()
+    walked = deepened(again.filter(mine), offers(levels(read.rows)), terms, policy=fees)
+    return listing, pl.concat([walked, again.filter(~mine)]).sort("profit_u", descending=True, maintain_order=True)
 
 
 async def scan_market(

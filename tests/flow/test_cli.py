@@ -327,13 +327,17 @@ def test_coherence_lists_what_breaks_a_rule_and_says_what_is_locked(fairline):
             columns.bid[row], columns.ask[row] = 7_000, 7_200
             columns.bid_size[row] = columns.ask_size[row] = 50_000
             columns.revision[row] += 1
-        done = fairline("coherence", "--exchange", exchange.url, "--json")
+        done = fairline("coherence", "--exchange", exchange.url, "--json", "--no-books")
+        walked = fairline("coherence", "--exchange", exchange.url, "--json")
         table = fairline("coherence", "--exchange", exchange.url, "--all")
-    assert done.returncode == table.returncode == 0
+    assert done.returncode == walked.returncode == table.returncode == 0
     best = json.loads(done.stdout)["violations"][0]
     assert (best["event_ticker"], best["certainty"], best["size"]) == (event.ticker, "locked", 500.0)
     assert best["payoff"] - best["cost"] == pytest.approx(500 * 0.4)
     assert best["profit"] == pytest.approx(500 * 0.4 - best["fee"])
+    deeper = next(v for v in json.loads(walked.stdout)["violations"] if v["event_ticker"] == event.ticker)
+    assert deeper["size"] >= best["size"]
+    assert deeper["profit"] >= best["profit"]
     assert "after fees" in table.stdout
     assert event.ticker[:12] in table.stdout
 

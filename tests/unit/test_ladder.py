@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fairline.books import levels
 from fairline.fees import CAUTIOUS, POLICIES, fills_fee_u
-from fairline.ladder import best_sizes, depth, executions, offers
+from fairline.ladder import best_sizes, deepened, depth, executions, offers
 from tests.unit.test_books import book
 
 BOOK = book("A", yes=[("0.3000", "10.00"), ("0.2500", "5.00")], no=[("0.6000", "8.00"), ("0.5500", "20.00")])
@@ -137,3 +137,47 @@ def test_the_best_size_is_each_models_own():
     alone = depth(pl.DataFrame(rows).tail(1), offered, 100)
     assert made.filter(model="b").equals(alone)
     assert made["best_c"].to_list() == [20_000, 10_000]
+
+
+def broken(payoff_u, *legs):
+    """One violation of coherence, for a hundred of each leg."""
+    row = {"kind": "ladder", "event_ticker": "E", "certainty": "locked", "size_c": 10_000, "cost_u": 0, "fee_u": 0,
+           "payoff_u": payoff_u * 100, "profit_u": 0, "needs": "",
+           "legs": [{"ticker": t, "side": s, "price_u": 0, "fee_u": 0} for t, s in legs]}  # fmt: skip
+    return pl.DataFrame([row])
+
+
+@given(ladders, ladders, st.integers(1, 2))
+def test_two_legs_are_walked_through_their_books_as_far_as_a_contract_of_each_still_gains(one, other, dollars):
+    one, other = sorted(one), sorted(other)
+    offered = frame(*(("A", "yes", *level) for level in one), *(("B", "no", *level) for level in other))
+    made = deepened(broken(dollars * 1_000_000, ("A", "yes"), ("B", "no")), offered).row(0, named=True)
+
+    def cost(ladder, size_c, *, fee):
+        total, rest = Fraction(0), size_c
+        for price_u, there in ladder:
+            take = min(rest, there)
+            rest -= take
+            a_contract = Fraction(7, 100) * price_u * (1_000_000 - price_u) / 1_000_000 if fee else 0
+            total += Fraction(take, 100) * (price_u + a_contract)
+        return total
+
+    def gain(size_c):
+        return Fraction(dollars * 1_000_000 * size_c, 100) - cost(one, size_c, fee=True) - cost(other, size_c, fee=True)
+
+    ends = {sum(size for _, size in ladder[: n + 1]) for ladder in (one, other) for n in range(len(ladder))}
+    most = min(sum(size for _, size in ladder) for ladder in (one, other))
+    size = made["size_c"]
+    best = max(gain(end) for end in ends if end <= most)
+    assert size in ends
+    assert gain(size) >= best - 2 * size / 100 or (best <= 0 and size == min(one[0][1], other[0][1]))
+    assert made["cost_u"] == ceil(cost(one, size, fee=False) + cost(other, size, fee=False))
+    assert made["payoff_u"] == dollars * 10_000 * size
+    assert made["profit_u"] == made["payoff_u"] - made["cost_u"] - made["fee_u"]
+    assert [leg["ticker"] for leg in made["legs"]] == ["A", "B"]
+
+
+def test_a_rule_with_a_leg_that_is_gone_is_no_longer_broken():
+    found = broken(1_000_000, ("A", "yes"), ("B", "no"))
+    assert deepened(found, frame(("A", "yes", 300_000, 500))).is_empty()
+    assert deepened(found, frame(("A", "yes", 300_000, 500), ("B", "yes", 300_000, 500))).is_empty()

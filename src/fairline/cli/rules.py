@@ -1,8 +1,8 @@
 """`coherence`: quotes that break a rule of the exchange, and what holding them to it would bring."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from fairline import report, screen
@@ -14,6 +14,7 @@ from fairline.cli.options import (
     Exchange_,
     Fresh,
     MaxAge,
+    NoBooks,
     Profile,
     SeriesOption,
     Top,
@@ -21,10 +22,10 @@ from fairline.cli.options import (
     filters_of,
 )
 from fairline.cli.terminal import ask, deliver, settings_of
-from fairline.coherence import violations
 from fairline.kalshi import Kalshi
 from fairline.listing import Listing, Progress, read_listing
 from fairline.output import show
+from fairline.scan import rules_broken
 from fairline.session import memory_of
 
 commands = typer.Typer()
@@ -37,6 +38,7 @@ def coherence(
     event: EventOption = None,
     closes_within: ClosesWithin = None,
     everything: Annotated[bool, typer.Option("--all", help="Those too that fees eat.")] = False,
+    no_books: NoBooks = False,
     top: Top = None,
     as_json: AsJson = False,
     max_age: MaxAge = "2m",
@@ -49,11 +51,11 @@ def coherence(
     settings = settings_of(exchange=exchange, profile=profile)
     memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
 
-    async def read(kalshi: Kalshi, progress: Progress | None) -> Listing:
-        return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
+    async def read(kalshi: Kalshi, progress: Progress | None) -> tuple[Listing, pl.DataFrame]:
+        listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
+        return await rules_broken(kalshi, listing, books=not no_books)
 
-    listing = ask(settings, None, read, memory=memory, ages=ages, max_age=max_age)
-    found = violations(listing.markets, asof=datetime.now(UTC))
+    listing, found = ask(settings, None, read, memory=memory, ages=ages, max_age=max_age)
     shown = found if everything else found.filter(found["profit_u"] > 0)
     if as_json:
         deliver(report.encode_json(report.coherence_document(listing, shown.head(top) if top else shown)), None)
