@@ -116,9 +116,11 @@ def deepened(
     whole = legs.group_by("set").len("wanted").join(
         levels.group_by("set").agg(there=pl.struct(_KEY).n_unique()), on="set"
     ).filter(pl.col("wanted") == pl.col("there")).select("set")  # fmt: skip
-    levels = levels.join(whole, on="set", how="semi")
+    levels = levels.join(whole, on="set", how="semi", maintain_order="left")
     size = _best_together(levels, key)
-    filled = _filled(levels.lazy().join(size.lazy(), on="set"), key, pl.col("best_c"), policy).collect()
+    filled = _filled(
+        levels.lazy().join(size.lazy(), on="set", maintain_order="left"), key, pl.col("best_c"), policy
+    ).collect()
     legs_again = pl.struct("ticker", "side", price_u="average_u", fee_u="fee_u")
     made = (
         filled.group_by("set", maintain_order=True)
@@ -144,7 +146,8 @@ def _best_together(levels: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     costs = levels.select(*key, "floor_u", at_c="upto_c", unit=pl.col("price_u") + each).sort("at_c")
     legs = levels.select(key).unique()
     there = ends.select("set", "at_c").join(legs, on="set").sort("at_c")
-    marginal = there.join_asof(costs, on="at_c", by=key, strategy="forward")
+    # Both are sorted, which is not checked where there are groups.
+    marginal = there.join_asof(costs, on="at_c", by=key, strategy="forward", check_sortedness=False)
     gains = marginal.group_by("set", "at_c").agg(gain=pl.col("floor_u").first() - pl.col("unit").sum())
     best = gains.group_by("set").agg(
         best_c=pl.col("at_c").filter(pl.col("gain") > 0).max(), first_c=pl.col("at_c").min()
@@ -171,7 +174,9 @@ def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | 
         .with_columns(after=pl.col("ev").cum_sum().over(key))
     )
     turning = (pl.col("after") < 0) & (pl.col("after") - pl.col("ev") >= 0)
-    crossing = pl.col("before_c") + ((pl.col("after") - pl.col("ev")) * 100 / -pl.col("gain")).floor().cast(pl.Int64)
+    # Of levels that gain exactly nothing none is the one where it turns, but all are computed.
+    more_c = ((pl.col("after") - pl.col("ev")) * 100 / -pl.col("gain")).floor().cast(pl.Int64, strict=False)
+    crossing = pl.col("before_c") + more_c
     good = pl.col("gain") > 0
     return (
         levels.group_by(key, maintain_order=True)

@@ -181,3 +181,10 @@ def test_a_rule_with_a_leg_that_is_gone_is_no_longer_broken():
     found = broken(1_000_000, ("A", "yes"), ("B", "no"))
     assert deepened(found, frame(("A", "yes", 300_000, 500))).is_empty()
     assert deepened(found, frame(("A", "yes", 300_000, 500), ("B", "yes", 300_000, 500))).is_empty()
+
+
+def test_a_level_that_gains_exactly_nothing_ends_nothing():
+    # At half a dollar the fee of a contract is 1.75 cents: p = 0.5175 gains exactly nothing there.
+    fair = pl.DataFrame({"ticker": ["A"], "side": ["yes"], "p_u": [517_500]})
+    made = best_sizes(frame(("A", "yes", 400_000, 100), ("A", "yes", 500_000, 100)), fair).row(0, named=True)
+    assert (made["best_c"], made["breakeven_c"]) == (100, None)
