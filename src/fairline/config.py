@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -38,6 +39,8 @@ ENVIRONMENT = {
 }
 _IN_FILE = ("exchange", "key_id", "key_file", "auth", "member_id", "use_server_time")
 _KEY = ("key_id", "key_file", "key_text")
+TABLES = ("watch", "receivers", "alerts")
+"""Tables of the file that are about watching: `instructions` reads them."""
 # Host and WebSocket host travel together: the first of each is what the name stands for, the others are served too.
 _HOSTS = {
     "production": {
@@ -199,22 +202,55 @@ def config_files() -> tuple[Path, ...]:
     return Path("fairline.toml"), platformdirs.user_config_path("fairline") / "fairline.toml"
 
 
+def read_tables(files: tuple[Path, ...] | None = None) -> tuple[Path | None, dict[str, dict[str, Any]]]:
+    """The tables about watching of the first file that exists, and that file. Raises `ConfigError`."""
+    path, content = _content(config_files() if files is None else files)
+    tables = {name: content.get(name, {}) for name in TABLES}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {name} must be a table", remedy=f"Such as [{name}]; see docs/running.md")
+    return path, tables
+
+
+def secret(text: str, environ: Mapping[str, str] | None = None) -> str:
+    """A secret as settings give it: itself, or `env:NAME`, which stands in the environment. Raises `ConfigError`."""
+    if not text.startswith("env:"):
+        return text
+    name = text.removeprefix("env:")
+    value = (os.environ if environ is None else environ).get(name, "")
+    if not value:
+        raise ConfigError(f"the environment has no {name}", remedy="Set it, or change the setting that names it")
+    return value
+
+
+def supervisor() -> str:
+    """Where the system's service manager wants to hear how one is doing; empty if there is none."""
+    return os.environ.get("NOTIFY_SOCKET", "")
+
+
+def _content(files: tuple[Path, ...]) -> tuple[Path | None, dict[str, Any]]:
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        return None, {}
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})", remedy="Mend or remove it") from None
+
+
 def _read_file(files: tuple[Path, ...], profile: str) -> tuple[dict[str, str], str]:
     """The settings of a profile, or those outside any, of the first file that exists, and the profile's name.
 
     A profile does not inherit exchange and key from outside: they travel together or not at all.
     """
-    path = next((file for file in files if file.is_file()), None)
+    path, content = _content(files)
     if path is None:
         if profile:
             raise ConfigError(
                 f"there is no fairline.toml with a profile {profile!r}", remedy="See docs/authentication.md"
             )
         return {}, ""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})", remedy="Mend or remove it") from None
+    content = {key: value for key, value in content.items() if key not in TABLES}
     profiles, default = content.pop("profiles", {}), content.pop("profile", "")
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise ConfigError(f"{path}: profiles must be tables", remedy="Such as [profiles.live]")

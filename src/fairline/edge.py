@@ -37,6 +37,20 @@ STEPS = {
     "edge": "edge above {min_edge_points:g} points",
     "ev": "EV after fees above ${min_ev:g} a contract",
 }
+FAILED = {
+    "open": "not open for trading",
+    "binary": "not a binary market",
+    "side": "not the wanted side",
+    "offered": "nothing on offer",
+    "two-sided": "only one side is quoted",
+    "crossed": "bid and ask have crossed",
+    "spread": "the spread is too wide",
+    "thin": "too little is on offer",
+    "model": "no model prices it",
+    "edge": "the edge is too small",
+    "ev": "EV after fees is too small",
+}
+"""Why a row ended in a bin, in words."""
 KEPT = "kept"
 _STEPS = (*STEPS, KEPT)
 _ORDER = pl.Enum(_STEPS)

@@ -4,7 +4,8 @@ FairlineError          one line: what is wrong and, after a full stop, the remed
 ├── UsageError         the command or call cannot be meant: thresholds, filters, formats   (exit code 2)
 ├── ConfigError        a setting is missing or wrong
 ├── InputError         a file that the user named cannot be used
-└── OutputError        a result cannot be written
+├── OutputError        a result cannot be written
+└── StoreError         what is kept of earlier scans cannot be read or written
 """
 
 
@@ -34,3 +35,7 @@ class InputError(FairlineError):
 
 class OutputError(FairlineError):
     """A result cannot be written where it was wanted."""
+
+
+class StoreError(FairlineError):
+    """What is kept of earlier scans cannot be read or written."""

@@ -53,12 +53,16 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that did not work and was worked around: where, what, and for a failing model its traceback."""
+    """Something that did not work and was worked around: where, what, and for a failing model its traceback.
+
+    `silent` is a model that gave no answer at all.
+    """
 
     where: str
     message: str
     traceback: str = ""
     ticker: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

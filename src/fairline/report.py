@@ -82,8 +82,8 @@ def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = No
     return {
         "scan": _account(listing),
         "funnel": full_funnel(listing, evaluation),
-        "opportunities": _records(kept.head(top) if top else kept),
-        "nearest_misses": _records(missed),
+        "opportunities": records(kept.head(top) if top else kept),
+        "nearest_misses": records(missed),
         "problems": [problem_object(p) for p in (*listing.problems, *evaluation.problems)],
     }
 
@@ -93,7 +93,7 @@ def markets_document(listing: Listing, top: int | None = None) -> dict[str, Any]
     table = market_table(listing.markets)
     return {
         "scan": _account(listing),
-        "markets": _records(table.head(top) if top else table),
+        "markets": records(table.head(top) if top else table),
         "problems": [problem_object(p) for p in listing.problems],
     }
 
@@ -182,7 +182,8 @@ def _crawl(account: Account) -> dict[str, Any]:
     }
 
 
-def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
+def records(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows as objects, times in ISO 8601."""
     return [
         {name: _iso(value) if isinstance(value, datetime) else value for name, value in row.items()}
         for row in table.iter_rows(named=True)

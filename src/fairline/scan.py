@@ -22,7 +22,7 @@ from fairline.ladder import deepened, depth, offers
 from fairline.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model
 from fairline.sizing import Bankroll, sized
-from fairline.sources import Payload, Request, fetch
+from fairline.sources import Kept, Payload, Request, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def predict(
                 raise
             ours = isinstance(error, FairlineError)
             message = str(error) if ours else f"{type(error).__name__}: {error}"
-            problems.append(Problem(model.name, message, "" if ours else traceback.format_exc()))
+            problems.append(Problem(model.name, message, "" if ours else traceback.format_exc(), silent=True))
             continue
         predictions.append(made)
         problems += notes
@@ -122,16 +122,18 @@ async def scan(
     ages: Ages | None = None,
     books: bool = True,
     bankroll: Bankroll | None = None,
+    kept: Kept | None = None,
 ) -> tuple[Listing, Evaluation]:
     """Fetch, then evaluate: the whole of a scan.
 
     What survives is looked at again by its order book, which is as of now, while the quotes of a listing may have been
-    kept by the exchange's front for 15 seconds; not with `books` off.
+    kept by the exchange's front for 15 seconds; not with `books` off. Models' payloads are `kept` from scan to scan by
+    their declared age.
     """
     rules = rules or Rules()
     listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
     asof = datetime.now(UTC)
-    payloads = await fetch(_requests(models, listing.markets, asof))
+    payloads = await fetch(_requests(models, listing.markets, asof), kept)
     predictions, problems = predict(listing.markets, models, payloads, asof=asof)
     at: dict[str, Any] = {"asof": asof, "fees": fees, "rules": rules, "misses": misses}
     made = price(listing.markets, predictions, problems, **at)

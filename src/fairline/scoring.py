@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
+from scipy.special import stdtrit
 
 from fairline.frame import NOTIONAL_U
 from fairline.kalshi.wire import Settlement
@@ -22,25 +23,31 @@ class Interval:
 
 
 def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
-    """`ticker, result, payout_u`: what one YES contract of each decided market paid, in micro-dollars."""
+    """`ticker, event_ticker, result, payout_u, settled_ts`: what one YES contract of each decided market paid, in
+    micro-dollars; null where neither a value nor a result of yes or no says so.
+    """
     raw = pl.DataFrame(
-        [(row.ticker, row.result, row.settlement_value_dollars) for row in rows],
-        schema={"ticker": pl.String, "result": pl.String, "value": pl.String},
+        [(row.ticker, row.event_ticker, row.result, row.settlement_value_dollars, row.settlement_ts) for row in rows],
+        schema=dict.fromkeys(("ticker", "event_ticker", "result", "value", "settled"), pl.String),
         orient="row",
     )
     stated = pl.col("value").cast(pl.Decimal(18, 6), strict=False).to_physical().cast(pl.Int64)
     implied = pl.col("result").replace_strict({"yes": NOTIONAL_U, "no": 0}, default=None, return_dtype=pl.Int64)
-    return raw.select("ticker", "result", payout_u=pl.coalesce(stated, implied)).drop_nulls("payout_u")
+    settled = pl.col("settled").str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
+    )
+    return raw.select("ticker", "event_ticker", "result", payout_u=pl.coalesce(stated, implied), settled_ts=settled)
 
 
 def profits(edges: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
-    """Per row of EDGES whose market is decided: `promised` and `realised` dollars a contract, fee included."""
+    """Per row of EDGES whose market is decided: `promised` and `realised` dollars a contract, fee included, with the
+    row's names.
+    """
     paid = pl.col("payout_u")
     payout_u = pl.when(pl.col("side") == "yes").then(paid).otherwise(NOTIONAL_U - paid)
-    return edges.join(settlements.select("ticker", "payout_u"), on="ticker", how="inner", maintain_order="left").select(
-        "ticker",
-        "event_ticker",
-        "side",
+    decided = settlements.select("ticker", "payout_u").drop_nulls()
+    return edges.join(decided, on="ticker", how="inner", maintain_order="left").select(
+        *(name for name in ("ticker", "event_ticker", "side", "model", "category") if name in edges.columns),
         promised=pl.col("ev_u") / NOTIONAL_U,
         realised=(payout_u - pl.col("price_u") - pl.col("fee_u")) / NOTIONAL_U,
     )
@@ -49,9 +56,9 @@ def profits(edges: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
 def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker") -> Interval | None:
     """Mean of `value` with a confidence interval that treats rows of one cluster as dependent; None without rows.
 
-    Linearised (sandwich) variance of a mean over clusters with the G/(G−1) correction and the normal 97.5 % point
-    (Cameron and Miller, "A practitioner's guide to cluster-robust inference", J. Human Resources 2015). With a
-    single cluster the interval is unbounded.
+    Linearised (sandwich) variance of a mean over clusters with the G/(G−1) correction and the 97.5 % point of Student's
+    t with G − 1 degrees of freedom (Cameron and Miller, "A practitioner's guide to cluster-robust inference", J. Human
+    Resources 2015, II.B and VI.D). With a single cluster the interval is unbounded.
     """
     if rows.is_empty():
         return None
@@ -61,4 +68,5 @@ def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker"
     if groups < 2:
         return Interval(mean, -math.inf, math.inf, n, groups)
     error = math.sqrt(groups / (groups - 1) * float((sums**2).sum())) / n
-    return Interval(mean, mean - 1.959964 * error, mean + 1.959964 * error, n, groups)
+    reach = float(stdtrit(groups - 1, 0.975)) * error
+    return Interval(mean, mean - reach, mean + reach, n, groups)

@@ -13,6 +13,8 @@ from fairline.listing import Listing, Problem
 from fairline.plan import Planned
 from fairline.report import full_funnel, market_table, opportunity_table
 from fairline.scan import Evaluation
+from fairline.scorecard import Scorecard
+from fairline.scoring import Interval
 
 _NEAREST = 2
 """How many of each bin's nearest misses are shown."""
@@ -64,6 +66,70 @@ def markets_report(listing: Listing, top: int = 40) -> RenderableType:
         )
     shown = f"{min(top, listing.markets.height):,} of {listing.markets.height:,} markets, most traded today first"
     return Group(_summary(listing), table, Text(shown), *_troubles(listing, listing.problems))
+
+
+def history_report(quotes: pl.DataFrame, edges: pl.DataFrame) -> RenderableType:
+    """A market's last quotes, and when it was an opportunity."""
+    last = quotes.tail(1).to_dicts()[0]
+    bid, ask = (None if last[name] is None else last[name] / NOTIONAL_U for name in ("yes_bid_u", "yes_ask_u"))
+    words = f"{quotes.height:,} changes; at {last['seen_ts']:%Y-%m-%d %H:%M} UTC bid {_share(bid)}, ask {_share(ask)}"
+    shown = edges.select(
+        seen="seen_ts", change="change", side="side", model="model", price=pl.col("price_u") / NOTIONAL_U,
+        p=pl.col("p").round(4), edge_points="edge_points", reason="reason",
+    )  # fmt: skip
+    return Group(Text(words), plain_table(shown.tail(20)) if shown.height else Text("Never an opportunity."))
+
+
+def scorecard_report(card: Scorecard) -> RenderableType:
+    """What was claimed against what came of it, for a terminal."""
+    head = f"{card.decided:,} settlements of YES or NO, {card.scalar:,} in between, {card.undecided:,} without a value"
+    money = Table(box=None, pad_edge=False, title="Flagged, one contract each", title_justify="left")
+    for name in ("", "", "Flagged", "Decided", "Events", "Promised $", "Realised $", "95 % interval"):
+        money.add_column(name, justify="left" if not name else "right")
+    for row in card.flagged:
+        made = row.realised
+        money.add_row(
+            row.what, row.name, f"{row.flagged:,}", f"{row.decided:,}", "–" if made is None else f"{made.clusters:,}",
+            "–" if row.promised is None else f"{row.promised.mean:+.4f}", *_told(made),
+        )  # fmt: skip
+    losses = Table(box=None, pad_edge=False, title="Models beside the market's price", title_justify="left")
+    for name in ("Model", "n", "Brier", "Market", "Difference", "95 % interval", "Log loss", "Market "):
+        losses.add_column(name, justify="left" if name == "Model" else "right")
+    for each in card.judged:
+        if each.brier is not None and each.market_brier is not None and each.log_loss and each.market_log_loss:
+            losses.add_row(
+                each.model, f"{each.brier.n:,}", f"{each.brier.mean:.4f}", f"{each.market_brier.mean:.4f}",
+                *_told(each.brier_difference), f"{each.log_loss.mean:.4f}", f"{each.market_log_loss.mean:.4f}",
+            )  # fmt: skip
+    shown = card.reliability.select(
+        "model", said=pl.col("p").round(3), happened=pl.col("frequency").round(3), low=pl.col("low").round(3),
+        high=pl.col("high").round(3), n="n",
+    )  # fmt: skip
+    parts: list[RenderableType] = [Text(head), money]
+    parts += [losses, plain_table(shown)] if card.judged else [Text("No model has priced a market that is decided.")]
+    return Group(*parts)
+
+
+def plain_table(rows: pl.DataFrame) -> Table:
+    """Any frame as it is."""
+    table = Table(box=None, pad_edge=False)
+    for name, dtype in rows.schema.items():
+        table.add_column(name, justify="right" if dtype.is_numeric() else "left")
+    for row in rows.iter_rows():
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
+
+
+def _told(made: Interval | None) -> tuple[str, str]:
+    if made is None:
+        return "–", "–"
+    return f"{made.mean:+.4f}", "one event" if made.clusters < 2 else f"{made.low:+.4f} to {made.high:+.4f}"
 
 
 def plan_report(steps: Sequence[Planned]) -> RenderableType:

@@ -116,6 +116,11 @@ def memory_of(settings: Settings) -> Memory:
     return Memory(platformdirs.user_cache_path("fairline"), settings.url)
 
 
+def store_folder(settings: Settings, given: Path | None) -> Path:
+    """Where a watch of this exchange keeps what it saw, unless it is told."""
+    return given or platformdirs.user_data_path("fairline") / settings.environment.replace(":", "-")
+
+
 def transport_of(settings: Settings, auth: Auth | None, say: Say) -> Transport:
     return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say)
 

@@ -8,7 +8,7 @@ from fairline.kalshi.wire import Settlement
 from fairline.scoring import clustered_mean, profits, settlements_frame
 
 
-def test_settlements_take_the_stated_value_and_leave_out_the_undecided():
+def test_settlements_take_the_stated_value_and_profits_leave_out_the_undecided():
     rows = [
         Settlement("A", "E", "finalized", "yes", "1.0000"),
         Settlement("B", "E", "finalized", "no"),
@@ -16,7 +16,13 @@ def test_settlements_take_the_stated_value_and_leave_out_the_undecided():
         Settlement("D", "E", "finalized", ""),
         Settlement("F", "E", "finalized", "scalar"),
     ]
-    assert settlements_frame(rows).select("ticker", "payout_u").rows() == [("A", 1_000_000), ("B", 0), ("C", 240_000)]
+    made = settlements_frame(rows)
+    assert made.select("ticker", "payout_u").rows() == [
+        ("A", 1_000_000), ("B", 0), ("C", 240_000), ("D", None), ("F", None),
+    ]  # fmt: skip
+    flagged = pl.DataFrame({"ticker": list("ABCDF"), "event_ticker": ["E"] * 5, "side": ["yes"] * 5, "ev_u": [1] * 5,
+                            "price_u": [1] * 5, "fee_u": [1] * 5})  # fmt: skip
+    assert profits(flagged, made)["ticker"].to_list() == ["A", "B", "C"]
 
 
 def test_profit_is_payout_less_price_and_fee_on_the_side_held():
@@ -45,7 +51,8 @@ def test_one_cluster_has_no_finite_interval_and_no_rows_none():
 def test_with_a_row_a_cluster_it_is_the_ordinary_standard_error():
     values = [1.0, 2.0, 4.0, 8.0]
     got = clustered_mean(pl.DataFrame({"event_ticker": list("abcd"), "x": values}), "x")
-    assert (got.high - got.mean) / 1.959964 == pytest.approx(np.std(values, ddof=1) / 2)
+    # 3.182446 is Student's 97.5 % point with three degrees of freedom, by any table.
+    assert (got.high - got.mean) / 3.182446 == pytest.approx(np.std(values, ddof=1) / 2)
 
 
 def test_the_interval_covers_the_truth_at_its_rate_when_clusters_hang_together():

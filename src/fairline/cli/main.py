@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fairline
-from fairline.cli import account, pricing, rules, scanning, simulation
+from fairline.cli import account, looking, pricing, rules, scanning, simulation, watching
 from fairline.cli.terminal import note
 from fairline.errors import ConfigError, FairlineError, UsageError
 from fairline.kalshi import KalshiError
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 
-for group in (scanning, pricing, rules, account, simulation):
+for group in (scanning, pricing, rules, account, simulation, watching, looking):
     app.add_typer(group.commands)
 
 

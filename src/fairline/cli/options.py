@@ -1,7 +1,5 @@
 """The options that several commands share, and what their texts mean."""
 
-import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from fairline.listing import Ages, Filters
 from fairline.models import TableModel
 from fairline.output import FORMATS
 from fairline.sizing import Bankroll
+from fairline.spans import span
 
 Exchange_ = Annotated[str | None, typer.Option("--exchange", metavar="NAME|URL", help="production, demo or a URL.")]
 Profile = Annotated[str | None, typer.Option(metavar="NAME", help="A profile of fairline.toml.")]
@@ -76,6 +75,7 @@ MinVolume = Annotated[float, typer.Option(min=0, help="Contracts traded so far."
 Search = Annotated[str, typer.Option(help="Text in the ticker, question or outcome.")]
 Form = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}. By --output's name if absent.")]
 Output = Annotated[Path | None, typer.Option(metavar="PATH", help="Write here, whole or not at all.")]
+StoreFolder = Annotated[Path | None, typer.Option("--store", metavar="PATH", help="Where a watch keeps what it saw.")]
 Top = Annotated[int | None, typer.Option(min=1, help="At most this many rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
@@ -106,16 +106,6 @@ def filters_of(
         min_volume=min_volume,
         search=search,
     )
-
-
-def span(text: str, flag: str = "--closes-within") -> timedelta:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip().lower())
-    if match is None:
-        raise UsageError(f"{text!r} is not a span of time", remedy=f"{flag} takes spans such as 90m, 12h, 7d, 4w")
-    hours = float(match[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 168}[match[2]]
-    if hours > 24 * 36_525:
-        raise UsageError(f"{text!r} is longer than a century", remedy=f"{flag} takes spans such as 7d")
-    return timedelta(hours=hours)
 
 
 def bankroll_of(dollars: float | None, kelly: float, caps: str) -> Bankroll | None:

@@ -130,12 +130,35 @@ class Markets(_Group):
         params: Params = {"limit": MAX_MARKETS, "status": "settled", "tickers": names}
         return await self._transport.get("/markets", params, decode=wire.settlements_page)
 
+    async def settled(self, min_settled_ts: int, cursor: str | None = None) -> wire.Page[wire.Settlement]:
+        """One page of how markets ended that were settled at that Unix second or later, the latest first; without what
+        is in the archive, and without combos.
+        """
+        params: Params = {
+            "limit": MAX_MARKETS, "status": "settled", "mve_filter": "exclude", "min_settled_ts": min_settled_ts,
+            "cursor": cursor,
+        }  # fmt: skip
+        return await self._transport.get("/markets", params, decode=wire.settlements_page)
+
     async def order_books(self, tickers: Iterable[str]) -> wire.Page[wire.OrderBook]:
         """Books of at most 100 markets. A comma list would silently be taken as one unknown ticker, so a ticker
         with a comma in it is refused here.
         """
         names = [checked_ticker(ticker) for ticker in tickers]
         return await self._transport.get("/markets/orderbooks", {"tickers": names}, decode=wire.order_books)
+
+
+class Historical(_Group):
+    """The archive: what was settled some months ago."""
+
+    async def cutoff(self) -> wire.Cutoff:
+        return await self._transport.get("/historical/cutoff", decode=wire.cutoff)
+
+    async def settlements(self, tickers: Iterable[str]) -> wire.Page[wire.Settlement]:
+        """How markets in the archive ended; those that are not in it are silently not among the rows."""
+        names = ",".join(checked_ticker(ticker) for ticker in tickers)
+        params: Params = {"limit": MAX_MARKETS, "tickers": names}
+        return await self._transport.get("/historical/markets", params, decode=wire.settlements_page)
 
 
 class Portfolio(_Group):
@@ -168,6 +191,7 @@ class Kalshi:
         self.series = SeriesGroup(transport)
         self.events = Events(transport)
         self.markets = Markets(transport)
+        self.historical = Historical(transport)
         self.portfolio = Portfolio(transport)
         self.account = Account(transport)
         self.member = Member(transport)

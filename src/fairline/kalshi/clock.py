@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # Accepted and refused differences as measured on the wire in 2026: 10 s passed, 60 s did not (production, October);
 # 30 s back was refused (demo, June). The official window is not documented.
@@ -44,3 +46,12 @@ def surely_past(ours: float, skew: Skew | None) -> float:
         return ours
     theirs = ours + skew.seconds - skew.error
     return min(ours, theirs) if abs(skew.seconds) <= skew.error else theirs
+
+
+def maintenance(now: float) -> bool:
+    """Whether it is Thursday 03:00-05:00 in New York, the exchange's weekly window."""
+    try:
+        local = datetime.fromtimestamp(now, ZoneInfo("America/New_York"))
+    except ZoneInfoNotFoundError:
+        return False
+    return local.weekday() == 3 and 3 <= local.hour < 5

@@ -9,13 +9,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fairline.kalshi import wire
 from fairline.kalshi.auth import ApiKeyAuth, Auth, JwtAuth
-from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S
+from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S, maintenance
 from fairline.kalshi.convention import SentRequest, examine, sign_otherwise
 from fairline.kalshi.errors import KalshiError, PrivateKeyError, TransportError
 from fairline.kalshi.http import Response
@@ -144,7 +142,7 @@ class Doctor:
                 status.exchange_estimated_resume_time
             )
             what = "the exchange is paused" if not status.exchange_active else "trading is paused"
-            window = " (this is the weekly maintenance window)" * _maintenance(self._clock())
+            window = " (this is the weekly maintenance window)" * maintenance(self._clock())
             if not status.exchange_active:
                 return self._fail("exchange", "exchange_paused", f"{what}{resume}{window}")
             return self._warn("exchange", f"{what}{resume}{window}", REMEDIES["exchange_paused"])
@@ -384,12 +382,3 @@ def _kind(response: Response) -> str:
     if 300 <= response.status < 400:
         return f"a redirect to {response.headers.get('Location', 'elsewhere')}"
     return "a web page" if response.body[:200].lstrip().startswith(b"<") else f"{len(response.body)} bytes"
-
-
-def _maintenance(now: float) -> bool:
-    """Whether it is Thursday 03:00-05:00 in New York, the exchange's weekly window."""
-    try:
-        local = datetime.fromtimestamp(now, ZoneInfo("America/New_York"))
-    except ZoneInfoNotFoundError:
-        return False
-    return local.weekday() == 3 and 3 <= local.hour < 5

@@ -63,6 +63,7 @@ class TokenBucket:
     ) -> None:
         self.rate = rate
         self.share = 1.0
+        self.waited_s = 0.0
         self._clock = clock
         self._sleep = sleep
         self._tokens = rate.capacity
@@ -83,6 +84,7 @@ class TokenBucket:
             while (missing := cost - self._tokens) > 1e-9:
                 wait = missing / (self.rate.refill * self.share)
                 await self._sleep(wait)
+                self.waited_s += wait
                 self._refill()
             self._tokens -= cost
 

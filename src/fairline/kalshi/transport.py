@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -46,12 +46,15 @@ class Retry:
 
 @dataclass(slots=True)
 class Traffic:
-    """What this transport has done so far: bytes as they came, compressed, and how long an answer takes of late."""
+    """What this transport has done so far: bytes as they came, compressed, how long an answer takes of late, and how
+    many answers there were of each status.
+    """
 
     requests: int = 0
     retries: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    statuses: dict[int, int] = field(default_factory=dict)
 
 
 class Transport:
@@ -156,6 +159,7 @@ class Transport:
         """Send, and read the clock off the answer."""
         sent = self._clock()
         response = await self._send(request)
+        self.traffic.statuses[response.status] = self.traffic.statuses.get(response.status, 0) + 1
         self.skew = skew_of(response.headers, sent, self._clock()) or self.skew
         self.traffic.seconds += (self._clock() - sent - self.traffic.seconds) / min(self.traffic.requests, 8)
         return response

@@ -6,10 +6,13 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Something a model wants to read. `source` says how to get it (`file`), `key` which one."""
+    """Something a model wants to read. `source` says how to get it (`file`), `key` which one; what was got no more
+    than `max_age_s` seconds ago may be used again by whoever scans again and again.
+    """
 
     source: str
     key: str
+    max_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""Drawings of what was recorded: prices over time, reliability, scans. What draws them is an optional extra."""
+
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fairline.errors import UsageError
+
+_INK, _MARKET, _MODEL, _GOOD, _BAD = "#1c2430", "#8a94a6", "#2364d2", "#1a7f5a", "#c4432b"
+_SIZE = (9.0, 3.2)
+
+
+def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame, edges: pl.DataFrame) -> Any:
+    """Bid and ask as a band, each model's probability as steps, and marks where it was an opportunity."""
+    figure, axes = _axes(ticker, "dollars, probability")
+    times = quotes["seen_ts"].to_list()
+    bid, ask = ((quotes[name] / 1e6).to_list() for name in ("yes_bid_u", "yes_ask_u"))
+    axes.fill_between(times, _numbers(bid), _numbers(ask), step="post", color=_MARKET, alpha=0.35, label="bid to ask")
+    for (model,), rows in predictions.group_by("model", maintain_order=True):
+        axes.step(rows["seen_ts"].to_list(), rows["p"].to_list(), where="post", label=str(model))
+    flagged = edges.filter(pl.col("change") != "gone")
+    for side, mark in (("yes", "^"), ("no", "v")):
+        mine = flagged.filter(pl.col("side") == side)
+        price = mine["price_u"] / 1e6
+        at = price if side == "yes" else 1 - price
+        if mine.height:
+            axes.plot(mine["seen_ts"].to_list(), at.to_list(), mark, color=_GOOD, label=f"{side.upper()} flagged")
+    axes.set_ylim(0, 1)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=4)
+    return figure
+
+
+def reliability_figure(reliability: pl.DataFrame) -> Any:
+    """What was said against how often it happened, with the interval of the latter."""
+    figure, axes = _axes("What was said, and how often it happened", "frequency", size=(4.6, 4.2), dates=False)
+    axes.plot([0, 1], [0, 1], color=_MARKET, linewidth=1)
+    for (model,), rows in reliability.group_by("model", maintain_order=True):
+        p, seen = rows["p"].to_numpy(), rows["frequency"].to_numpy()
+        reach = [seen - rows["low"].to_numpy(), rows["high"].to_numpy() - seen]
+        axes.errorbar(p, seen, yerr=reach, fmt="o", markersize=4, capsize=2, label=str(model))
+    axes.set_xlabel("probability said")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    if reliability.height:
+        axes.legend(loc="upper left", fontsize=8, frameon=False)
+    return figure
+
+
+def scans_figure(scans: pl.DataFrame) -> Any:
+    """How long each scan took; what was not whole stands out."""
+    figure, axes = _axes("Scans", "seconds")
+    for outcome, colour in (("done", _MODEL), ("incomplete", "#d98e04"), ("failed", _BAD), ("paused", _MARKET)):
+        rows = scans.filter(pl.col("outcome") == outcome)
+        if rows.height:
+            axes.plot(rows["seen_ts"].to_list(), _numbers(rows["duration_s"].fill_null(0.0).to_list()), ".",
+                      color=colour, label=f"{outcome} ({rows.height:,})")  # fmt: skip
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=4)
+    return figure
+
+
+def opportunities_figure(scans: pl.DataFrame) -> Any:
+    """How many opportunities each scan left."""
+    figure, axes = _axes("Opportunities", "count")
+    rows = scans.filter(pl.col("kept").is_not_null())
+    axes.step(rows["seen_ts"].to_list(), rows["kept"].to_list(), where="post", color=_GOOD)
+    axes.fill_between(rows["seen_ts"].to_list(), rows["kept"].to_list(), step="post", color=_GOOD, alpha=0.15)
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def funnel_figure(funnel: Sequence[dict[str, Any]]) -> Any:
+    """How many markets were left after each step."""
+    figure, axes = _axes("Funnel of the last scan", "", size=(9.0, 0.3 * max(6, len(funnel)) + 0.6), dates=False)
+    words, kept = [str(row["step"]) for row in funnel][::-1], [int(row["kept"]) for row in funnel][::-1]
+    bars = axes.barh(words, kept, color=_MODEL)
+    axes.bar_label(bars, labels=[f" {count:,}" for count in kept], fontsize=8, color=_INK)
+    axes.margins(x=0.12)
+    return figure
+
+
+def as_svg(figure: Any) -> str:
+    """The drawing as text that stands in a page. Letters stay letters."""
+    buffer = io.StringIO()
+    with _matplotlib().rc_context({"svg.fonttype": "none", "svg.hashsalt": "fairline"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def as_png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def write_figure(figure: Any, path: Path) -> bytes:
+    """The content of a file of that name: PNG or SVG. Raises `UsageError` for another."""
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        return as_png(figure)
+    if suffix == ".svg":
+        return as_svg(figure).encode()
+    raise UsageError(f"{path} is neither .png, .svg nor .html", remedy="Name it so")
+
+
+def in_terminal(quotes: pl.DataFrame, predictions: pl.DataFrame, width: int) -> str:
+    """Bid, ask and models over time, in characters."""
+    try:
+        import plotille  # noqa: PLC0415  an extra
+    except ImportError:
+        raise UsageError("a plot in the terminal needs plotille", remedy="pip install 'fairline[charts]'") from None
+    figure = plotille.Figure()
+    figure.width, figure.height, figure.with_colors = max(20, width - 24), 14, False
+    times: list[datetime] = [*quotes["seen_ts"], *predictions["seen_ts"]]
+    start, end = min(times), max(times)
+    figure.set_y_limits(0, 1)
+    figure.set_x_limits(0, max((end - start).total_seconds() / 3_600, 1e-3))
+    figure.x_label, figure.y_label = f"hours since {start:%Y-%m-%d %H:%M} UTC", "dollars"
+    lines = [(name.removesuffix("_u"), quotes.filter(pl.col(name).is_not_null()), pl.col(name) / 1e6)
+             for name in ("yes_bid_u", "yes_ask_u")]  # fmt: skip
+    lines += [(str(model), rows, pl.col("p")) for (model,), rows in predictions.group_by("model", maintain_order=True)]
+    for label, rows, value in lines:
+        hours = (rows["seen_ts"] - start).dt.total_milliseconds() / 3.6e6
+        if rows.height:
+            figure.plot(hours.to_list(), rows.select(value).to_series().to_list(), label=label)
+    made: str = figure.show(legend=True)
+    return made
+
+
+def _axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dates: bool = True) -> tuple[Any, Any]:
+    _matplotlib()
+    from matplotlib import dates as mdates  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    # A title comes from the exchange: a dollar sign in it is no formula.
+    axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=_INK)
+    axes.set_ylabel(unit, fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    if dates:
+        ticks: Any = mdates
+        locator = ticks.AutoDateLocator()
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ticks.ConciseDateFormatter(locator))
+    return figure, axes
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib  # noqa: PLC0415  an extra
+    except ImportError:
+        raise UsageError("drawings need Matplotlib", remedy="pip install 'fairline[charts]'") from None
+    return matplotlib
+
+
+def _numbers(values: Sequence[float | None]) -> list[float]:
+    return [float("nan") if value is None else value for value in values]

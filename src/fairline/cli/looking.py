@@ -1,0 +1,146 @@
+"""`history`, `report`, `scorecard` and `sql`: what a watch has seen and claimed."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from fairline import charts, report, screen
+from fairline.cli.options import AsJson, Exchange_, Profile, StoreFolder
+from fairline.cli.terminal import deliver, note, settings_of
+from fairline.errors import InputError, UsageError
+from fairline.output import show, terminal, write_whole
+from fairline.page import history_page, report_page
+from fairline.query import query
+from fairline.scorecard import read_scorecard, scorecard_document
+from fairline.session import store_folder
+from fairline.spans import span
+from fairline.store import Store
+
+commands = typer.Typer()
+
+Since = Annotated[str | None, typer.Option("--since", metavar="SPAN", help="Such as 24h, 30d. Everything if absent.")]
+_FORMS = ("table", "json", "csv")
+
+
+@commands.command(epilog="Example: fairline history KXHIGHNY-26NOV23-B54.5 --since 7d --output history.png")
+def history(
+    ticker: Annotated[str, typer.Argument(help="A market's ticker.")],
+    since: Since = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Draw it there: .png, .svg or .html; .csv for the figures.")
+    ] = None,
+    as_json: AsJson = False,
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """A market's prices, what models said, and when it was an opportunity."""
+    kept, name, begin = _store(exchange, profile, store), ticker.upper(), _since(since)
+    mine = pl.col("ticker") == name
+    quotes = kept.history(name, begin)
+    if quotes.is_empty():
+        raise InputError(f"the store has nothing of {name}", remedy="Check the ticker, or --store")
+    predictions = kept.read("predictions", since=begin, where=mine)
+    edges = kept.read("edges", since=begin, where=mine)
+    _say_troubles(kept)
+    if output is not None:
+        write_whole(output, _drawn(output, kept, name, quotes, predictions, edges))
+        note(f"Wrote {output}")
+        return
+    if as_json:
+        rows = {"quotes": quotes, "predictions": predictions, "edges": edges}
+        deliver(report.encode_json({"ticker": name, **{k: report.records(v) for k, v in rows.items()}}), None)
+        return
+    print(charts.in_terminal(quotes, predictions, terminal().width))
+    show(screen.history_report(quotes, edges))
+
+
+@commands.command("report", epilog="Example: fairline report --since 24h --output yesterday.html")
+def report_command(
+    since: Annotated[str, typer.Option(metavar="SPAN", help="Such as 24h, 7d.")] = "24h",
+    output: Annotated[Path, typer.Option(metavar="PATH", help="Where the page goes.")] = Path("fairline-report.html"),
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """One self-contained page: what appeared, what went and why, what came of it, funnel, health, charts."""
+    settings = settings_of(exchange=exchange, profile=profile)
+    kept, until = _store(exchange, profile, store), datetime.now(UTC)
+    page = report_page(kept, until - span(since, "--since"), until, settings.url)
+    _say_troubles(kept)
+    write_whole(output, page.encode())
+    note(f"Wrote {output}")
+
+
+@commands.command(epilog="Example: fairline scorecard --since 30d")
+def scorecard(
+    since: Since = None,
+    as_json: AsJson = False,
+    plot: Annotated[Path | None, typer.Option(metavar="PATH", help="Draw the reliability there: .png or .svg.")] = None,
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """What was claimed against what came of it: EV promised and realised, and each model beside the market's price."""
+    kept = _store(exchange, profile, store)
+    card = read_scorecard(kept, _since(since))
+    _say_troubles(kept)
+    if plot is not None:
+        write_whole(plot, charts.write_figure(charts.reliability_figure(card.reliability), plot))
+        note(f"Wrote {plot}")
+    if as_json:
+        deliver(report.encode_json(scorecard_document(card)), None)
+    else:
+        show(screen.scorecard_report(card))
+
+
+@commands.command(epilog='Example: fairline sql "SELECT outcome, count(*) FROM scans GROUP BY outcome"')
+def sql(
+    text: Annotated[str, typer.Argument(help="A query over quotes, facts, predictions, edges, settlements, scans.")],
+    form: Annotated[str, typer.Option("--format", help=", ".join(_FORMS))] = "table",
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """Ask the store in SQL (DuckDB, an optional extra). The columns are in docs/running.md."""
+    if form not in _FORMS:
+        raise UsageError(f"there is no format {form!r}", remedy=f"--format takes {', '.join(_FORMS)}")
+    answer = query(_store(exchange, profile, store), text)
+    if form == "json":
+        deliver((json.dumps(answer.to_dicts(), indent=2, default=str, ensure_ascii=False) + "\n").encode(), None)
+    elif form == "csv":
+        deliver(report.encode(answer, "csv"), None)
+    else:
+        show(screen.plain_table(answer))
+
+
+def _drawn(
+    output: Path, kept: Store, ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame, edges: pl.DataFrame
+) -> bytes:
+    suffix = output.suffix.lower()
+    if suffix == ".csv":
+        return report.encode(quotes, "csv")
+    if suffix == ".html":
+        titles = kept.latest("facts", datetime.now(UTC), pl.col("ticker") == ticker)["title"].to_list()
+        return history_page(ticker, (titles or [None])[0] or "", quotes, predictions, edges).encode()
+    return charts.write_figure(charts.history_figure(ticker, quotes, predictions, edges), output)
+
+
+def _store(exchange: str | None, profile: str | None, given: Path | None) -> Store:
+    folder = store_folder(settings_of(exchange=exchange, profile=profile), given)
+    if not (folder / "store.json").exists():
+        raise InputError(f"there is no store at {folder}", remedy="fairline watch makes one; --store names another")
+    return Store(folder)
+
+
+def _since(text: str | None) -> datetime | None:
+    return None if text is None else datetime.now(UTC) - span(text, "--since")
+
+
+def _say_troubles(kept: Store) -> None:
+    for words in kept.troubles:
+        note(f"fairline: {words}")

@@ -1,0 +1,263 @@
+"""`watch` and what belongs to it: alerts, the markets that are followed, and the service."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairline.cli.options import (
+    AsJson,
+    Category,
+    ClosesWithin,
+    EventOption,
+    Exchange_,
+    KeyFile,
+    KeyId,
+    MaxSpread,
+    MinContracts,
+    MinEdge,
+    MinEv,
+    MinVolume,
+    ModelNames,
+    NoBooks,
+    Probabilities,
+    Profile,
+    Rest,
+    SeriesOption,
+    Size,
+    StoreFolder,
+    TickerOption,
+    filters_of,
+    tables_of,
+)
+from fairline.cli.terminal import auth_of, note, settings_of
+from fairline.config import Settings, supervisor
+from fairline.datasets import DATASETS
+from fairline.edge import Rules
+from fairline.errors import UsageError
+from fairline.instructions import Instructions, read_instructions
+from fairline.kalshi.client import checked_ticker
+from fairline.logs import log_to_stderr
+from fairline.models import Model, load
+from fairline.monitor import Monitor
+from fairline.output import write_whole
+from fairline.service import containerfile, notifier, unit
+from fairline.session import connect, memory_of, store_folder
+from fairline.spans import span
+from fairline.state import State
+from fairline.store import Store
+from fairline.watch import Duty, Watch
+
+commands = typer.Typer()
+alerting = typer.Typer(help="Whom a watch tells of what.", no_args_is_help=True)
+service = typer.Typer(help="A watch as a service of the system.", no_args_is_help=True)
+commands.add_typer(alerting, name="alerts")
+commands.add_typer(service, name="service")
+
+
+@commands.command(epilog="Example: fairline watch --probabilities mine.csv --category sports --every 60s")
+def watch(
+    probabilities: Probabilities = None,
+    model: ModelNames = None,
+    every: Annotated[str, typer.Option(metavar="SPAN", help="The rhythm of scans.")] = "60s",
+    category: Category = None,
+    series: SeriesOption = None,
+    event: EventOption = None,
+    ticker: TickerOption = None,
+    closes_within: ClosesWithin = None,
+    min_volume: MinVolume = 0,
+    min_edge: MinEdge = 2.0,
+    min_ev: MinEv = 0.01,
+    max_spread: MaxSpread = 5.0,
+    size: Size = 100,
+    min_contracts: MinContracts = 1.0,
+    rest: Rest = False,
+    no_books: NoBooks = False,
+    settle_every: Annotated[str, typer.Option(metavar="SPAN", help="How often to ask how markets ended.")] = "5m",
+    facts_every: Annotated[
+        str, typer.Option(metavar="SPAN", help="How long series, events and fee terms count as fresh.")
+    ] = "1h",
+    store: StoreFolder = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="DATASET=DAYS", help="How long to keep a dataset. Repeatable.")
+    ] = None,
+    scans: Annotated[int | None, typer.Option(min=1, help="Stop after so many scans.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of /healthz and /metrics; 0 takes a free one.")] = 9464,
+    host: Annotated[str, typer.Option(help="Address of /healthz and /metrics.")] = "127.0.0.1",
+    log_format: Annotated[str, typer.Option(help="text or json.")] = "text",
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+    key_id: KeyId = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Scan on a rhythm, keep what was seen, and tell of what changes; until it is stopped. See docs/running.md."""
+    rules = Rules(min_edge, min_ev, max_spread, size=size, min_contracts=min_contracts, rest=rest)
+    filters = filters_of(category, series, event, "open", closes_within, min_volume, "", ticker)
+    settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
+    rhythm = span(every, "--every")
+    if rhythm < timedelta(seconds=1):
+        raise UsageError("the value of --every is impossible", remedy="It takes a second or more")
+    kept = _days(keep)
+    log_to_stderr(log_format)
+
+    def duty() -> Duty:
+        told = read_instructions()
+        for words in told.warnings:
+            note(f"fairline: {words}")
+        models: list[Model] = [*tables_of(probabilities), *(load(name) for name in model or [])]
+        return Duty(
+            models, filters, rules, told.rules, dict(told.receivers), every=rhythm, dead_man=told.dead_man,
+            settle_every=span(settle_every, "--settle-every"), keep_days={**told.keep_days, **kept},
+            facts_s=span(facts_every, "--facts-every").total_seconds(), books=not no_books, ping=told.ping(),
+        )  # fmt: skip
+
+    asyncio.run(_watch(settings, duty, store_folder(settings, store), scans, (host, port)))
+
+
+async def _watch(
+    settings: Settings, duty: Callable[[], Duty], folder: Path, scans: int | None, address: tuple[str, int]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        store = Store(folder)
+        store.acquire()
+        stack.callback(store.release)
+        state = State(folder)
+        stack.callback(state.close)
+        kalshi = await connect(settings, auth_of(settings), note)
+        try:
+            made = Watch(
+                kalshi, duty(), store, state, memory=memory_of(settings), reload=duty, said=notifier(supervisor())
+            )
+            monitor = stack.enter_context(Monitor(made, lambda: datetime.now(UTC), *address))
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, made.stop)
+            loop.add_signal_handler(signal.SIGHUP, made.reread)
+            note(f"Watching {settings.url} into {folder}; {monitor.url}/healthz says how it goes. Ctrl-C stops it.")
+            await made.run(most=scans)
+        finally:
+            await kalshi.transport.close()
+    note("Stopped.")
+
+
+@alerting.command("list", epilog="Example: fairline alerts list --json")
+def list_alerts(
+    as_json: AsJson = False, store: StoreFolder = None, exchange: Exchange_ = None, profile: Profile = None
+) -> None:
+    """The rules and receivers of fairline.toml, and what waits to be delivered."""
+    told, state = read_instructions(), _state(exchange, profile, store)
+    letters = state.outbox(datetime.now(UTC), all_of_it=True)
+    waiting = {name: sum(letter.receiver == name for letter in letters) for name in told.receivers}
+    alarms = {name: words for name, (_, words) in state.alarms().items()}
+    if as_json:
+        rows = [{"rule": rule.name, "to": list(rule.to or told.receivers), "on": list(rule.on)} for rule in told.rules]
+        print(json.dumps({"rules": rows, "waiting": waiting, "alarms": alarms}, indent=2))
+        return
+    for rule in told.rules:
+        print(f"{rule.name}: {', '.join(rule.on)} to {', '.join(rule.to or told.receivers) or 'nobody'}")
+    for name, count in waiting.items():
+        print(f"receiver {name}: {count} messages wait")
+    for words in alarms.values():
+        print(f"alarm: {words}")
+    if not told.rules:
+        print("There are no rules: fairline.toml takes [receivers] and [alerts.NAME]; see docs/running.md.")
+
+
+@alerting.command("test", epilog="Example: fairline alerts test phone")
+def try_receivers(
+    receiver: Annotated[list[str] | None, typer.Argument(help="Names of receivers; all if absent.")] = None,
+) -> None:
+    """Send a message to each receiver now, and say whether it was taken."""
+    told = read_instructions()
+    names = receiver or list(told.receivers)
+    if not names:
+        raise UsageError("there are no receivers", remedy="Name them in fairline.toml under [receivers]")
+    for name in names:
+        if name not in told.receivers:
+            there = ", ".join(told.receivers) or "none"
+            raise UsageError(f"there is no receiver {name!r}", remedy=f"Receivers: {there}")
+    taken = asyncio.run(_try_all(told, names))
+    for name, good in taken.items():
+        print(f"{name}: {'taken' if good else 'NOT taken'}")
+    raise typer.Exit(0 if all(taken.values()) else 1)
+
+
+async def _try_all(told: Instructions, names: list[str]) -> dict[str, bool]:
+    body = "If you can read this, alerts arrive here."
+    made = await asyncio.gather(*(told.receivers[name].deliver("Fairline: a test", body) for name in names))
+    return dict(zip(names, made, strict=True))
+
+
+@commands.command(epilog="Example: fairline follow KXHIGHNY-26NOV23-B54.5")
+def follow(
+    ticker: Annotated[list[str] | None, typer.Argument(help="Market tickers; without any, those followed now.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Follow them no more.")] = False,
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """Keep a list of markets for the alert rules that say `followed = true`."""
+    state = _state(exchange, profile, store)
+    names = [checked_ticker(name.strip().upper()) for name in ticker or []]
+    if remove:
+        state.unfollow(names)
+    elif names:
+        state.follow(names, datetime.now(UTC))
+    for name in state.followed():
+        print(name)
+
+
+@service.command(epilog="Example: fairline service install --dry-run -- --model elo --every 60s")
+def install(
+    arguments: Annotated[list[str] | None, typer.Argument(help="Options of fairline watch, after --.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it and change nothing.")] = False,
+    container: Annotated[bool, typer.Option("--container", help="A Containerfile instead of a systemd unit.")] = False,
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """Write a systemd unit of your own user that runs the watch, or a Containerfile."""
+    given = list(arguments or [])
+    places = [("--exchange", exchange), ("--profile", profile)]
+    given += [part for flag, value in places if value for part in (flag, value)]
+    if container:
+        text, path = containerfile(given), Path("Containerfile")
+    else:
+        folder = store_folder(settings_of(exchange=exchange, profile=profile), store).absolute()
+        command = [sys.executable, "-m", "fairline", "watch", "--store", str(folder), *given]
+        home = Path("~").expanduser()
+        folders = [folder, home / ".cache" / "fairline", home / ".local" / "state" / "fairline"]
+        text = unit(command, home / ".config" / "fairline" / "environment", folders)
+        path = home / ".config" / "systemd" / "user" / "fairline.service"
+    if dry_run:
+        sys.stdout.write(text)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
+    note(f"Wrote {path}")
+    if not container:
+        for made in folders:
+            made.mkdir(parents=True, exist_ok=True)
+        note("Start it with: systemctl --user daemon-reload && systemctl --user enable --now fairline")
+        note("To let it run while you are logged out: loginctl enable-linger")
+
+
+def _state(exchange: str | None, profile: str | None, store: Path | None) -> State:
+    return State(store_folder(settings_of(exchange=exchange, profile=profile), store))
+
+
+def _days(texts: list[str] | None) -> dict[str, int]:
+    made = {}
+    for text in texts or []:
+        name, _, days = text.partition("=")
+        if name not in DATASETS or not days.isdigit() or int(days) < 1:
+            raise UsageError(f"{text!r} is not DATASET=DAYS", remedy=f"Datasets are {', '.join(DATASETS)}")
+        made[name] = int(days)
+    return made

@@ -1,0 +1,65 @@
+"""SQL over what a watch has kept, by DuckDB: a view for each dataset, and nothing that writes."""
+
+from typing import Any
+
+import polars as pl
+
+from fairline.datasets import DATASETS
+from fairline.errors import InputError, UsageError
+from fairline.store import Store
+
+_TRIES = 3
+_SQL = {
+    "String": "VARCHAR",
+    "Int64": "BIGINT",
+    "Float64": "DOUBLE",
+    "Boolean": "BOOLEAN",
+    "Datetime(time_unit='us', time_zone='UTC')": "TIMESTAMPTZ",
+}
+
+
+def query(store: Store, text: str) -> pl.DataFrame:
+    """The answer to a query over the datasets by their names. Raises `InputError` for one that cannot be answered."""
+    try:
+        import duckdb  # noqa: PLC0415  an extra
+    except ImportError:
+        raise UsageError("SQL needs DuckDB", remedy="pip install 'fairline[sql]'") from None
+    for left in range(_TRIES, 0, -1):
+        try:
+            return _ask(duckdb, store, text)
+        except duckdb.IOException as error:
+            # A file was merged into another while the query ran.
+            if left == 1:
+                raise InputError(f"the store cannot be read ({error})", remedy="Try again") from None
+        except duckdb.Error as error:
+            words = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"the query was not understood ({words})", remedy=f"Tables: {', '.join(DATASETS)}"
+            ) from None
+    raise AssertionError
+
+
+def _ask(duckdb: Any, store: Store, text: str) -> pl.DataFrame:
+    paths = {name: [str(path) for path in store.paths(name)] for name in DATASETS}
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        # A query can read the store's files and no others, and write none.
+        connection.execute("SET allowed_paths = ?", [[path for files in paths.values() for path in files]])
+        connection.execute("SET enable_external_access = false")
+        for name, files in paths.items():
+            if files:
+                connection.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view(name)
+            else:
+                columns = ", ".join(f"{column} {_SQL[str(dtype)]}" for column, dtype in DATASETS[name].items())
+                connection.execute(f"CREATE TABLE {name} ({columns})")
+        answer = connection.execute(text)
+        names = [column[0] for column in answer.description or []]
+        rows = answer.fetchall()
+    if not names:
+        raise UsageError("the query has no answer", remedy="Begin it with SELECT")
+    return pl.DataFrame(rows, schema=_distinct(names), orient="row", infer_schema_length=None)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """A query may call two columns the same; a frame may not."""
+    return [name if name not in names[:at] else f"{name}_{at + 1}" for at, name in enumerate(names)]

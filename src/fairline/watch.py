@@ -1,0 +1,322 @@
+"""Around the clock: the same scan again and again, kept, compared with the last, and told to whom it concerns.
+
+Scans never overlap and do not drift: they begin at whole multiples of the rhythm since the start, each a little later
+by chance, and one that takes longer than the rhythm costs the beats it runs over. What goes wrong is noted and the loop
+goes on; only a store that was never there, or settings that cannot be read at the start, end it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fairline.alerts import Rule
+from fairline.edge import Rules
+from fairline.errors import FairlineError, StoreError, UsageError
+from fairline.health import Health
+from fairline.kalshi import Kalshi, KalshiError
+from fairline.kalshi.clock import maintenance
+from fairline.kalshi.errors import AuthError
+from fairline.kalshi.memory import Memory
+from fairline.listing import Ages, Filters, Listing
+from fairline.models import Model
+from fairline.receivers import Post
+from fairline.recorder import Recorder
+from fairline.scan import Evaluation, scan
+from fairline.settling import Settling
+from fairline.sources import Kept
+from fairline.state import Bench, State
+from fairline.store import Store
+from fairline.telling import Teller
+
+log = logging.getLogger("fairline.watch")
+
+_BENCHED_AT_MOST = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What to watch and whom to tell: all that a change of the settings may change."""
+
+    models: Sequence[Model]
+    filters: Filters = field(default_factory=Filters)
+    rules: Rules = field(default_factory=Rules)
+    alerts: Sequence[Rule] = ()
+    receivers: dict[str, Any] = field(default_factory=dict)
+    every: timedelta = timedelta(seconds=60)
+    dead_man: timedelta = timedelta(minutes=10)
+    settle_every: timedelta = timedelta(minutes=5)
+    keep_days: dict[str, int] = field(default_factory=dict)
+    facts_s: float = 3_600.0
+    books: bool = True
+    ping: Callable[[], Awaitable[None]] | None = None
+
+
+class Watch:
+    """One exchange, one store, one loop. `reload` gives the duty anew when the settings are to be read again."""
+
+    def __init__(
+        self,
+        kalshi: Kalshi,
+        duty: Duty,
+        store: Store,
+        state: State,
+        *,
+        memory: Memory | None = None,
+        reload: Callable[[], Duty] | None = None,
+        said: Callable[[str], None] = lambda _: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.kalshi, self.duty, self.store, self.state = kalshi, duty, store, state
+        self.health = Health(now())
+        self.post = Post(state, duty.receivers)
+        self._recorder = Recorder(store)
+        self._settling = Settling(kalshi, store, state)
+        self._memory, self._reload, self._said, self._now, self._uniform = memory, reload, said, now, uniform
+        self._kept = Kept()
+        self._stop, self._hup = asyncio.Event(), False
+        self._teller = Teller(state)
+        self._housekept: datetime | None = None
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def reread(self) -> None:
+        """Read the settings again before the next scan."""
+        self._hup = True
+
+    async def run(self, *, most: int | None = None) -> None:
+        """Watch until stopped, or until `most` scans were tried. Raises `StoreError` if nothing was ever recorded."""
+        self._recorder.resume(self._now())
+        self._teller.learn(self.store.read("settlements"), self.duty.alerts)
+        beside = [asyncio.create_task(self._again(job, pause)) for job, pause in self._jobs()]
+        beats = asyncio.create_task(self._beats(most))
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([beats, stopped, *beside], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            tasks = [beats, stopped, *beside]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._said("STOPPING=1")
+
+    def _jobs(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
+        return [
+            (self._deliver, 1.0),
+            (self._settle, min(self.duty.settle_every.total_seconds(), 60.0)),
+            (self._keep_house, 20.0),
+        ]
+
+    async def _again(self, job: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        while True:
+            try:
+                await job()
+            except (KalshiError, FairlineError) as error:
+                log.warning("%s", error)
+            await asyncio.sleep(pause_s)
+
+    async def _beats(self, most: int | None) -> None:
+        began, beat, tried = time.monotonic(), 0, 0
+        while most is None or tried < most:
+            if self._hup:
+                self._read_again()
+            every = self.duty.every.total_seconds()
+            due = began + beat * every + (self._uniform(0, min(every / 10, 5.0)) if beat else 0.0)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self.round()
+            tried += 1
+            late = int((time.monotonic() - began) / every)
+            self.health.skipped += max(0, late - beat)
+            beat = max(beat, late) + 1
+
+    async def round(self) -> None:
+        """One scan, all that follows from it, and how one is doing after it."""
+        clock = time.monotonic()
+        self.health.trouble = {name: words for name, words in self.health.trouble.items() if name == "store"}
+        try:
+            await self._scan()
+        except AuthError as error:
+            self._blind("refused", str(error))
+        except (KalshiError, FairlineError) as error:
+            if isinstance(error, UsageError) and not self.health.scans:
+                # Who has just started with a question that cannot be asked is told so at once.
+                raise
+            self._blind("scan", str(error))
+        self.health.last_ts, self.health.duration_s = self._now(), time.monotonic() - clock
+        self.health.skew = self.kalshi.transport.skew
+        self._sound_alarms()
+        self._said("READY=1\nWATCHDOG=1\nSTATUS=" + self.line())
+
+    async def _scan(self) -> None:
+        paused = await self._paused()
+        if paused:
+            self._blind("paused", paused, outcome="paused")
+            return
+        now, models = self._now(), self._playing(self._now())
+        clock = time.monotonic()
+        listing, evaluation = await self._look(models)
+        seconds = {"read": listing.duration_s, "price": time.monotonic() - clock - listing.duration_s}
+        clock = time.monotonic()
+        self._judge(evaluation, models, now)
+        silent = {model.name for model in self.duty.models} - {model.name for model in models} | set(
+            self.health.failing
+        )
+        await self._record(listing, evaluation, silent)
+        seconds["record"], clock = time.monotonic() - clock, time.monotonic()
+        self._tell(listing, evaluation, silent)
+        seconds["alert"] = time.monotonic() - clock
+        self.health.seconds.update(seconds)
+        await self._count(listing, evaluation)
+
+    async def _look(self, models: Sequence[Model]) -> tuple[Listing, Evaluation]:
+        """The scan, with what it alone sent."""
+        duty, before = self.duty, replace(self.kalshi.transport.traffic)
+        listing, evaluation = await scan(
+            self.kalshi, models, duty.filters, duty.rules, memory=self._memory, books=duty.books,
+            ages=Ages(duty.facts_s, 0), misses=0, kept=self._kept,
+        )  # fmt: skip
+        spent = self.kalshi.transport.traffic
+        mine = {name: getattr(spent, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}
+        return replace(listing, **mine), evaluation
+
+    async def _paused(self) -> str:
+        """Why there is nothing to scan, in words, if the exchange says so itself."""
+        status = await self.kalshi.exchange.status()
+        if status.exchange_active and status.trading_active:
+            return ""
+        what = "trading is paused" if status.exchange_active else "the exchange is paused"
+        back = status.exchange_estimated_resume_time
+        weekly = " (the weekly maintenance window, Thursday 03:00 to 05:00 in New York)"
+        return what + (f", expected back {back}" if back else "") + weekly * maintenance(self._now().timestamp())
+
+    def _playing(self, now: datetime) -> list[Model]:
+        benched = self.state.benched()
+        return [m for m in self.duty.models if m.name not in benched or benched[m.name].until_ts <= now]
+
+    def _judge(self, evaluation: Evaluation, played: Sequence[Model], now: datetime) -> None:
+        """Bench the models that gave no answer, the longer the more often in a row."""
+        failed = {problem.where: problem for problem in evaluation.problems if problem.silent}
+        before = self.state.benched()
+        self.state.unbench(m.name for m in played if m.name in before and m.name not in failed)
+        for model in played:
+            problem = failed.get(model.name)
+            if problem is None:
+                self.health.failing.pop(model.name, None)
+                self.health.failures.pop(model.name, None)
+                continue
+            failures = before[model.name].failures + 1 if model.name in before else 1
+            pause = min(_BENCHED_AT_MOST, self.duty.every * 2 ** min(failures - 1, 12))
+            self.state.bench(Bench(model.name, failures, now + pause, problem.message))
+            self.health.failing[model.name], self.health.failures[model.name] = problem.message, failures
+            log.warning("model %s is benched for %.0f s: %s", model.name, pause.total_seconds(), problem.message)
+            if problem.traceback:
+                log.debug("%s", problem.traceback)
+
+    async def _record(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
+        try:
+            edges = await asyncio.to_thread(self._recorder.record, listing, evaluation, self._now(), silent)
+        except StoreError as error:
+            self.health.trouble["store"] = str(error)
+            log.error("%s", error)
+            return
+        self.health.trouble.pop("store", None)
+        self.health.changes.update(edges["change"].to_list())
+
+    def _tell(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
+        try:
+            self._teller.hear(
+                listing, evaluation, silent, rules=self.duty.alerts, receivers=self.duty.receivers, now=self._now()
+            )
+        except StoreError as error:
+            self.health.trouble["store"] = str(error)
+            log.error("%s", error)
+
+    async def _count(self, listing: Listing, evaluation: Evaluation) -> None:
+        health = self.health
+        health.scans["done" if listing.complete else "incomplete"] += 1
+        health.quarantined.update(f"{row.field}: {row.reason}" for row in listing.quarantined)
+        health.markets, health.kept = listing.listed, evaluation.opportunities.height
+        if listing.complete:
+            health.complete_ts = self._now()
+            if self.duty.ping is not None:
+                with contextlib.suppress(KalshiError):
+                    await self.duty.ping()
+        else:
+            health.trouble["scan"] = "; ".join(listing.incomplete_reasons)
+        log.info("%s", self.line())
+
+    def _blind(self, kind: str, words: str, *, outcome: str = "failed") -> None:
+        """There was no scan: note why."""
+        self.health.trouble[kind] = words
+        self.health.scans[outcome] += 1
+        log.warning("no scan: %s", words)
+        row = {"outcome": outcome, "detail": words[:2_000], "started_ts": self._now(), "complete": False}
+        try:
+            self._recorder.record_scan(row, self._now())
+        except StoreError as error:
+            self.health.trouble["store"] = str(error)
+
+    def _sound_alarms(self) -> None:
+        with contextlib.suppress(OSError):
+            self.health.free_bytes = self.store.free_bytes()
+        now = self._now()
+        try:
+            self._teller.sound(self.health.alarms(now, self.duty.dead_man), self.duty.receivers, now)
+        except StoreError as error:
+            self.health.trouble["store"] = str(error)
+            log.error("%s", error)
+
+    async def _deliver(self) -> None:
+        await self.post.deliver(self._now())
+        self._said("WATCHDOG=1")
+
+    async def _settle(self) -> None:
+        found = await self._settling.collect(self._now())
+        self.health.settlements += found.height
+        self._teller.learn(found, self.duty.alerts)
+
+    async def _keep_house(self) -> None:
+        """Merge small files and delete old days, once an hour."""
+        now = self._now()
+        if self._housekept is not None and now - self._housekept < timedelta(hours=1):
+            return
+        self._housekept = now
+        await asyncio.to_thread(self.store.compact, now)
+        await asyncio.to_thread(self.store.expire, self.duty.keep_days, now)
+        self.state.prune(now)
+        for words in self.store.troubles:
+            log.warning("%s", words)
+        self.store.troubles.clear()
+
+    def _read_again(self) -> None:
+        self._hup = False
+        if self._reload is None:
+            return
+        try:
+            self.duty = self._reload()
+        except FairlineError as error:
+            log.error("the settings stay as they were: %s", error)
+            return
+        self.post.receivers = self.duty.receivers
+        log.info("the settings were read again")
+
+    def line(self) -> str:
+        """How it is going, in a line."""
+        health = self.health
+        words = "; ".join(health.trouble.values())
+        if words and health.complete_ts != health.last_ts and not health.markets:
+            return words
+        changes = health.changes
+        return (
+            f"scan {sum(health.scans.values())}: {health.markets:,} markets, {health.kept:,} opportunities "
+            f"({changes['appeared']:,} appeared and {changes['gone']:,} went so far)" + (f"; {words}" if words else "")
+        )
