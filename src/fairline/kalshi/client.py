@@ -151,9 +151,6 @@ class Markets(_Group):
 class Historical(_Group):
     """The archive: what was settled some months ago."""
 
-    async def cutoff(self) -> wire.Cutoff:
-        return await self._transport.get("/historical/cutoff", decode=wire.cutoff)
-
     async def settlements(self, tickers: Iterable[str]) -> wire.Page[wire.Settlement]:
         """How markets in the archive ended; those that are not in it are silently not among the rows."""
         names = ",".join(checked_ticker(ticker) for ticker in tickers)

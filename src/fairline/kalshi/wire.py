@@ -77,12 +77,6 @@ class Settlement(msgspec.Struct, gc=False, frozen=True):
     settlement_ts: str | None = None
 
 
-class Cutoff(msgspec.Struct, frozen=True):
-    """What settled before is in the archive only: the historical endpoints have it."""
-
-    market_settled_ts: datetime
-
-
 class Event(msgspec.Struct, gc=False, frozen=True):
     event_ticker: str
     series_ticker: str
@@ -380,7 +374,6 @@ one_event = _object_decoder(_OneEvent)
 balance = _object_decoder(Balance)
 exchange_status = _object_decoder(ExchangeStatus)
 api_keys = _object_decoder(ApiKeys)
-cutoff = _object_decoder(Cutoff)
 account_limits = _object_decoder(AccountLimits)
 endpoint_costs = _object_decoder(EndpointCosts)
 
