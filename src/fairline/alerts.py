@@ -127,7 +127,7 @@ def decide(
     there = {_key(row): row for row in _rows(matching)}
     for key, row in there.items():
         kind, told = _arrived(rule, key, row, known.get(key), happened.now)
-        items += [Item(key, kind, describe(kind, row))] if kind else []
+        items += [Item(key, kind, describe(kind, told.row))] if kind and told else []
         after += [told] if told else []
     others = set(happened.kept.select("ticker", "side", "model").iter_rows()) - set(there)
     for key, told in known.items():
@@ -170,7 +170,7 @@ def hold(rule: Rule, oldest: datetime, sent: Sequence[datetime], now: datetime) 
     """Why what has waited since `oldest` must wait on, or nothing. `sent` is when messages went out of late."""
     if rule.quiet is not None and in_quiet(rule.quiet, now.astimezone(ZoneInfo(rule.timezone)).time()):
         return "quiet hours"
-    if now - oldest < rule.digest:
+    if rule.digest and now - oldest < rule.digest:
         return "digest"
     if len([at for at in sent if now - at < timedelta(hours=1)]) >= rule.per_hour:
         return f"more than {rule.per_hour} messages an hour"

@@ -371,7 +371,7 @@ def _sync(path: Path) -> None:
 def _check_version(folder: Path) -> None:
     try:
         version = json.loads((folder / "store.json").read_bytes())["version"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise StoreError(
