@@ -42,7 +42,7 @@ class Receiver:
 
     def _deliver(self, title: str, body: str) -> bool:
         made = _notifier(self.url)
-        return made is not None and bool(made.notify(title=title, body=body, body_format="text"))
+        return made is not None and bool(made.notify(body=body, title=title, body_format="text"))
 
 
 class Post:
@@ -52,12 +52,26 @@ class Post:
         self._state = state
         self.receivers = receivers
         self.delivered = self.refused = 0
+        self._flying: set[asyncio.Task[bool]] = set()
 
     async def deliver(self, now: datetime) -> int:
         """Try what is due; how many were taken. A letter to somebody who is not in the settings any more waits."""
-        due = [letter for letter in self._state.outbox(now) if letter.receiver in self.receivers]
-        taken = await asyncio.gather(*(self._try(letter, now) for letter in due))
-        return sum(taken)
+        before = self.delivered
+        while due := [letter for letter in self._state.outbox(now) if letter.receiver in self.receivers]:
+            sent = [asyncio.create_task(self._try(letter, now)) for letter in due]
+            self._flying.update(sent)
+            done, _ = await asyncio.wait(sent)
+            self._flying.difference_update(sent)
+            if not any(task.result() for task in done):
+                break
+        return self.delivered - before
+
+    async def land(self, seconds: float) -> None:
+        """Wait for what is under way, so that what was taken is noted as taken; not for a receiver that is silent."""
+        if self._flying:
+            _, silent = await asyncio.wait(self._flying, timeout=seconds)
+            for task in silent:
+                task.cancel()
 
     async def _try(self, letter: Letter, now: datetime) -> bool:
         if await self.receivers[letter.receiver].deliver(letter.title, letter.body):
@@ -100,5 +114,5 @@ def _notifier(url: str) -> Any:
         raise ConfigError("receivers need Apprise", remedy="pip install 'fairline[watch]'") from None
     # It writes addresses, and so passwords, into its own log.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    made = apprise.Apprise()
-    return made if made.add(url) else None
+    # One service at a time: what sends to several does so in threads that are waited for when the process ends.
+    return apprise.Apprise.instantiate(url)

@@ -37,6 +37,7 @@ from fairline.telling import Teller
 log = logging.getLogger("fairline.watch")
 
 _BENCHED_AT_MOST = timedelta(hours=1)
+_LANDING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class Watch:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self.post.land(_LANDING_S)
             self._said("STOPPING=1")
 
     def _jobs(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
@@ -190,8 +192,8 @@ class Watch:
 
     async def _paused(self) -> str:
         """Why there is nothing to scan, in words, if the exchange says so itself."""
-        status = await self.kalshi.exchange.status()
-        if status.exchange_active and status.trading_active:
+        status = await self.kalshi.exchange.glance()
+        if status is None or (status.exchange_active and status.trading_active):
             return ""
         what = "trading is paused" if status.exchange_active else "the exchange is paused"
         back = status.exchange_estimated_resume_time

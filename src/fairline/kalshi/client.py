@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from fairline.kalshi import wire
-from fairline.kalshi.errors import BadRequestError
+from fairline.kalshi.errors import BadRequestError, KalshiError
 from fairline.kalshi.http import Response
 from fairline.kalshi.routes import MAX_MARKETS
 from fairline.kalshi.transport import Params, Transport
@@ -34,6 +34,16 @@ class _Group:
 class Exchange(_Group):
     async def status(self) -> wire.ExchangeStatus:
         return await self._transport.get("/exchange/status", decode=wire.exchange_status, signed=False)
+
+    async def glance(self) -> wire.ExchangeStatus | None:
+        """The same by a single try, also where it comes with an error's status, as in a pause; None if it cannot be
+        told.
+        """
+        try:
+            response = await self._transport.once("/exchange/status", {})
+            return wire.exchange_status(response.body)
+        except KalshiError:
+            return None
 
 
 class SeriesGroup(_Group):
