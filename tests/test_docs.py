@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 import typer
 
 import fairline
+from fairline.alerts import Rule
 from fairline.cli import app
 from fairline.config import ENVIRONMENT
+from fairline.datasets import DATASETS
 from fairline.devig import METHODS, devig
 from fairline.edge import Rules
 from fairline.fees import POLICIES
+from fairline.instructions import KEEP_DAYS
 from fairline.kalshi.remedies import REMEDIES
 from fairline.output import FORMATS
 from fairline.sim import FAULTS
@@ -62,6 +66,16 @@ def test_every_fault_setting_format_and_threshold_is_documented():
     assert f"--min-edge {rules.min_edge_points}" in DOCS["scanning.md"]
     assert f"--min-ev {rules.min_ev}" in DOCS["scanning.md"]
     assert f"--max-spread {rules.max_spread_percent:g}" in DOCS["scanning.md"]
+
+
+def test_what_a_watch_keeps_and_listens_to_is_documented():
+    text = DOCS["running.md"]
+    for name, schema in DATASETS.items():
+        assert f"- `{name}`: " + ", ".join(f"`{column}`" for column in schema.names()) in text
+        assert f"| `{name}` |" in text
+        assert f"| {KEEP_DAYS[name]:,} |" in text
+    for setting in fields(Rule):
+        assert setting.name == "name" or f"`{setting.name}`" in text
 
 
 def test_each_dependency_is_named_with_its_reason():

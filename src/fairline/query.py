@@ -50,7 +50,7 @@ def _ask(duckdb: Any, store: Store, text: str) -> pl.DataFrame:
             if files:
                 connection.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view(name)
             else:
-                columns = ", ".join(f"{column} {_SQL[str(dtype)]}" for column, dtype in DATASETS[name].items())
+                columns = ", ".join(f'"{column}" {_SQL[str(dtype)]}' for column, dtype in DATASETS[name].items())
                 connection.execute(f"CREATE TABLE {name} ({columns})")
         answer = connection.execute(text)
         names = [column[0] for column in answer.description or []]
