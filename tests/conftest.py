@@ -81,6 +81,13 @@ def exchange(_exchange: Exchange) -> Iterator[Exchange]:
     _exchange.faults.set()
 
 
+@pytest.fixture(scope="module")
+def world() -> Iterator[Exchange]:
+    """A small exchange whose quotes move all the time; tests may set faults and must take them away again."""
+    with Exchange(markets=400, seed=4, moves=120) as exchange:
+        yield exchange
+
+
 @pytest.fixture
 def unhurried() -> TokenBucket:
     """A budget that never makes a test wait."""

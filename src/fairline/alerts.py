@@ -65,14 +65,14 @@ class Rule:
                 )
             try:
                 made[key] = _READ[key](value)
-            except (TypeError, ValueError, KeyError, UsageError) as error:
+            except (TypeError, ValueError, KeyError, OSError, UsageError) as error:
                 raise ConfigError(
                     f"alerts.{name}: {key} = {value!r} cannot be used ({error})", remedy="See docs/running.md"
                 ) from None
         return cls(name, **made)
 
-    def matching(self, kept: pl.DataFrame, followed: Iterable[str], now: datetime) -> pl.DataFrame:
-        """The opportunities that the rule is about."""
+    def matches(self, kept: pl.DataFrame, followed: Iterable[str], now: datetime) -> pl.DataFrame:
+        """The opportunities with `about`: whether the rule is about them; null where that is not known."""
         tests = [pl.lit(value=True)]
         for column, least in (("edge_points", self.min_edge), ("ev_u", self.min_ev), ("size_c", self.min_contracts)):
             scale = {"ev_u": NOTIONAL_U, "size_c": 100}.get(column, 1)
@@ -85,7 +85,7 @@ class Rule:
             tests.append(pl.col("ticker").is_in(list(followed)))
         if self.closes_within is not None:
             tests.append(pl.col("close_ts") <= now + self.closes_within)
-        return kept.filter(pl.all_horizontal(tests).fill_null(value=False))
+        return kept.with_columns(about=pl.all_horizontal(tests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +123,13 @@ def decide(
 ) -> tuple[list[Item], list[Told]]:
     """What to tell by a rule, and what is known then. What a scan says nothing of is left as it was."""
     items, after = list[Item](), list[Told]()
-    matching = rule.matching(happened.kept, followed, happened.now)
-    there = {_key(row): row for row in _rows(matching)}
+    judged = rule.matches(happened.kept, followed, happened.now)
+    there = {_key(row): row for row in _rows(judged.filter("about"))}
     for key, row in there.items():
         kind, told = _arrived(rule, key, row, known.get(key), happened.now)
         items += [Item(key, kind, describe(kind, told.row))] if kind and told else []
         after += [told] if told else []
-    others = set(happened.kept.select("ticker", "side", "model").iter_rows()) - set(there)
+    others = set(judged.filter(~pl.col("about")).select("ticker", "side", "model").iter_rows())
     for key, told in known.items():
         payout = happened.payouts_u.get(key[0])
         if payout is not None and told.phase != "settled":
@@ -247,8 +247,10 @@ def _number(value: Any) -> float:
 
 
 def _quiet(value: Any) -> tuple[time, time]:
-    begin, _, end = str(value).partition("-")
-    return time.fromisoformat(begin), time.fromisoformat(end)
+    begin, end = (time.fromisoformat(text) for text in str(value).split("-"))
+    if begin.tzinfo or end.tzinfo:
+        raise ValueError("the zone is a setting of its own, timezone")
+    return begin, end
 
 
 def _zone(value: Any) -> str:

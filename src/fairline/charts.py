@@ -21,7 +21,7 @@ def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame,
     bid, ask = ((quotes[name] / 1e6).to_list() for name in ("yes_bid_u", "yes_ask_u"))
     axes.fill_between(times, _numbers(bid), _numbers(ask), step="post", color=_MARKET, alpha=0.35, label="bid to ask")
     for (model,), rows in predictions.group_by("model", maintain_order=True):
-        axes.step(rows["seen_ts"].to_list(), rows["p"].to_list(), where="post", label=str(model))
+        axes.step(rows["seen_ts"].to_list(), rows["p"].to_list(), where="post", label=f" {model}")
     flagged = edges.filter(pl.col("change") != "gone")
     for side, mark in (("yes", "^"), ("no", "v")):
         mine = flagged.filter(pl.col("side") == side)
@@ -30,7 +30,7 @@ def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame,
         if mine.height:
             axes.plot(mine["seen_ts"].to_list(), at.to_list(), mark, color=_GOOD, label=f"{side.upper()} flagged")
     axes.set_ylim(0, 1)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=4)
+    _legend(axes)
     return figure
 
 
@@ -41,12 +41,12 @@ def reliability_figure(reliability: pl.DataFrame) -> Any:
     for (model,), rows in reliability.group_by("model", maintain_order=True):
         p, seen = rows["p"].to_numpy(), rows["frequency"].to_numpy()
         reach = [seen - rows["low"].to_numpy(), rows["high"].to_numpy() - seen]
-        axes.errorbar(p, seen, yerr=reach, fmt="o", markersize=4, capsize=2, label=str(model))
+        axes.errorbar(p, seen, yerr=reach, fmt="o", markersize=4, capsize=2, label=f" {model}")
     axes.set_xlabel("probability said")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     if reliability.height:
-        axes.legend(loc="upper left", fontsize=8, frameon=False)
+        _legend(axes)
     return figure
 
 
@@ -59,7 +59,7 @@ def scans_figure(scans: pl.DataFrame) -> Any:
             axes.plot(rows["seen_ts"].to_list(), _numbers(rows["duration_s"].fill_null(0.0).to_list()), ".",
                       color=colour, label=f"{outcome} ({rows.height:,})")  # fmt: skip
     axes.set_ylim(bottom=0)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=4)
+    _legend(axes)
     return figure
 
 
@@ -132,6 +132,13 @@ def in_terminal(quotes: pl.DataFrame, predictions: pl.DataFrame, width: int) -> 
     return made
 
 
+def _legend(axes: Any) -> None:
+    """Names as they are: a dollar sign in a model's is no formula, nor is one that begins with _ left out."""
+    made = axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=4)
+    for text in made.get_texts():
+        text.set_parse_math(False)
+
+
 def _axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dates: bool = True) -> tuple[Any, Any]:
     _matplotlib()
     from matplotlib import dates as mdates  # noqa: PLC0415
@@ -140,7 +147,7 @@ def _axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dates: bo
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     # A title comes from the exchange: a dollar sign in it is no formula.
-    axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=_INK)
+    axes.set_title(title, loc="left", fontsize=10, color=_INK, parse_math=False)
     axes.set_ylabel(unit, fontsize=8)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

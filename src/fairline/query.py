@@ -1,5 +1,6 @@
 """SQL over what a watch has kept, by DuckDB: a view for each dataset, and nothing that writes."""
 
+from itertools import count
 from typing import Any
 
 import polars as pl
@@ -52,7 +53,7 @@ def _ask(duckdb: Any, store: Store, text: str) -> pl.DataFrame:
             else:
                 columns = ", ".join(f'"{column}" {_SQL[str(dtype)]}' for column, dtype in DATASETS[name].items())
                 connection.execute(f"CREATE TABLE {name} ({columns})")
-        answer = connection.execute(text)
+        answer = connection.execute(_only_asks(duckdb, connection, text))
         names = [column[0] for column in answer.description or []]
         rows = answer.fetchall()
     if not names:
@@ -60,6 +61,19 @@ def _ask(duckdb: Any, store: Store, text: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_distinct(names), orient="row", infer_schema_length=None)
 
 
+def _only_asks(duckdb: Any, connection: Any, text: str) -> str:
+    """The query, if it is one statement that only asks. Raises `UsageError`."""
+    statements = connection.extract_statements(text)
+    asks = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    if len(statements) != 1 or statements[0].type not in asks:
+        raise UsageError("only one query that asks can be answered", remedy="Begin it with SELECT")
+    return str(statements[0].query)
+
+
 def _distinct(names: list[str]) -> list[str]:
     """A query may call two columns the same; a frame may not."""
-    return [name if name not in names[:at] else f"{name}_{at + 1}" for at, name in enumerate(names)]
+    made: list[str] = []
+    for name in names:
+        tries = (name if number == 1 else f"{name}_{number}" for number in count(1))
+        made.append(next(each for each in tries if each not in made))
+    return made

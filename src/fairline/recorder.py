@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from fairline.datasets import EDGES, FACTS, QUOTES, SCANS
-from fairline.edge import KEPT
+from fairline.edge import KEPT, STEPS
 from fairline.listing import Listing
 from fairline.report import full_funnel
 from fairline.scan import Evaluation
 from fairline.store import Store
 
-SNAPSHOT = timedelta(hours=1)
+_SNAPSHOT = {"quotes": timedelta(hours=1), "facts": timedelta(days=1), "predictions": timedelta(hours=1)}
+"""How often everything is written, not only what changed."""
 _EDGE = ["ticker", "side", "model"]
 _MOVED = ["p", "price_u", "fee_u", "size_c"]
 _UNLISTED = "not listed any more"
@@ -22,30 +23,36 @@ _UNLISTED = "not listed any more"
 
 @dataclass(slots=True)
 class Delta:
-    """What is new or different about rows since they were last seen, by a digest of each."""
+    """What is new or different about rows since they were last kept, by a digest of each.
+
+    What was found counts as kept only with `keep()`: a change that could not be written is found again.
+    """
 
     key: list[str]
-    seen: pl.DataFrame | None = None
+    look_at: list[str]
+    kept: pl.DataFrame | None = None
+    found: pl.DataFrame | None = None
 
-    def changed(self, rows: pl.DataFrame, look_at: list[str]) -> pl.DataFrame:
-        """The rows that are new or differ in `look_at`; from now on these are what was seen last."""
-        digests = rows.select(*self.key, digest=rows.select(look_at).hash_rows(seed=1))
-        if self.seen is None:
-            self.seen = digests
+    def changed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that are new or differ."""
+        digests = rows.select(*self.key, digest=rows.select(self.look_at).hash_rows(seed=1))
+        if self.kept is None:
+            self.found = digests
             return rows
-        same = digests.join(self.seen, on=[*self.key, "digest"], how="semi", maintain_order="left")
-        different = rows.join(same, on=self.key, how="anti", maintain_order="left")
-        kept = self.seen.join(digests, on=self.key, how="anti")
-        self.seen = pl.concat([kept, digests])
-        return different
+        same = digests.join(self.kept, on=[*self.key, "digest"], how="semi", maintain_order="left")
+        self.found = pl.concat([self.kept.join(digests, on=self.key, how="anti"), digests])
+        return rows.join(same, on=self.key, how="anti", maintain_order="left")
 
     def missing(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The keys seen before that are not among the rows; they are forgotten."""
-        if self.seen is None:
-            return rows.select(self.key).clear()
-        gone = self.seen.join(rows, on=self.key, how="anti").select(self.key)
-        self.seen = self.seen.join(gone, on=self.key, how="anti")
-        return gone
+        """The keys kept before whose ticker is not among the rows; they are forgotten."""
+        if self.kept is None or self.found is None:
+            return rows.select("ticker").clear()
+        gone = self.kept.join(rows, on="ticker", how="anti")
+        self.found = self.found.join(gone, on=self.key, how="anti")
+        return gone.select(self.key)
+
+    def keep(self) -> None:
+        self.kept = self.found
 
 
 @dataclass(slots=True)
@@ -53,19 +60,21 @@ class Recorder:
     """Writes each scan into a store. After a restart it goes on from what the store says was last."""
 
     store: Store
-    quotes: Delta = field(default_factory=lambda: Delta(["ticker"]))
-    facts: Delta = field(default_factory=lambda: Delta(["ticker"]))
-    predictions: Delta = field(default_factory=lambda: Delta(["ticker", "model"]))
+    quotes: Delta = field(default_factory=lambda: Delta(["ticker"], _looked_at(QUOTES)))
+    facts: Delta = field(default_factory=lambda: Delta(["ticker"], _looked_at(FACTS)))
+    predictions: Delta = field(default_factory=lambda: Delta(["ticker", "model"], ["p", "p_sd"]))
     open: pl.DataFrame = field(default_factory=EDGES.to_frame)
-    snapshot_ts: datetime | None = None
+    snapshots: dict[str, datetime] = field(default_factory=dict)
 
     def resume(self, now: datetime) -> None:
-        """Take up what was recorded last."""
-        quotes = self.store.latest("quotes", now).filter("listed")
+        """Take up what was recorded last, be it that the clock says it was later than now. Raises `StoreError`."""
+        quotes = self.store.latest("quotes").filter("listed")
         if quotes.height:
-            self.quotes.changed(quotes, _looked_at(QUOTES))
-            self.facts.changed(self.store.latest("facts", now), _looked_at(FACTS))
-        edges = self.store.read("edges", since=now - timedelta(days=90), until=now)
+            facts = self.store.latest("facts").join(quotes, on="ticker", how="semi")
+            for delta, rows in ((self.quotes, quotes), (self.facts, facts)):
+                delta.changed(rows)
+                delta.keep()
+        edges = self.store.read("edges", since=now - timedelta(days=90))
         last = edges.unique(_EDGE, keep="last", maintain_order=True)
         self.open = last.filter(pl.col("change") != "gone")
 
@@ -73,66 +82,81 @@ class Recorder:
         self, listing: Listing, evaluation: Evaluation, now: datetime, silent: Collection[str] = ()
     ) -> pl.DataFrame:
         """Keep a scan; what changed among the opportunities, as EDGES. `silent` models did not answer this time: of
-        what they said before nothing is known. Raises `StoreError`.
+        what they said before nothing is known. Raises `StoreError`: what was not written is found again next time.
         """
         now = self.store.tick(now)
-        full = self.snapshot_ts is None or now - self.snapshot_ts >= SNAPSHOT
-        self._record_markets(listing, now, full=full)
-        self._record_predictions(evaluation, now, full=full)
-        edges = self._edges(listing, evaluation, silent)
+        self._record_markets(listing, now)
+        self._record_predictions(listing, evaluation, now)
+        edges, still = self._edges(listing, evaluation, silent)
         self.store.append("edges", edges, now)
+        self.open = still
         self.record_scan(scan_row(listing, evaluation), now)
-        if full:
-            self.snapshot_ts = now
         return edges.with_columns(seen_ts=pl.lit(now, dtype=EDGES["seen_ts"]))
 
     def record_scan(self, row: dict[str, object], now: datetime) -> None:
         """Keep the account of a scan, be it that there was none."""
         self.store.append("scans", pl.DataFrame([row], schema=SCANS), self.store.tick(now))
 
-    def _record_markets(self, listing: Listing, now: datetime, *, full: bool) -> None:
+    def _record_markets(self, listing: Listing, now: datetime) -> None:
         markets = listing.markets.with_columns(listed=True)
         quotes = markets.select(name for name in QUOTES.names() if name != "seen_ts")
-        changed = self.quotes.changed(quotes, _looked_at(QUOTES))
-        if listing.complete:
-            gone = self.quotes.missing(quotes).with_columns(listed=False)
-            changed = pl.concat([changed, gone], how="diagonal_relaxed")
         facts = markets.select(pl.col(name).cast(FACTS[name]) for name in FACTS.names() if name != "seen_ts")
-        self.store.append("facts", self.facts.changed(facts, _looked_at(FACTS)), now)
-        self.store.append("quotes", changed, now)
-        if full and listing.complete:
-            self.store.append("facts", facts, now, full=True)
-            self.store.append("quotes", quotes, now, full=True)
+        if not listing.complete and self.facts.kept is not None:
+            # Series or events may not have been read: what is known of a market is better than what that leaves.
+            facts = facts.join(self.facts.kept, on="ticker", how="anti", maintain_order="left")
+        self._append("facts", self.facts, facts, now, listing)
+        self._append("quotes", self.quotes, quotes, now, listing)
 
-    def _record_predictions(self, evaluation: Evaluation, now: datetime, *, full: bool) -> None:
+    def _append(self, dataset: str, delta: Delta, rows: pl.DataFrame, now: datetime, listing: Listing) -> None:
+        """What changed, what is not listed any more, and a snapshot if it is time."""
+        changed = delta.changed(rows)
+        if listing.complete:
+            gone = delta.missing(pl.concat([listing.markets.select("ticker"), _unread(listing)]))
+            if dataset == "quotes":
+                changed = pl.concat([changed, gone.with_columns(listed=False)], how="diagonal_relaxed")
+        self.store.append(dataset, changed, now)
+        delta.keep()
+        last = self.snapshots.get(dataset)
+        if listing.complete and (last is None or now - last >= _SNAPSHOT[dataset]):
+            self.store.append(dataset, rows, now, full=True)
+            self.snapshots[dataset] = now
+
+    def _record_predictions(self, listing: Listing, evaluation: Evaluation, now: datetime) -> None:
         said = evaluation.edges.filter((pl.col("side") == "yes") & pl.col("p").is_not_null())
         rows = said.select(
             "ticker", "event_ticker", "category", "model", "p", "p_sd",
             p_bid=pl.col("yes_bid_u") / 1e6, p_ask=pl.col("yes_ask_u") / 1e6, asof="asof",
         )  # fmt: skip
-        changed = self.predictions.changed(rows, ["p", "p_sd"])
-        self.store.append("predictions", rows if full else changed, now)
+        changed = self.predictions.changed(rows)
+        if listing.complete:
+            self.predictions.missing(listing.markets)
+        last = self.snapshots.get("predictions")
+        whole = last is None or now - last >= _SNAPSHOT["predictions"]
+        self.store.append("predictions", rows if whole else changed, now)
+        self.predictions.keep()
+        if whole:
+            self.snapshots["predictions"] = now
 
-    def _edges(self, listing: Listing, evaluation: Evaluation, silent: Collection[str]) -> pl.DataFrame:
-        """What appeared, changed or went since the last scan."""
+    def _edges(
+        self, listing: Listing, evaluation: Evaluation, silent: Collection[str]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What appeared, changed or went since the last scan, and what is there now."""
         kept = evaluation.opportunities.with_columns(reason=pl.lit(None, dtype=pl.String))
         before = self.open
         same = kept.join(before, on=[*_EDGE, *_MOVED], how="semi", nulls_equal=True)
         appeared = kept.join(before, on=_EDGE, how="anti").with_columns(change=pl.lit("appeared"))
         changed = kept.join(before, on=_EDGE, how="semi").join(same, on=_EDGE, how="anti")
         left = departures(before, listing, evaluation, silent)
-        gone = (
-            before.drop("reason", "change")
-            .join(left, on=_EDGE, maintain_order="left")
-            .with_columns(change=pl.lit("gone"))
-        )
+        gone = before.drop("reason", "change").join(left, on=_EDGE, maintain_order="left")
         made = pl.concat(
-            [_as_edges(appeared), _as_edges(changed.with_columns(change=pl.lit("changed"))), _as_edges(gone)],
-            how="vertical",
+            [
+                _as_edges(appeared),
+                _as_edges(changed.with_columns(change=pl.lit("changed"))),
+                _as_edges(gone.with_columns(change=pl.lit("gone"))),
+            ]
         )
-        still = before.join(made, on=_EDGE, how="anti")
-        self.open = pl.concat([still, made.filter(pl.col("change") != "gone")])
-        return made
+        still = pl.concat([before.join(made, on=_EDGE, how="anti"), made.filter(pl.col("change") != "gone")])
+        return made, still
 
 
 def departures(keys: pl.DataFrame, listing: Listing, evaluation: Evaluation, silent: Collection[str]) -> pl.DataFrame:
@@ -140,16 +164,25 @@ def departures(keys: pl.DataFrame, listing: Listing, evaluation: Evaluation, sil
     `reason`. One of which the scan says nothing is not among them: its market was not read, its model was silent.
     """
     left = keys.select(_EDGE).join(evaluation.opportunities, on=_EDGE, how="anti", maintain_order="left")
-    left = left.filter(~pl.col("model").is_in(list(silent)))
-    now = evaluation.edges.select(*_EDGE, reason=pl.col("bin").cast(pl.String))
-    # A market that no model prices any more has one row, without a model.
-    unpriced = now.filter(pl.col("model").is_null()).select("ticker", "side", without="reason")
-    known = left.join(now, on=_EDGE, how="left", maintain_order="left")
-    known = known.join(unpriced, on=["ticker", "side"], how="left", maintain_order="left")
-    reason = pl.coalesce("reason", "without")
-    # Of a market that is there, a side or a model that is not was not asked for.
+    left = left.filter(~pl.col("model").is_in(list(silent))).join(_unread(listing), on="ticker", how="anti")
+    bins = evaluation.edges.select(*_EDGE, reason=pl.col("bin").cast(pl.String))
+    # Of a market that this model does not price any more others may tell where it ends; at the latest for want of it.
+    steps = list(STEPS)
+    early = bins.filter(pl.col("reason").is_in(steps[: steps.index("model")])).unique(["ticker", "side"])
+    there = bins.select("ticker", unpriced=pl.lit("model")).unique("ticker")
+    known = (
+        left.join(bins, on=_EDGE, how="left", maintain_order="left")
+        .join(early.select("ticker", "side", early="reason"), on=["ticker", "side"], how="left", maintain_order="left")
+        .join(there, on="ticker", how="left", maintain_order="left")
+    )
+    reason = pl.coalesce("reason", "early", "unpriced")
     reason = reason.fill_null(_UNLISTED) if listing.complete else reason
     return known.select(*_EDGE, reason=reason).drop_nulls("reason")
+
+
+def _unread(listing: Listing) -> pl.DataFrame:
+    """The markets that are listed and could not be read: of them nothing is known."""
+    return pl.DataFrame({"ticker": [row.ticker for row in listing.quarantined]}, schema={"ticker": pl.String})
 
 
 def _as_edges(rows: pl.DataFrame) -> pl.DataFrame:

@@ -75,6 +75,8 @@ def scorecard(
     first = first.unique(["ticker", "side", "model"], keep="first", maintain_order=True)
     money = profits(first, settlements)
     judged = _judged(predictions, settlements)
+    ours = pl.concat([first.select("ticker"), predictions.select("ticker")])
+    settlements = settlements.join(ours, on="ticker", how="semi")
     binary = pl.col("result").is_in(["yes", "no"])
     names = sorted(judged["model"].unique())
     return Scorecard(

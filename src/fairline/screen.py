@@ -82,7 +82,8 @@ def history_report(quotes: pl.DataFrame, edges: pl.DataFrame) -> RenderableType:
 
 def scorecard_report(card: Scorecard) -> RenderableType:
     """What was claimed against what came of it, for a terminal."""
-    head = f"{card.decided:,} settlements of YES or NO, {card.scalar:,} in between, {card.undecided:,} without a value"
+    head = f"Of what was flagged or priced, {card.decided:,} ended YES or NO, {card.scalar:,} in between, "
+    head += f"{card.undecided:,} without a value"
     money = Table(box=None, pad_edge=False, title="Flagged, one contract each", title_justify="left")
     for name in ("", "", "Flagged", "Decided", "Events", "Promised $", "Realised $", "95 % interval"):
         money.add_column(name, justify="left" if not name else "right")

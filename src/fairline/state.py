@@ -6,7 +6,6 @@ what a receiver took in the very moment before its answer was noted.
 """
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,7 +68,7 @@ class State:
         self.path = folder / "state.sqlite"
         with _told_plainly(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=10)
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=2)
             self._migrate(migrations)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -85,7 +84,10 @@ class State:
                 remedy="Update Fairline, or give another --store",
             )
         if 0 < version < len(migrations):
-            shutil.copyfile(self.path, self.path.with_name(f"state.v{version}.sqlite"))
+            # With what its log has and the file itself may not.
+            with sqlite3.connect(self.path.with_name(f"state.v{version}.sqlite")) as copy:
+                self._db.backup(copy)
+            copy.close()
         for number in range(version, len(migrations)):
             self._db.executescript(f"BEGIN; {migrations[number]} PRAGMA user_version={number + 1}; COMMIT;")
 

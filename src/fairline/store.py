@@ -1,11 +1,6 @@
 """Append-only datasets in Parquet, by day; a file is there whole or not at all, and readers never wait.
 
-    quotes/day=2026-11-23/20261123T171500.123456Z.parquet                            what was appended then
-    quotes/day=2026-11-23/20261123T170000.000000Z-full.parquet                       everything as it was then
-    quotes/day=2026-11-23/20261123T160000.000000Z--20261123T165900.000000Z.parquet   merged: stands for all between
-
-A merged file is put there before what it stands for is taken away, and whoever reads leaves out what a merged file
-covers: so whenever a merge is cut short, and whoever reads meanwhile, nothing is missing and nothing is there twice.
+`parquet` has the files' names, and why whoever reads meanwhile misses nothing and sees nothing twice.
 """
 
 import contextlib
@@ -13,48 +8,25 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
 
 import polars as pl
 
+from fairline import parquet
 from fairline.datasets import DATASETS, VERSION
 from fairline.errors import StoreError
 from fairline.frame import MARKETS, with_probabilities
 
-_STAMP = "%Y%m%dT%H%M%S.%fZ"
-_FULL = "-full"
-_GROUP = 16_384
-"""Rows of a row group: one market's rows are found by reading few of them, since files are sorted by ticker."""
 _TRIES = 5
 ROOM_BYTES = 200_000_000
 """What has to be free on the disk for a day's writing to begin."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _File:
-    """A file's place in time, which its name tells."""
-
-    first: datetime
-    last: datetime
-    full: bool
-    path: Path
-
-    @classmethod
-    def of(cls, path: Path) -> Self | None:
-        name = path.name.removesuffix(".parquet")
-        first, _, last = name.removesuffix(_FULL).partition("--")
-        with contextlib.suppress(ValueError):
-            begin = _moment(first)
-            return cls(begin, _moment(last) if last else begin, name.endswith(_FULL), path)
-        return None
+LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Store:
-    """A folder of datasets. One process at a time may write (`with store.writing():`); any number may read.
+    """A folder of datasets. One process at a time may write, from `acquire()` to `release()`; any number may read.
 
     What cannot be read is named in `troubles` and left out. Raises `StoreError` for a store of a later version.
     """
@@ -74,7 +46,8 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StoreError(f"the store {self.folder} cannot be written ({error.strerror})", remedy=_WHERE) from None
+            words = f"the store {self.folder} cannot be written ({error.strerror})"
+            raise StoreError(words, remedy=parquet.WHERE) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -83,59 +56,62 @@ class Store:
             raise StoreError(
                 f"the store {self.folder} is being written by process {pid}", remedy="Stop that one, or give --store"
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            _write_version(self.folder)
+            for left in self.folder.glob("*/day=*/.*.writing"):
+                left.unlink(missing_ok=True)
+        except OSError as error:
+            os.close(lock)
+            words = f"the store {self.folder} cannot be written ({error.strerror})"
+            raise StoreError(words, remedy=parquet.WHERE) from None
         self._lock = lock
-        _write_bytes(self.folder / "store.json", json.dumps({"version": VERSION}).encode())
-        for left in self.folder.glob("*/day=*/.*.writing"):
-            left.unlink(missing_ok=True)
 
     def release(self) -> None:
+        """What is still being merged in a thread notices, and stops."""
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            lock, self._lock = self._lock, None
+            os.close(lock)
 
     def append(self, dataset: str, rows: pl.DataFrame, now: datetime, *, full: bool = False) -> Path | None:
         """Add rows as recorded `now`; `full` marks a snapshot of everything. Raises `StoreError` if that cannot be.
 
-        Recorded time never runs backwards: if the clock does, the last instant is used again, a microsecond later.
+        `now` comes from `tick`.
         """
         if rows.is_empty() and not full:
             return None
         self._check_there()
-        schema = DATASETS[dataset]
+        now, schema = now.astimezone(UTC), DATASETS[dataset]
         stamped = rows.with_columns(seen_ts=pl.lit(now, dtype=schema["seen_ts"]))
         table = stamped.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-        path = self._day(dataset, now) / f"{now.strftime(_STAMP)}{_FULL if full else ''}.parquet"
-        _write(path, (table.sort("ticker") if "ticker" in schema else table).lazy())
+        path = self.folder / dataset / f"day={now:%Y-%m-%d}" / parquet.name_of(now, full=full)
+        parquet.write(path, (table.sort("ticker") if "ticker" in schema else table).lazy())
         return path
-
-    def _check_there(self) -> None:
-        """Raise `StoreError` if the folder is not the one that was locked: on a disk that went away, say."""
-        try:
-            there = self._lock is not None and os.path.samestat(os.fstat(self._lock), (self.folder / "lock").stat())
-        except OSError:
-            there = False
-        if not there:
-            raise StoreError(
-                f"the store {self.folder} is not there any more", remedy="Mount its disk again, then restart"
-            )
 
     def tick(self, now: datetime) -> datetime:
         """The instant to record at: `now`, or just after the last one if the clock has stepped back."""
         if self._last is None:
-            ends = [file.last for dataset in DATASETS for file in self._files(dataset)[-1:]]
+            ends = [end for dataset in DATASETS if (end := self._end(dataset))]
             self._last = max(ends, default=now - timedelta(microseconds=1))
         self._last = max(now, self._last + timedelta(microseconds=1))
         return self._last
 
+    def _end(self, dataset: str) -> datetime | None:
+        """When something was last recorded in a dataset."""
+        folders = (parquet.of_day(path)[0] for _, path in parquet.days(self.folder / dataset))
+        return next((max(file.last for file in files) for files in folders if files), None)
+
     def compact(self, now: datetime) -> int:
-        """Merge the files of each hour that is over, then those of each four hours; how many files went."""
+        """Merge the files of each hour that is over, then those of each four hours; how many files went.
+
+        Raises `StoreError`.
+        """
         gone = 0
         for dataset in DATASETS:
             for hours in (1, 4):
-                blocks: dict[datetime, list[_File]] = {}
-                for file in self._files(dataset):
+                blocks: dict[datetime, list[parquet.File]] = {}
+                for file in parquet.in_force(self.folder / dataset):
                     begun = file.first.replace(hour=file.first.hour // hours * hours, minute=0, second=0, microsecond=0)
                     if not file.full and begun + timedelta(hours=hours) <= now:
                         blocks.setdefault(begun, []).append(file)
@@ -144,12 +120,13 @@ class Store:
         return gone
 
     def expire(self, keep_days: dict[str, int], now: datetime) -> int:
-        """Delete the days of each dataset that are older than it is to be kept; how many."""
+        """Delete the days of each dataset that are older than it is to be kept; how many. Raises `StoreError`."""
+        self._check_there()
         gone = 0
-        for dataset, days in keep_days.items():
-            oldest = (now - timedelta(days=days)).date()
-            for folder in self.folder.glob(f"{dataset}/day=*"):
-                if _day_of(folder) < oldest:
+        for dataset, kept in keep_days.items():
+            oldest = (now - timedelta(days=kept)).date()
+            for day, folder in parquet.days(self.folder / dataset):
+                if day < oldest:
                     shutil.rmtree(folder, ignore_errors=True)
                     gone += 1
         return gone
@@ -167,21 +144,22 @@ class Store:
         since: datetime | None = None,
         until: datetime | None = None,
         where: pl.Expr | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        """Rows recorded after `since` and up to `until`, in that order, without snapshots."""
-        return self._read(dataset, lambda: self._between(dataset, since, until), since, until, where).sort(
-            "seen_ts", maintain_order=True
-        )
+        """Rows recorded after `since` and up to `until`, in that order, without snapshots. Raises `StoreError`."""
+        rows = self._read(dataset, lambda: self._between(dataset, since, until), (since, until), where, columns)
+        return rows.sort("seen_ts", maintain_order=True) if "seen_ts" in rows.columns else rows
 
-    def latest(self, dataset: str, at: datetime, where: pl.Expr | None = None) -> pl.DataFrame:
+    def latest(self, dataset: str, at: datetime = LATEST, where: pl.Expr | None = None) -> pl.DataFrame:
         """Each ticker's last row recorded up to an instant: the last snapshot and what was appended since."""
 
         def paths() -> list[Path]:
-            full = max((f for f in self._files(dataset) if f.full and f.first <= at), default=None)
+            found = parquet.in_force(self.folder / dataset, until=at.astimezone(UTC))
+            full = _last_full(found, at)
             later = self._between(dataset, full.first if full else None, at)
             return [full.path, *later] if full else later
 
-        rows = self._read(dataset, paths, None, at, where)
+        rows = self._read(dataset, paths, (None, at), where)
         return rows.sort("seen_ts", maintain_order=True).unique("ticker", keep="last", maintain_order=True)
 
     def asof(self, at: datetime) -> pl.DataFrame:
@@ -200,7 +178,8 @@ class Store:
         before = self.latest("quotes", since, mine) if since else rows.clear()
         if before.is_empty():
             # Days that were deleted took the first rows with them: the oldest snapshot that is there stands for them.
-            full = next((f for f in self._files("quotes") if f.full and (since is None or f.first >= since)), None)
+            snapshots = (f for f in parquet.in_force(self.folder / "quotes", since) if f.full)
+            full = min((f for f in snapshots if since is None or f.first >= since), default=None)
             before = self.latest("quotes", full.first, mine) if full is not None else before
             before = before.join(rows, on="seen_ts", how="anti")
         return pl.concat([before, rows]).sort("seen_ts")
@@ -212,15 +191,9 @@ class Store:
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-    def _files(self, dataset: str) -> list[_File]:
-        """The files in force, in order of time."""
-        folders = sorted(self.folder.glob(f"{dataset}/day=*"))
-        found = sorted(file for folder in folders for path in folder.glob("[0-9]*.parquet") if (file := _File.of(path)))
-        merged = [file for file in found if file.first < file.last]
-        return [file for file in found if file.full or not _covered(file, merged)]
-
     def _between(self, dataset: str, since: datetime | None, until: datetime | None) -> list[Path]:
-        appended = [file for file in self._files(dataset) if not file.full]
+        since, until = (moment and moment.astimezone(UTC) for moment in (since, until))
+        appended = [file for file in parquet.in_force(self.folder / dataset, since, until) if not file.full]
         later = [file for file in appended if since is None or file.last > since]
         return [file.path for file in later if until is None or file.first <= until]
 
@@ -228,48 +201,47 @@ class Store:
         self,
         dataset: str,
         paths: Callable[[], list[Path]],
-        since: datetime | None,
-        until: datetime | None,
+        span: tuple[datetime | None, datetime | None],
         where: pl.Expr | None,
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """The rows of some files. They are looked up again if one was merged away meanwhile."""
+        since, until = (moment and moment.astimezone(UTC) for moment in span)
         tests = [pl.col("seen_ts") > since] if since else []
         tests += [pl.col("seen_ts") <= until] if until else []
         tests += [where] if where is not None else []
+        damaged: set[Path] = set()
         for _ in range(_TRIES):
-            chosen = paths()
+            chosen = [path for path in paths() if path not in damaged]
             try:
-                return _scan(dataset, chosen).filter(*tests).collect()
+                rows = parquet.scan(dataset, chosen).filter(*tests)
+                return (rows.select(columns) if columns else rows).collect()
             except FileNotFoundError:
                 continue
             except (pl.exceptions.PolarsError, OSError) as error:
-                if not self._set_aside(chosen):
+                found = self._set_aside(chosen)
+                if not found:
                     raise StoreError(f"the dataset {dataset} cannot be read ({error})") from None
+                damaged |= found
         raise StoreError(f"the files of {dataset} keep vanishing", remedy=f"Look at {self.folder}")
 
-    def _set_aside(self, paths: Iterable[Path]) -> int:
-        """Rename what is no Parquet file, so that the rest can be used; how many there were."""
-        damaged = [path for path in paths if not _readable(path)]
-        for path in damaged:
-            with contextlib.suppress(OSError):
-                path.replace(path.with_name(f"{path.name}.damaged"))
-            if path.exists():
-                raise StoreError(f"{path} is damaged and cannot be set aside", remedy="Remove it")
-            self.troubles.append(
-                f"{path.parent.parent.name}/{path.parent.name}/{path.name} is damaged and was set aside"
-            )
-        return len(damaged)
+    def _set_aside(self, paths: Iterable[Path]) -> set[Path]:
+        """What is no Parquet file is left out, so that the rest can be used; who writes renames it, too."""
+        damaged = {path for path in paths if parquet.is_damaged(path)}
+        for path in sorted(damaged):
+            words = "is damaged and left out"
+            if self._lock is not None:
+                with contextlib.suppress(OSError):
+                    path.replace(path.with_name(f"{path.name}.damaged"))
+                    words = "is damaged and was set aside"
+            self.troubles.append(f"{path.relative_to(self.folder)} {words}")
+        return damaged
 
-    def _merge(self, dataset: str, files: list[_File]) -> int:
-        key = "ticker" if "ticker" in DATASETS[dataset] else "seen_ts"
-        parts = [_scan(dataset, [file.path]) for file in files]
-        while len(parts) > 1:
-            odd = parts[-1:] if len(parts) % 2 else []
-            parts = [a.merge_sorted(b, key=key) for a, b in zip(parts[::2], parts[1::2], strict=False)] + odd
-        first, last = min(file.first for file in files), max(file.last for file in files)
-        name = f"{first.strftime(_STAMP)}--{last.strftime(_STAMP)}.parquet"
+    def _merge(self, dataset: str, files: list[parquet.File]) -> int:
+        self._check_there()
+        name = parquet.name_of(min(file.first for file in files), max(file.last for file in files))
         try:
-            _write(files[0].path.with_name(name), parts[0])
+            parquet.write(files[0].path.with_name(name), parquet.merged(dataset, files))
         except StoreError:
             # Without the damaged ones it is merged the next time.
             if not self._set_aside(file.path for file in files):
@@ -280,92 +252,38 @@ class Store:
         return len(files) - 1
 
     def _sweep(self, dataset: str) -> int:
-        """Take away what a merge that was cut short has left."""
-        kept = {file.path for file in self._files(dataset)}
-        left = [path for path in self.folder.glob(f"{dataset}/day=*/[0-9]*.parquet") if path not in kept]
-        for path in left:
-            path.unlink(missing_ok=True)
+        """Take away what a merge that was cut short has left: what a merged file of the same look covers."""
+        left = [file for _, folder in parquet.days(self.folder / dataset) for file in parquet.of_day(folder)[1]]
+        for file in left:
+            file.path.unlink(missing_ok=True)
         return len(left)
 
-    def _day(self, dataset: str, now: datetime) -> Path:
-        folder = self.folder / dataset / f"day={now:%Y-%m-%d}"
+    def _check_there(self) -> None:
+        """Raise `StoreError` if the folder is not the one that was locked: on a disk that went away, say."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"cannot write {folder} ({error.strerror})", remedy=_WHERE) from None
-        return folder
+            held = self._lock is not None and os.path.samestat(os.fstat(self._lock), (self.folder / "lock").stat())
+        except OSError:
+            held = False
+        if not held:
+            words = f"the store {self.folder} is not there any more"
+            raise StoreError(words, remedy="Mount its disk again, then restart")
 
 
-_WHERE = "Check the disk and its permissions, or give --store"
+def _last_full(files: Iterable[parquet.File], at: datetime) -> parquet.File | None:
+    """The last snapshot up to an instant, of files that come with the latest day first."""
+    best = None
+    for file in files:
+        if best is not None and file.first.date() < best.first.date():
+            break
+        if file.full and file.first <= at and (best is None or file > best):
+            best = file
+    return best
 
 
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
-
-
-def _day_of(folder: Path) -> date:
-    try:
-        return date.fromisoformat(folder.name.removeprefix("day="))
-    except ValueError:
-        return date.max
-
-
-def _covered(file: _File, merged: list[_File]) -> bool:
-    return any(m.first <= file.first and file.last <= m.last and m.path != file.path for m in merged)
-
-
-def _scan(dataset: str, paths: list[Path]) -> pl.LazyFrame:
-    schema = DATASETS[dataset]
-    if not paths:
-        return schema.to_frame().lazy()
-    # A file of an earlier version lacks columns, one of another program may have more.
-    return pl.scan_parquet(paths, schema=schema, missing_columns="insert", extra_columns="ignore", glob=False,
-                           hive_partitioning=False)  # fmt: skip
-
-
-def _readable(path: Path) -> bool:
-    try:
-        pl.read_parquet(path, glob=False, hive_partitioning=False)
-    except FileNotFoundError:
-        return True
-    except (pl.exceptions.PolarsError, OSError):
-        return False
-    return True
-
-
-def _write(path: Path, table: pl.LazyFrame) -> None:
-    """Whole or not at all, and there even if the power fails next."""
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        table.sink_parquet(
-            temporary, compression="zstd", compression_level=3, row_group_size=_GROUP,
-            metadata={"fairline_version": str(VERSION)},
-        )  # fmt: skip
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or error
-        raise StoreError(f"cannot write {path} ({reason})", remedy=_WHERE) from None
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path} ({error.strerror})", remedy=_WHERE) from None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_version(folder: Path) -> None:
+    temporary = folder / f".store.json.{os.getpid()}"
+    temporary.write_text(json.dumps({"version": VERSION}))
+    temporary.replace(folder / "store.json")
 
 
 def _check_version(folder: Path) -> None:

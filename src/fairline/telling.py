@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from fairline.alerts import Happened, Key, Rule, Told, compose, decide, hold
+from fairline.datasets import EDGES
 from fairline.listing import Listing
 from fairline.recorder import departures
 from fairline.scan import Evaluation
@@ -31,12 +32,16 @@ class Teller:
         self._state = state
         self._payouts: dict[str, int] = {}
 
+    def awaited(self, rules: Sequence[Rule]) -> list[str]:
+        """The markets of which somebody was told, but not yet how they ended."""
+        known = [told for rule in rules for told in self._state.known(rule.name).values()]
+        return sorted({told.key[0] for told in known if told.phase != "settled"})
+
     def learn(self, settlements: pl.DataFrame, rules: Sequence[Rule]) -> None:
         """Take note of how markets ended, as far as somebody was told of them."""
-        known = [told for rule in rules for told in self._state.known(rule.name).values()]
-        wanted = {told.key[0] for told in known if told.phase != "settled"}
         paid = dict(settlements.drop_nulls("payout_u").select("ticker", "payout_u").iter_rows())
-        self._payouts = {t: payout_u for t, payout_u in (self._payouts | paid).items() if t in wanted}
+        wanted = self.awaited(rules)
+        self._payouts = {t: payout_u for t, payout_u in (self._payouts | paid).items() if t in set(wanted)}
 
     def hear(
         self,
@@ -55,6 +60,15 @@ class Teller:
             gone = _departed(known, listing, evaluation, silent)
             happened = Happened(evaluation.opportunities, gone, self._payouts, now)
             items, told = decide(rule, happened, known, followed)
+            if items or told:
+                self._state.decide(rule.name, items, told, now)
+            self._send(rule, receivers, now)
+
+    def go_on(self, rules: Sequence[Rule], receivers: Iterable[str], now: datetime) -> None:
+        """Without a scan: markets end all the same, and what waited may be sent."""
+        nothing = EDGES.to_frame()
+        for rule in rules:
+            items, told = decide(rule, Happened(nothing, {}, self._payouts, now), self._state.known(rule.name))
             if items or told:
                 self._state.decide(rule.name, items, told, now)
             self._send(rule, receivers, now)

@@ -10,10 +10,13 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
+
+import polars as pl
 
 from fairline.alerts import Rule
 from fairline.edge import Rules
@@ -23,6 +26,7 @@ from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.clock import maintenance
 from fairline.kalshi.errors import AuthError
 from fairline.kalshi.memory import Memory
+from fairline.kalshi.wire import ExchangeStatus
 from fairline.listing import Ages, Filters, Listing
 from fairline.models import Model
 from fairline.receivers import Post
@@ -37,7 +41,7 @@ from fairline.telling import Teller
 log = logging.getLogger("fairline.watch")
 
 _BENCHED_AT_MOST = timedelta(hours=1)
-_LANDING_S = 1.0
+_LANDING_S = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,10 @@ class Watch:
 
     async def run(self, *, most: int | None = None) -> None:
         """Watch until stopped, or until `most` scans were tried. Raises `StoreError` if nothing was ever recorded."""
-        self._recorder.resume(self._now())
-        self._teller.learn(self.store.read("settlements"), self.duty.alerts)
+        await asyncio.to_thread(self._recorder.resume, self._now())
+        self.health.restore({name: words for name, (_, words) in self.state.alarms().items()})
+        told = pl.col("ticker").is_in(self._teller.awaited(self.duty.alerts))
+        self._learn(self.store.read("settlements", where=told))
         beside = [asyncio.create_task(self._again(job, pause)) for job, pause in self._jobs()]
         beats = asyncio.create_task(self._beats(most))
         stopped = asyncio.create_task(self._stop.wait())
@@ -114,7 +120,7 @@ class Watch:
     def _jobs(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
         return [
             (self._deliver, 1.0),
-            (self._settle, min(self.duty.settle_every.total_seconds(), 60.0)),
+            (self._settle, self.duty.settle_every.total_seconds()),
             (self._keep_house, 20.0),
         ]
 
@@ -124,6 +130,8 @@ class Watch:
                 await job()
             except (KalshiError, FairlineError) as error:
                 log.warning("%s", error)
+            except Exception:
+                log.exception("something failed in a way that nobody foresaw")
             await asyncio.sleep(pause_s)
 
     async def _beats(self, most: int | None) -> None:
@@ -143,7 +151,6 @@ class Watch:
     async def round(self) -> None:
         """One scan, all that follows from it, and how one is doing after it."""
         clock = time.monotonic()
-        self.health.trouble = {name: words for name, words in self.health.trouble.items() if name == "store"}
         try:
             await self._scan()
         except AuthError as error:
@@ -153,16 +160,21 @@ class Watch:
                 # Who has just started with a question that cannot be asked is told so at once.
                 raise
             self._blind("scan", str(error))
+        except Exception as error:
+            log.exception("a scan failed in a way that nobody foresaw")
+            self._blind("scan", f"{type(error).__name__}: {error}")
         self.health.last_ts, self.health.duration_s = self._now(), time.monotonic() - clock
         self.health.skew = self.kalshi.transport.skew
         self._sound_alarms()
         self._said("READY=1\nWATCHDOG=1\nSTATUS=" + self.line())
 
     async def _scan(self) -> None:
-        paused = await self._paused()
-        if paused:
-            self._blind("paused", paused, outcome="paused")
+        status = await self.kalshi.exchange.glance()
+        if status is not None and not (status.exchange_active and status.trading_active):
+            self._blind("paused", _pause(status, self._now()), outcome="paused")
             return
+        if status is not None:
+            self.health.active(self._now())
         now, models = self._now(), self._playing(self._now())
         clock = time.monotonic()
         listing, evaluation = await self._look(models)
@@ -190,16 +202,6 @@ class Watch:
         mine = {name: getattr(spent, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}
         return replace(listing, **mine), evaluation
 
-    async def _paused(self) -> str:
-        """Why there is nothing to scan, in words, if the exchange says so itself."""
-        status = await self.kalshi.exchange.glance()
-        if status is None or (status.exchange_active and status.trading_active):
-            return ""
-        what = "trading is paused" if status.exchange_active else "the exchange is paused"
-        back = status.exchange_estimated_resume_time
-        weekly = " (the weekly maintenance window, Thursday 03:00 to 05:00 in New York)"
-        return what + (f", expected back {back}" if back else "") + weekly * maintenance(self._now().timestamp())
-
     def _playing(self, now: datetime) -> list[Model]:
         benched = self.state.benched()
         return [m for m in self.duty.models if m.name not in benched or benched[m.name].until_ts <= now]
@@ -224,76 +226,87 @@ class Watch:
                 log.debug("%s", problem.traceback)
 
     async def _record(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
-        try:
+        with self._storing():
             edges = await asyncio.to_thread(self._recorder.record, listing, evaluation, self._now(), silent)
-        except StoreError as error:
-            self.health.trouble["store"] = str(error)
-            log.error("%s", error)
-            return
-        self.health.trouble.pop("store", None)
-        self.health.changes.update(edges["change"].to_list())
+            self.health.changes.update(edges["change"].to_list())
 
     def _tell(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
-        try:
+        with self._storing():
             self._teller.hear(
                 listing, evaluation, silent, rules=self.duty.alerts, receivers=self.duty.receivers, now=self._now()
             )
-        except StoreError as error:
-            self.health.trouble["store"] = str(error)
-            log.error("%s", error)
 
     async def _count(self, listing: Listing, evaluation: Evaluation) -> None:
         health = self.health
         health.scans["done" if listing.complete else "incomplete"] += 1
         health.quarantined.update(f"{row.field}: {row.reason}" for row in listing.quarantined)
         health.markets, health.kept = listing.listed, evaluation.opportunities.height
-        if listing.complete:
-            health.complete_ts = self._now()
-            if self.duty.ping is not None:
-                with contextlib.suppress(KalshiError):
-                    await self.duty.ping()
-        else:
-            health.trouble["scan"] = "; ".join(listing.incomplete_reasons)
+        health.read(self._now(), complete=listing.complete, why="; ".join(listing.incomplete_reasons))
+        if listing.complete and self.duty.ping is not None:
+            try:
+                await self.duty.ping()
+            except KalshiError:
+                log.warning("the health-check address could not be asked")
         log.info("%s", self.line())
 
     def _blind(self, kind: str, words: str, *, outcome: str = "failed") -> None:
-        """There was no scan: note why."""
+        """There was no scan: note why. What waits to be told does not wait for one."""
         self.health.trouble[kind] = words
         self.health.scans[outcome] += 1
         log.warning("no scan: %s", words)
-        row = {"outcome": outcome, "detail": words[:2_000], "started_ts": self._now(), "complete": False}
+        now = self._now()
+        row = {"outcome": outcome, "detail": words[:2_000], "started_ts": now, "complete": False}
+        with self._storing():
+            self._recorder.record_scan(row, now)
+            self._teller.go_on(self.duty.alerts, self.duty.receivers, now)
+
+    @contextlib.contextmanager
+    def _storing(self) -> Iterator[None]:
+        """What cannot be kept is trouble, and no reason to stop."""
         try:
-            self._recorder.record_scan(row, self._now())
+            yield
         except StoreError as error:
             self.health.trouble["store"] = str(error)
+            log.error("%s", error)
+        else:
+            self.health.trouble.pop("store", None)
 
     def _sound_alarms(self) -> None:
         with contextlib.suppress(OSError):
             self.health.free_bytes = self.store.free_bytes()
         now = self._now()
         try:
-            self._teller.sound(self.health.alarms(now, self.duty.dead_man), self.duty.receivers, now)
+            due = self.health.alarms(now, self.duty.dead_man, self.state.alarms())
+            self._teller.sound(due, self.duty.receivers, now)
         except StoreError as error:
             self.health.trouble["store"] = str(error)
             log.error("%s", error)
 
     async def _deliver(self) -> None:
-        await self.post.deliver(self._now())
         self._said("WATCHDOG=1")
+        self.post.deliver(self._now())
 
     async def _settle(self) -> None:
-        found = await self._settling.collect(self._now())
-        self.health.settlements += found.height
-        self._teller.learn(found, self.duty.alerts)
+        self.health.settlements += await self._settling.collect(self._now(), self._learn)
+
+    def _learn(self, settlements: pl.DataFrame) -> None:
+        self._teller.learn(settlements, self.duty.alerts)
 
     async def _keep_house(self) -> None:
-        """Merge small files and delete old days, once an hour."""
+        """Once an hour delete old days, merge small files, forget what is over: each whatever becomes of the others."""
         now = self._now()
         if self._housekept is not None and now - self._housekept < timedelta(hours=1):
             return
         self._housekept = now
-        await asyncio.to_thread(self.store.compact, now)
-        await asyncio.to_thread(self.store.expire, self.duty.keep_days, now)
+        jobs = [partial(self.store.compact, now)]
+        # By a clock that has leapt ahead everything is old.
+        if "clock" not in self.health.alarms(now, self.duty.dead_man):
+            jobs.insert(0, partial(self.store.expire, self.duty.keep_days, now))
+        for job in jobs:
+            try:
+                await asyncio.to_thread(job)
+            except StoreError as error:
+                log.error("%s", error)
         self.state.prune(now)
         for words in self.store.troubles:
             log.warning("%s", words)
@@ -309,6 +322,10 @@ class Watch:
             log.error("the settings stay as they were: %s", error)
             return
         self.post.receivers = self.duty.receivers
+        # Whoever mended a model says so by this.
+        self.health.forget({model.name for model in self.duty.models})
+        with self._storing():
+            self.state.unbench(self.state.benched())
         log.info("the settings were read again")
 
     def line(self) -> str:
@@ -322,3 +339,11 @@ class Watch:
             f"scan {sum(health.scans.values())}: {health.markets:,} markets, {health.kept:,} opportunities "
             f"({changes['appeared']:,} appeared and {changes['gone']:,} went so far)" + (f"; {words}" if words else "")
         )
+
+
+def _pause(status: ExchangeStatus, now: datetime) -> str:
+    """What the exchange says of its pause, in words."""
+    what = "trading is paused" if status.exchange_active else "the exchange is paused"
+    back = status.exchange_estimated_resume_time
+    weekly = " (the weekly maintenance window, Thursday 03:00 to 05:00 in New York)"
+    return what + (f", expected back {back}" if back else "") + weekly * maintenance(now.timestamp())

@@ -68,7 +68,7 @@ def test_history_is_drawn(fairline, watched, tmp_path):
 
 def test_the_scorecard_says_its_n_everywhere(fairline, watched, tmp_path):
     text = ask(fairline, watched, "scorecard")
-    assert "settlements of YES or NO" in text
+    assert "ended YES or NO" in text
     got = json.loads(ask(fairline, watched, "scorecard", "--json", "--plot", tmp_path / "r.svg"))
     assert got["decided"] > 20
     whole = got["flagged"][0]
@@ -91,12 +91,19 @@ def test_sql_knows_every_dataset_and_column_and_can_do_no_harm(fairline, watched
     )
     assert "done,12," in counted
     target = tmp_path / "stolen.csv"
+    one_line(fairline("sql", "SELECT * FROM read_csv('/etc/hosts')", "--store", watched), 1, "not understood")
+    file = Store(watched).paths("scans")[0]
     for harm in (
         f"COPY scans TO '{target}'",
-        "SELECT * FROM read_csv('/etc/hosts')",
+        f"COPY (SELECT 1 AS a) TO '{file}' (FORMAT parquet, USE_TMP_FILE false)",
         "SET enable_external_access = true",
+        "SELECT 1; DROP VIEW scans",
+        "CALL enable_logging()",
     ):
-        one_line(fairline("sql", harm, "--store", watched), 1, "not understood")
+        one_line(fairline("sql", harm, "--store", watched), 2, "only one query that asks can be answered")
+    twice = ask(fairline, watched, "sql", "SELECT 1 AS a, 2 AS a, 3 AS a_2", "--format", "csv")
+    assert twice.splitlines()[0] == "a,a_2,a_2_2"
+    assert '"asof"' not in ask(fairline, watched, "sql", 'SELECT "asof" FROM predictions LIMIT 1', "--format", "csv")
     assert not target.exists()
     one_line(fairline("sql", "SELEC 1", "--store", watched), 1, "Tables: quotes, facts")
     one_line(fairline("sql", "SELECT 1", "--store", watched, "--format", "xml"), 2, "--format takes")

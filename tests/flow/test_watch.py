@@ -1,10 +1,8 @@
 """Around the clock in a minute: a watch as a process, an exchange that goes wrong, receivers that really listen."""
 
 import json
-import random
 import re
 import signal
-import sqlite3
 import time
 import urllib.error
 import urllib.request
@@ -13,23 +11,13 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
-import polars as pl
 import pytest
 from aiosmtpd.controller import Controller
 
-from fairline.sim import Exchange, Fault
+from fairline.sim import Fault
 from fairline.state import State
 from fairline.store import Store
-from tests.flow.watching import Hook, Watched, is_whole
-
-HOOKED = '[receivers]\nhook = "{}"\n[alerts.all]\ncooldown = "1h"\n'
-
-
-@pytest.fixture(scope="module")
-def world():
-    with Exchange(markets=400, seed=4, moves=120) as exchange:
-        yield exchange
-    exchange.faults.set()
+from tests.flow.watching import HOOKED, PROMPTLY, Hook, Watched, delivered, is_whole, wait_for, waiting
 
 
 def get(url):
@@ -52,7 +40,7 @@ def test_it_scans_keeps_tells_and_stops_when_asked(world, tmp_path):
         assert float(values["fairline_markets"]) == 400
         assert float(values['fairline_requests_total{status="200"}']) > 8
         assert get(f"{monitor}/other")[0] == 404
-        assert watch.stop() < 2
+        assert watch.stop() < PROMPTLY
     assert "Stopped." in watch.said()
     scans, edges = watch.read("scans"), watch.read("edges")
     assert set(scans["outcome"]) == {"done"}
@@ -97,13 +85,6 @@ def test_settings_are_read_again_and_broken_ones_change_nothing(world, tmp_path)
         watch.stop()
 
 
-def wait_for(there, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("phase", ["crawling", "no network", "a receiver that does not answer", "between scans"])
 def test_it_ends_within_two_seconds_whatever_it_is_doing(world, tmp_path, phase):
     import socket
@@ -117,7 +98,7 @@ def test_it_ends_within_two_seconds_whatever_it_is_doing(world, tmp_path, phase)
         with Watched(tmp_path, nowhere if phase == "no network" else world, toml, every="20s") as watch:
             watch.until({"crawling": "Watching", "no network": "Watching"}.get(phase, "scan 1:"))
             time.sleep(1.5)
-            assert watch.stop() < 2
+            assert watch.stop() < PROMPTLY
     finally:
         world.faults.set()
         deaf.close()
@@ -169,22 +150,6 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def waiting(store):
-    return rows(store, "SELECT id FROM outbox WHERE delivered_ts IS NULL")
-
-
-def delivered(store):
-    return rows(store, "SELECT receiver, title, body FROM outbox WHERE delivered_ts IS NOT NULL")
-
-
-def rows(store, query):
-    database = sqlite3.connect(store / "state.sqlite", timeout=10)
-    try:
-        return database.execute(query).fetchall()
-    finally:
-        database.close()
-
-
 def test_a_failing_model_is_benched_told_of_and_tried_again(world, tmp_path):
     toml = '[receivers]\nhook = "{}"\n'
     with Hook() as hook, Watched(tmp_path, world, toml.format(hook.url), model="broken.py:Broken") as watch:
@@ -205,123 +170,6 @@ def test_a_failing_model_is_benched_told_of_and_tried_again(world, tmp_path):
         watch.stop()
     assert watch.read("edges").height > 0
     assert State(watch.store).benched() == {}
-
-
-def a_day(tmp_path, seconds):
-    """A day of the world in so many seconds, one fault after the other, and as much calm between."""
-    mixes = [
-        [Fault("429", 0.3), Fault("500", 0.2), Fault("jitter", 0.5), Fault("malformed-row", 0.3)],
-        [Fault("paused")],
-        [Fault("reset", 0.3), Fault("reset-body", 0.2), Fault("duplicate-row", 0.5), Fault("unknown-values", 0.5)],
-        [Fault("captive-page")],
-        [Fault("truncated-gzip", 0.3), Fault("wrong-type", 0.2), Fault("not-json", 0.2), Fault("vanished-row", 0.3)],
-        [Fault("moved")],
-    ]
-    with Exchange(markets=2_000, seed=9, moves=4, speed=86_400 / seconds) as exchange, Hook(up=0.7) as hook:
-        toml = HOOKED.format(hook.url) + '[watch]\ndead_man = "2s"\n'
-        with Watched(tmp_path, exchange, toml, settle_every="3s") as watch:
-            watch.until("scan 2:")
-            began, memory, phases = time.monotonic(), [], len(mixes) * max(1, round(seconds / 72)) * 2
-            for phase in range(phases):
-                exchange.faults.set(*(mixes[phase // 2 % len(mixes)] if phase % 2 == 0 else []))
-                while time.monotonic() < began + seconds * (phase + 1) / phases:
-                    time.sleep(0.25)
-                memory.append((time.monotonic() - began, watch.memory_mb()))
-            exchange.faults.set()
-            before = watch.said().count("opportunities")
-            wait_for(lambda: watch.said().count("opportunities") >= before + 3)
-            wait_for(lambda: not rows(watch.store, "SELECT name FROM alarms"))
-            hook.up = 1.0
-            assert watch.stop() < 2
-    return watch, hook, memory
-
-
-def judged(watch, hook, memory):
-    said = watch.said()
-    assert "Traceback" not in said, said[-3000:]
-    outcomes = Counter(watch.read("scans")["outcome"])
-    assert outcomes["done"] > outcomes["failed"] > 0
-    assert outcomes["paused"] > 0
-    letters = [title for _, title, _ in rows(watch.store, "SELECT receiver, title, body FROM outbox ORDER BY id")]
-    for name, title in (("blind", "Fairline is blind"), ("paused", "The exchange is paused")):
-        raised = letters.count(f"Fairline: {title}")
-        assert raised >= 1
-        assert letters.count(f"Fairline: all clear ({name})") == raised
-    told = Counter((title, body) for title, body in hook.taken if title.startswith("all"))
-    assert not told or max(told.values()) == 1
-    whole = watch.read("scans").filter(pl.col("outcome") == "done")["seen_ts"]
-    calm = whole.diff().dt.total_milliseconds().drop_nulls() / 1000
-    # Between faults a scan a beat.
-    assert calm.median() == pytest.approx(1.0, abs=0.35)
-    assert watch.read("settlements").height > 0
-    is_whole(watch.store)
-    return memory
-
-
-def test_a_day_in_a_minute_with_everything_going_wrong(tmp_path):
-    judged(*a_day(tmp_path, 54))
-
-
-@pytest.mark.slow
-def test_a_day_in_ten_minutes_with_flat_memory(tmp_path, record_property):
-    memory = [(at, mb) for at, mb in judged(*a_day(tmp_path, 600)) if mb is not None]
-    if memory:
-        # From the second quarter on: what is loaded once is loaded.
-        late = np.array(memory[len(memory) // 4 :])
-        slope = np.polyfit(late[:, 0] / 60, late[:, 1], 1)[0]
-        record_property("megabytes a minute", float(slope))
-        assert slope < 3, memory
-
-
-def killed(tmp_path, world, times):
-    """Kill it at random instants; what was lost, what came twice."""
-    chance = random.Random(times)
-    with Hook(up=0.8, seed=5) as hook:
-        watch = Watched(tmp_path, world, HOOKED.format(hook.url) + 'cooldown = "1s"\nper_hour = 100000\n')
-        watch.log.touch()
-        (tmp_path / "fairline.toml").write_text(HOOKED.format(hook.url).replace('"1h"', '"1s"') + "per_hour = 100000\n")
-        for _ in range(times):
-            with watch:
-                seen = watch.said().count("Watching")
-                watch.until("Watching", times=seen + 1)
-                time.sleep(chance.uniform(0, 2.5))
-                watch.process.send_signal(signal.SIGKILL)
-                watch.process.wait()
-            is_whole(watch.store)
-        with watch:
-            hook.up = 1.0
-            watch.until("opportunities", times=watch.said().count("opportunities") + 2)
-            wait_for(lambda: not waiting(watch.store), 60)
-            watch.stop()
-    return watch, hook
-
-
-def unbroken(watch, hook, times):
-    assert "Traceback" not in watch.said()
-    sent = Counter((title, body) for _, title, body in delivered(watch.store))
-    took = Counter(hook.taken)
-    assert set(took) == set(sent), "everything arrived, and nothing that was not sent"
-    again = sum(count - sent[message] for message, count in took.items())
-    # Only what a receiver took in the moment before its answer was noted can come again: one for each kill at the most.
-    assert 0 <= again <= times
-    quotes = watch.read("quotes")
-    assert quotes.select("seen_ts", "ticker").is_duplicated().sum() == 0
-    last = {}
-    for change, *key in watch.read("edges").select("change", "ticker", "side", "model").iter_rows():
-        assert (change == "appeared") != (last.get(tuple(key), "gone") in ("appeared", "changed")), key
-        last[tuple(key)] = change
-    return again
-
-
-def test_killed_again_and_again_it_loses_nothing(world, tmp_path):
-    watch, hook = killed(tmp_path, world, 6)
-    unbroken(watch, hook, 6)
-
-
-@pytest.mark.slow
-def test_killed_two_hundred_times_it_loses_nothing(world, tmp_path, record_property):
-    watch, hook = killed(tmp_path, world, 200)
-    record_property("came twice", unbroken(watch, hook, 200))
 
 
 def test_history_of_the_watch_can_be_asked_for_while_it_writes(world, tmp_path):

@@ -170,6 +170,8 @@ def test_a_message_of_very_many_changes_counts_what_it_does_not_spell_out():
         ({"min_edge": "3"}, "min_edge = '3' cannot be used"),
         ({"on": ["appeard"]}, "it takes appeared, grew, gone, settled"),
         ({"quiet": "night"}, "quiet = 'night' cannot be used"),
+        ({"quiet": "23:00Z-07:00Z"}, "the zone is a setting of its own"),
+        ({"timezone": "America"}, "timezone = 'America' cannot be used"),
         ({"timezone": "New York"}, "timezone = 'New York' cannot be used"),
         ({"cooldown": "soon"}, "'soon' is not a span of time"),
         ({"per_hour": 0}, "a whole number from 1"),
@@ -190,3 +192,10 @@ def test_what_is_known_of_something_else_is_left_alone():
     reader.known = {("B", "no", "x"): Told(("B", "no", "x"), "told", 4.0, NOW, {"side": "no", "ticker": "B"})}
     reader.scan([{}])
     assert reader.known[("B", "no", "x")].phase == "told"
+
+
+def test_what_is_not_known_of_an_opportunity_does_not_make_it_gone():
+    reader = Reader(categories=("Sports",))
+    assert reader.scan([{}])[0] == ["appeared"]
+    assert reader.scan([{"category": None}], 1)[0] == []
+    assert reader.scan([{"category": "Politics"}], 2)[0] == ["gone"]

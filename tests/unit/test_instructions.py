@@ -143,7 +143,9 @@ def test_alarms_say_what_is_wrong_and_not_what_is_known_to_pause():
     assert "no complete scan since 2026-11-23 12:00" in health.alarms(NOW + hour, hour)["blind"]
     health.trouble = {"paused": "the exchange is paused"}
     assert list(health.alarms(NOW + hour, hour)) == ["paused"]
-    health.trouble, health.complete_ts = {}, NOW + hour
+    health.active(NOW + hour)
+    assert health.alarms(NOW + hour, hour) == {}, "who waited for a pause to end is not blind when it does"
+    health.read(NOW + hour, complete=True, why="")
     health.skew, health.free_bytes = Skew(45.0, 0.5), 10
     assert set(health.alarms(NOW + hour, hour)) == {"clock", "disk"}
     health.skew, health.free_bytes = Skew(9.0, 0.5), None
@@ -152,6 +154,26 @@ def test_alarms_say_what_is_wrong_and_not_what_is_known_to_pause():
     health.failures["elo"] = 3
     assert health.alarms(NOW + hour, hour) == {"model elo": "the model elo fails: no payload"}
     assert dataclasses.replace(health, failing={}).alarms(NOW + hour, hour) == {}
+
+
+def test_an_alarm_that_was_on_before_a_restart_is_until_the_opposite_is_seen():
+    health, hour = Health(NOW), timedelta(minutes=10)
+    health.restore({"blind": "no complete scan", "refused": "401", "model elo": "the model elo fails: no payload",
+                    "disk": "only 10 MB", "clock": "45 s"})  # fmt: skip
+    assert set(health.alarms(NOW, hour)) == {"blind", "refused", "model elo", "disk", "clock"}
+    health.read(NOW, complete=False, why="a window is missing")
+    assert set(health.alarms(NOW, hour)) == {"blind", "model elo", "disk", "clock"}
+    health.read(NOW, complete=True, why="")
+    health.free_bytes, health.skew = 10**12, Skew(0.1, 0.5)
+    health.forget({"polls"})
+    assert health.alarms(NOW, hour) == {}
+
+
+def test_an_alarm_does_not_flap_at_its_threshold():
+    health, hour = Health(NOW), timedelta(minutes=10)
+    health.free_bytes, health.skew = 250_000_000, Skew(9.5, 0.5)
+    assert health.alarms(NOW, hour) == {}
+    assert set(health.alarms(NOW, hour, on=["disk", "clock"])) == {"disk", "clock"}
 
 
 def test_log_lines_are_for_a_person_or_json(capsys):

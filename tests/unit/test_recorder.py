@@ -1,11 +1,14 @@
 """What of a scan is kept, and what became of opportunities from one scan to the next."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
 from fairline.edge import Rules
+from fairline.errors import StoreError
+from fairline.kalshi.wire import Rejected
 from fairline.listing import Listing
 from fairline.recorder import Recorder
 from fairline.scan import evaluate
@@ -111,6 +114,62 @@ def test_a_silent_models_opportunities_stand_and_anothers_go(scans):
         ("gone", "T0", "yes", "edge")
     ]
     assert scans.scan({}, models=[one, two]) == [("appeared", "T0", "yes", None)]
+
+
+def test_a_market_that_cannot_be_read_in_one_scan_is_neither_gone_nor_unlisted(scans):
+    scans.scan({}, {})
+    frame, unread = markets({"ticker": "T1"}), [Rejected("T0", "yes_bid_dollars", "x", "no amount")]
+    found = replace(listing(frame), quarantined=unread)
+    evaluation = evaluate(frame, [Stub(FLAGGED)], {}, asof=ASOF, rules=Rules(max_spread_percent=200))
+    edges = scans.recorder.record(found, evaluation, scans.now + timedelta(seconds=1))
+    assert edges.is_empty()
+    assert scans.store.asof(scans.now + timedelta(minutes=1))["ticker"].to_list() == ["T0", "T1"]
+
+
+def test_a_market_that_comes_back_has_its_facts_again(scans):
+    scans.scan({}, {})
+    scans.scan({})
+    scans.now += timedelta(days=1)
+    scans.scan({})  # a snapshot without it
+    scans.scan({}, {})
+    made = scans.store.asof(scans.now).sort("ticker")
+    assert made["event_ticker"].null_count() == made["close_ts"].null_count() == 0
+
+
+def test_what_could_not_be_written_is_found_again(scans, monkeypatch):
+    scans.scan({})
+    append, failing = scans.store.append, {"quotes", "edges"}
+
+    def full(dataset, *rest, **more):
+        if dataset in failing:
+            raise StoreError("no room")
+        return append(dataset, *rest, **more)
+
+    monkeypatch.setattr(scans.store, "append", full)
+    moved = {"yes_ask_dollars": "0.6300"}
+    with pytest.raises(StoreError):
+        scans.scan(moved, {})
+    failing.remove("quotes")
+    with pytest.raises(StoreError):
+        scans.scan(moved, {})
+    failing.clear()
+    assert scans.scan(moved, {}) == [("changed", "T0", "yes", None)]
+    assert scans.store.asof(scans.now)["yes_ask_u"].to_list() == [630_000, 620_000]
+
+
+def test_of_two_models_the_one_that_prices_it_no_more_is_gone_for_want_of_it(scans):
+    one, two = Stub(FLAGGED, name="one"), Stub(FLAGGED, name="two")
+    scans.scan({}, models=[one, two])
+    silent = Stub(name="two")
+    assert scans.scan({}, models=[one, silent], reasons=["incomplete"]) == [("gone", "T0", "yes", "model")]
+
+
+def test_a_clock_that_stepped_back_over_a_restart_makes_nothing_appear_again(scans):
+    scans.scan({})
+    again = scans.again()
+    again.now = NOW - timedelta(hours=2)
+    again.recorder.resume(again.now)
+    assert again.scan({}) == []
 
 
 def test_a_prediction_is_kept_when_it_changes_with_the_markets_own_price(scans):

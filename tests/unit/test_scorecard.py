@@ -51,7 +51,11 @@ def test_an_opportunity_counts_once_as_it_was_when_it_first_appeared():
 
 
 def test_a_market_in_between_pays_what_it_pays_and_is_no_yes_and_no_no():
-    made = card([flagged("A")], [said("A", 0.9)], [ended("A", "scalar", 240_000), ended("B", "", None)])
+    made = card(
+        [flagged("A"), flagged("B")],
+        [said("A", 0.9)],
+        [ended("A", "scalar", 240_000), ended("B", "", None), ended("C", *YES)],
+    )
     assert made.flagged[0].realised.mean == pytest.approx(0.24 - 0.42)
     assert (made.decided, made.scalar, made.undecided) == (0, 1, 1)
     assert made.judged == []

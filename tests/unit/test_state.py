@@ -80,15 +80,18 @@ def test_what_is_long_over_is_forgotten_and_what_waits_is_not(state):
 
 
 def test_a_later_version_is_refused_and_an_earlier_one_migrated_after_a_copy(tmp_path):
-    State(tmp_path).close()
+    first = State(tmp_path)
+    first.follow(["A"], NOW)
     later = (*MIGRATIONS, "ALTER TABLE notes ADD COLUMN extra TEXT;")
-    made = State(tmp_path, later)
-    made.close()
+    # Still open, so that what was written may be in the log beside the file only.
+    State(tmp_path, later).close()
+    first.close()
     assert (tmp_path / "state.v1.sqlite").exists()
     with pytest.raises(StoreError, match="is of version 2, this Fairline knows 1. Update Fairline"):
         State(tmp_path)
     with sqlite3.connect(tmp_path / "state.v1.sqlite") as copy:
         assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+        assert copy.execute("SELECT ticker FROM followed").fetchall() == [("A",)]
     copy.close()
 
 

@@ -107,8 +107,9 @@ class AiohttpSend:
         raise error_for_status(refused)(f"the WebSocket at {host} answered {refused}", status=refused)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
 async def _no_silent_repeat(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

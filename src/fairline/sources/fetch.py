@@ -40,5 +40,7 @@ def _read(request: Request) -> Payload | InputError:
         return Payload(request, datetime.now(UTC), path.read_bytes())
     except FileNotFoundError:
         return InputError(f"the file {path} does not exist", remedy="Check the path")
+    except ValueError as error:
+        return InputError(f"{request.key!r} is no path ({error})", remedy="Check the model's requests")
     except OSError as error:
         return InputError(f"the file {path} cannot be read ({error.strerror})", remedy="Check the path and permissions")
