@@ -31,28 +31,30 @@ class Delta:
     key: list[str]
     look_at: list[str]
     kept: pl.DataFrame | None = None
-    found: pl.DataFrame | None = None
+    digests: pl.DataFrame | None = None
+    rest: pl.DataFrame | None = None
 
     def changed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that are new or differ."""
-        digests = rows.select(*self.key, digest=rows.select(self.look_at).hash_rows(seed=1))
+        now = rows.select(*self.key, digest=rows.select(self.look_at).hash_rows(seed=1))
+        self.digests, self.rest = now, now.clear()
         if self.kept is None:
-            self.found = digests
             return rows
-        same = digests.join(self.kept, on=[*self.key, "digest"], how="semi", maintain_order="left")
-        self.found = pl.concat([self.kept.join(digests, on=self.key, how="anti"), digests])
-        return rows.join(same, on=self.key, how="anti", maintain_order="left")
+        self.rest = self.kept.join(now, on=self.key, how="anti")
+        before = now.join(self.kept, on=self.key, how="left", suffix="_before", maintain_order="left")
+        return rows.filter(before.select(pl.col("digest").ne_missing(pl.col("digest_before"))).to_series())
 
-    def missing(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The keys kept before whose ticker is not among the rows; they are forgotten."""
-        if self.kept is None or self.found is None:
-            return rows.select("ticker").clear()
-        gone = self.kept.join(rows, on="ticker", how="anti")
-        self.found = self.found.join(gone, on=self.key, how="anti")
+    def missing(self, listed: pl.DataFrame) -> pl.DataFrame:
+        """The keys kept before whose ticker is not listed any more; they are forgotten."""
+        if self.rest is None or self.rest.is_empty():
+            return listed.select("ticker").clear()
+        gone = self.rest.join(listed, on="ticker", how="anti")
+        self.rest = self.rest.join(gone, on=self.key, how="anti")
         return gone.select(self.key)
 
     def keep(self) -> None:
-        self.kept = self.found
+        if self.digests is not None and self.rest is not None:
+            self.kept = pl.concat([self.rest, self.digests])
 
 
 @dataclass(slots=True)
@@ -165,7 +167,8 @@ def departures(keys: pl.DataFrame, listing: Listing, evaluation: Evaluation, sil
     """
     left = keys.select(_EDGE).join(evaluation.opportunities, on=_EDGE, how="anti", maintain_order="left")
     left = left.filter(~pl.col("model").is_in(list(silent))).join(_unread(listing), on="ticker", how="anti")
-    bins = evaluation.edges.select(*_EDGE, reason=pl.col("bin").cast(pl.String))
+    mine = evaluation.edges.select(*_EDGE, "bin").join(left.select("ticker").unique(), on="ticker", how="semi")
+    bins = mine.select(*_EDGE, reason=pl.col("bin").cast(pl.String))
     # Of a market that this model does not price any more others may tell where it ends; at the latest for want of it.
     steps = list(STEPS)
     early = bins.filter(pl.col("reason").is_in(steps[: steps.index("model")])).unique(["ticker", "side"])

@@ -132,6 +132,7 @@ def test_a_receiver_that_is_down_half_of_the_time_gets_everything_once_and_mail_
                 watch.__exit__()
                 watch.command[-1:] = ["40"]
                 watch.start()
+                watch.until("Watching", times=watch.said().count("Watching") + 1)
                 wait_for(lambda: not waiting(watch.store))
                 watch.stop()
         sent = delivered(watch.store)

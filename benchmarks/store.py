@@ -1,0 +1,163 @@
+"""The store: a day of a scan a minute of 117,000 markets with 5 % changing, then thirty of them, asked about."""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from fairline import parquet
+from fairline.datasets import FACTS, QUOTES
+from fairline.recorder import Delta, _looked_at
+from fairline.store import Store
+
+MARKETS, CHANGING, DAYS = 117_000, 0.05, 30
+BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+def market_quotes(rng: np.random.Generator) -> pl.DataFrame:
+    events = MARKETS // 6
+    tickers = [f"KX{n // 6 % 4_000:04d}X-26NOV{n // 6 % 28 + 1:02d}E{n // 6 % events}-T{n % 6}" for n in range(MARKETS)]
+    bid = rng.integers(1, 97, MARKETS)
+    return pl.DataFrame(
+        {
+            "ticker": tickers, "listed": True, "status": "active", "yes_bid_u": bid * 10_000,
+            "yes_ask_u": (bid + rng.integers(1, 3, MARKETS)) * 10_000,
+            "yes_bid_size_c": rng.integers(1, 10**6, MARKETS), "yes_ask_size_c": rng.integers(1, 10**6, MARKETS),
+            "last_price_u": bid * 10_000, "volume_c": rng.integers(0, 10**8, MARKETS),
+            "volume_24h_c": rng.integers(0, 10**7, MARKETS), "open_interest_c": rng.integers(0, 10**8, MARKETS),
+        }
+    ).select(name for name in QUOTES.names() if name != "seen_ts")  # fmt: skip
+
+
+def moved(quotes: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """A minute later: of some markets the quotes moved by a cent or not at all, their sizes and volumes by anything."""
+    hit = rng.random(MARKETS) < CHANGING
+    step = np.where(hit, rng.integers(-1, 2, MARKETS), 0) * 10_000
+    sizes = {
+        name: np.where(hit, rng.integers(1, 10**6, MARKETS), quotes[name])
+        for name in ("yes_bid_size_c", "yes_ask_size_c")
+    }
+    bid = np.clip(quotes["yes_bid_u"].to_numpy() + step, 10_000, 970_000)
+    more = np.where(hit, rng.integers(0, 10**5, MARKETS), 0)
+    return quotes.with_columns(
+        yes_bid_u=pl.Series(bid), yes_ask_u=pl.Series(bid + 20_000), volume_c=quotes["volume_c"] + more,
+        **{name: pl.Series(values) for name, values in sizes.items()},
+    )  # fmt: skip
+
+
+def day(folder: Path) -> dict[str, float]:
+    """In a process of its own: what a day of appending takes, and how much memory beyond the rows themselves."""
+    rng, store = np.random.default_rng(0), Store(folder)
+    store.acquire()
+    quotes, delta = market_quotes(rng), Delta(["ticker"], _looked_at(QUOTES))
+    facts = quotes.select("ticker").with_columns(
+        event_ticker=pl.col("ticker").str.slice(0, 18),
+        title=pl.format("Will {} be?", "ticker"),
+        market_type=pl.lit("binary"),
+    )
+    facts = facts.select(
+        pl.col(name).cast(dtype) if name in facts.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in FACTS.items() if name != "seen_ts"
+    )  # fmt: skip
+    store.append("facts", facts, BEGIN, full=True)
+    taken, merging = [], []
+    before = after = 0.0
+    for minute in range(24 * 60):
+        now = BEGIN + timedelta(minutes=minute)
+        if minute == 2:
+            before = peak()
+        clock = time.perf_counter()
+        store.append("quotes", delta.changed(quotes), now)
+        delta.keep()
+        if minute % 60 == 0:
+            store.append("quotes", quotes, now, full=True)
+        taken.append(time.perf_counter() - clock)
+        if minute == 50:
+            after = peak()
+        if minute % 60 == 30:
+            clock = time.perf_counter()
+            store.compact(now)
+            merging.append(time.perf_counter() - clock)
+        quotes = moved(quotes, rng)
+    store.compact(BEGIN + timedelta(days=1))
+    clock = time.perf_counter()
+    quotes.write_csv(folder / "one.csv")
+    csv, csv_s = (folder / "one.csv").stat().st_size, time.perf_counter() - clock
+    (folder / "one.csv").unlink()
+    return {
+        "append": float(np.median(taken)), "slowest": max(taken), "merge": max(merging), "memory": after - before,
+        "bytes": store.size_bytes(), "csv": csv * 24 * 60, "csv_s": csv_s, "peak": peak(),
+    }  # fmt: skip
+
+
+def peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def thirty(folder: Path) -> None:
+    """The same day, thirty times."""
+    store = Store(folder)
+    files = list(parquet.in_force(folder / "quotes"))
+    for number in range(1, DAYS):
+        later = timedelta(days=number)
+        for file in files:
+            first, last = file.first + later, file.last + later
+            name = parquet.name_of(first, None if file.first == file.last else last, full=file.full)
+            rows = pl.scan_parquet(file.path, hive_partitioning=False).with_columns(pl.col("seen_ts") + later)
+            parquet.write(store.folder / "quotes" / f"day={first:%Y-%m-%d}" / name, rows)
+
+
+def asked(folder: Path) -> dict[str, float]:
+    store = Store(folder)
+    ticker = market_quotes(np.random.default_rng(0))["ticker"][70_000]
+    made = {}
+    for name, ask in (
+        ("asof", lambda: store.asof(BEGIN + timedelta(days=20, hours=13, minutes=59))),
+        ("history", lambda: store.history(ticker)),
+    ):
+        seconds = []
+        for _ in range(5):
+            clock = time.perf_counter()
+            rows = ask().height
+            seconds.append(time.perf_counter() - clock)
+        made |= {name: float(np.median(seconds)), f"{name} rows": rows}
+    return made
+
+
+def run() -> str:
+    with tempfile.TemporaryDirectory(prefix="fairline-store-") as name:
+        folder = Path(name) / "store"
+        one = child("day", folder)
+        thirty(folder)
+        after = child("asked", folder)
+    return "\n".join(
+        [
+            f"| {MARKETS:,} markets a minute, {CHANGING:.0%} changing | measured | goal |\n|---|---|---|",
+            f"| append what changed, median of a day | {one['append'] * 1e3:.0f} ms | 300 ms |",
+            f"| the slowest, with a snapshot of everything | {one['slowest'] * 1e3:.0f} ms | |",
+            f"| memory that appending takes beyond the rows themselves | {one['memory']:.0f} MB | 60 MB |",
+            f"| merging an hour or four, the slowest | {one['merge']:.2f} s | |",
+            f"| a day on disk | {one['bytes'] / 1e6:.0f} MB | 300 MB |",
+            f"| the same as full CSV snapshots ({one['csv_s']:.2f} s each) | {one['csv'] / 1e9:.1f} GB: "
+            f"{one['csv'] / one['bytes']:.0f} × | |",
+            f"| `asof` over {DAYS} days ({after['asof rows']:,} markets) | {after['asof']:.2f} s | 1 s |",
+            f"| `history` of a ticker over {DAYS} days ({after['history rows']:,} changes) | {after['history']:.2f} s "
+            "| 0.3 s |",
+        ]
+    )
+
+
+def child(what: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-c", f"import json, pathlib; from benchmarks import store; "
+               f"print(json.dumps(store.{what}(pathlib.Path({str(folder)!r}))))"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr[-2000:]
+    made: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return made
