@@ -90,7 +90,8 @@ def day(folder: Path) -> dict[str, float]:
     csv, csv_s = (folder / "one.csv").stat().st_size, time.perf_counter() - clock
     (folder / "one.csv").unlink()
     return {
-        "append": float(np.median(taken)), "slowest": max(taken), "merge": max(merging), "first": memory[0], "memory": memory[1],
+        "append": float(np.median(taken)), "slowest": max(taken), "merge": max(merging),
+        "first": memory[0], "memory": memory[1],
         "bytes": store.size_bytes(), "csv": csv * 24 * 60, "csv_s": csv_s, "peak": peak(),
     }  # fmt: skip
 
