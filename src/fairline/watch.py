@@ -229,6 +229,7 @@ class Watch:
         with self._storing():
             edges = await asyncio.to_thread(self._recorder.record, listing, evaluation, self._now(), silent)
             self.health.changes.update(edges["change"].to_list())
+            self.health.trouble.pop("store", None)
 
     def _tell(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
         with self._storing():
@@ -268,8 +269,6 @@ class Watch:
         except StoreError as error:
             self.health.trouble["store"] = str(error)
             log.error("%s", error)
-        else:
-            self.health.trouble.pop("store", None)
 
     def _sound_alarms(self) -> None:
         with contextlib.suppress(OSError):

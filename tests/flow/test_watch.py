@@ -29,8 +29,12 @@ def get(url):
 
 
 def test_it_scans_keeps_tells_and_stops_when_asked(world, tmp_path):
-    with Hook() as hook, Watched(tmp_path, world, HOOKED.format(hook.url)) as watch:
+    with (
+        Hook() as hook,
+        Watched(tmp_path, world, HOOKED.format(hook.url) + f'[watch]\nping = "{hook.ping}"\n') as watch,
+    ):
         watch.until("scan 4:")
+        assert hook.pings >= 3
         monitor = re.search(r"http://127\.0\.0\.1:\d+(?=/healthz)", watch.said())[0]
         code, body = get(f"{monitor}/healthz")
         assert (code, json.loads(body)["sees"], json.loads(body)["alarms"]) == (200, True, {})

@@ -1,5 +1,6 @@
 """A day of the world in a minute, or in ten: one fault after the other, and as much calm between."""
 
+import faulthandler
 import time
 from collections import Counter
 
@@ -68,6 +69,7 @@ def test_a_day_in_a_minute_with_everything_going_wrong(tmp_path):
 
 @pytest.mark.slow
 def test_a_day_in_ten_minutes_with_flat_memory(tmp_path, record_property):
+    faulthandler.cancel_dump_traceback_later()  # ten minutes are no hang here
     memory = [(at, mb) for at, mb in judged(*a_day(tmp_path, 600)) if mb is not None]
     if memory:
         # From the second quarter on: what is loaded once is loaded.

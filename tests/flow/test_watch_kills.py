@@ -1,5 +1,6 @@
 """Killed at random instants: nothing is lost, nothing is half, nothing is told twice."""
 
+import faulthandler
 import random
 import signal
 import time
@@ -57,5 +58,6 @@ def test_killed_again_and_again_it_loses_nothing(world, tmp_path):
 
 @pytest.mark.slow
 def test_killed_two_hundred_times_it_loses_nothing(world, tmp_path, record_property):
+    faulthandler.cancel_dump_traceback_later()  # ten minutes are no hang here
     watch, hook = killed(tmp_path, world, 200)
     record_property("came twice", unbroken(watch, hook, 200))

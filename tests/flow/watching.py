@@ -31,7 +31,7 @@ class Hook:
     """An HTTP receiver that takes a message with some probability. `taken` are those that it acknowledged."""
 
     def __init__(self, up=1.0, seed=0):
-        self.taken, self.refused, self.up = [], [], up
+        self.taken, self.refused, self.up, self.pings = [], [], up, 0
         chance = random.Random(seed)
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -43,10 +43,16 @@ class Hook:
                     handler.send_response(200 if good else 503)
                     handler.end_headers()
 
+            def do_GET(handler):  # noqa: N805
+                self.pings += 1
+                handler.send_response(200)
+                handler.end_headers()
+
             def log_message(handler, *_):  # noqa: N805
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.ping = f"http://127.0.0.1:{self.server.server_port}/ping"
         self.url = f"json://127.0.0.1:{self.server.server_port}/hook"
 
     def __enter__(self):

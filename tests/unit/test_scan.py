@@ -265,3 +265,20 @@ def test_asof_is_kept_for_every_prediction():
 def test_two_models_of_one_name_are_refused():
     with pytest.raises(UsageError, match="two models are called"):
         evaluate(markets({}), [Stub(("T0", 0.5, None)), Stub(("T0", 0.6, None))], {}, asof=NOW)
+
+
+async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+    lasting, fresh, kept = Request("file", str(path), 3_600), Request("file", str(path)), {}
+    await fetch([lasting, fresh], kept)
+    path.write_text("new")
+    made = await fetch([lasting, fresh], kept)
+    assert (made[lasting].body, made[fresh].body) == (b"old", b"new")
+    assert list(kept) == [lasting]
+    assert (await fetch([lasting]))[lasting].body == b"new"
+
+
+async def test_a_path_that_is_none_is_an_input_error():
+    request = Request("file", "a\0b")
+    assert isinstance((await fetch([request]))[request], InputError)
