@@ -61,8 +61,8 @@ class Collector:
         return await self.settling.collect(at, lambda rows: self.learned.extend(rows["ticker"]))
 
     def flag(self, *tickers, close=NOW - timedelta(days=100)):
-        rows = [dict.fromkeys(EDGES) | {"ticker": t, "side": "yes", "model": "m", "change": "appeared", "close_ts": close}
-                for t in tickers]  # fmt: skip
+        same = dict.fromkeys(EDGES) | {"side": "yes", "model": "m", "change": "appeared", "close_ts": close}
+        rows = [same | {"ticker": ticker} for ticker in tickers]
         self.store.append("edges", pl.DataFrame(rows, schema=EDGES), self.store.tick(NOW - timedelta(days=1)))
 
     def kept(self):
