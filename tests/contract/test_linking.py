@@ -1,0 +1,58 @@
+"""Links against recorded results: a link is right when the subject's real outcome settles the market as it was."""
+
+import polars as pl
+
+from fairline.frame import MARKETS
+from fairline.linking import SURE, link, pays
+
+
+def markets(rows):
+    """Recorded columns as MARKETS."""
+    text = pl.col("close_time").str.replace(" ", "T").str.strip_suffix("Z")
+    filled = rows.with_columns(
+        close_ts=text.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", time_zone="UTC"),
+        market_type=pl.lit("binary"),
+    )
+    return filled.select(
+        pl.col(name).cast(dtype) if name in filled.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in MARKETS.items()
+    )
+
+
+def measured(linked, rows, value):
+    """Share of the markets that are linked, and of those the share that settles as recorded."""
+    made = linked.filter(pl.col("confidence") >= SURE).join(rows.select("ticker", "result", value=value), on="ticker")
+    right = made.select((pays(pl.col("value")) == (pl.col("result") == "yes")).mean()).item()
+    return linked.filter(pl.col("confidence") >= SURE).height / rows.height, right, made
+
+
+def test_hourly_ladders_settle_as_recorded_by_the_index_they_are_linked_to(shared):
+    rows = pl.read_parquet(
+        shared / "kalshi_crypto_hourly_ladders_2026-07-03_12" / "ladders_with_spot_and_result.parquet"
+    )
+    rows = rows.unique("ticker", maintain_order=True).with_columns(
+        value=pl.col("expiration_value").str.replace_all(",", "").cast(pl.Float64, strict=False)
+    )
+    recall, precision, made = measured(link(markets(rows)), rows, "value")
+    assert made.height > 20_000
+    assert recall == 1.0
+    assert precision == 1.0
+    assert set(made["subject"]) == {"BTC", "ETH"}
+
+
+def test_daily_temperatures_settle_as_recorded_by_the_station_and_standard_day_they_are_linked_to(shared):
+    rows = pl.read_csv(shared / "kalshi_weather_nyc_high_candles_2026-02_03" / "markets.csv")
+    linked = link(markets(rows))
+    # The official record that lies beside the recordings ends before them. But the market that ended YES says between
+    # which whole degrees the day's extreme lay, and all others of that station and day must agree with it.
+    made = linked.join(rows.select("ticker", "result"), on="ticker").filter(pl.col("confidence") >= SURE)
+    assert made.height == rows.height
+    agreed = 0
+    for _, day in made.group_by("kind", "day"):
+        yes = day.filter(pl.col("result") == "yes")
+        assert yes.height == 1
+        low, high = yes["low"][0], yes["high"][0]
+        inside = (low + (1 if yes["low_open"][0] else 0)) if low is not None else high - 1
+        right = pays(pl.col("value")) == (pl.col("result") == "yes")
+        agreed += day.with_columns(value=pl.lit(inside)).select(right.sum()).item()
+    assert agreed == made.height
