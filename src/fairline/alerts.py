@@ -5,7 +5,8 @@ once: `decide` compares with what was told before. What is to be told waits as i
 together in a digest, not in quiet hours, not more messages in an hour than the rule allows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ import polars as pl
 from fairline.edge import FAILED
 from fairline.errors import ConfigError, UsageError
 from fairline.frame import NOTIONAL_U
+from fairline.plain import plain
 from fairline.spans import span
 
 KINDS = ("appeared", "grew", "gone", "settled")
@@ -65,7 +67,7 @@ class Rule:
                 )
             try:
                 made[key] = _READ[key](value)
-            except (TypeError, ValueError, KeyError, OSError, UsageError) as error:
+            except (TypeError, ValueError, KeyError, OSError, ArithmeticError, UsageError) as error:
                 raise ConfigError(
                     f"alerts.{name}: {key} = {value!r} cannot be used ({error})", remedy="See docs/running.md"
                 ) from None
@@ -156,7 +158,8 @@ def _arrived(rule: Rule, key: Key, row: dict[str, Any], known: Told | None, now:
         return "appeared", Told(key, "told", edge, now, row)
     if known.phase == "settled":
         return "", None
-    rested = now - known.told_ts >= rule.cooldown
+    # What was told at a time that is still to come was told by a clock that has stepped back since.
+    rested = now - known.told_ts >= rule.cooldown or known.told_ts > now
     if known.phase in ("gone", "back"):
         if rested:
             return "appeared", Told(key, "told", edge, now, row)
@@ -172,7 +175,7 @@ def hold(rule: Rule, oldest: datetime, sent: Sequence[datetime], now: datetime) 
         return "quiet hours"
     if rule.digest and now - oldest < rule.digest:
         return "digest"
-    if len([at for at in sent if now - at < timedelta(hours=1)]) >= rule.per_hour:
+    if len([at for at in sent if timedelta() <= now - at < timedelta(hours=1)]) >= rule.per_hour:
         return f"more than {rule.per_hour} messages an hour"
     return ""
 
@@ -197,9 +200,9 @@ def compose(rule: Rule, items: Sequence[Item], held: str = "") -> tuple[str, str
 
 def describe(kind: str, row: Mapping[str, Any]) -> str:
     """A change in a line."""
-    what = f"{row.get('side', '').upper()} {row.get('ticker', '')}"
+    what = plain(f"{row.get('side', '').upper()} {row.get('ticker', '')}")
     price = f"at {row['price_u'] / NOTIONAL_U:.3f}"
-    title = row.get("title") or ""
+    title = plain(row.get("title") or "")
     if kind == "gone":
         return f"gone: {what}: {FAILED.get(row['reason'], row['reason'])}"
     if kind == "settled":
@@ -209,7 +212,8 @@ def describe(kind: str, row: Mapping[str, Any]) -> str:
     grown = f" (was {row['edge_before']:.1f})" if kind == "grew" else ""
     closes = f", closes {row['close_ts']:%Y-%m-%d %H:%M} UTC" if row.get("close_ts") else ""
     return (
-        f"{kind}: {what} {price}, p {row['p']:.3f} by {row['model']}: edge {row['edge_points']:.1f} points{grown}, "
+        f"{kind}: {what} {price}, p {row['p']:.3f} by {plain(row['model'])}: "
+        f"edge {row['edge_points']:.1f} points{grown}, "
         f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_c'] / 100:,.0f} contracts{closes} · {title}"
     )
 
@@ -233,16 +237,21 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _kinds(value: Any) -> tuple[str, ...]:
-    made = _texts(value)
-    if not set(made) <= set(KINDS):
-        raise ValueError(f"it takes {', '.join(KINDS)}")
-    return made
+def _among(*allowed: str) -> Callable[[Any], tuple[str, ...]]:
+    def read(value: Any) -> tuple[str, ...]:
+        made = tuple(text.lower() for text in _texts(value))
+        if not made or not set(made) <= set(allowed):
+            raise ValueError(f"it takes {', '.join(allowed)}")
+        return made
+
+    return read
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("a number is wanted")
+    if not math.isfinite(value):
+        raise ValueError("a number that is finite is wanted")
     return float(value)
 
 
@@ -250,6 +259,8 @@ def _quiet(value: Any) -> tuple[time, time]:
     begin, end = (time.fromisoformat(text) for text in str(value).split("-"))
     if begin.tzinfo or end.tzinfo:
         raise ValueError("the zone is a setting of its own, timezone")
+    if begin == end:
+        raise ValueError("it begins when it ends")
     return begin, end
 
 
@@ -270,10 +281,12 @@ def _yes(value: Any) -> bool:
 
 
 _READ = {
-    **dict.fromkeys(("to", "categories", "series", "models", "sides"), _texts),
+    **dict.fromkeys(("to", "categories", "models"), _texts),
     **dict.fromkeys(("min_edge", "min_ev", "min_contracts", "grow_points"), _number),
     **dict.fromkeys(("closes_within", "cooldown", "digest"), lambda value: span(str(value), "it")),
-    "on": _kinds,
+    "on": _among(*KINDS),
+    "sides": _among("yes", "no"),
+    "series": lambda value: tuple(text.upper() for text in _texts(value)),
     "quiet": _quiet,
     "timezone": _zone,
     "per_hour": _count,

@@ -11,6 +11,8 @@ from fairline.store import ROOM_BYTES
 _FAILURES = 3
 """How often in a row a model fails before somebody is told."""
 _MODEL = "model "
+_LONGEST = 400
+"""Letters of an alarm: a listing can be incomplete for very many reasons."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,8 @@ class Health:
             if self.failures.get(model, 0) >= _FAILURES:
                 found[f"{_MODEL}{model}"] = f"the model {model} fails: {words}"
         known = {"clock": self.skew is not None, "disk": self.free_bytes is not None}
-        return {name: words for name, words in self.before.items() if not known.get(name)} | found
+        still = {name: words for name, words in self.before.items() if not known.get(name)}
+        return {name: _short(words) for name, words in (still | found).items()}
 
     def sees(self, now: datetime, dead_man: timedelta) -> bool:
         """Whether a whole scan is recent enough."""
@@ -99,3 +102,7 @@ class Health:
 
     def _since(self) -> datetime:
         return max(at for at in (self.started_ts, self.complete_ts, self.resumed_ts) if at is not None)
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]} …"

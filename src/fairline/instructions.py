@@ -32,6 +32,7 @@ from fairline.receivers import Receiver
 from fairline.spans import span
 
 KEEP_DAYS = {"quotes": 90, "facts": 400, "predictions": 400, "edges": 3_650, "settlements": 3_650, "scans": 400}
+MOST_DAYS = 36_500
 _WATCH = ("dead_man", "ping", "keep")
 
 
@@ -71,10 +72,11 @@ def read_instructions(files: tuple[Path, ...] | None = None, environ: Mapping[st
                 raise ConfigError(
                     f"alerts.{rule.name} tells {name!r}, which is no receiver", remedy=f"There are: {there}"
                 )
-    literal = any(isinstance(url, str) and not url.startswith("env:") for url in tables["receivers"].values())
+    secrets = [*tables["receivers"].values(), tables["watch"].get("ping", "env:")]
+    literal = any(isinstance(url, str) and not url.startswith("env:") for url in secrets)
     warnings: tuple[str, ...] = ()
     if path is not None and literal and readable_by_others(path):
-        warnings = (f"{path} has receivers' addresses in it and can be read by others: chmod 600 {path}",)
+        warnings = (f"{path} has secret addresses in it and can be read by others: chmod 600 {path}",)
     return Instructions(receivers, rules, **_watch(tables["watch"], environ), warnings=warnings)
 
 
@@ -82,23 +84,27 @@ def _watch(table: dict[str, Any], environ: Mapping[str, str] | None) -> dict[str
     for key in table:
         if key not in _WATCH:
             raise ConfigError(f"watch has an unknown setting {key!r}", remedy=f"It takes {', '.join(_WATCH)}")
-    keep = _table("watch.keep", table.get("keep", {}))
-    for name, days in keep.items():
-        if name not in DATASETS:
-            raise ConfigError(f"watch.keep names {name!r}", remedy=f"Datasets are {', '.join(DATASETS)}")
-        if isinstance(days, bool) or not isinstance(days, int) or days < 1:
-            raise ConfigError(
-                f"watch.keep: {name} = {days!r} is no number of days", remedy="It takes whole days from 1"
-            )
-    made: dict[str, Any] = {"keep_days": KEEP_DAYS | keep}
+    made: dict[str, Any] = {"keep_days": KEEP_DAYS | _days(_table("watch.keep", table.get("keep", {})))}
     if "dead_man" in table:
         try:
             made["dead_man"] = span(str(table["dead_man"]), "dead_man")
         except UsageError as error:
             raise ConfigError(f"watch: {error.message}", remedy=error.remedy) from None
+        if made["dead_man"] < timedelta(seconds=1):
+            raise ConfigError("watch: dead_man must be a second at least", remedy="Such as 10m")
     if "ping" in table:
         made["ping_url"] = secret(str(table["ping"]), environ)
     return made
+
+
+def _days(keep: dict[str, Any]) -> dict[str, int]:
+    for name, days in keep.items():
+        if name not in DATASETS:
+            raise ConfigError(f"watch.keep names {name!r}", remedy=f"Datasets are {', '.join(DATASETS)}")
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MOST_DAYS:
+            words = f"watch.keep: {name} = {days!r} is no number of days"
+            raise ConfigError(words, remedy=f"It takes whole days from 1 to {MOST_DAYS}")
+    return keep
 
 
 def _receiver(name: str, url: object, environ: Mapping[str, str] | None) -> Receiver:

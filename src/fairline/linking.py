@@ -143,8 +143,10 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("market_type") != "binary").then(pl.format("a {} market has no YES and NO", "market_type")),
         "strikes",
         pl.when(~day_agrees).then(pl.format("the ticker says {}, the closing time {}", "told_day", "closing_day")),
-        pl.when(~hour_agrees).then(pl.format("the ticker says {} o'clock, the closing time {}", "told_hour", "closing_hour")),
-    )  # fmt: skip
+        pl.when(~hour_agrees).then(
+            pl.format("the ticker says {} o'clock, the closing time {}", "told_hour", "closing_hour")
+        ),
+    )
     agreed = day_agrees.fill_null(value=False)
     evidence = pl.concat_str(
         pl.lit("series, strikes, closing time"), pl.when(agreed).then(pl.lit(", ticker")), ignore_nulls=True

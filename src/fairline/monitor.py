@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -111,11 +112,15 @@ class Monitor:
             yield GaugeMetricFamily(f"fairline_{name}", words, value)
 
 
-class _Server(WSGIServer):
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each who asks, so that one who says nothing keeps nobody waiting."""
+
     daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 10
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
         """Not a line for every look."""
 

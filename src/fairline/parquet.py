@@ -25,6 +25,8 @@ _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _FULL = "-full"
 _GROUP = 16_384
 """Rows of a row group: one market's rows are found by reading few of them, since files are sorted by ticker."""
+DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What reading a damaged file raises; some damage makes the reader itself give up, with what is no `Exception`."""
 WHERE = "Check the disk and its permissions, or give --store"
 
 
@@ -100,7 +102,7 @@ def is_damaged(path: Path) -> bool:
     """Whether a file is there and no Parquet. One that cannot be opened is another matter."""
     try:
         pl.read_parquet(path, glob=False, hive_partitioning=False)
-    except pl.exceptions.PolarsError:
+    except DAMAGE:
         return True
     except OSError:
         return False
@@ -119,7 +121,7 @@ def write(path: Path, table: pl.LazyFrame) -> None:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, *DAMAGE) as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error

@@ -25,13 +25,19 @@ def query(store: Store, text: str) -> pl.DataFrame:
         import duckdb  # noqa: PLC0415  an extra
     except ImportError:
         raise UsageError("SQL needs DuckDB", remedy="pip install 'fairline[sql]'") from None
+    sound = False
     for left in range(_TRIES, 0, -1):
         try:
-            return _ask(duckdb, store, text)
+            return _ask(duckdb, store, text, sound=sound)
         except duckdb.IOException as error:
             # A file was merged into another while the query ran.
             if left == 1:
                 raise InputError(f"the store cannot be read ({error})", remedy="Try again") from None
+        except duckdb.InvalidInputException as error:
+            # A damaged file, perhaps: without those it is asked once more.
+            if sound:
+                raise InputError(f"the query cannot be answered ({error})", remedy="See docs/running.md") from None
+            sound = True
         except duckdb.Error as error:
             words = str(error).strip().splitlines()[0]
             raise InputError(
@@ -40,8 +46,9 @@ def query(store: Store, text: str) -> pl.DataFrame:
     raise AssertionError
 
 
-def _ask(duckdb: Any, store: Store, text: str) -> pl.DataFrame:
-    paths = {name: [str(path) for path in store.paths(name)] for name in DATASETS}
+def _ask(duckdb: Any, store: Store, text: str, *, sound: bool) -> pl.DataFrame:
+    look = store.sound_paths if sound else store.paths
+    paths = {name: [str(path) for path in look(name)] for name in DATASETS}
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         # A query can read the store's files and no others, and write none.

@@ -132,4 +132,8 @@ def _notifier(url: str) -> Any:
     # It writes addresses, and so passwords, into its own log.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     # One service at a time: what sends to several does so in threads that are waited for when the process ends.
-    return apprise.Apprise.instantiate(url)
+    made = apprise.Apprise.instantiate(url)
+    if made is not None and "rto=" not in url:
+        # It gives up a receiver that takes longer than four seconds, who would then get the letter again.
+        made.socket_read_timeout = _TIMEOUT_S - 5
+    return made

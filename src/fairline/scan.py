@@ -81,7 +81,7 @@ def predict(
     for model in models:
         try:
             made, notes = _predict(model, markets, payloads, asof)
-        except Exception as error:  # a model is anybody's code; the scan of the others must go on
+        except (Exception, SystemExit) as error:  # a model is anybody's code; the scan of the others must go on
             if strict:
                 raise
             ours = isinstance(error, FairlineError)
@@ -232,7 +232,7 @@ def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) ->
     """What the models want to read. A model that fails here fails again in `evaluate`, which reports it."""
     wanted: list[Request] = []
     for model in models:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             wanted += model.requests(markets.filter(model.covers(markets)), asof)
     return wanted
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fairline.frame import NOTIONAL_U
 from fairline.listing import Listing, Problem
+from fairline.plain import plain
 from fairline.plan import Planned
 from fairline.report import full_funnel, market_table, opportunity_table
 from fairline.scan import Evaluation
@@ -56,7 +57,7 @@ def markets_report(listing: Listing, top: int = 40) -> RenderableType:
         table.add_row(
             row["ticker"],
             row["category"] or "–",
-            row["title"] or "–",
+            plain(row["title"] or "–"),
             _share(row["p_bid"]),
             _share(row["p_mid"]),
             _share(row["p_ask"]),
@@ -124,7 +125,7 @@ def plain_table(rows: pl.DataFrame) -> Table:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else plain(value)
 
 
 def _told(made: Interval | None) -> tuple[str, str]:
@@ -217,7 +218,7 @@ def _opportunities(rows: pl.DataFrame) -> Table:
             f"{row['size']:,.0f}",
             _when(row["closes_at"]),
             *("–" if row[name] is None else form.format(row[name]) for _, form, name in advised),
-            row["title"],
+            plain(row["title"]),
         )
     return table
 

@@ -1,6 +1,7 @@
 """A watch as a service of the system: the unit for systemd, a Containerfile, and telling systemd how one is doing."""
 
-import shlex
+import getpass
+import json
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
+WorkingDirectory={here}
 ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
@@ -28,24 +30,30 @@ WatchdogSec=600
 EnvironmentFile=-{environment}
 UMask=0077
 NoNewPrivileges=yes
+RestrictSUIDSGID=yes
+RestrictRealtime=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+{more}
+[Install]
+WantedBy={target}
+"""
+
+# A unit of one's own user cannot have these: the user's manager may not set up what they need.
+_HARDENED = """\
+User={user}
 ProtectSystem=strict
 ProtectHome=read-only
 ReadWritePaths={folders}
-PrivateTmp=yes
 PrivateDevices=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectControlGroups=yes
-RestrictSUIDSGID=yes
-RestrictRealtime=yes
+ProtectClock=yes
+ProtectHostname=yes
 RestrictNamespaces=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-LockPersonality=yes
-SystemCallArchitectures=native
 CapabilityBoundingSet=
-
-[Install]
-WantedBy=default.target
 """
 
 _CONTAINER = """\
@@ -65,15 +73,24 @@ CMD [{arguments}]
 """
 
 
-def unit(command: Sequence[str], environment: Path, folders: Sequence[Path]) -> str:
-    """A unit for `systemctl --user`: restarted when it fails, watched by systemd, able to write these folders only."""
+def unit(
+    command: Sequence[str], environment: Path, folders: Sequence[Path], *, here: Path, system: bool = False
+) -> str:
+    """A unit that runs the command in the folder `here`, restarts it when it fails and is told how it is doing: for
+    `systemctl --user`, or one of the `system`, run as this user, that can write these folders only.
+    """
     written = " ".join(_quoted(f"-{folder}") for folder in folders)
-    return _UNIT.format(command=" ".join(_quoted(part) for part in command), environment=environment, folders=written)
+    return _UNIT.format(
+        here=_escaped(str(here)),
+        command=" ".join(_quoted(part).replace("$", "$$") for part in command),
+        environment=_escaped(str(environment)),
+        more=_HARDENED.format(user=getpass.getuser(), folders=written) if system else "",
+        target="multi-user.target" if system else "default.target",
+    )
 
 
 def containerfile(arguments: Sequence[str]) -> str:
-    listed = ", ".join(f'"{argument}"' for argument in arguments)
-    return _CONTAINER.format(version=fairline.__version__, arguments=listed)
+    return _CONTAINER.format(version=fairline.__version__, arguments=json.dumps(list(arguments))[1:-1])
 
 
 def notifier(address: str) -> Callable[[str], None]:
@@ -93,6 +110,11 @@ def notifier(address: str) -> Callable[[str], None]:
     return say
 
 
+def _escaped(text: str) -> str:
+    """systemd reads % as the beginning of a specifier."""
+    return text.replace("%", "%%")
+
+
 def _quoted(text: str) -> str:
-    # systemd reads % as the beginning of a specifier and $ as that of a variable.
-    return shlex.quote(text.replace("%", "%%").replace("$", "$$"))
+    """In systemd's quotes, which are those of C."""
+    return '"' + _escaped(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -121,6 +121,11 @@ def store_folder(settings: Settings, given: Path | None) -> Path:
     return given or platformdirs.user_data_path("fairline") / settings.environment.replace(":", "-")
 
 
+def own_folders() -> list[Path]:
+    """Where else than in its store a watch writes."""
+    return [platformdirs.user_cache_path("fairline"), platformdirs.user_state_path("fairline")]
+
+
 def transport_of(settings: Settings, auth: Auth | None, say: Say) -> Transport:
     return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say)
 

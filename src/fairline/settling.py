@@ -41,7 +41,7 @@ class Settling:
             # A time that is still to come would leave out all that ends before it.
             self._state.remember(_NOTE, min(max(latest, since), max(now, since)).astimezone(UTC).isoformat())
         sought = self._state.note(_SOUGHT)
-        if not sought or now - datetime.fromisoformat(sought) >= _SEEK_EVERY:
+        if not sought or abs(now - datetime.fromisoformat(sought)) >= _SEEK_EVERY:
             fresh += await self._keep(settlements_frame(await self._seek(now)), now, learn)
             self._state.remember(_SOUGHT, now.isoformat())
         return fresh

@@ -37,6 +37,9 @@ MIGRATIONS = (
 """One after the other these make the tables of the version that is their number."""
 
 _KEEP = timedelta(days=30)
+_UNTOLD = timedelta(days=7)
+_PAUSE_AT_MOST = timedelta(minutes=20)
+"""More than between two tries of a letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,9 @@ class State:
         first: dict[str, tuple[Any, ...]] = {}
         for row in rows:
             first.setdefault(row[1], row)
-        chosen = rows if all_of_it else [row for row in first.values() if row[6] <= _text(now)]
+        # A time farther off than a pause can be was written by a clock that has stepped back since.
+        soon, far = _text(now), _text(now + _PAUSE_AT_MOST)
+        chosen = rows if all_of_it else [row for row in first.values() if row[6] <= soon or row[6] > far]
         return [
             Letter(number, receiver, title, body, attempts, _moment(created))
             for number, receiver, title, body, attempts, created, _ in chosen
@@ -234,6 +239,7 @@ class State:
             db.execute("DELETE FROM told WHERE phase IN ('gone', 'settled') AND told_ts < ?", (before,))
             db.execute("DELETE FROM outbox WHERE delivered_ts < ?", (before,))
             db.execute("DELETE FROM sent WHERE at_ts < ?", (before,))
+            db.execute("DELETE FROM items WHERE at_ts < ?", (_text(now - _UNTOLD),))
 
 
 def _post(db: sqlite3.Connection, receivers: Iterable[str], message: tuple[str, str], now: datetime) -> None:

@@ -188,6 +188,12 @@ class Store:
         """The files that together hold a dataset, without snapshots."""
         return self._between(dataset, None, None)
 
+    def sound_paths(self, dataset: str) -> list[Path]:
+        """The same without what is damaged, which is named in `troubles`."""
+        found = self.paths(dataset)
+        damaged = self._set_aside(found)
+        return [path for path in found if path not in damaged]
+
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
@@ -218,7 +224,7 @@ class Store:
                 return (rows.select(columns) if columns else rows).collect()
             except FileNotFoundError:
                 continue
-            except (pl.exceptions.PolarsError, OSError) as error:
+            except (OSError, *parquet.DAMAGE) as error:
                 found = self._set_aside(chosen)
                 if not found:
                     raise StoreError(f"the dataset {dataset} cannot be read ({error})") from None
@@ -295,6 +301,8 @@ def _check_version(folder: Path) -> None:
         raise StoreError(
             f"{folder / 'store.json'} cannot be read ({error})", remedy="Restore it, or remove it"
         ) from None
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise StoreError(f"{folder / 'store.json'} has no version", remedy="Restore it, or remove it")
     if version > VERSION:
         raise StoreError(
             f"the store {folder} is of version {version}, this Fairline reads up to {VERSION}",

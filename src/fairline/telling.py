@@ -18,7 +18,7 @@ log = logging.getLogger("fairline.watch")
 _WORDS = {
     "blind": "Fairline is blind",
     "paused": "The exchange is paused",
-    "refused": "The exchange refuses the key",
+    "refused": "The exchange refuses to answer",
     "clock": "The clock is off",
     "disk": "The disk is almost full",
     "store": "Nothing can be recorded",
@@ -31,6 +31,7 @@ class Teller:
     def __init__(self, state: State) -> None:
         self._state = state
         self._payouts: dict[str, int] = {}
+        self._sounded: dict[str, str] = {}
 
     def awaited(self, rules: Sequence[Rule]) -> list[str]:
         """The markets of which somebody was told, but not yet how they ended."""
@@ -78,11 +79,14 @@ class Teller:
         on = self._state.alarms()
         for name, words in due.items():
             if name not in on:
-                log.error("alarm: %s", words)
+                if self._sounded.get(name) != words:
+                    log.error("alarm: %s", words)
+                self._sounded[name] = words
                 title = f"Fairline: {_WORDS.get(name, name)}"
                 self._state.raise_alarm(name, words, receivers, (title, words), now)
         for name, (since, words) in on.items():
             if name not in due:
+                self._sounded.pop(name, None)
                 log.warning("over: %s", words)
                 body = f"Over since {now:%H:%M} UTC, after {_lasted(now - since)}: {words}"
                 self._state.clear_alarm(name, receivers, (f"Fairline: all clear ({name})", body), now)
@@ -90,8 +94,9 @@ class Teller:
     def _send(self, rule: Rule, receivers: Iterable[str], now: datetime) -> None:
         """Put what waits into a message, unless it has to wait."""
         numbers, items, oldest = self._state.waiting(rule.name)
-        if oldest is None:
-            return
+        to = rule.to or tuple(receivers)
+        if oldest is None or not to:
+            return  # what there is nobody for waits a week for somebody
         why = hold(rule, oldest, self._state.sent(rule.name, now - timedelta(hours=1)), now)
         note = f"held:{rule.name}"
         if why:
@@ -99,7 +104,7 @@ class Teller:
                 self._state.remember(note, why)
             return
         held = self._state.note(note)
-        self._state.send(rule.name, rule.to or receivers, compose(rule, items, held), now, numbers)
+        self._state.send(rule.name, to, compose(rule, items, held), now, numbers)
         if held:
             self._state.remember(note, "")
 

@@ -122,6 +122,7 @@ class Watch:
             (self._deliver, 1.0),
             (self._settle, self.duty.settle_every.total_seconds()),
             (self._keep_house, 20.0),
+            (self._look_out, 5.0),
         ]
 
     async def _again(self, job: Callable[[], Awaitable[None]], pause_s: float) -> None:
@@ -137,11 +138,11 @@ class Watch:
     async def _beats(self, most: int | None) -> None:
         began, beat, tried = time.monotonic(), 0, 0
         while most is None or tried < most:
-            if self._hup:
-                self._read_again()
             every = self.duty.every.total_seconds()
             due = began + beat * every + (self._uniform(0, min(every / 10, 5.0)) if beat else 0.0)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if self._hup:
+                self._read_again()
             await self.round()
             tried += 1
             late = int((time.monotonic() - began) / every)
@@ -204,26 +205,33 @@ class Watch:
 
     def _playing(self, now: datetime) -> list[Model]:
         benched = self.state.benched()
-        return [m for m in self.duty.models if m.name not in benched or benched[m.name].until_ts <= now]
+        # By a clock that has stepped back a bench may seem to last for days.
+        sitting = {name for name, bench in benched.items() if now < bench.until_ts <= now + _BENCHED_AT_MOST}
+        return [model for model in self.duty.models if model.name not in sitting]
 
     def _judge(self, evaluation: Evaluation, played: Sequence[Model], now: datetime) -> None:
         """Bench the models that gave no answer, the longer the more often in a row."""
         failed = {problem.where: problem for problem in evaluation.problems if problem.silent}
+        priced = set(evaluation.edges["model"].unique())
+        for problem in evaluation.problems:
+            # Nothing that can be used is no answer either.
+            if problem.where not in priced and any(problem.where == model.name for model in played):
+                failed.setdefault(problem.where, problem)
         before = self.state.benched()
         self.state.unbench(m.name for m in played if m.name in before and m.name not in failed)
         for model in played:
-            problem = failed.get(model.name)
-            if problem is None:
+            why = failed.get(model.name)
+            if why is None:
                 self.health.failing.pop(model.name, None)
                 self.health.failures.pop(model.name, None)
                 continue
             failures = before[model.name].failures + 1 if model.name in before else 1
             pause = min(_BENCHED_AT_MOST, self.duty.every * 2 ** min(failures - 1, 12))
-            self.state.bench(Bench(model.name, failures, now + pause, problem.message))
-            self.health.failing[model.name], self.health.failures[model.name] = problem.message, failures
-            log.warning("model %s is benched for %.0f s: %s", model.name, pause.total_seconds(), problem.message)
-            if problem.traceback:
-                log.debug("%s", problem.traceback)
+            self.state.bench(Bench(model.name, failures, now + pause, why.message))
+            self.health.failing[model.name], self.health.failures[model.name] = why.message, failures
+            log.warning("model %s is benched for %.0f s: %s", model.name, pause.total_seconds(), why.message)
+            if why.traceback:
+                log.debug("%s", why.traceback)
 
     async def _record(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
         with self._storing():
@@ -270,6 +278,10 @@ class Watch:
             self.health.trouble["store"] = str(error)
             log.error("%s", error)
 
+    async def _look_out(self) -> None:
+        """A round may take long to fail: alarms do not wait for its end."""
+        self._sound_alarms()
+
     def _sound_alarms(self) -> None:
         with contextlib.suppress(OSError):
             self.health.free_bytes = self.store.free_bytes()
@@ -294,7 +306,9 @@ class Watch:
     async def _keep_house(self) -> None:
         """Once an hour delete old days, merge small files, forget what is over: each whatever becomes of the others."""
         now = self._now()
-        if self._housekept is not None and now - self._housekept < timedelta(hours=1):
+        if self.health.skew is None:
+            return  # nothing is known of the clock before the first answer
+        if self._housekept is not None and abs(now - self._housekept) < timedelta(hours=1):
             return
         self._housekept = now
         jobs = [partial(self.store.compact, now)]

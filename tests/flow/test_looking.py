@@ -109,6 +109,21 @@ def test_sql_knows_every_dataset_and_column_and_can_do_no_harm(fairline, watched
     one_line(fairline("sql", "SELECT 1", "--store", watched, "--format", "xml"), 2, "--format takes")
 
 
+def test_sql_and_history_leave_out_what_is_damaged_and_use_the_rest(fairline, watched, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(watched, copy)
+    store = Store(copy)
+    whole = store.read("quotes").height
+    bad = store.paths("quotes")[-1]
+    lost = pl.read_parquet(bad, hive_partitioning=False).height
+    bad.write_bytes(bad.read_bytes()[:50])
+    counted = ask(fairline, copy, "sql", "SELECT count(*) AS n FROM quotes", "--format", "json")
+    assert json.loads(counted) == [{"n": whole - lost}]
+    assert bad.exists(), "who only looks renames nothing"
+    done = fairline("history", store.read("edges")["ticker"][0], "--store", copy, "--json")
+    assert "is damaged and left out" in done.stderr
+
+
 def test_where_there_is_no_store_or_no_such_market_is_one_line(fairline, watched, tmp_path):
     for command in (["history", "A"], ["report"], ["scorecard"], ["sql", "SELECT 1"]):
         one_line(fairline(*command, "--store", tmp_path / "none"), 1, "there is no store at")

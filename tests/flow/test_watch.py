@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -44,6 +45,9 @@ def test_it_scans_keeps_tells_and_stops_when_asked(world, tmp_path):
         assert float(values["fairline_markets"]) == 400
         assert float(values['fairline_requests_total{status="200"}']) > 8
         assert get(f"{monitor}/other")[0] == 404
+        port = int(monitor.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)):  # says nothing, and keeps nobody waiting
+            assert get(f"{monitor}/healthz")[0] == 200
         assert watch.stop() < PROMPTLY
     assert "Stopped." in watch.said()
     scans, edges = watch.read("scans"), watch.read("edges")
@@ -89,10 +93,11 @@ def test_settings_are_read_again_and_broken_ones_change_nothing(world, tmp_path)
         watch.stop()
 
 
-@pytest.mark.parametrize("phase", ["crawling", "no network", "a receiver that does not answer", "between scans"])
-def test_it_ends_within_two_seconds_whatever_it_is_doing(world, tmp_path, phase):
-    import socket
+PHASES = ("crawling", "no network", "a receiver that does not answer", "between scans", "a model computes")
 
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_it_ends_within_two_seconds_whatever_it_is_doing(world, tmp_path, phase):
     deaf = socket.create_server(("127.0.0.1", 0))
     toml = HOOKED.format(f"json://127.0.0.1:{deaf.getsockname()[1]}/x") if phase.startswith("a receiver") else ""
     if phase == "crawling":
@@ -100,7 +105,19 @@ def test_it_ends_within_two_seconds_whatever_it_is_doing(world, tmp_path, phase)
     try:
         nowhere = SimpleNamespace(url="http://127.0.0.1:9/trade-api/v2")
         with Watched(tmp_path, nowhere if phase == "no network" else world, toml, every="20s") as watch:
-            watch.until({"crawling": "Watching", "no network": "Watching"}.get(phase, "scan 1:"))
+            if phase == "a model computes":
+                watch.process.kill()
+                watch.process.wait()
+                slow = (
+                    (tmp_path / "model.py")
+                    .read_text()
+                    .replace("        p = ", "        import time; time.sleep(60)\n        p = ")
+                )
+                (tmp_path / "model.py").write_text(slow)
+                watch.log.write_text("")
+                watch.start()
+            early = ("crawling", "no network", "a model computes")
+            watch.until("Watching" if phase in early else "scan 1:")
             time.sleep(1.5)
             assert watch.stop() < PROMPTLY
     finally:
@@ -149,8 +166,6 @@ def test_a_receiver_that_is_down_half_of_the_time_gets_everything_once_and_mail_
 
 
 def free_port():
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
 

@@ -174,6 +174,11 @@ def test_a_message_of_very_many_changes_counts_what_it_does_not_spell_out():
         ({"timezone": "America"}, "timezone = 'America' cannot be used"),
         ({"timezone": "New York"}, "timezone = 'New York' cannot be used"),
         ({"cooldown": "soon"}, "'soon' is not a span of time"),
+        ({"min_edge": float("nan")}, "a number that is finite"),
+        ({"min_edge": 10**400}, "min_edge"),
+        ({"sides": ["maybe"]}, "it takes yes, no"),
+        ({"on": []}, "it takes appeared"),
+        ({"quiet": "07:00-07:00"}, "it begins when it ends"),
         ({"per_hour": 0}, "a whole number from 1"),
         ({"to": "phone"}, "a list of texts is wanted"),
         ({"followed": 1}, "true or false is wanted"),
@@ -199,3 +204,16 @@ def test_what_is_not_known_of_an_opportunity_does_not_make_it_gone():
     assert reader.scan([{}])[0] == ["appeared"]
     assert reader.scan([{"category": None}], 1)[0] == []
     assert reader.scan([{"category": "Politics"}], 2)[0] == ["gone"]
+
+
+def test_what_the_exchange_says_cannot_command_a_terminal_or_look_like_several_lines():
+    bad = "\x1b[31mred\ngone: YES B\u202e\x07"
+    [text] = Reader().scan([{"title": bad}])[1]
+    assert text.endswith("·  [31mred gone: YES B  ")
+
+
+def test_a_clock_that_stepped_back_holds_nothing_up():
+    reader = Reader(cooldown=timedelta(hours=1))
+    reader.scan([{}], 5_000)
+    assert reader.scan([{"edge_points": 9.0}], 0)[0] == ["grew"]
+    assert hold(Rule("r", per_hour=1), NOW, [NOW + timedelta(days=2)], NOW) == ""

@@ -100,28 +100,31 @@ def test_addresses_in_a_file_that_others_can_read_are_warned_of(tmp_path):
     assert "can be read by others: chmod 600" in read_instructions((path,), {}).warnings[0]
 
 
-def test_the_unit_is_one_that_systemd_takes(tmp_path):
-    home = tmp_path / "a folder, 100 %"
+@pytest.mark.parametrize("system", [False, True])
+def test_the_unit_is_one_that_systemd_takes(tmp_path, system):
+    home = tmp_path / "a folder, 100 % of $it's"
     home.mkdir()
-    text = unit(["/bin/true", "watch", "--store", str(home)], home / "environment", [home])
+    command = ["/bin/true", "watch", "--store", str(home)]
+    text = unit(command, home / "environment", [home], here=home, system=system)
     path = tmp_path / "fairline.service"
     path.write_text(text)
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze")
-    command = ["systemd-analyze", "verify", "--man=no", "--user", str(path)]
+    command = ["systemd-analyze", "verify", "--man=no", *([] if system else ["--user"]), str(path)]
     done = subprocess.run(command, capture_output=True, text=True,
                           env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "fairline.service" not in done.stderr, done.stderr
-    for setting in ("Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "Restart=on-failure"):
+    for setting in ("Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "Restart=on-failure"):
         assert setting in text
+    assert ("ProtectSystem=strict" in text) == ("CapabilityBoundingSet=" in text) == system
 
 
 def test_the_containerfile_keeps_the_store_in_a_volume_and_is_no_root():
-    text = containerfile(["--model", "elo"])
+    text = containerfile(["--model", 'a"b'])
     assert "USER fairline" in text
     assert "VOLUME /store" in text
-    assert 'CMD ["--model", "elo"]' in text
+    assert r'CMD ["--model", "a\"b"]' in text
     assert text.index("USER") < text.index("ENTRYPOINT")
 
 

@@ -99,3 +99,10 @@ def test_what_is_no_database_is_one_line(tmp_path):
     (tmp_path / "state.sqlite").write_bytes(b"this is not a database, and long enough to be taken for one" * 50)
     with pytest.raises(StoreError, match=r"state.sqlite cannot be used \(file is not a database\)"):
         State(tmp_path)
+
+
+def test_a_clock_that_stepped_back_holds_up_no_letter(state):
+    later = NOW + timedelta(days=2)
+    state.send("r", ["phone"], ("t", ""), later)
+    state.postpone(state.outbox(later)[0], later + timedelta(minutes=15))
+    assert [letter.title for letter in state.outbox(NOW)] == ["t"]

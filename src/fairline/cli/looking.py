@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import polars as pl
+import polars.selectors as cs
 import typer
 
 from fairline import charts, report, screen
@@ -45,7 +46,12 @@ def history(
     if quotes.is_empty():
         raise InputError(f"the store has nothing of {name}", remedy="Check the ticker, or --store")
     predictions = kept.read("predictions", since=begin, where=mine)
-    edges = kept.read("edges", since=begin, where=mine)
+    edges = kept.read("edges", where=mine)
+    if begin is not None:
+        # Those since then, and the last before: it may still hold.
+        before = edges.filter(pl.col("seen_ts") <= begin).unique(["side", "model"], keep="last", maintain_order=True)
+        held = before.filter(pl.col("change") != "gone")
+        edges = pl.concat([held, edges.filter(pl.col("seen_ts") > begin)])
     _say_troubles(kept)
     if output is not None:
         write_whole(output, _drawn(output, kept, name, quotes, predictions, edges))
@@ -111,9 +117,14 @@ def sql(
         raise UsageError(f"there is no format {form!r}", remedy=f"--format takes {', '.join(_FORMS)}")
     answer = query(_store(exchange, profile, store), text)
     if form == "json":
-        deliver((json.dumps(answer.to_dicts(), indent=2, default=str, ensure_ascii=False) + "\n").encode(), None)
+        rows = answer.with_columns(cs.float().fill_nan(None)).to_dicts()
+        deliver((json.dumps(rows, indent=2, default=str, ensure_ascii=False) + "\n").encode(), None)
     elif form == "csv":
-        deliver(report.encode(answer, "csv"), None)
+        flat = answer.with_columns(
+            pl.Series(name, [str(value) for value in answer[name]])
+            for name, dtype in answer.schema.items() if dtype.is_nested()
+        )  # fmt: skip
+        deliver(report.encode(flat, "csv"), None)
     else:
         show(screen.plain_table(answer))
 

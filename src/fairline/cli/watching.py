@@ -3,13 +3,17 @@
 import asyncio
 import contextlib
 import json
+import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import platformdirs
 import typer
 
 from fairline.cli.options import (
@@ -42,20 +46,23 @@ from fairline.config import Settings, supervisor
 from fairline.datasets import DATASETS
 from fairline.edge import Rules
 from fairline.errors import UsageError
-from fairline.instructions import Instructions, read_instructions
+from fairline.instructions import MOST_DAYS, Instructions, read_instructions
 from fairline.kalshi.client import checked_ticker
 from fairline.logs import log_to_stderr
 from fairline.models import Model, load
 from fairline.monitor import Monitor
 from fairline.output import write_whole
 from fairline.service import containerfile, notifier, unit
-from fairline.session import connect, memory_of, store_folder
+from fairline.session import connect, memory_of, own_folders, store_folder
 from fairline.spans import span
 from fairline.state import State
 from fairline.store import Store
 from fairline.watch import Duty, Watch
 
+log = logging.getLogger("fairline.watch")
+
 commands = typer.Typer()
+_PATIENCE_S = 1.7
 alerting = typer.Typer(help="Whom a watch tells of what.", no_args_is_help=True)
 service = typer.Typer(help="A watch as a service of the system.", no_args_is_help=True)
 commands.add_typer(alerting, name="alerts")
@@ -101,9 +108,10 @@ def watch(
     rules = Rules(min_edge, min_ev, max_spread, size=size, min_contracts=min_contracts, rest=rest)
     filters = filters_of(category, series, event, "open", closes_within, min_volume, "", ticker)
     settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
-    rhythm = span(every, "--every")
-    if rhythm < timedelta(seconds=1):
-        raise UsageError("the value of --every is impossible", remedy="It takes a second or more")
+    rhythm, settling = span(every, "--every"), span(settle_every, "--settle-every")
+    for flag, value in (("--every", rhythm), ("--settle-every", settling)):
+        if value < timedelta(seconds=1):
+            raise UsageError(f"the value of {flag} is impossible", remedy="It takes a second or more")
     kept = _days(keep)
     log_to_stderr(log_format)
 
@@ -114,11 +122,19 @@ def watch(
         models: list[Model] = [*tables_of(probabilities), *(load(name) for name in model or [])]
         return Duty(
             models, filters, rules, told.rules, dict(told.receivers), every=rhythm, dead_man=told.dead_man,
-            settle_every=span(settle_every, "--settle-every"), keep_days={**told.keep_days, **kept},
+            settle_every=settling, keep_days={**told.keep_days, **kept},
             facts_s=span(facts_every, "--facts-every").total_seconds(), books=not no_books, ping=told.ping(),
         )  # fmt: skip
 
     asyncio.run(_watch(settings, duty, store_folder(settings, store), scans, (host, port)))
+
+
+def _end(loop: asyncio.AbstractEventLoop, watch: Watch) -> None:
+    """End soon, also if a model is computing or a name server does not answer: all that is written is written whole."""
+    loop.call_soon_threadsafe(watch.stop)
+    last = threading.Timer(_PATIENCE_S, os._exit, (0,))
+    last.daemon = True
+    last.start()
 
 
 async def _watch(
@@ -138,13 +154,15 @@ async def _watch(
             monitor = stack.enter_context(Monitor(made, lambda: datetime.now(UTC), *address))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, made.stop)
+                signal.signal(number, lambda *_: _end(loop, made))
             loop.add_signal_handler(signal.SIGHUP, made.reread)
-            note(f"Watching {settings.url} into {folder}; {monitor.url}/healthz says how it goes. Ctrl-C stops it.")
+            log.info(
+                "Watching %s into %s; %s/healthz says how it goes. Ctrl-C stops it.", settings.url, folder, monitor.url
+            )
             await made.run(most=scans)
         finally:
             await kalshi.transport.close()
-    note("Stopped.")
+    log.info("Stopped.")
 
 
 @alerting.command("list", epilog="Example: fairline alerts list --json")
@@ -152,7 +170,10 @@ def list_alerts(
     as_json: AsJson = False, store: StoreFolder = None, exchange: Exchange_ = None, profile: Profile = None
 ) -> None:
     """The rules and receivers of fairline.toml, and what waits to be delivered."""
-    told, state = read_instructions(), _state(exchange, profile, store)
+    told, folder = read_instructions(), store_folder(settings_of(exchange=exchange, profile=profile), store)
+    if not (folder / "store.json").exists():
+        raise UsageError(f"there is no store at {folder}", remedy="fairline watch makes one; --store names another")
+    state = _state(exchange, profile, store)
     letters = state.outbox(datetime.now(UTC), all_of_it=True)
     waiting = {name: sum(letter.receiver == name for letter in letters) for name in told.receivers}
     alarms = {name: words for name, (_, words) in state.alarms().items()}
@@ -219,23 +240,28 @@ def install(
     arguments: Annotated[list[str] | None, typer.Argument(help="Options of fairline watch, after --.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it and change nothing.")] = False,
     container: Annotated[bool, typer.Option("--container", help="A Containerfile instead of a systemd unit.")] = False,
+    system: Annotated[
+        bool, typer.Option("--system", help="A unit of the system, run as you and hardened; to be installed by root.")
+    ] = False,
     store: StoreFolder = None,
     exchange: Exchange_ = None,
     profile: Profile = None,
 ) -> None:
-    """Write a systemd unit of your own user that runs the watch, or a Containerfile."""
+    """Write a systemd unit that runs the watch from this folder, or a Containerfile."""
     given = list(arguments or [])
     places = [("--exchange", exchange), ("--profile", profile)]
     given += [part for flag, value in places if value for part in (flag, value)]
     if container:
+        if store is not None:
+            raise UsageError("a container keeps its store in the volume /store", remedy="Leave --store out")
         text, path = containerfile(given), Path("Containerfile")
     else:
-        folder = store_folder(settings_of(exchange=exchange, profile=profile), store).absolute()
-        command = [sys.executable, "-m", "fairline", "watch", "--store", str(folder), *given]
-        home = Path("~").expanduser()
-        folders = [folder, home / ".cache" / "fairline", home / ".local" / "state" / "fairline"]
-        text = unit(command, home / ".config" / "fairline" / "environment", folders)
-        path = home / ".config" / "systemd" / "user" / "fairline.service"
+        folders = [store_folder(settings_of(exchange=exchange, profile=profile), store).absolute(), *own_folders()]
+        command = [sys.executable, "-m", "fairline", "watch", "--store", str(folders[0]), *given]
+        settings = platformdirs.user_config_path()
+        text = unit(command, settings / "fairline" / "environment", folders, here=Path.cwd(), system=system)
+        path = settings / "systemd" / "user" / "fairline.service"
+        path = Path("/etc/systemd/system/fairline.service") if system else path
     if dry_run:
         sys.stdout.write(text)
         return
@@ -245,19 +271,21 @@ def install(
     if not container:
         for made in folders:
             made.mkdir(parents=True, exist_ok=True)
-        note("Start it with: systemctl --user daemon-reload && systemctl --user enable --now fairline")
-        note("To let it run while you are logged out: loginctl enable-linger")
+        ctl = "systemctl" if system else "systemctl --user"
+        note(f"Start it with: {ctl} daemon-reload && {ctl} enable --now fairline")
+        if not system:
+            note("To let it run while you are logged out: loginctl enable-linger")
 
 
 def _state(exchange: str | None, profile: str | None, store: Path | None) -> State:
-    return State(store_folder(settings_of(exchange=exchange, profile=profile), store))
+    return State(Store(store_folder(settings_of(exchange=exchange, profile=profile), store)).folder)
 
 
 def _days(texts: list[str] | None) -> dict[str, int]:
     made = {}
     for text in texts or []:
         name, _, days = text.partition("=")
-        if name not in DATASETS or not days.isdigit() or int(days) < 1:
+        if name not in DATASETS or not days.isascii() or not days.isdigit() or not 1 <= int(days[:9]) <= MOST_DAYS:
             raise UsageError(f"{text!r} is not DATASET=DAYS", remedy=f"Datasets are {', '.join(DATASETS)}")
         made[name] = int(days)
     return made

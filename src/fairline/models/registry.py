@@ -68,7 +68,10 @@ def _module(path: Path) -> ModuleType:
 def _checked(name: str, origin: str, find: Callable[[], Callable[[], object]]) -> Model:
     try:
         made = find()()
-    except Exception as error:  # a stranger's code can fail in any way; it is named and stops nothing else
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a stranger's code can fail in any way; it is named and stops nothing else
         raise UsageError(
             f"the model {name!r} of {origin} cannot be loaded ({type(error).__name__}: {error})",
             remedy="Repair or remove it",
