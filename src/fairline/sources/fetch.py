@@ -1,12 +1,20 @@
 """The one function that does the reading for all models."""
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fairline.errors import InputError
+from fairline.kalshi import KalshiError, Timeouts
+from fairline.kalshi.http import AiohttpSend, Send
+from fairline.kalshi.http import Request as Asked
 from fairline.sources.payload import Payload, Request
+
+_PAUSES_S = (0.5, 2.0)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Kept = dict[Request, Payload]
 """Payloads of before, for as long as they may be used again."""
@@ -24,7 +32,7 @@ async def fetch(requests: Iterable[Request], kept: Kept | None = None) -> Mappin
         if request in set(distinct) and (now - payload.fetched_ts).total_seconds() < request.max_age_s
     }
     wanted = [request for request in distinct if request not in young]
-    results = await asyncio.gather(*(asyncio.to_thread(_read, request) for request in wanted))
+    results = await _get_all(wanted)
     made = young | dict(zip(wanted, results, strict=True))
     if kept is not None:
         kept.clear()
@@ -32,9 +40,44 @@ async def fetch(requests: Iterable[Request], kept: Kept | None = None) -> Mappin
     return made
 
 
+async def _get_all(requests: list[Request]) -> list[Payload | InputError]:
+    send = AiohttpSend(Timeouts(connect_s=10, silence_s=10, total_s=30))
+    try:
+        return await asyncio.gather(*(_get(request, send) for request in requests))
+    finally:
+        await send.close()
+
+
+async def _get(request: Request, send: Send) -> Payload | InputError:
+    if request.source == "file":
+        return await asyncio.to_thread(_read, request)
+    if request.source != "https":
+        return InputError(f"the source {request.source!r} is not known", remedy="Known sources: file, https")
+    parts = urlsplit(request.key)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        return InputError(f"{request.key} is no https address", remedy="What is read must not be changed on the way")
+    return await _ask(request, send)
+
+
+async def _ask(request: Request, send: Send) -> Payload | InputError:
+    """What an address answers, asked again after what may pass."""
+    why = ""
+    for pause in (*_PAUSES_S, None):
+        try:
+            response = await send(Asked("GET", request.key, {}))
+            if response.status == 200:
+                return Payload(request, datetime.now(UTC), response.body)
+            why = f"it answered {response.status}"
+            if response.status not in (429, 500, 502, 503, 504):
+                break
+        except KalshiError as error:
+            why = error.message
+        if pause is not None:
+            await asyncio.sleep(random.uniform(0, pause))
+    return InputError(f"{request.key} could not be read ({why})", remedy="Try again later")
+
+
 def _read(request: Request) -> Payload | InputError:
-    if request.source != "file":
-        return InputError(f"the source {request.source!r} is not known", remedy="Known sources: file")
     path = Path(request.key)
     try:
         return Payload(request, datetime.now(UTC), path.read_bytes())

@@ -6,8 +6,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Something a model wants to read. `source` says how to get it (`file`), `key` which one; what was got no more
-    than `max_age_s` seconds ago may be used again by whoever scans again and again.
+    """Something a model wants to read. `source` says how to get it (`file`, `https`), `key` which one; what was got no
+    more than `max_age_s` seconds ago may be used again by whoever scans again and again.
     """
 
     source: str

@@ -1,0 +1,70 @@
+"""The diffusion model on recorded hourly ladders, walked forward: only prices seen by then."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from fairline.diffusion import doubt, probability, settling_sd, volatility
+
+
+@pytest.fixture(scope="module")
+def said(shared):
+    """Every rung quoted, with the model's probability at that instant, the market's midpoint and the result."""
+    path = shared / "kalshi_crypto_hourly_ladders_2026-07-03_12" / "ladders_with_spot_and_result.parquet"
+    rows = pl.read_parquet(path).with_columns(
+        now=pl.col("captured_at").str.to_datetime(time_zone="UTC").dt.epoch("us") / 1e6,
+        close=pl.col("close_time").str.to_datetime(time_zone="UTC").dt.epoch("us") / 1e6,
+        y=(pl.col("result") == "yes").cast(pl.Float64),
+        mid=(pl.col("yes_bid") + pl.col("yes_ask")) / 2,
+        low=pl.when(pl.col("strike_type") != "less").then("floor_strike"),
+        high=pl.when(pl.col("strike_type") != "greater").then("cap_strike"),
+    )
+    looks = rows.select("series", "now", "close", "spot").unique(["series", "now"], maintain_order=True)
+    spreads = []
+    for (series,), mine in looks.group_by("series"):
+        prices = mine.select(ts="now", price="spot").sort("ts")
+        for now, close in mine.select("now", "close").iter_rows():
+            vol = volatility(prices, now)
+            if vol is not None:
+                spreads.append((series, now, settling_sd(vol, now, close, 60), vol.error))
+    made = rows.join(pl.DataFrame(spreads, schema=["series", "now", "sd", "error"], orient="row"), on=["series", "now"])
+    made = made.filter(~pl.col("sd").is_nan())
+    arrays = [made[name].fill_null(float("nan")).to_numpy() for name in ("low", "high", "spot", "sd")]
+    return made.with_columns(
+        p=pl.Series(probability(*arrays)), p_sd=pl.Series(doubt(*arrays, made["error"].to_numpy()))
+    )
+
+
+def slope(p, y):
+    """Of the results on the model's log-odds, by maximum likelihood."""
+    inner = (p > 1e-4) & (p < 1 - 1e-4)
+    odds, y = logit(p[inner]), y[inner]
+
+    def loss(b):
+        q = expit(b[0] + b[1] * odds)
+        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
+
+    return minimize(loss, [0, 1]).x[1]
+
+
+def test_it_is_calibrated(said):
+    p, y = said["p"].to_numpy(), said["y"].to_numpy()
+    assert said.height > 70_000
+    assert slope(p, y) == pytest.approx(1.0, abs=0.1)
+    two = said.filter((pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1))
+    assert slope(two["p"].to_numpy(), two["y"].to_numpy()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_it_is_nearly_as_good_as_the_market_where_that_is_quoted_on_both_sides(said):
+    """Stated in docs/models.md: the market knows a little more."""
+    two = said.filter((pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1))
+    model, market = (float(((two[name] - two["y"]) ** 2).mean()) for name in ("p", "mid"))
+    assert (two.height, round(model, 4), round(market, 4)) == (1_967, 0.1112, 0.1074)
+    assert market < model < 1.06 * market
+
+
+def test_its_doubt_is_smaller_than_its_probabilities_allow(said):
+    p, doubted = said["p"].to_numpy(), said["p_sd"].to_numpy()
+    assert (doubted <= np.sqrt(p * (1 - p)) + 1e-9).mean() > 0.999
