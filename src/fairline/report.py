@@ -46,6 +46,7 @@ def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame |
         **resting,
         closes_at="close_ts",
         url=_url(exchange),
+        suspect="suspect",
     ).hstack(edges.select(known))
 
 

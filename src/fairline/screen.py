@@ -19,6 +19,7 @@ from fairline.scoring import Interval
 
 _NEAREST = 2
 """How many of each bin's nearest misses are shown."""
+_SUSPECT = "? An edge as large as this is more likely a bug in the model or its data than a bargain; such come last."
 _SHOWN = 8
 """How many problems and quarantined rows are shown; the JSON has all of them."""
 
@@ -31,6 +32,8 @@ def scan_report(listing: Listing, evaluation: Evaluation, top: int = 20) -> Rend
         parts.append(Text("No market passed every step; the funnel shows where they went.", style="yellow"))
     else:
         parts.append(_opportunities(opportunity_table(kept.head(top), listing.exchange, evaluation.advice)))
+        if kept["suspect"].any():
+            parts.append(Text(_SUSPECT))
         if "ahead_c" in kept.columns:
             parts.append(
                 Text("Prices are bids to join: EV is had only if filled, and those who are filled most are wrong most.")
@@ -211,7 +214,7 @@ def _opportunities(rows: pl.DataFrame) -> Table:
             row["side"].upper(),
             f"{row['price']:.3f}",
             f"{row['p']:.3f}",
-            f"{row['edge_points']:.1f}",
+            f"{row['edge_points']:.1f}" + "?" * bool(row["suspect"]),
             f"{row['ev_per_contract']:.3f}",
             f"{row['ev_per_dollar']:.1%}",
             "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",

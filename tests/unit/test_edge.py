@@ -216,3 +216,17 @@ def test_an_unknown_fee_multiplier_is_taken_as_the_full_one():
 def test_impossible_thresholds_are_refused_by_name(wrong):
     with pytest.raises(UsageError, match="is impossible. It takes"):
         Rules(**wrong)
+
+
+def test_an_edge_that_is_large_against_all_experience_is_a_likely_bug_and_not_ranked_first():
+    frame = markets({}, {"yes_bid_dollars": "0.0400", "yes_ask_dollars": "0.0500"})
+    made = edges(frame, predictions(("T0", 0.70, None), ("T1", 0.60, None)), asof=NOW, rules=LOOSE)
+    kept = made.filter(pl.col("bin") == KEPT)
+    assert kept.select("ticker", "suspect").rows() == [("T0", False), ("T1", True)]
+    assert kept["ev_per_dollar"][1] > kept["ev_per_dollar"][0]
+    trusting = edges(
+        frame, predictions(("T1", 0.60, None)), asof=NOW, rules=Rules(max_spread_percent=200, suspect_points=60)
+    )
+    assert not trusting.filter(pl.col("bin") == KEPT)["suspect"].any()
+    with pytest.raises(UsageError, match="--suspect"):
+        Rules(suspect_points=0)

@@ -39,6 +39,7 @@ MinEv = Annotated[float, typer.Option(help="Dollars a contract, after the fee.")
 MaxSpread = Annotated[float, typer.Option(help="Percent of the midpoint.")]
 Size = Annotated[int, typer.Option(help="Contracts wanted; fees are those of an order of this size.")]
 MinContracts = Annotated[float, typer.Option(help="Contracts on offer at the best price.")]
+Suspect = Annotated[float, typer.Option(help="Points of edge above which a bug is likelier than a bargain.")]
 Rest = Annotated[
     bool, typer.Option("--rest", help="Join the best bid at the maker's fee instead of taking the offer; EV if filled.")
 ]

@@ -39,6 +39,7 @@ from fairline.cli.options import (
     SeriesOption,
     Size,
     Status,
+    Suspect,
     TickerOption,
     Top,
     ages_of,
@@ -81,6 +82,7 @@ def scan(
     size: Size = 100,
     min_contracts: MinContracts = 1.0,
     rest: Rest = False,
+    suspect: Suspect = 20.0,
     bankroll: BankrollOption = None,
     kelly: KellyOption = 0.25,
     caps: Caps = "5,10,25,50",
@@ -97,7 +99,9 @@ def scan(
     key_file: KeyFile = None,
 ) -> None:
     """Scan every market, price it by your models, and rank what is mispriced after fees."""
-    rules = Rules(min_edge, min_ev, max_spread, side, size, min_contracts=min_contracts, rest=rest)
+    rules = Rules(
+        min_edge, min_ev, max_spread, side, size, min_contracts=min_contracts, rest=rest, suspect_points=suspect
+    )
     filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
     money = bankroll_of(bankroll, kelly, caps)
     chosen = choose_format(form, output)
