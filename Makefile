@@ -51,7 +51,7 @@ bench: dev
 	$(BIN)/python -m benchmarks
 
 # Other people's clients, each in an environment of its own; the official ones need Python 3.13.
-CLIENTS := official-sync=kalshi_python_sync==3.34.0 official-async=kalshi_python_async==3.34.0 pykalshi=pykalshi==2.0.0
+CLIENTS := official-sync=kalshi_python_sync==3.34.0 official-async=kalshi_python_async==3.34.0 pykalshi=pykalshi==2.0.0 elote=elote==1.5.1
 
 clients:
 	@if ! command -v $(PYTHON313) > /dev/null; then echo "skipped: there is no $(PYTHON313); make PYTHON313=... names one"; else \

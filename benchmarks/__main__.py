@@ -10,7 +10,7 @@ from pathlib import Path
 
 import fairline
 
-ALL = ("scan", "crawl", "evaluate", "simulator", "rules", "pricing", "curse", "signing", "store", "watch")
+ALL = ("scan", "crawl", "evaluate", "simulator", "rules", "pricing", "curse", "signing", "store", "watch", "elo")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

@@ -1,0 +1,64 @@
+"""Ratings over 50,000 games, beside `elote` from PyPI on the same games, each in its own environment."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from fairline.elo import leagues, rate
+
+ELOTE = Path(__file__).parents[1] / ".venv-clients" / "elote" / "bin" / "python"
+GAMES, TEAMS = 50_000, 32
+_THEIRS = """
+import json, sys, time
+from elote import EloCompetitor
+games = json.load(sys.stdin)
+best = 1e9
+for _ in range(3):
+    teams = {name: EloCompetitor(initial_rating=1500) for game in games for name in game[:2]}
+    clock = time.perf_counter()
+    for one, two, score1, score2 in games:
+        a, b = teams[one], teams[two]
+        a.expected_score(b)
+        a.beat(b) if score1 > score2 else a.lost_to(b) if score1 < score2 else a.tied(b)
+    best = min(best, time.perf_counter() - clock)
+print(best)
+"""
+
+
+def games() -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    one = rng.integers(0, TEAMS, GAMES)
+    two = (one + rng.integers(1, TEAMS, GAMES)) % TEAMS
+    return pl.DataFrame(
+        {
+            "season": np.arange(GAMES) // 500 + 1900, "team1": [f"T{n}" for n in one], "team2": [f"T{n}" for n in two],
+            "neutral": np.zeros(GAMES, dtype=bool), "score1": rng.integers(0, 40, GAMES),
+            "score2": rng.integers(0, 40, GAMES),
+        }
+    )  # fmt: skip
+
+
+def run() -> str:
+    made, league, best = games(), leagues()["nfl"], 1e9
+    for _ in range(3):
+        clock = time.perf_counter()
+        rate(made, league)
+        best = min(best, time.perf_counter() - clock)
+    lines = [
+        f"| {GAMES:,} games of {TEAMS} teams | seconds | |\n|---|---|---|",
+        f"| `fairline.elo.rate`, with margin of victory, home and seasons | {best:.3f} | 1 |",
+    ]
+    if ELOTE.exists():
+        given = json.dumps(list(made.select("team1", "team2", "score1", "score2").iter_rows()))
+        done = subprocess.run([ELOTE, "-c", _THEIRS], input=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        theirs = float(done.stdout)
+        lines.append(f"| `elote`'s plain Elo, a competitor each | {theirs:.3f} | {theirs / best:.0f} × slower |")
+    else:
+        print("skipped elote: make clients installs it", file=sys.stderr)
+    return "\n".join(lines)
