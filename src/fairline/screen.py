@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fairline.curve import Curves
 from fairline.frame import NOTIONAL_U
 from fairline.listing import Listing, Problem
 from fairline.plain import plain
@@ -113,6 +114,35 @@ def scorecard_report(card: Scorecard) -> RenderableType:
     parts: list[RenderableType] = [Text(head), money]
     parts += [losses, plain_table(shown)] if card.judged else [Text("No model has priced a market that is decided.")]
     return Group(*parts)
+
+
+def curves_report(curves: Curves) -> RenderableType:
+    """What was fitted, and whether it is worth more than the price."""
+    if not curves.curves:
+        return Text(
+            "There are too few settled markets yet: a curve takes 200 events that were quoted before they closed."
+        )
+    table = Table(box=None, pad_edge=False)
+    for name in (
+        "Category, hours before the close",
+        "n",
+        "Events",
+        "Gain in log loss",
+        "95 % interval",
+        "Beats the price",
+    ):
+        table.add_column(name, justify="right" if name in ("n", "Events", "Gain in log loss") else "left")
+    for name, curve in curves.curves.items():
+        told = "yes" if curve.better else "no: such markets stay unpriced"
+        table.add_row(
+            name,
+            f"{curve.n:,}",
+            f"{curve.events:,}",
+            f"{curve.gain:+.4f}",
+            f"{curve.low:+.4f} to {curve.high:+.4f}",
+            told,
+        )
+    return table
 
 
 def plain_table(rows: pl.DataFrame) -> Table:

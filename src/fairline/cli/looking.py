@@ -5,14 +5,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import polars as pl
 import polars.selectors as cs
 import typer
 
 from fairline import charts, report, screen
+from fairline.calibration import fit, price_history
 from fairline.cli.options import AsJson, Exchange_, Profile, StoreFolder
 from fairline.cli.terminal import deliver, note, settings_of
 from fairline.errors import InputError, UsageError
+from fairline.models.calibrated import calibration_path
 from fairline.output import show, terminal, write_whole
 from fairline.page import history_page, report_page
 from fairline.query import query
@@ -102,6 +105,31 @@ def scorecard(
         deliver(report.encode_json(scorecard_document(card)), None)
     else:
         show(screen.scorecard_report(card))
+
+
+@commands.command(epilog="Example: fairline calibrate && fairline scan --model calibrated")
+def calibrate(
+    output: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where the curves go; where the model looks, if absent.")
+    ] = None,
+    as_json: AsJson = False,
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """Fit what prices have meant on the markets that a watch saw settle, and say whether that beats the price."""
+    kept = _store(exchange, profile, store)
+    curves = fit(price_history(kept), datetime.now(UTC))
+    _say_troubles(kept)
+    target = output or Path(calibration_path())
+    if output is None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, msgspec.json.encode(curves))
+    if as_json:
+        deliver(msgspec.json.format(msgspec.json.encode(curves)) + b"\n", None)
+    else:
+        show(screen.curves_report(curves))
+    note(f"Wrote {target}")
 
 
 @commands.command(epilog='Example: fairline sql "SELECT outcome, count(*) FROM scans GROUP BY outcome"')
