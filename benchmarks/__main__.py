@@ -10,7 +10,20 @@ from pathlib import Path
 
 import fairline
 
-ALL = ("scan", "crawl", "evaluate", "simulator", "rules", "pricing", "curse", "signing", "store", "watch", "elo")
+ALL = (
+    "scan",
+    "crawl",
+    "evaluate",
+    "simulator",
+    "rules",
+    "pricing",
+    "curse",
+    "signing",
+    "store",
+    "watch",
+    "elo",
+    "models",
+)
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
