@@ -215,6 +215,7 @@ def describe(kind: str, row: Mapping[str, Any]) -> str:
         f"{kind}: {what} {price}, p {row['p']:.3f} by {plain(row['model'])}: "
         f"edge {row['edge_points']:.1f} points{grown}, "
         f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_c'] / 100:,.0f} contracts{closes} · {title}"
+        + (" (an edge so large is more likely a bug)" if row.get("suspect") else "")
     )
 
 
@@ -224,7 +225,7 @@ _CARRIED = (
 
 
 def _rows(kept: pl.DataFrame) -> list[dict[str, Any]]:
-    return kept.select(_CARRIED).to_dicts()
+    return kept.select(*_CARRIED, *(name for name in ("suspect",) if name in kept.columns)).to_dicts()
 
 
 def _key(row: Mapping[str, Any]) -> Key:

@@ -5,15 +5,18 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 from scipy.optimize import isotonic_regression
+from scipy.special import ndtri
 
 from fairline.curve import AHEAD_H, ANY, Curve, Curves, Floats, name_of
-from fairline.scoring import clustered_mean
+from fairline.scoring import Interval, clustered_mean
 from fairline.store import Store
 
 PRIOR = 100.0
 """Events that a block's frequency is drawn towards its price by: as if so many had ended as they were priced."""
 FEWEST = 200
 """Events that a category must have to get a curve of its own."""
+ENDS = 30
+"""Events that must have ended either way before a curve can be better than the price."""
 _FOLDS = 5
 _FLOOR = 1e-4
 
@@ -25,8 +28,10 @@ def price_history(store: Store) -> pl.DataFrame:
     settled = store.read("settlements").unique("ticker", keep="last", maintain_order=True)
     ended = settled.filter(pl.col("result").is_in(["yes", "no"])).select("ticker", y=pl.col("result") == "yes")
     ours = pl.col("ticker").is_in(ended["ticker"].to_list())
-    facts = store.read("facts", where=ours, columns=["ticker", "event_ticker", "category", "close_ts"])
-    facts = facts.unique("ticker", keep="last", maintain_order=True).join(ended, on="ticker")
+    names = ["seen_ts", "ticker", "event_ticker", "category", "close_ts"]
+    facts = store.read("facts", where=ours, columns=names)
+    # The close that was known first: one that was moved later is not known before.
+    facts = facts.unique("ticker", keep="first", maintain_order=True).join(ended, on="ticker")
     wanted = facts.join(pl.DataFrame({"hours": AHEAD_H}), how="cross").with_columns(
         at=pl.col("close_ts") - pl.duration(minutes=pl.col("hours") * 60)
     )
@@ -35,6 +40,12 @@ def price_history(store: Store) -> pl.DataFrame:
     found = wanted.sort("at").join_asof(
         quotes, left_on="at", right_on="seen_ts", by="ticker", strategy="backward", check_sortedness=False
     )
+    # A quote stands until it changes only as long as somebody looks.
+    looked = (
+        store.read("scans", where=pl.col("outcome") == "done", columns=["seen_ts"]).select(look="seen_ts").sort("look")
+    )
+    found = found.sort("at").join_asof(looked, left_on="at", right_on="look", strategy="backward", tolerance="2h")
+    found = found.filter(pl.col("look").is_not_null())
     two = pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null()
     return found.filter(two).select(
         "ticker", "event_ticker", "category", "hours", price=(pl.col("yes_bid_u") + pl.col("yes_ask_u")) / 2e6,
@@ -44,23 +55,33 @@ def price_history(store: Store) -> pl.DataFrame:
 
 def fit(history: pl.DataFrame, now: datetime) -> Curves:
     """Curves by category and time before the close, for all that have enough events, from `price_history`'s columns."""
-    made: dict[str, Curve] = {}
+    kinds: dict[str, pl.DataFrame] = {}
     for (hours,), rows in history.group_by("hours", maintain_order=True):
-        kinds = [(ANY, rows)]
-        kinds += [(str(name), some) for (name,), some in rows.drop_nulls("category").group_by("category")]
-        for name, some in kinds:
-            if some["event_ticker"].n_unique() >= FEWEST:
-                made[name_of(name, float(str(hours)))] = fit_curve(some)
-    return Curves(now, dict(sorted(made.items())))
+        at = float(str(hours))
+        kinds[name_of(ANY, at)] = rows
+        kinds |= {name_of(str(n), at): some for (n,), some in rows.drop_nulls("category").group_by("category")}
+    enough = {name: rows for name, rows in sorted(kinds.items()) if rows["event_ticker"].n_unique() >= FEWEST}
+    return Curves(now, {name: fit_curve(rows, len(enough)) for name, rows in enough.items()})
 
 
-def fit_curve(rows: pl.DataFrame) -> Curve:
-    """One curve over `{event_ticker, price, y}`, and its gain over the price on events left out of the fit."""
+def mean_of(gain: Interval | None) -> float:
+    return 0.0 if gain is None else gain.mean
+
+
+def fit_curve(rows: pl.DataFrame, among: int = 1) -> Curve:
+    """One curve over `{event_ticker, price, y}`, and its gain over the price on events left out of the fit. Its
+    interval is wider the more curves it is one `among`, so that none is better by luck (Bonferroni).
+    """
+    widen = float(ndtri(1 - 0.025 / among) / ndtri(0.975))
     prices, frequencies, errors = _isotone(rows)
     judged = _left_out(rows)
     gain = clustered_mean(judged, "gain")
     low, high = (float("-inf"), float("inf")) if gain is None else (gain.low, gain.high)
-    finite = [float(np.clip(value, -1e9, 1e9)) for value in (0.0 if gain is None else gain.mean, low, high)]
+    low, high = (mean_of(gain) + (end - mean_of(gain)) * widen for end in (low, high))
+    if min(rows.filter(pl.col("y") == end)["event_ticker"].n_unique() for end in (0.0, 1.0)) < ENDS:
+        # Where one end was hardly ever seen, every gain is small and of one sign, and its interval says nothing.
+        low = min(low, 0.0)
+    finite = [float(np.clip(value, -1e9, 1e9)) for value in (mean_of(gain), low, high)]
     return Curve(
         prices.tolist(), frequencies.tolist(), errors.tolist(), rows.height, rows["event_ticker"].n_unique(), *finite
     )
@@ -68,11 +89,11 @@ def fit_curve(rows: pl.DataFrame) -> Curve:
 
 def _isotone(rows: pl.DataFrame) -> tuple[Floats, Floats, Floats]:
     """Blocks of an isotonic regression, each drawn towards its price; certainties stay certain."""
-    ordered = rows.sort("price")
-    price, y = ordered["price"].to_numpy(), ordered["y"].to_numpy().astype(np.float64)
-    fitted = isotonic_regression(y)
+    # Equal prices belong together: in which order they come must not matter.
+    levels = rows.group_by("price").agg(pl.col("y").mean(), n=pl.len()).sort("price")
+    fitted = isotonic_regression(levels["y"].to_numpy(), weights=levels["n"].to_numpy().astype(np.float64))
     number = np.repeat(np.arange(len(fitted.blocks) - 1), np.diff(fitted.blocks))
-    blocks = pl.DataFrame({"block": number, "price": price, "y": y, "event_ticker": ordered["event_ticker"]})
+    blocks = rows.join(levels.select("price", block=pl.Series(number)), on="price").sort("block", "price")
     means = blocks.group_by("block", maintain_order=True).agg(
         pl.col("price").mean(), pl.col("y").mean(), events=pl.col("event_ticker").n_unique()
     )

@@ -17,6 +17,8 @@ HALF_LIFE_S = 86_400.0
 _LONGEST_GAP_S = 7_200.0
 """A return over a longer gap says little of how prices move while they are watched."""
 _FEWEST = 5
+_FAT = 5.0
+"""Returns with tails like these say as much about their variance as a fifth as many normal ones."""
 _DAYS_FOR_SHAPE = 7.0
 
 Floats = NDArray[np.float64]
@@ -44,13 +46,14 @@ def volatility(prices: pl.DataFrame, asof_s: float, half_life_s: float = HALF_LI
     if len(gap) < _FEWEST:
         return None
     weight = 0.5 ** ((at[-1] - at) / half_life_s)
-    whole = float((weight * moved**2).sum() / (weight * gap).sum())
-    if whole <= 0:
+    if not (weight * moved**2).sum() > 0:
         return None
-    # Relative standard error of a root mean square of normal values: 1/√(2n), with as many as the weights leave.
-    error = float(np.sqrt((weight**2).sum() / (2 * weight.sum() ** 2)))
+    # Relative standard error of a root mean square of normal values: 1/√(2n), n by how much each return counts; with
+    # tails as fat as these squares scatter like a fifth as many.
+    counted = weight * gap
+    error = float(np.sqrt(_FAT * (counted**2).sum() / 2) / counted.sum())
     factors = _shape(at, gap, moved) if ts[-1] - ts[0] >= _DAYS_FOR_SHAPE * 86_400 else np.ones(24)
-    hours = (at // 3_600 % 24).astype(int)
+    hours = _hour(at, gap)
     level = float((weight * moved**2).sum() / (weight * gap * factors[hours]).sum())
     return Volatility(tuple(np.sqrt(level * factors).tolist()), error)
 
@@ -82,21 +85,29 @@ def probability(low: Floats, high: Floats, spot: Floats, sd: Floats, degrees: fl
     return made
 
 
-def doubt(low: Floats, high: Floats, spot: Floats, sd: Floats, error: Floats) -> Floats:
-    """Standard deviation of that probability for a volatility that is known to a relative `error`."""
-    more, less = (probability(low, high, spot, sd * factor) for factor in (1 + error, np.maximum(1 - error, 0.1)))
-    made: Floats = np.abs(more - less) / 2
+def doubt(low: Floats, high: Floats, spot: Floats, sd: Floats, *, error: float, basis: float = 0.0) -> Floats:
+    """Standard deviation of that probability for a volatility known to a relative `error`, and a price that is known
+    but for a relative `basis`: what settles is not quite what is read.
+    """
+    wide, narrow = (probability(low, high, spot, sd * factor) for factor in (1 + error, max(1 - error, 0.1)))
+    up, down = (probability(low, high, spot * factor, sd) for factor in (1 + basis, 1 - basis))
+    made: Floats = np.hypot((wide - narrow) / 2, (up - down) / 2)
+    return made
+
+
+def _hour(at: Floats, gap: Floats) -> NDArray[np.int64]:
+    """The hour of the day in whose time a return came about, by the middle of it."""
+    made: NDArray[np.int64] = ((at - gap / 2) // 3_600 % 24).astype(np.int64)
     return made
 
 
 def _shape(at: Floats, gap: Floats, moved: Floats) -> Floats:
     """How much more variance an hour of the day has than the average one: mean 1, drawn to 1 where returns are few."""
-    hours = (at // 3_600 % 24).astype(int)
+    hours = _hour(at, gap)
     squares, seconds, count = (np.bincount(hours, weights=w, minlength=24) for w in (moved**2, gap, np.ones_like(gap)))
     overall = squares.sum() / seconds.sum()
     raw = np.divide(squares, seconds * overall, out=np.ones(24), where=seconds > 0)
-    # Fat tails make a mean of squares as good as one of a fifth as many normal values.
-    share = (count / 5) / (count / 5 + 20)
+    share = (count / _FAT) / (count / _FAT + 20)
     drawn = 1 + share * (raw - 1)
     made: Floats = drawn / drawn.mean()
     return made

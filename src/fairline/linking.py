@@ -67,8 +67,9 @@ def subjects(path: Path | None = None) -> dict[str, Subject]:
 
 def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> pl.DataFrame:
     """LINKS of the markets (MARKETS columns) whose series is known, in their order."""
+    known = subjects() if known is None else known
     table = pl.DataFrame(
-        [(s.series, s.kind, s.subject, s.window_s, s.utc_offset) for s in (known or subjects()).values()],
+        [(s.series, s.kind, s.subject, s.window_s, s.utc_offset) for s in known.values()],
         schema={"series_ticker": pl.String, "kind": pl.String, "subject": pl.String, "window_s": pl.Float64,
                 "utc_offset": pl.Int64}, orient="row",
     )  # fmt: skip
@@ -83,6 +84,7 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
         **_interval(),
         at_ts=pl.col("close_ts"),
         closing_day=pl.when(price).then(_new_york(pl.col("close_ts")).dt.date()).otherwise(local.dt.date()),
+        closing_minute=pl.col("close_ts").dt.minute(),
         closing_hour=pl.when(price).then(_new_york(pl.col("close_ts")).dt.hour()),
         told_day=_told_day(),
         told_hour=pl.col("event_ticker").str.extract(r"-\d\d[A-Z]{3}\d\d(\d\d)").cast(pl.Int8, strict=False),
@@ -137,12 +139,16 @@ def _new_york(moment: pl.Expr) -> pl.Expr:
 
 def _judged(made: pl.DataFrame) -> pl.DataFrame:
     """Confidence and evidence, or the reason against."""
+    price = pl.col("kind") == "price"
     day_agrees = pl.col("told_day") == pl.col("closing_day")
     hour_agrees = pl.col("told_hour") == pl.col("closing_hour")
     reason = pl.coalesce(
         pl.when(pl.col("market_type") != "binary").then(pl.format("a {} market has no YES and NO", "market_type")),
         "strikes",
         pl.when(~day_agrees).then(pl.format("the ticker says {}, the closing time {}", "told_day", "closing_day")),
+        pl.when(pl.col("told_hour").is_not_null() & price & (pl.col("closing_minute") != 0)).then(
+            pl.lit("the ticker says a full hour, the closing time does not")
+        ),
         pl.when(~hour_agrees).then(
             pl.format("the ticker says {} o'clock, the closing time {}", "told_hour", "closing_hour")
         ),

@@ -132,8 +132,8 @@ async def scan(
     """
     rules = rules or Rules()
     listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
+    payloads = await fetch(_requests(models, listing.markets, datetime.now(UTC)), kept)
     asof = datetime.now(UTC)
-    payloads = await fetch(_requests(models, listing.markets, asof), kept)
     predictions, problems = predict(listing.markets, models, payloads, asof=asof)
     at: dict[str, Any] = {"asof": asof, "fees": fees, "rules": rules, "misses": misses}
     made = price(listing.markets, predictions, problems, **at)
@@ -150,7 +150,9 @@ async def scan(
         advice = advice.join(depth(made.opportunities, offered, rules.size, fees), on=advice.columns, how="left")
     if bankroll is not None:
         advice = advice.join(
-            sized(made.edges, listing.markets, bankroll, fees), on=["ticker", "side", "model"], how="left"
+            sized(made.edges.filter(~pl.col("suspect").fill_null(value=False)), listing.markets, bankroll, fees),
+            on=["ticker", "side", "model"],
+            how="left",
         )
     return listing, replace(made, problems=_without_filtered(made.problems, listing), advice=advice)
 
@@ -197,8 +199,8 @@ async def scan_market(
 ) -> Evaluation:
     """One market through the same evaluation, whatever becomes of it."""
     markets = await read_market(kalshi, ticker)
+    payloads = await fetch(_requests(models, markets, datetime.now(UTC)))
     asof = datetime.now(UTC)
-    payloads = await fetch(_requests(models, markets, asof))
     return evaluate(markets, models, payloads, asof=asof, fees=fees, rules=rules)
 
 

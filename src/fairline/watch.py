@@ -215,7 +215,7 @@ class Watch:
         priced = set(evaluation.edges["model"].unique())
         for problem in evaluation.problems:
             # Nothing that can be used is no answer either.
-            if problem.where not in priced and any(problem.where == model.name for model in played):
+            if problem.ticker and problem.where not in priced and any(problem.where == m.name for m in played):
                 failed.setdefault(problem.where, problem)
         before = self.state.benched()
         self.state.unbench(m.name for m in played if m.name in before and m.name not in failed)

@@ -33,7 +33,8 @@ def said(shared):
     made = made.filter(~pl.col("sd").is_nan())
     arrays = [made[name].fill_null(float("nan")).to_numpy() for name in ("low", "high", "spot", "sd")]
     return made.with_columns(
-        p=pl.Series(probability(*arrays)), p_sd=pl.Series(doubt(*arrays, made["error"].to_numpy()))
+        p=pl.Series(probability(*arrays)),
+        p_sd=pl.Series(doubt(*arrays, error=float(made["error"].median()), basis=3e-4)),
     )
 
 

@@ -82,3 +82,12 @@ async def test_what_cannot_be_asked_is_one_line(request_, words):
     assert isinstance(made, InputError)
     assert words in str(made)
     assert "\n" not in str(made)
+
+
+async def test_what_an_address_may_hold_of_a_secret_is_not_shown():
+    for key in ("https://u:secret@127.0.0.1:9/x?api_key=TOPSECRET", "http://u:secret@example.org/?k=TOPSECRET",
+                "https://[::1/x?k=TOPSECRET", "https://" + "a" * 70 + ".example/x?k=TOPSECRET"):  # fmt: skip
+        request = Request("https", key)
+        made = (await fetch([request]))[request]
+        assert isinstance(made, InputError)
+        assert "secret" not in str(made).lower()

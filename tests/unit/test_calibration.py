@@ -89,6 +89,15 @@ def test_prices_are_those_of_so_many_hours_before_the_close_and_no_later(tmp_pat
         row = dict.fromkeys(schema) | columns
         store.append(dataset, pl.DataFrame([row], schema=schema), at)
 
+    for hours in range(72):
+        put("scans", close - timedelta(hours=hours), outcome="done")
+    put(
+        "facts",
+        close - timedelta(hours=1, minutes=30),
+        ticker="A",
+        event_ticker="E",
+        close_ts=close - timedelta(days=9),
+    )
     put("facts", close - timedelta(days=3), ticker="A", event_ticker="E", category="Sports", close_ts=close)
     for hours, bid in ((60, 200_000), (25, 300_000), (23, 900_000), (2, 500_000), (0.5, 990_000)):
         put("quotes", close - timedelta(hours=hours), ticker="A", listed=True, yes_bid_u=bid, yes_ask_u=bid + 10_000)
@@ -110,13 +119,49 @@ def curve(low):
 
 def test_the_model_prices_only_where_it_was_better():
     frame = markets({"yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
-    good = Curves(LATER, {name_of(ANY, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
+    good = Curves(NOW, {name_of(ANY, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
     made = model_says(good, frame).row(0, named=True)
     assert (made["p"], made["p_sd"]) == (pytest.approx(0.4), pytest.approx(0.02))
-    no_better = Curves(LATER, {name_of(ANY, hours): curve(-0.01) for hours in (1.0, 24.0, 168.0)})
-    for curves in (no_better, Curves(LATER, {})):
+    no_better = Curves(NOW, {name_of(ANY, hours): curve(-0.01) for hours in (1.0, 24.0, 168.0)})
+    for curves in (no_better, Curves(NOW, {})):
         (row,) = model_says(curves, frame).iter_rows(named=True)
-        assert (row["p"], row["note"]) == (None, "1 markets are of kinds in which the price itself was as good")
+        assert (row["p"], row["note"]) == (
+            None,
+            "1 markets are of kinds or times in which the price itself was as good",
+        )
+
+
+def test_curves_of_the_future_are_refused_and_old_ones_named():
+    frame = markets({"yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
+    with pytest.raises(InputError, match="was fitted later than it is used"):
+        model_says(Curves(NOW + timedelta(days=1), {}), frame)
+    old = model_says(Curves(NOW - timedelta(days=60), {}), frame)["note"].to_list()
+    assert any("fit them again" in note for note in old)
+
+
+def test_far_ahead_nothing_is_said():
+    frame = markets({"close_time": "2028-11-22T00:00:00Z", "yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
+    curves = Curves(NOW, {name_of(ANY, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
+    assert model_says(curves, frame)["p"].to_list() == [None]
+
+
+def test_luck_at_prices_that_hardly_ever_win_is_no_gain():
+    """Fair markets at less than a cent: with next to no YES among them every curve would seem better."""
+    rng, better = np.random.default_rng(4), 0
+    for _ in range(60):
+        price = rng.uniform(0.002, 0.008, 250)
+        rows = pl.DataFrame({"event_ticker": [f"E{n}" for n in range(250)], "price": price,
+                             "y": (rng.random(250) < price).astype(float)})  # fmt: skip
+        better += fit_curve(rows).better
+    assert better == 0
+
+
+def test_the_order_of_equal_prices_does_not_matter():
+    y = [0.0] * 500 + [1.0] * 500
+    rows = pl.DataFrame({"event_ticker": [f"E{n}" for n in range(1_000)], "price": [0.5] * 1_000, "y": y})
+    for some in (rows, rows.reverse(), rows.sample(fraction=1.0, shuffle=True, seed=1)):
+        made = fit_curve(some)
+        assert (made.prices, made.frequencies) == ([0.0, 0.5, 1.0], [0.0, 0.5, 1.0])
 
 
 def test_a_file_that_is_none_of_curves_is_one_line():

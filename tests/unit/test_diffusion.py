@@ -12,7 +12,7 @@ from fairline.diffusion import DEGREES, Volatility, doubt, probability, settling
 from fairline.errors import InputError
 from fairline.frame import MARKETS
 from fairline.models import load
-from fairline.models.diffusion import DiffusionModel
+from fairline.models.diffusion import DiffusionModel, _read
 from fairline.sources import Payload
 
 NOW = datetime(2026, 7, 3, 10, 30, tzinfo=UTC)
@@ -31,7 +31,7 @@ def test_volatility_is_that_of_the_walk_whatever_the_rhythm(seconds):
     prices = walk(2e-5, seconds, 3_000)
     made = volatility(prices, prices["ts"][-1], float("inf"))
     assert made.by_hour[0] == pytest.approx(2e-5, rel=0.05)
-    assert made.error == pytest.approx(1 / np.sqrt(2 * 2_999), rel=0.01)
+    assert made.error == pytest.approx(np.sqrt(5 / (2 * 2_999)), rel=0.01)
 
 
 def test_recent_prices_count_more():
@@ -93,8 +93,10 @@ def test_probabilities_of_a_partition_add_up_to_one_and_match_the_tables():
 def test_doubt_is_what_a_wrong_volatility_would_change():
     low, none, spot, sd = np.array([60_600.0]), np.array([np.nan]), np.array([60_000.0]), np.array([0.01])
     more, less = (probability(low, none, spot, sd * f)[0] for f in (1.1, 0.9))
-    assert doubt(low, none, spot, sd, np.array([0.1]))[0] == pytest.approx((more - less) / 2)
-    assert doubt(spot, none, spot, sd, np.array([0.1]))[0] == pytest.approx(0), "at the money it is one half anyway"
+    assert doubt(low, none, spot, sd, error=0.1)[0] == pytest.approx((more - less) / 2)
+    assert doubt(spot, none, spot, sd, error=0.1)[0] == pytest.approx(0), "at the money it is one half anyway"
+    up, down = (probability(spot, none, spot * f, sd)[0] for f in (1.001, 0.999))
+    assert doubt(spot, none, spot, sd, error=0.0, basis=0.001)[0] == pytest.approx((up - down) / 2)
 
 
 def rung(ticker, strike, floor=None, cap=None, close=NOW.replace(hour=11, minute=0), event="KXBTC-26JUL0307"):
@@ -138,7 +140,29 @@ def test_what_it_does_not_know_it_does_not_price_and_says_why_once():
     made = predicted(*LADDER, soon, soon | {"ticker": "S2"}, other)
     notes = made.filter(pl.col("p").is_null())["note"].to_list()
     assert any(note.startswith("2 markets such as S are not priced: ") for note in notes)
-    assert any("O are not priced: the ticker says 9 o'clock, the closing time 7" in note for note in notes)
+    assert any("O are not priced: the ticker says … o'clock, the closing time …" in note for note in notes)
+
+
+def test_a_price_of_a_minute_ago_has_had_a_minute_more_to_wander():
+    """Its distribution begins where it was read, not now."""
+    end = NOW - timedelta(seconds=100)
+    model, frame = DiffusionModel(), pl.DataFrame(LADDER, schema=MARKETS)
+    payloads = {request: candles(request, end=end) for request in model.requests(frame, NOW)}
+    made = model.predict(frame, payloads, NOW)
+    prices = pl.concat([_read(payload) for payload in payloads.values()]).unique("ts", keep="first").sort("ts")
+    sd = settling_sd(volatility(prices, NOW.timestamp()), end.timestamp(), NOW.timestamp() + 1_800, 60)
+    expected = probability(np.array([60_499.99]), np.array([np.nan]), np.array([60_000.0]), np.array([sd]))[0]
+    assert made["p"][2] == pytest.approx(expected)
+    assert settling_sd(FLAT, 0, 1_800, 60) > settling_sd(FLAT, 100, 1_800, 60)
+
+
+def test_a_return_belongs_to_the_hour_in_which_it_came_about():
+    by_hour = np.ones(24)
+    by_hour[14] = 3.0
+    minutes = walk(1e-5, 60, 14 * 1_440, by_hour=by_hour)
+    hourly = minutes.filter(pl.col("ts") % 3_600 == 0)
+    made = np.array(volatility(hourly, hourly["ts"][-1], float("inf")).by_hour)
+    assert np.argmax(made) == 14
 
 
 def test_stale_prices_price_nothing():
@@ -159,5 +183,5 @@ def test_it_is_installed_and_asks_only_for_what_is_listed():
     model = load("diffusion")
     assert model.requests(pl.DataFrame(schema=MARKETS), NOW) == []
     keys = [request.key for request in model.requests(pl.DataFrame(LADDER, schema=MARKETS), NOW)]
-    assert len(keys) == 2
+    assert len(keys) == 3
     assert all("BTC-USD" in key and key.startswith("https://") for key in keys)

@@ -89,7 +89,7 @@ class AiohttpSend:
             ) as answer:
                 return await _whole(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _network_error(error, urlsplit(request.url).netloc) from error
+            raise _network_error(error, urlsplit(request.url).netloc.rpartition("@")[2]) from error
 
     async def handshake(self, url: str, headers: Mapping[str, str]) -> None:
         host, refused = urlsplit(url).netloc, 0

@@ -1,16 +1,20 @@
 """What a price has meant: how often markets at such a price ended YES, where that was proven to differ."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import platformdirs
 import polars as pl
 
 from fairline.curve import Curve, nearest, read_curves
+from fairline.errors import InputError
 from fairline.frame import PREDICTIONS
 from fairline.sources import Payload, Request
 
 FILE = "calibration.json"
+_SOONEST_H, _LATEST_H = 0.2, 400.0
+"""Hours before the close between which what was seen an hour, a day and a week before it says anything."""
+_OLD = timedelta(days=45)
 
 
 def calibration_path() -> str:
@@ -38,19 +42,25 @@ class CalibratedModel:
         """PREDICTIONS of the kinds of market whose curve was better than the price; a `note` counts the others."""
         (request,) = self.requests(markets, asof)
         curves = read_curves(payloads[request].body, request.key)
+        if curves.fitted_ts > asof:
+            raise InputError(f"{request.key} was fitted later than it is used", remedy="Fit on what was known by then")
         hours = (pl.col("close_ts") - asof).dt.total_seconds() / 3_600
-        rows = markets.select(
-            "ticker", "category", price=(pl.col("yes_bid_u") + pl.col("yes_ask_u")) / 2e6, hours=nearest(hours)
-        )
+        middle = (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / 2e6
+        rows = markets.select("ticker", "category", price=middle, hours=nearest(hours), ahead=hours)
         parts, left = list[pl.DataFrame](), 0
-        for (category, at), some in rows.group_by("category", "hours", maintain_order=True):
+        near = pl.col("ahead").is_between(_SOONEST_H, _LATEST_H)
+        left += rows.filter(~near).height
+        for (category, at), some in rows.filter(near).group_by("category", "hours", maintain_order=True):
             found = curves.of(None if category is None else str(category), float(str(at)))
             if found is None or not found[1].better:
                 left += some.height
                 continue
             parts.append(_priced(some, found[1]))
         if left:
-            words = f"{left} markets are of kinds in which the price itself was as good"
+            words = f"{left} markets are of kinds or times in which the price itself was as good"
+            parts.append(pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS))
+        if asof - curves.fitted_ts > _OLD:
+            words = f"the curves are of {curves.fitted_ts:%Y-%m-%d}: fit them again with fairline calibrate"
             parts.append(pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS))
         at_ts = pl.lit(asof).cast(PREDICTIONS["asof"])
         whole = pl.concat([pl.DataFrame(schema=_PARTS), *parts])

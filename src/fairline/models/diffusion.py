@@ -14,16 +14,18 @@ from fairline.linking import SURE, link, subjects
 from fairline.sources import Payload, Request
 
 _HOST = "https://api.exchange.coinbase.com/products"
-_SECONDS = (60, 900)
-"""Candles of a minute reach back five hours, of a quarter of an hour three days."""
-_STALE_S = 600.0
+_SECONDS = (60, 900, 3_600)
+"""Candles of a minute reach back five hours, of a quarter of an hour three days, of an hour twelve."""
+_STALE_S = 120.0
+_BASIS = 3e-4
+"""By how much the price that is read may differ from the index that settles."""
 _LONGEST_S = 86_400.0 * 3
 
 
 class DiffusionModel:
     """Price ladders (BTC, ETH): a random walk with fat tails from the last minute's price, at recent volatility.
 
-    It knows nothing of news to come, and prices nothing in the minute that settles, nor from prices ten minutes old.
+    It knows nothing of news to come, and prices nothing in the minute that settles, nor from prices two minutes old.
     """
 
     name, version = "diffusion", "1"
@@ -64,7 +66,7 @@ def _read(payload: Payload) -> pl.DataFrame:
     try:
         rows = msgspec.json.decode(payload.body, type=list[tuple[float, float, float, float, float, float]])
     except msgspec.MsgspecError as error:
-        words = f"{payload.request.key} is not a list of candles ({error})"
+        words = f"{payload.request.shown} is not a list of candles ({error})"
         raise InputError(words, remedy="Its feed may have changed") from None
     seconds = float(payload.request.key.rpartition("=")[2])
     ends = [(min(row[0] + seconds, payload.fetched_ts.timestamp()), row[4]) for row in rows]
@@ -79,18 +81,20 @@ def _priced(rows: pl.DataFrame, prices: pl.DataFrame, now: float) -> pl.DataFram
         last = "none" if known.is_empty() else f"{datetime.fromtimestamp(known['ts'][-1], UTC):%Y-%m-%d %H:%M} UTC"
         return _unpriced(rows.with_columns(note=pl.lit(f"there are no fresh prices (last: {last})")))
     closes = rows["at_ts"].dt.epoch("us").to_numpy() / 1e6
-    sd = _spread(vol, now, closes, rows["window_s"].to_numpy())
+    # From where the price was read, which is a little while ago.
+    sd = _spread(vol, known["ts"][-1], closes, rows["window_s"].to_numpy())
     low, high = (rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
     spot = np.full(rows.height, known["price"][-1])
     p = np.clip(probability(low, high, spot, sd), 0.0, 1.0)
-    unsure = np.minimum(doubt(low, high, spot, sd, np.full(rows.height, vol.error)), np.sqrt(p * (1 - p)))
+    unsure = np.minimum(doubt(low, high, spot, sd, error=vol.error, basis=_BASIS), np.sqrt(p * (1 - p)))
     made = rows.select("ticker", "confidence", "reason").with_columns(
-        p=pl.Series(p), p_sd=pl.Series(unsure), sd=pl.Series(sd), ahead=pl.Series(closes - now)
+        p=pl.Series(p), p_sd=pl.Series(unsure), ahead=pl.Series(closes - now), window=rows["window_s"]
     )
     why = pl.coalesce(
-        "reason",
+        # Without the days and hours in it, so that all of a kind are one line.
+        pl.col("reason").str.replace_all(r"\d[\d-]*", "…"),
         pl.when(pl.col("confidence") < SURE).then(pl.lit("what it is about is not sure enough")),
-        pl.when(pl.col("sd").is_nan()).then(pl.lit("it settles within the minute")),
+        pl.when(pl.col("ahead") <= pl.col("window")).then(pl.lit("it settles within the minute")),
         pl.when(pl.col("ahead") > _LONGEST_S).then(pl.lit("it settles in more than three days")),
     )
     judged = made.with_columns(note=why)

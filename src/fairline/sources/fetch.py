@@ -53,9 +53,12 @@ async def _get(request: Request, send: Send) -> Payload | InputError:
         return await asyncio.to_thread(_read, request)
     if request.source != "https":
         return InputError(f"the source {request.source!r} is not known", remedy="Known sources: file, https")
-    parts = urlsplit(request.key)
+    try:
+        parts = urlsplit(request.key)
+    except ValueError:
+        return InputError(f"{request.shown} cannot be asked", remedy="Check the model's requests")
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        return InputError(f"{request.key} is no https address", remedy="What is read must not be changed on the way")
+        return InputError(f"{request.shown} is no https address", remedy="What is read must not be changed on the way")
     return await _ask(request, send)
 
 
@@ -72,9 +75,12 @@ async def _ask(request: Request, send: Send) -> Payload | InputError:
                 break
         except KalshiError as error:
             why = error.message
+        except ValueError:  # a name that no name server takes
+            why = "that is no address"
+            break
         if pause is not None:
             await asyncio.sleep(random.uniform(0, pause))
-    return InputError(f"{request.key} could not be read ({why})", remedy="Try again later")
+    return InputError(f"{request.shown} could not be read ({why})", remedy="Try again later")
 
 
 def _read(request: Request) -> Payload | InputError:

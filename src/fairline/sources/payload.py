@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,17 @@ class Request:
     source: str
     key: str
     max_age_s: float = 0.0
+
+    @property
+    def shown(self) -> str:
+        """The key as it may be shown: of an address host and path, since the rest may hold a secret."""
+        if "://" not in self.key:
+            return self.key
+        try:
+            parts = urlsplit(self.key)
+            return f"{parts.scheme}://{parts.hostname}{parts.path}"
+        except ValueError:
+            return "an address that is none"
 
 
 @dataclass(frozen=True, slots=True)
