@@ -239,19 +239,37 @@ def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) ->
     return wanted
 
 
+class _Given(dict[Request, Payload]):
+    """A model's payloads. To ask for one that could not be read raises why: who can do without it catches that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: dict[Request, FairlineError] = {}
+        self.missed: set[Request] = set()
+
+    def __missing__(self, request: Request) -> Payload:
+        self.missed.add(request)
+        raise self.failed.get(request) or KeyError(request)
+
+    def unsaid(self) -> list[str]:
+        """What failed and the model did not come upon, so that nobody was told of it."""
+        return [error.message for request, error in self.failed.items() if request not in self.missed]
+
+
 def _predict(
     model: Model, markets: pl.DataFrame, payloads: Mapping[Request, Payload | FairlineError], asof: datetime
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """A model's usable predictions in PREDICTIONS columns, and a problem for each that is not usable."""
     covered = markets.filter(model.covers(markets))
-    mine: dict[Request, Payload] = {}
+    mine = _Given()
     for request in model.requests(covered, asof):
         payload = payloads.get(request)
         if payload is None:
-            raise InputError(f"no payload for {request.source} {request.key}", remedy="Fetch what the model requests")
+            raise InputError(f"no payload for {request.source} {request.shown}", remedy="Fetch what the model requests")
         if isinstance(payload, FairlineError):
-            raise payload
-        mine[request] = payload
+            mine.failed[request] = payload
+        else:
+            mine[request] = payload
     made = model.predict(covered, mine, asof)
     if "note" not in made.columns:
         made = made.with_columns(note=pl.lit(None, dtype=pl.String))
@@ -273,4 +291,5 @@ def _predict(
     judged = made.with_columns(fault=fault)
     faulty = judged.filter(pl.col("fault").is_not_null()).select("ticker", "fault")
     problems = [Problem(model.name, text, ticker=ticker or "") for ticker, text in faulty.iter_rows()]
+    problems += [Problem(model.name, words) for words in mine.unsaid()]
     return judged.filter(pl.col("fault").is_null() & p.is_not_null()).drop("fault"), problems

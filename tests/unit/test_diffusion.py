@@ -9,7 +9,6 @@ import pytest
 from scipy.stats import t as student
 
 from fairline.diffusion import DEGREES, Volatility, doubt, probability, settling_sd, volatility
-from fairline.errors import InputError
 from fairline.frame import MARKETS
 from fairline.models import load
 from fairline.models.diffusion import DiffusionModel, _read
@@ -172,11 +171,19 @@ def test_stale_prices_price_nothing():
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[[1,2]]", b"<html>", b'[["a",1,1,1,1,1]]'])
-def test_a_feed_of_another_shape_is_named(body):
-    model, frame = DiffusionModel(), pl.DataFrame(LADDER, schema=MARKETS)
-    payloads = {request: Payload(request, NOW, body) for request in model.requests(frame, NOW)}
-    with pytest.raises(InputError, match="is not a list of candles"):
-        model.predict(frame, payloads, NOW)
+def test_a_feed_of_another_shape_is_named_and_the_other_subject_is_priced(body):
+    other = [
+        row | {"ticker": f"E{row['ticker']}", "event_ticker": "KXETH-26JUL0307", "series_ticker": "KXETH"}
+        for row in LADDER
+    ]
+    model, frame = DiffusionModel(), pl.DataFrame([*LADDER, *other], schema=MARKETS)
+    payloads = {request: candles(request) for request in model.requests(frame, NOW)}
+    payloads |= {request: Payload(request, NOW, body) for request in payloads if "BTC" in request.key}
+    made = model.predict(frame, payloads, NOW)
+    assert made.drop_nulls("p")["ticker"].to_list() == ["EL", "EB", "EG"]
+    [note] = made["note"].drop_nulls()
+    assert "3 markets such as L are not priced: https://api.exchange.coinbase.com" in note
+    assert "is not a list of candles" in note
 
 
 def test_it_is_installed_and_asks_only_for_what_is_listed():

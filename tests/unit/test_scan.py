@@ -282,3 +282,22 @@ async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
 async def test_a_path_that_is_none_is_an_input_error():
     request = Request("file", "a\0b")
     assert isinstance((await fetch([request]))[request], InputError)
+
+
+async def test_a_model_may_do_without_a_payload_that_could_not_be_read(tmp_path):
+    good, bad = Request("file", str(tmp_path / "good")), Request("file", str(tmp_path / "bad"))
+    (tmp_path / "good").write_text("0.75")
+
+    class Careful(Stub):
+        def requests(self, markets, asof):
+            return [good, bad]
+
+        def predict(self, markets, payloads, asof):
+            with pytest.raises(InputError, match="does not exist"):
+                payloads[bad]
+            self.rows = [("T0", float(payloads[good].body), None)]
+            return super().predict(markets, payloads, asof)
+
+    made = evaluate(markets({}), [Careful()], await fetch([good, bad]), asof=NOW)
+    assert made.edges["p"].drop_nulls().len() == 2
+    assert made.problems == []

@@ -37,6 +37,7 @@ from fairline.cli.options import (
     SeriesOption,
     Size,
     StoreFolder,
+    Suspect,
     TickerOption,
     filters_of,
     tables_of,
@@ -86,6 +87,7 @@ def watch(
     size: Size = 100,
     min_contracts: MinContracts = 1.0,
     rest: Rest = False,
+    suspect: Suspect = 20.0,
     no_books: NoBooks = False,
     settle_every: Annotated[str, typer.Option(metavar="SPAN", help="How often to ask how markets ended.")] = "5m",
     facts_every: Annotated[
@@ -105,7 +107,9 @@ def watch(
     key_file: KeyFile = None,
 ) -> None:
     """Scan on a rhythm, keep what was seen, and tell of what changes; until it is stopped. See docs/running.md."""
-    rules = Rules(min_edge, min_ev, max_spread, size=size, min_contracts=min_contracts, rest=rest)
+    rules = Rules(
+        min_edge, min_ev, max_spread, size=size, min_contracts=min_contracts, rest=rest, suspect_points=suspect
+    )
     filters = filters_of(category, series, event, "open", closes_within, min_volume, "", ticker)
     settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
     rhythm, settling = span(every, "--every"), span(settle_every, "--settle-every")

@@ -47,7 +47,12 @@ class DiffusionModel:
         now = asof.timestamp()
         made = [_none()]
         for (subject,), rows in linked.group_by("subject", maintain_order=True):
-            prices = pl.concat([_read(payloads[_candles(str(subject), s)]) for s in _SECONDS])
+            try:
+                prices = pl.concat([_read(payloads[_candles(str(subject), s)]) for s in _SECONDS])
+            except InputError as error:
+                # The others have their own prices.
+                made.append(_unpriced(rows.with_columns(note=pl.lit(error.message))))
+                continue
             made.append(_priced(rows, prices.unique("ts", keep="first").sort("ts"), now))
         at = pl.lit(asof).cast(PREDICTIONS["asof"])
         return pl.concat(made).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
