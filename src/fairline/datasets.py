@@ -74,6 +74,7 @@ EDGES = _columns(
         "ev_per_dollar": pl.Float64,
         "spread_percent": pl.Float64,
         "close_ts": _TIME,
+        "suspect": pl.Boolean,
     }
 )
 """An opportunity whenever it appeared, changed or was gone, the last with the step of the funnel as `reason`."""
