@@ -13,7 +13,7 @@ import polars as pl
 
 from fairline import parquet
 from fairline.datasets import FACTS, QUOTES
-from fairline.recorder import Delta, _looked_at
+from fairline.recorder import Delta, looked_at
 from fairline.store import Store
 
 MARKETS, CHANGING, DAYS = 117_000, 0.05, 30
@@ -55,7 +55,7 @@ def day(folder: Path) -> dict[str, float]:
     """In a process of its own: what a day of appending takes, and how much memory beyond the rows themselves."""
     rng, store = np.random.default_rng(0), Store(folder)
     store.acquire()
-    quotes, delta = market_quotes(rng), Delta(["ticker"], _looked_at(QUOTES))
+    quotes, delta = market_quotes(rng), Delta(["ticker"], looked_at(QUOTES))
     facts = quotes.select("ticker").with_columns(
         event_ticker=pl.col("ticker").str.slice(0, 18),
         title=pl.format("Will {} be?", "ticker"),

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from fairline.errors import UsageError
+from fairline.extras import need
 
 _INK, _MARKET, _MODEL, _GOOD, _BAD = "#1c2430", "#8a94a6", "#2364d2", "#1a7f5a", "#c4432b"
 _SIZE = (9.0, 3.2)
@@ -86,7 +87,7 @@ def funnel_figure(funnel: Sequence[dict[str, Any]]) -> Any:
 def as_svg(figure: Any) -> str:
     """The drawing as text that stands in a page. Letters stay letters."""
     buffer = io.StringIO()
-    with _matplotlib().rc_context({"svg.fonttype": "none", "svg.hashsalt": "fairline"}):
+    with need("matplotlib", "charts").rc_context({"svg.fonttype": "none", "svg.hashsalt": "fairline"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
@@ -110,11 +111,7 @@ def write_figure(figure: Any, path: Path) -> bytes:
 
 def in_terminal(quotes: pl.DataFrame, predictions: pl.DataFrame, width: int) -> str:
     """Bid, ask and models over time, in characters."""
-    try:
-        import plotille  # noqa: PLC0415  an extra
-    except ImportError:
-        raise UsageError("a plot in the terminal needs plotille", remedy="pip install 'fairline[charts]'") from None
-    figure = plotille.Figure()
+    figure = need("plotille", "charts").Figure()
     figure.width, figure.height, figure.with_colors = max(20, width - 24), 14, False
     times: list[datetime] = [*quotes["seen_ts"], *predictions["seen_ts"]]
     start, end = min(times), max(times)
@@ -140,11 +137,7 @@ def _legend(axes: Any) -> None:
 
 
 def _axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dates: bool = True) -> tuple[Any, Any]:
-    _matplotlib()
-    from matplotlib import dates as mdates  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=size, layout="constrained")
+    figure = need("matplotlib.figure", "charts").Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     # A title comes from the exchange: a dollar sign in it is no formula.
     axes.set_title(title, loc="left", fontsize=10, color=_INK, parse_math=False)
@@ -152,19 +145,11 @@ def _axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dates: bo
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     if dates:
-        ticks: Any = mdates
+        ticks = need("matplotlib.dates", "charts")
         locator = ticks.AutoDateLocator()
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ticks.ConciseDateFormatter(locator))
     return figure, axes
-
-
-def _matplotlib() -> Any:
-    try:
-        import matplotlib  # noqa: PLC0415  an extra
-    except ImportError:
-        raise UsageError("drawings need Matplotlib", remedy="pip install 'fairline[charts]'") from None
-    return matplotlib
 
 
 def _numbers(values: Sequence[float | None]) -> list[float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from fairline.errors import ConfigError
+from fairline.extras import need
 from fairline.watch import Watch
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ class Monitor:
                          json.dumps(document).encode())  # fmt: skip
         if path == "/metrics":
             try:
-                from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415  an extra
-            except ImportError:
-                return _send(start, "501 Not Implemented", "text/plain", b"pip install 'fairline[watch]'\n")
-            registry = CollectorRegistry()
+                library = need("prometheus_client", "watch")
+            except ConfigError as error:
+                return _send(start, "501 Not Implemented", "text/plain", f"{error}\n".encode())
+            registry = library.CollectorRegistry()
             registry.register(self)
-            return _send(start, "200 OK", "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry))
+            text = library.generate_latest(registry)
+            return _send(start, "200 OK", "text/plain; version=0.0.4; charset=utf-8", text)
         return _send(start, "404 Not Found", "text/plain", b"There is /healthz and /metrics.\n")
 
     def health(self) -> dict[str, Any]:
@@ -76,8 +78,7 @@ class Monitor:
 
     def collect(self) -> Iterator["Metric"]:
         """The metrics, read off at the moment they are asked for."""
-        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
-
+        core = need("prometheus_client.metrics_core", "watch")
         health, transport, now = self._watch.health, self._watch.kalshi.transport, self._now()
         post = self._watch.post
         counted: list[tuple[str, str, str, Any]] = [
@@ -90,7 +91,7 @@ class Monitor:
              {"delivered": post.delivered, "refused": post.refused}),
         ]  # fmt: skip
         for name, words, label, values in counted:
-            family = CounterMetricFamily(f"fairline_{name}", words, labels=[label])
+            family = core.CounterMetricFamily(f"fairline_{name}", words, labels=[label])
             for key, value in dict(values).items():
                 family.add_metric([str(key)], value)
             yield family
@@ -101,7 +102,7 @@ class Monitor:
             ("beats_skipped", "Scans left out because the one before took too long", health.skipped),
             ("settlements", "Settlements collected", health.settlements),
         ):
-            yield CounterMetricFamily(f"fairline_{name}", words, value)
+            yield core.CounterMetricFamily(f"fairline_{name}", words, value)
         since = health.complete_ts or health.started_ts
         for name, words, value in (
             ("markets", "Markets of the last scan", health.markets),
@@ -109,7 +110,7 @@ class Monitor:
             ("complete_scan_age_seconds", "Since the last complete scan", (now - since).total_seconds()),
             ("alarms", "Alarms that are on", len(health.alarms(now, self._watch.duty.dead_man))),
         ):
-            yield GaugeMetricFamily(f"fairline_{name}", words, value)
+            yield core.GaugeMetricFamily(f"fairline_{name}", words, value)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

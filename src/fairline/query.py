@@ -7,6 +7,7 @@ import polars as pl
 
 from fairline.datasets import DATASETS
 from fairline.errors import InputError, UsageError
+from fairline.extras import need
 from fairline.store import Store
 
 _TRIES = 3
@@ -21,10 +22,7 @@ _SQL = {
 
 def query(store: Store, text: str) -> pl.DataFrame:
     """The answer to a query over the datasets by their names. Raises `InputError` for one that cannot be answered."""
-    try:
-        import duckdb  # noqa: PLC0415  an extra
-    except ImportError:
-        raise UsageError("SQL needs DuckDB", remedy="pip install 'fairline[sql]'") from None
+    duckdb = need("duckdb", "sql")
     sound = False
     for left in range(_TRIES, 0, -1):
         try:

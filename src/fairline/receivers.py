@@ -7,9 +7,11 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from fairline.errors import ConfigError, StoreError
+from fairline.extras import need
 from fairline.state import Letter, State
 
 log = logging.getLogger("fairline.receivers")
@@ -49,7 +51,7 @@ class Receiver:
             except Exception as error:  # noqa: BLE001  a service's plug-in is anybody's code; its words may hold the URL
                 log.error("%s failed (%s)", self.name, type(error).__name__)
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(_answer, result, taken)
+                loop.call_soon_threadsafe(partial(_answer, result, taken=taken))
 
         threading.Thread(target=run, name="receiver", daemon=True).start()
         return result
@@ -118,17 +120,14 @@ class Post:
             del self._taken[letter.number]
 
 
-def _answer(result: "asyncio.Future[bool]", taken: bool) -> None:  # noqa: FBT001  called by the loop
+def _answer(result: "asyncio.Future[bool]", *, taken: bool) -> None:
     if not result.done():
         result.set_result(taken)
 
 
 def _notifier(url: str) -> Any:
     """What Apprise makes of an address; None if it does not take it. Raises `ConfigError` without Apprise."""
-    try:
-        import apprise  # noqa: PLC0415  an extra, and slow to import
-    except ImportError:
-        raise ConfigError("receivers need Apprise", remedy="pip install 'fairline[watch]'") from None
+    apprise = need("apprise", "watch")
     # It writes addresses, and so passwords, into its own log.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     # One service at a time: what sends to several does so in threads that are waited for when the process ends.

@@ -62,8 +62,8 @@ class Recorder:
     """Writes each scan into a store. After a restart it goes on from what the store says was last."""
 
     store: Store
-    quotes: Delta = field(default_factory=lambda: Delta(["ticker"], _looked_at(QUOTES)))
-    facts: Delta = field(default_factory=lambda: Delta(["ticker"], _looked_at(FACTS)))
+    quotes: Delta = field(default_factory=lambda: Delta(["ticker"], looked_at(QUOTES)))
+    facts: Delta = field(default_factory=lambda: Delta(["ticker"], looked_at(FACTS)))
     predictions: Delta = field(default_factory=lambda: Delta(["ticker", "model"], ["p", "p_sd"]))
     open: pl.DataFrame = field(default_factory=EDGES.to_frame)
     snapshots: dict[str, datetime] = field(default_factory=dict)
@@ -193,7 +193,7 @@ def _as_edges(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(pl.col(name).cast(dtype) for name, dtype in EDGES.items())
 
 
-def _looked_at(schema: pl.Schema) -> list[str]:
+def looked_at(schema: pl.Schema) -> list[str]:
     """The columns whose change counts: what only adds up over a day is seen with the next of the others."""
     return [name for name in schema.names() if name not in ("seen_ts", "ticker", "volume_24h_c", "open_interest_c")]
 

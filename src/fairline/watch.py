@@ -131,7 +131,7 @@ class Watch:
                 await job()
             except (KalshiError, FairlineError) as error:
                 log.warning("%s", error)
-            except Exception:
+            except Exception:  # whatever it was, in months of watching it must be tried again; its traceback is logged
                 log.exception("something failed in a way that nobody foresaw")
             await asyncio.sleep(pause_s)
 
@@ -161,7 +161,7 @@ class Watch:
                 # Who has just started with a question that cannot be asked is told so at once.
                 raise
             self._blind("scan", str(error))
-        except Exception as error:
+        except Exception as error:  # whatever it was, the next beat must come; its traceback is logged
             log.exception("a scan failed in a way that nobody foresaw")
             self._blind("scan", f"{type(error).__name__}: {error}")
         self.health.last_ts, self.health.duration_s = self._now(), time.monotonic() - clock

@@ -84,8 +84,9 @@ def test_the_scorecard_says_its_n_everywhere(fairline, watched, tmp_path):
 
 def test_what_prices_meant_is_fitted_on_what_was_watched(fairline, watched, tmp_path):
     text = ask(fairline, watched, "calibrate", "--output", tmp_path / "c.json")
-    assert "too few settled markets" in text or "Beats the price" in text
-    assert json.loads((tmp_path / "c.json").read_text())["curves"] is not None
+    # A dozen scans within seconds are no history of days: it says so, and claims no curve.
+    assert "too few settled markets" in text
+    assert json.loads((tmp_path / "c.json").read_text())["curves"] == {}
 
 
 def test_sql_knows_every_dataset_and_column_and_can_do_no_harm(fairline, watched, tmp_path):

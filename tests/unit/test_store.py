@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -197,7 +196,6 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     files = [path.name for path in (tmp_path / "store" / "quotes").rglob("*") if path.is_file()]
     assert len(files) == 1
     assert Store(tmp_path / "store").read("quotes").height == 1
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
 def test_recorded_time_never_runs_backwards_even_over_a_restart(store):
