@@ -181,7 +181,8 @@ class Store:
             snapshots = (f for f in parquet.in_force(self.folder / "quotes", since) if f.full)
             full = min((f for f in snapshots if since is None or f.first >= since), default=None)
             before = self.latest("quotes", full.first, mine) if full is not None else before
-            before = before.join(rows, on="seen_ts", how="anti")
+            # Once a row has told as much, a snapshot only repeats it.
+            before = before.filter(pl.col("seen_ts") < rows["seen_ts"].min()) if rows.height else before
         return pl.concat([before, rows]).sort("seen_ts")
 
     def paths(self, dataset: str) -> list[Path]:
