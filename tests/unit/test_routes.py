@@ -76,6 +76,15 @@ def test_old_markets_are_expected_to_be_few_and_cuts_lie_accordingly():
     )
 
 
+def test_in_a_batch_whose_end_is_unknown_cuts_lie_by_the_logarithm_of_its_possible_length():
+    density = Density(NOW, None)
+    cuts = density.cuts(NOW - 10_000, NOW, 2, 100)
+    assert cuts == [NOW - 1_000]
+    assert density.crowd(NOW - 10_000, NOW, 100) == pytest.approx(10)
+    assert density.crowd(NOW, NOW, 100) == 0
+    assert density.cuts(NOW - 50, NOW, 2, 100) == [NOW - 100], "beyond the window: dropped by who asked"
+
+
 def test_a_cost_is_that_of_the_path_template_else_the_default():
     costs = EndpointCosts(10, [
         EndpointCost("GET", "/trade-api/v2/portfolio/orders/{order_id}", 2), EndpointCost("DELETE", "/markets", 99),

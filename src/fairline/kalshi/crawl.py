@@ -6,7 +6,6 @@ order; so all finish together. `docs/crawl.md` says why nothing can fall between
 """
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +19,7 @@ from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
 from fairline.kalshi.http import GZIP, Response, Unpacker
 from fairline.kalshi.intake import Intake, merged
 from fairline.kalshi.journal import Journal
-from fairline.kalshi.limits import DEFAULT_COST, walkers
+from fairline.kalshi.limits import walkers
 from fairline.kalshi.memory import Memory, key_of
 from fairline.kalshi.routes import MAX_TICKERS, Query, Route, batches, choose
 from fairline.kalshi.walk import Walk
@@ -257,16 +256,20 @@ class MarketCrawl(Generic[T]):
 
     def _divide(self) -> None:
         """Give part of the longest walk to each who is idle, if that makes the whole faster."""
-        idle = self._workers - len(self._active) - len(self._pending)
-        if idle <= 0 or self._windowless or not self._hurried():
+        busy = len(self._active) + len(self._pending)
+        if self._windowless or busy >= self._workers:
             return
         expected = {made.number: self._expected(made) for made in self._active}
         longest = max(self._active, key=lambda made: expected[made.number], default=None)
-        if longest is None or longest.oldest is None:
+        transport = self._kalshi.transport
+        pages = busy + sum(expected.values()) / self.query.page_size
+        idle = int(min(self._workers, transport.bucket.abreast(pages, transport.traffic.seconds))) - busy
+        if idle <= 0 or longest is None or longest.oldest is None:
             return
         parts = min(idle + 1, int(expected[longest.number] / (1.5 * self.query.page_size)))
         floor = longest.window.low
-        cuts = self._density.cuts(floor, longest.oldest, parts) if parts > 1 else []
+        stride = longest.stride if longest.crowded(self._began) else None
+        cuts = self._density.cuts(floor, longest.oldest, parts, stride) if parts > 1 else []
         cuts = [cut for cut in cuts if cut < longest.oldest and (floor is None or cut > floor)]
         if not cuts:
             return
@@ -276,13 +279,6 @@ class MarketCrawl(Generic[T]):
         longest.window, longest.shared = Window(max(cuts), longest.window.high), True
         self._note({"walk": longest.number, "low": max(cuts)})
 
-    def _hurried(self) -> bool:
-        """Whether more requests at once would be sooner done: not if the rate is already used up."""
-        transport = self._kalshi.transport
-        bucket = transport.bucket
-        rate = bucket.rate.refill * bucket.share / DEFAULT_COST
-        return bucket.available >= DEFAULT_COST or len(self._active) <= math.ceil(rate * transport.traffic.seconds)
-
     def _expected(self, made: Walk) -> float:
         """About how many rows lie before a walk; 0 if it cannot give any away."""
         if not made.divisible or made.oldest is None:
@@ -291,7 +287,10 @@ class MarketCrawl(Generic[T]):
         foreseen = self._density.known and made.rows <= self._density.rows(made.oldest, made.span.high) + _SURPRISE
         if foreseen or made.pages < 2:
             return prior
-        return self._density.extrapolated(made.rows, low, made.oldest, made.span.high)
+        further = self._density.extrapolated(made.rows, low, made.oldest, made.span.high)
+        if not made.crowded(self._began):
+            return further
+        return max(further, self.query.page_size * self._density.crowd(low, made.oldest, made.stride))
 
     def _nearly_done(self) -> bool:
         """Somebody has nothing to do, and nobody much before him: the closing pass need not wait for the last page."""

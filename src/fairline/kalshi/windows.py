@@ -53,6 +53,10 @@ class Window:
         return f"markets with {axis.field} {' '.join(parts)}"
 
 
+def _reach(low: int | None, high: int) -> int:
+    return high - (BEGINNING if low is None else low)
+
+
 def _iso(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -117,11 +121,24 @@ class Density:
         rest = self.measure(reached) - self.measure(low)
         return seen / max(done, 1e-3) * max(rest, 0.0)
 
-    def cuts(self, low: int | None, high: int, parts: int) -> list[int]:
-        """Where to cut that stretch so that as many rows are to be expected in each of `parts` windows."""
+    def crowd(self, low: int | None, reached: int, stride: int) -> float:
+        """Pages to come down to `low` of a batch whose pages cover `stride` seconds each, and whose end is unknown: the
+        middle between one more and all the way, by their logarithms.
+        """
+        return math.sqrt(max(0.0, _reach(low, reached) / stride))
+
+    def cuts(self, low: int | None, high: int, parts: int, stride: int | None = None) -> list[int]:
+        """Where to cut that stretch so that as many rows are to be expected in each of `parts` windows.
+
+        With a `stride`, the seconds that a page covers in the batch of rows which ends there, somewhere: evenly in the
+        logarithm of what may be its length.
+        """
         if self._profile is not None and self._profile.between(low, high) >= parts:
             inside = [s for s in self._profile.seconds if (low is None or s > low) and s < high]
             return sorted({inside[len(inside) * k // parts] for k in range(1, parts) if inside}, reverse=True)
+        if stride is not None and not self._ahead:
+            reach = max(1.0, _reach(low, high) / stride)
+            return [int(high - stride * reach ** (k / parts)) for k in range(1, parts)]
         first, last = self.measure(high), self.measure(low)
         return [self._second(first + (last - first) * k / parts) for k in range(1, parts)]
 
