@@ -44,6 +44,9 @@ _MARKETS: _Types = {
     "strike_type": pl.String,
     "floor_strike": pl.Float64,
     "cap_strike": pl.Float64,
+    "target": pl.String,
+    "rules_day": pl.Date,
+    "rules_named": pl.Boolean,
     "price_level_structure": pl.String,
     "price_ranges": pl.Categorical(),
     "is_provisional": pl.Boolean,
@@ -73,11 +76,10 @@ _REASONS = {
     "notional_value_dollars": "not 1.0000: prices of other notionals are not probabilities",
 }
 _WIRE = Market.__struct_fields__
-_RAW = _WIRE.index("price_ranges")
-_WIRE_SCHEMA = {
-    name: pl.Float64 if name.endswith("_strike") else pl.Boolean if name == "is_provisional" else pl.String
-    for name in _WIRE
-}
+_RAW = [_WIRE.index(name) for name in ("price_ranges", "custom_strike")]
+_SCHEDULED, _PERIOD = "scheduled for ", "Reg Time: "
+_WIRE_SCHEMA: _Types = dict.fromkeys(_WIRE, pl.String)
+_WIRE_SCHEMA |= {"floor_strike": pl.Float64, "cap_strike": pl.Float64, "is_provisional": pl.Boolean}
 
 
 def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -89,14 +91,29 @@ def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]
 
 
 def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
-    """The rows as columns of what the exchange wrote. Done while a page is fresh: its objects need not live longer."""
+    """The rows as columns of what the exchange wrote. Done while a page is fresh: its objects need not live longer.
+
+    Of the rules only what they are asked for stays: they are half of all that a market says.
+    """
     columns: list[Sequence[object]] = (
         [*zip(*map(msgspec.structs.astuple, rows), strict=True)] if rows else [()] * len(_WIRE)
     )
-    columns[_RAW] = [str(row.price_ranges, "utf-8") for row in rows]
-    return pl.DataFrame(
+    for place in _RAW:
+        columns[place] = list(map(_text, columns[place]))
+    frame = pl.DataFrame(
         [pl.Series(n, c, dtype=_WIRE_SCHEMA[n], strict=False) for n, c in zip(_WIRE, columns, strict=True)]
     )
+    rules, custom = pl.col("rules_primary"), pl.col("custom_strike")
+    return frame.with_columns(
+        # The object has one entry, a name and what is meant by it; a target of the exchange is a UUID.
+        target=pl.when(pl.col("strike_type") == "structured").then(custom.str.tail(38).str.head(36)),
+        rules_day=rules.str.slice(rules.str.find(_SCHEDULED, literal=True) + len(_SCHEDULED), len("Nov 23, 2026")),
+        rules_named=rules.str.contains(pl.col("yes_sub_title").str.strip_prefix(_PERIOD), literal=True),
+    ).drop("rules_primary", "custom_strike")
+
+
+def _text(raw: object) -> str:
+    return str(raw, "utf-8") if isinstance(raw, msgspec.Raw) else ""
 
 
 def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -254,11 +271,13 @@ def _columns() -> list[pl.Expr]:
         "open_interest_c": count_units("open_interest_fp"),
         # Sports markets close days after the game: when the answer is known is what a reader wants.
         "known_ts": pl.coalesce(_time("occurrence_datetime"), _time("expected_expiration_time")),
+        "rules_day": pl.col("rules_day").str.strip_chars(" .,").str.to_date("%b %d, %Y", strict=False),
         "fee_waiver_ts": _time("fee_waiver_expiration_time"),
         # A handful of different ones on a hundred thousand markets.
         "price_ranges": pl.col("price_ranges").replace("", None).cast(pl.Categorical),
     }
-    given = {"close_ts", "created_ts", "open_ts", "yes_bid_size_c", "yes_ask_size_c", *_WIRE}
+    given = {"close_ts", "created_ts", "open_ts", "yes_bid_size_c", "yes_ask_size_c", "target", "rules_named",
+             *_WIRE}  # fmt: skip
     return [
         made[name].alias(name)
         if name in made

@@ -83,10 +83,10 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
     made = mine.with_columns(
         **_interval(),
         at_ts=pl.col("close_ts"),
-        closing_day=pl.when(price).then(_new_york(pl.col("close_ts")).dt.date()).otherwise(local.dt.date()),
+        closing_day=pl.when(price).then(new_york(pl.col("close_ts")).dt.date()).otherwise(local.dt.date()),
         closing_minute=pl.col("close_ts").dt.minute(),
-        closing_hour=pl.when(price).then(_new_york(pl.col("close_ts")).dt.hour()),
-        told_day=_told_day(),
+        closing_hour=pl.when(price).then(new_york(pl.col("close_ts")).dt.hour()),
+        told_day=told_day(),
         told_hour=pl.col("event_ticker").str.extract(r"-\d\d[A-Z]{3}\d\d(\d\d)").cast(pl.Int8, strict=False),
     )
     return _judged(made).select(pl.col(name).cast(dtype) for name, dtype in LINKS.items())
@@ -122,7 +122,7 @@ def _interval() -> dict[str, pl.Expr]:
     }
 
 
-def _told_day() -> pl.Expr:
+def told_day() -> pl.Expr:
     """The day in an event's ticker, such as 26MAR30."""
     parts = pl.col("event_ticker").str.extract_groups(r"-(\d\d)([A-Z]{3})(\d\d)")
     month = parts.struct.field("2").replace_strict(
@@ -133,7 +133,7 @@ def _told_day() -> pl.Expr:
     return text.str.to_date("%Y-%m-%d", strict=False)
 
 
-def _new_york(moment: pl.Expr) -> pl.Expr:
+def new_york(moment: pl.Expr) -> pl.Expr:
     return moment.dt.convert_time_zone("America/New_York")
 
 

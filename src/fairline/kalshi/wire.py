@@ -33,7 +33,8 @@ STATUS_FIELDS = {
 
 class Market(msgspec.Struct, gc=False, frozen=True):
     """A market as `/markets` lists it. Outcome fields (`result`, `settlement_value`) are left out on purpose:
-    what prices a market must not be able to see how it ended. `price_ranges` is left as it came: few are different.
+    what prices a market must not be able to see how it ended. `price_ranges` is left as it came, because few are
+    different, and so is `custom_strike`, because little of it is ever looked at.
     """
 
     ticker: str
@@ -64,6 +65,8 @@ class Market(msgspec.Struct, gc=False, frozen=True):
     price_ranges: msgspec.Raw = msgspec.Raw(b"")
     is_provisional: bool | None = None
     mve_collection_ticker: str | None = None
+    custom_strike: msgspec.Raw = msgspec.Raw(b"")
+    rules_primary: str | None = None
 
 
 class Settlement(msgspec.Struct, gc=False, frozen=True):

@@ -1,0 +1,80 @@
+"""Links of games against league results, the exchange's own settlements, and the names that others matched."""
+
+import json
+
+import polars as pl
+
+from fairline.frame import empty_markets, markets_frame
+from fairline.games import link_games, matched
+from fairline.kalshi.wire import markets_page
+from fairline.linking import SURE
+from fairline.results import played
+from fairline.teams import key_of, leagues, names
+
+MLB = "kalshi_mlb_games_close_price_2025"
+
+
+def recorded(objects):
+    return markets_frame(markets_page(json.dumps({"cursor": "", "markets": objects}).encode()).rows)[0]
+
+
+def bare(rows):
+    """Markets of which only ticker, event and the outcome's name were recorded."""
+    return pl.concat([empty_markets(), rows.with_columns(market_type=pl.lit("binary"))], how="diagonal")
+
+
+def team(links):
+    """The team whose win YES pays."""
+    return links.with_columns(mine=pl.when(pl.col("side") == "home").then("home").otherwise("away"))
+
+
+def test_a_season_of_baseball_settles_as_the_league_played_it(shared):
+    rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
+    links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
+    assert links.height == rows.height == 2_202
+    assert links.filter(pl.col("reason").is_null() & (pl.col("confidence") >= SURE)).height == 2_200, "not the stars"
+    games, problems = played((shared / MLB / "statsapi_games_2025.csv").read_bytes(), leagues()["mlb"])
+    assert problems == []
+    found = matched(links, games.with_columns(start_ts=pl.lit(None, dtype=pl.Datetime("us", "UTC"))))
+    sure = found.filter(pl.col("reason").is_null()).join(rows.select("ticker", "result"), on="ticker")
+    won = pl.when(pl.col("score1") > pl.col("score2")).then(pl.lit("home")).otherwise(pl.lit("away"))
+    right = sure.select(((won == pl.col("side")) == (pl.col("result") == "yes")).mean()).item()
+    assert sure.height == 2_101, "of which the others are doubleheaders without a time, and games moved to another day"
+    assert right == 1.0
+
+
+def test_what_was_settled_in_august_pays_the_team_that_the_exchange_says_won(shared):
+    document = json.loads((shared / "kalshi_api_recorded_2026-08" / "markets_settled.json").read_text())
+    objects = [m for value in document.values() if isinstance(value, list) for m in value if "ticker" in m]
+    objects += [m for query in document["queries"] for m in query.get("markets", [])] if not objects else []
+    games = [m for m in objects if m["ticker"].split("-")[0] in {league.series for league in leagues().values()}]
+    links = team(link_games(recorded(games)))
+    assert links.height == len(games) >= 40
+    assert links["reason"].null_count() == links.height
+    said = pl.DataFrame({name: [m[name] for m in games] for name in ("ticker", "result", "expiration_value")})
+    winners = links.join(said, on="ticker").with_columns(key=key_of(pl.col("expiration_value")))
+    made = winners.join(names(leagues()), on=["league", "key"])
+    assert made.height == links.height
+    assert made.select(((pl.col("mine") == pl.col("team")) == (pl.col("result") == "yes")).all()).item()
+
+
+def test_every_game_of_known_leagues_in_july_is_linked_by_all_its_evidence(shared):
+    lines = (shared / "kalshi_markets_raw_2026-07-10" / "sports_pairs_20260710T182301Z.jsonl").read_text().splitlines()
+    links = link_games(recorded([json.loads(line) for line in lines]))
+    assert dict(links["league"].value_counts().iter_rows()) == {"mlb": 72, "nfl": 48, "wnba": 10}
+    assert set(links["evidence"]) == {"series, ticker, target, code, name, rules, time"}
+    assert links["confidence"].min() >= SURE
+
+
+def test_teams_are_those_that_somebody_else_matched_to_the_tickers(shared):
+    lines = (shared / "book_odds_devig_vs_kalshi_2025-08" / "odds_hourly.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if "market_ticker" in row]
+    theirs = pl.DataFrame(
+        [(row["market_ticker"], row["market_ticker"].rpartition("-")[0], row["team"]) for row in rows],
+        schema=["ticker", "event_ticker", "theirs"], orient="row",
+    ).unique("ticker")  # fmt: skip
+    links = team(link_games(bare(theirs.select("ticker", "event_ticker"))))
+    made = links.filter(pl.col("reason").is_null()).join(theirs, on="ticker").with_columns(key=key_of(pl.col("theirs")))
+    made = made.join(names(leagues()), on=["league", "key"], how="left")
+    assert made.height == 34
+    assert (made["mine"] == made["team"]).all()

@@ -1,0 +1,135 @@
+"""Which game a market is about: evidence that agrees, or no link and the reason."""
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from fairline.errors import ConfigError
+from fairline.frame import MARKETS
+from fairline.games import link_games, matched
+from fairline.linking import SURE
+from fairline.teams import League, leagues
+
+DETROIT, PHILADELPHIA = "8905d233-d4fc-485d-9df7-3092bb192b3e", "bf277158-b28d-4a0e-aa3b-54fd3acd3009"
+GAME = {"ticker": "KXMLBGAME-26JUL101840PHIDET-DET", "event_ticker": "KXMLBGAME-26JUL101840PHIDET",
+        "series_ticker": "KXMLBGAME", "market_type": "binary", "yes_sub_title": "Detroit", "target": DETROIT,
+        "rules_day": date(2026, 7, 10), "rules_named": True,
+        "known_ts": datetime(2026, 7, 11, 1, 40, tzinfo=UTC)}  # fmt: skip
+OTHER = GAME | {"ticker": "KXMLBGAME-26JUL101840PHIDET-PHI", "yes_sub_title": "Philadelphia", "target": PHILADELPHIA}
+MATCH = GAME | {"event_ticker": "KXEPLGAME-26AUG15ARSWBA", "series_ticker": "KXEPLGAME", "target": None,
+                "rules_day": date(2026, 8, 15), "known_ts": None}  # fmt: skip
+
+
+def linked(*rows, known=None):
+    return link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row for row in rows], schema=MARKETS), known).to_dicts()
+
+
+def test_the_second_named_is_at_home_and_yes_is_the_win_of_the_markets_own_team():
+    (made,) = linked(GAME)
+    assert (made["league"], made["home"], made["away"], made["side"]) == ("mlb", "DET", "PHI", "home")
+    assert made["start_ts"] == datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "18:40 in New York, in summer"
+    assert made["confidence"] >= SURE
+    assert linked(OTHER)[0]["side"] == "away"
+
+
+def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_market():
+    rows = [
+        MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-ARS", "yes_sub_title": "Arsenal"},
+        MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-WBA", "yes_sub_title": "Reg Time: Wolves"},
+        MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-TIE", "yes_sub_title": "Tie"},
+    ]
+    made = linked(*rows)
+    assert [row["side"] for row in made] == ["home", "away", "tie"]
+    assert {(row["home"], row["away"]) for row in made} == {("ARS", "WOL")}, "the first named is at home"
+    assert linked(rows[2])[0]["reason"], "a tie alone names no team"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target": PHILADELPHIA}, "the target is PHI, the ticker says DET"),
+        ({"target": None, "yes_sub_title": "Philadelphia"}, "the outcome is PHI, the ticker says DET"),
+        ({"rules_named": False}, "the rules do not name Detroit"),
+        ({"rules_day": date(2026, 7, 11)}, "the ticker says 2026-07-10, the rules 2026-07-11"),
+        ({"known_ts": datetime(2026, 7, 20, tzinfo=UTC)}, "it is decided on 2026-07-19, not on 2026-07-10"),
+        ({"known_ts": datetime(2026, 7, 9, 16, tzinfo=UTC)}, "it is decided on 2026-07-09, not on 2026-07-10"),
+        ({"market_type": "scalar"}, "a scalar market has no YES and NO"),
+        ({"event_ticker": "KXMLBGAME-PHIDET"}, "the ticker is not that of a game"),
+        ({"ticker": "KXMLBGAME-26JUL101840PHIDET-XYZ", "yes_sub_title": "X", "target": None}, "no team is known as X"),
+        (
+            {"event_ticker": "KXMLBGAME-26JUL101840PHIXYZ", "ticker": "KXMLBGAME-26JUL101840PHIXYZ-PHI",
+             "yes_sub_title": "Philadelphia", "target": None},
+            "PHIXYZ are not two teams",
+        ),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_not_linked(changes, words):
+    (made,) = linked(GAME | changes)
+    assert words in made["reason"]
+    assert made["confidence"] == 0
+
+
+def test_one_piece_of_evidence_alone_is_not_enough():
+    bare = dict.fromkeys(("target", "yes_sub_title", "rules_day", "rules_named", "known_ts"))
+    (made,) = linked(GAME | bare)
+    assert made["reason"] is None
+    assert made["confidence"] < SURE
+
+
+def test_two_games_on_a_day_are_told_apart_by_time_or_number_or_not_at_all():
+    early, late = datetime(2026, 7, 10, 17, 10, tzinfo=UTC), datetime(2026, 7, 10, 22, 45, tzinfo=UTC)
+    both = fixtures(early, late)
+    timed = matched(frame(GAME), both)
+    assert timed["score"].to_list() == [1], "22:40 is the one of 22:45"
+    numbered = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDETG1", "ticker": "KXMLBGAME-26JUL10PHIDETG1-DET"}
+    assert matched(frame(numbered), both)["score"].to_list() == [0]
+    bare = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDET", "ticker": "KXMLBGAME-26JUL10PHIDET-DET"}
+    assert matched(frame(bare), both)["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
+    assert matched(frame(bare), fixtures(None, None))["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
+    assert "another time" in matched(frame(GAME), fixtures(early))["reason"][0]
+
+
+def test_a_postponed_game_has_no_fixture_on_its_day():
+    moved = fixtures(datetime(2026, 7, 11, 22, 40, tzinfo=UTC)).with_columns(day=pl.lit(date(2026, 7, 11)))
+    (made,) = matched(frame(GAME), moved).to_dicts()
+    assert made["reason"] == "no game of PHI at DET on 2026-07-10 is known"
+
+
+def test_a_file_of_ones_own_adds_names_and_leagues(tmp_path):
+    path = tmp_path / "teams.toml"
+    path.write_text('[mlb.teams]\nDET = ["Motor City"]\n[xfl]\nseries = "KXXFL"\nhome = "first"\nteams = { A = [] }\n')
+    known = leagues(path)
+    assert known["xfl"] == League("xfl", "KXXFL", "first", teams={"A": []})
+    (made,) = linked(GAME | {"yes_sub_title": "Motor City"}, known=known)
+    assert made["reason"] is None
+    assert "name" in made["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[mlb.teams]\nDET = ["Philadelphia"]\n', "'philadelphia' names both"),
+        ('[mlb.teams]\nDET = "Detroit"\n', "is not a list of names"),
+        ('[mlb]\nhome = "third"\n', "is 'third'"),
+        ("[mlb]\nhomes = 1\n", "cannot be used"),
+        ("mlb = 1\n", "is not a league"),
+        ("[[", "cannot be read"),
+    ],
+)
+def test_a_file_that_would_link_wrongly_is_refused(tmp_path, text, words):
+    path = tmp_path / "teams.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        leagues(path)
+
+
+def frame(row):
+    return link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row], schema=MARKETS))
+
+
+def fixtures(*starts):
+    schema = {"league": pl.String, "day": pl.Date, "start_ts": pl.Datetime("us", "UTC"), "home": pl.String,
+              "away": pl.String, "score": pl.Int64}  # fmt: skip
+    rows = [("mlb", date(2026, 7, 10), start, "DET", "PHI", n) for n, start in enumerate(starts)]
+    return pl.DataFrame(rows, schema=schema, orient="row")
