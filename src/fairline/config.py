@@ -39,8 +39,8 @@ ENVIRONMENT = {
 }
 _IN_FILE = ("exchange", "key_id", "key_file", "auth", "member_id", "use_server_time")
 _KEY = ("key_id", "key_file", "key_text")
-TABLES = ("watch", "receivers", "alerts")
-"""Tables of the file that are about watching: `instructions` reads them."""
+TABLES = ("watch", "receivers", "alerts", "keys")
+"""Tables of the file that are not about the exchange: `instructions` reads them, and `model_key` the keys."""
 # Host and WebSocket host travel together: the first of each is what the name stands for, the others are served too.
 _HOSTS = {
     "production": {
@@ -203,7 +203,7 @@ def config_files() -> tuple[Path, ...]:
 
 
 def read_tables(files: tuple[Path, ...] | None = None) -> tuple[Path | None, dict[str, dict[str, Any]]]:
-    """The tables about watching of the first file that exists, and that file. Raises `ConfigError`."""
+    """The tables of TABLES in the first file that exists, and that file. Raises `ConfigError`."""
     path, content = _content(config_files() if files is None else files)
     tables = {name: content.get(name, {}) for name in TABLES}
     for name, table in tables.items():
@@ -221,6 +221,16 @@ def secret(text: str, environ: Mapping[str, str] | None = None) -> str:
     if not value:
         raise ConfigError(f"the environment has no {name}", remedy="Set it, or change the setting that names it")
     return value
+
+
+def model_key(name: str, *, files: tuple[Path, ...] | None = None, environ: Mapping[str, str] | None = None) -> str:
+    """The secret of that name under `[keys]`, which a model's input needs. Raises `ConfigError`."""
+    path, tables = read_tables(files)
+    value = tables["keys"].get(name)
+    if not isinstance(value, str) or not value:
+        where = path or "fairline.toml"
+        raise ConfigError(f"{where} has no key {name}", remedy=f'Put {name} = "env:NAME" under [keys]')
+    return secret(value, environ)
 
 
 def supervisor() -> str:

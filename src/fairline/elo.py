@@ -9,7 +9,8 @@ After a game both move by K · m · (result − P). The multiplier m of a margin
 | `power` | (v + offset)^exponent / (scale + slope · d) | FiveThirtyEight, NBA |
 | `none` | 1 | Elo, "The Rating of Chessplayers", 1978 |
 
-After a draw `log` is ln 2 · scale, as published.
+After a draw `log` is ln 2 · scale, as published. Where games can end drawn, P(first wins), P(draw) and P(second wins)
+are as x : ν : 1/x with x = 10^(d/800) (Davidson, "On Extending the Bradley-Terry Model", JASA 1970), ν being `draw`.
 """
 
 import math
@@ -19,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from fairline.errors import InputError
 
@@ -35,6 +38,7 @@ class League:
     """Parameters of a league. `keep` is the share of a rating's distance from `mean` that survives a season.
 
     `start` gives teams their first rating, others `new_team`; `reset` gives one by team and season, such as `CLE1999`.
+    `doubt` is the standard deviation of what ratings miss of a game, in points of d.
     """
 
     k: float
@@ -47,6 +51,8 @@ class League:
     exponent: float = 1.0
     offset: float = 0.0
     new_team: float = 1300.0
+    draw: float = 0.0
+    doubt: float = 65.0
     start: Mapping[str, float] = field(default_factory=dict)
     reset: Mapping[str, float] = field(default_factory=dict)
 
@@ -80,6 +86,13 @@ def rate(games: pl.DataFrame, league: League) -> pl.DataFrame:
         reason = str(error).splitlines()[0]
         raise InputError(f"these are no games ({reason})", remedy=f"Columns: {', '.join(GAMES)}") from None
     return games.with_columns(_walk(rows, league))
+
+
+def three_way(lead: NDArray[np.float64], draw: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The probabilities that the first wins, and that it is a draw, for a lead of d points (home advantage in it)."""
+    x = 10.0 ** (lead / 800.0)
+    whole = x + draw + 1.0 / x
+    return x / whole, draw / whole
 
 
 def _walk(rows: pl.DataFrame, league: League) -> list[pl.Series]:

@@ -17,6 +17,7 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "league": pl.String,
     "day": pl.Date,
     "start_ts": pl.Datetime("us", "UTC"),
+    "before_ts": pl.Datetime("us", "UTC"),
     "number": pl.Int8,
     "home": pl.String,
     "away": pl.String,
@@ -26,11 +27,14 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 GAME_LINKS = pl.Schema(_LINKS)
-"""`day` is the scheduled one in New York and `number` which of two on that day, where the ticker says so. YES pays if
-`side` (`home`, `away` or `tie`) is how it ends. `reason` says why a market is not linked."""
+"""`day` is the scheduled one in New York; `start_ts`, and `number`, which of two on a day, only if the ticker has them.
+Before `before_ts` the game has surely not begun. YES pays if `side` (`home`, `away`, `tie`) is how it ends. `reason`
+says why a market is not linked."""
 
 _TICKER = r"^[A-Z0-9]+-\d\d[A-Z]{3}\d\d(\d{4})?([A-Z]+?)(?:(G)?([1-9]))?$"
 _SAME_START_MIN = 60
+_GAME = pl.duration(hours=4)
+"""What lies between start and answer: three hours in the exchange's objects of 2026, and one to be sure."""
 _LATEST_D = 3
 """Days after the scheduled one by which the answer of a game is known, else the times are not of one game."""
 
@@ -171,6 +175,7 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
         ),
     )
     home = pl.when("home_first").then("first").otherwise("second")
+    midnight = day.cast(pl.Datetime("us")).dt.replace_time_zone("America/New_York").dt.convert_time_zone("UTC")
     told = pl.sum_horizontal(*(pl.col(f"by_{n}").is_not_null() for n in ("target", "code", "name")), pl.col("tie"))
     evidence = pl.concat_str(
         pl.lit("series, ticker"),
@@ -182,6 +187,7 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
     # One piece of evidence that nothing confirms is not enough; the name in the rules confirms the outcome's.
     confirmed = (pl.col("told") >= 2) | pl.col("tie") | (pl.col("by_name").is_not_null() & pl.col("rules_named"))
     return rows.with_columns(reason=reason, evidence=evidence, told=told).with_columns(
+        before_ts=pl.coalesce("start_ts", pl.max_horizontal(pl.col("known_ts") - _GAME, midnight), midnight),
         home=home,
         away=pl.when("home_first").then("second").otherwise("first"),
         side=pl.when("tie").then(pl.lit("tie")).when(team == home).then(pl.lit("home")).otherwise(pl.lit("away")),

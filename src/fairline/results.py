@@ -22,6 +22,7 @@ _SYNONYMS = {
     "score2": ("away_score", "score_away", "ftag", "score2"),
     "neutral": ("neutral", "is_neutral"),
 }
+_BREAK_D = 60
 _DAYS = ("%Y-%m-%d", "%Y%m%d", "%d/%m/%Y", "%d/%m/%y", "%m/%d/%Y")
 _EXPECTED = "Expected columns: date,home,away,home_score,away_score, and if known season,neutral"
 
@@ -30,7 +31,7 @@ def played(body: bytes, league: League) -> tuple[pl.DataFrame, list[str]]:
     """RESULTS of a CSV or Parquet file, and a line for each of its rows that cannot be used.
 
     Dates are 2026-11-23 or 20261123, or all of a file with slashes, the day first unless that is impossible. Without a
-    season a game belongs to the year of its date. Raises `InputError` for what is no such file.
+    season there is a new one after every break of two months. Raises `InputError` for what is no such file.
     """
     table = _columns(_table(body, league.name), league.name)
     day = _day(table["date"])
@@ -57,19 +58,21 @@ def played(body: bytes, league: League) -> tuple[pl.DataFrame, list[str]]:
     )
     faults = [f"line {line}: {fault}" for line, fault in rows.drop_nulls("fault").select("line", "fault").iter_rows()]
     season = pl.col("season").cast(pl.Float64, strict=False).cast(pl.Int64)
-    made = rows.filter(pl.col("fault").is_null()).select(
+    sound = rows.filter(pl.col("fault").is_null()).sort("day", maintain_order=True)
+    breaks = (pl.col("day").diff().dt.total_days() >= _BREAK_D).fill_null(value=False).cum_sum()
+    made = sound.select(
         "day",
         league=pl.lit(league.name),
         home="home_team",
         away="away_team",
-        season=pl.coalesce(season, pl.col("day").dt.year().cast(pl.Int64)),
+        season=pl.coalesce(season, pl.col("day").first().dt.year().cast(pl.Int64) + breaks.cast(pl.Int64)),
         team1="home_team",
         team2="away_team",
         neutral=pl.col("neutral").str.to_lowercase().is_in(["1", "true", "yes", "neutral"]).fill_null(value=False),
         score1=score1.cast(pl.Int64),
         score2=score2.cast(pl.Int64),
     )
-    return made.sort("day", maintain_order=True).select(RESULTS.names()), faults
+    return made.select(RESULTS.names()), faults
 
 
 def _table(body: bytes, league: str) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from fairline.ladder import deepened, depth, offers
 from fairline.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model
 from fairline.sizing import Bankroll, sized
-from fairline.sources import Kept, Payload, Request, fetch
+from fairline.sources import Payload, Request, Sources, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +122,17 @@ async def scan(
     ages: Ages | None = None,
     books: bool = True,
     bankroll: Bankroll | None = None,
-    kept: Kept | None = None,
+    sources: Sources | None = None,
 ) -> tuple[Listing, Evaluation]:
     """Fetch, then evaluate: the whole of a scan.
 
     What survives is looked at again by its order book, which is as of now, while the quotes of a listing may have been
-    kept by the exchange's front for 15 seconds; not with `books` off. Models' payloads are `kept` from scan to scan by
-    their declared age.
+    kept by the exchange's front for 15 seconds; not with `books` off. Models' inputs come from the `sources`, which
+    also keep them from scan to scan by their declared age.
     """
     rules = rules or Rules()
     listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
-    payloads = await fetch(_requests(models, listing.markets, datetime.now(UTC)), kept)
+    payloads = await fetch(_requests(models, listing.markets, datetime.now(UTC)), sources)
     asof = datetime.now(UTC)
     predictions, problems = predict(listing.markets, models, payloads, asof=asof)
     at: dict[str, Any] = {"asof": asof, "fees": fees, "rules": rules, "misses": misses}
@@ -195,11 +195,17 @@ async def rules_broken(
 
 
 async def scan_market(
-    kalshi: Kalshi, ticker: str, models: Sequence[Model], rules: Rules | None = None, *, fees: Policy = CAUTIOUS
+    kalshi: Kalshi,
+    ticker: str,
+    models: Sequence[Model],
+    rules: Rules | None = None,
+    *,
+    fees: Policy = CAUTIOUS,
+    sources: Sources | None = None,
 ) -> Evaluation:
     """One market through the same evaluation, whatever becomes of it."""
     markets = await read_market(kalshi, ticker)
-    payloads = await fetch(_requests(models, markets, datetime.now(UTC)))
+    payloads = await fetch(_requests(models, markets, datetime.now(UTC)), sources)
     asof = datetime.now(UTC)
     return evaluate(markets, models, payloads, asof=asof, fees=fees, rules=rules)
 

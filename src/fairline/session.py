@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from fairline.config import Settings
+from fairline.config import Settings, model_key
 from fairline.errors import ConfigError
 from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
 from fairline.kalshi.doctor import Patient
@@ -18,6 +18,7 @@ from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
 from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
 from fairline.kalshi.memory import Memory
+from fairline.sources import Shelf, Sources
 
 Say = Callable[[str], None]
 
@@ -114,6 +115,12 @@ def _marks() -> set[str]:
 def memory_of(settings: Settings) -> Memory:
     """What is remembered of this exchange, in the user's cache folder."""
     return Memory(platformdirs.user_cache_path("fairline"), settings.url)
+
+
+def sources_of(*, offline: bool = False, record: Path | None = None) -> Sources:
+    """Inputs with the user's keys, kept in the user's cache folder."""
+    cache = Shelf(platformdirs.user_cache_path("fairline") / "inputs")
+    return Sources(keys=model_key, cache=cache, record=Shelf(record) if record else None, offline=offline)
 
 
 def store_folder(settings: Settings, given: Path | None) -> Path:

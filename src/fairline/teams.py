@@ -23,6 +23,7 @@ class League:
     series: str
     home: str
     ties: bool = False
+    odds: str = ""
     teams: Mapping[str, list[str]] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
 

@@ -33,7 +33,7 @@ from fairline.receivers import Post
 from fairline.recorder import Recorder
 from fairline.scan import Evaluation, scan
 from fairline.settling import Settling
-from fairline.sources import Kept
+from fairline.sources import Sources
 from fairline.state import Bench, State
 from fairline.store import Store
 from fairline.telling import Teller
@@ -73,6 +73,7 @@ class Watch:
         state: State,
         *,
         memory: Memory | None = None,
+        sources: Sources | None = None,
         reload: Callable[[], Duty] | None = None,
         said: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -84,7 +85,7 @@ class Watch:
         self._recorder = Recorder(store)
         self._settling = Settling(kalshi, store, state)
         self._memory, self._reload, self._said, self._now, self._uniform = memory, reload, said, now, uniform
-        self._kept = Kept()
+        self._sources = sources or Sources()
         self._stop, self._hup = asyncio.Event(), False
         self._teller = Teller(state)
         self._housekept: datetime | None = None
@@ -197,7 +198,7 @@ class Watch:
         duty, before = self.duty, replace(self.kalshi.transport.traffic)
         listing, evaluation = await scan(
             self.kalshi, models, duty.filters, duty.rules, memory=self._memory, books=duty.books,
-            ages=Ages(duty.facts_s, 0), misses=0, kept=self._kept,
+            ages=Ages(duty.facts_s, 0), misses=0, sources=self._sources,
         )  # fmt: skip
         spent = self.kalshi.transport.traffic
         mine = {name: getattr(spent, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}

@@ -2,22 +2,26 @@
 
 import http.server
 import threading
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fairline.errors import InputError
-from fairline.sources import Payload, Request, fetch
+from fairline.config import model_key
+from fairline.errors import ConfigError, InputError
+from fairline.sources import Payload, Request, Shelf, Sources, fetch, replay
 
 
 class Feed:
     """Answers with each of these in turn, then with the last for ever."""
 
     def __init__(self, *answers):
-        self.answers, self.asked = list(answers), 0
+        self.answers, self.asked, self.paths = list(answers), 0, []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(handler):  # noqa: N805
                 self.asked += 1
+                self.paths.append(handler.path)
                 status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 handler.send_response(status)
                 handler.send_header("Content-Length", str(len(body)))
@@ -60,10 +64,10 @@ async def test_what_does_not_is_named_and_stops_nothing_else(tmp_path):
 
 
 async def test_within_its_age_it_is_asked_once():
-    kept = {}
+    sources = Sources()
     with Feed((200, b"[1]")) as feed:
         for _ in range(3):
-            made = await fetch([feed.request], kept)
+            made = await fetch([feed.request], sources)
     assert made[feed.request].body == b"[1]"
     assert feed.asked == 1
 
@@ -91,3 +95,90 @@ async def test_what_an_address_may_hold_of_a_secret_is_not_shown():
         made = (await fetch([request]))[request]
         assert isinstance(made, InputError)
         assert "secret" not in str(made).lower()
+
+
+async def test_what_was_read_serves_the_next_run_and_offline_however_old(tmp_path):
+    cache = Shelf(tmp_path / "inputs")
+    with Feed((200, b"one"), (200, b"two")) as feed:
+        assert (await fetch([feed.request], Sources(cache=cache)))[feed.request].body == b"one"
+        assert (await fetch([feed.request], Sources(cache=cache)))[feed.request].body == b"one", "another run"
+        old = Payload(feed.request, datetime(2026, 1, 1, tzinfo=UTC), b"old")
+        cache.put(old)
+        assert (await fetch([feed.request], Sources(cache=cache, offline=True)))[feed.request] == old
+        assert feed.asked == 1
+        assert (await fetch([feed.request], Sources(cache=cache)))[feed.request].body == b"two"
+    never = (
+        await fetch([Request("https", "https://nowhere.invalid/x", 60)], Sources(cache=cache, offline=True))
+    ).popitem()[1]
+    assert "was never read before" in str(never)
+
+
+async def test_what_was_recorded_is_replayed_with_its_bytes_and_time(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"a\nb\x00")
+    file, shelf = Request("file", str(path)), Shelf(tmp_path / "recorded")
+    with Feed((200, b"[1]")) as feed:
+        made = await fetch([feed.request, file], Sources(record=shelf))
+        path.unlink()
+        again = replay([feed.request, file, Request("file", "other")], shelf)
+    assert {**made, Request("file", "other"): None} | {r: p for r, p in again.items() if isinstance(p, Payload)} == {
+        **again,
+        Request("file", "other"): None,
+    }
+    assert "was not recorded there" in str(again[Request("file", "other")])
+
+
+async def test_a_payload_cut_short_or_damaged_is_as_good_as_none(tmp_path):
+    request, shelf = Request("https", "https://x.example/"), Shelf(tmp_path)
+    shelf.put(Payload(request, datetime(2026, 1, 1, tzinfo=UTC), b"0123456789"))
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for wrong in (whole[:-1], whole[:10], b"", b"{}\n", b"[1]\nx", whole.replace(b"+00:00", b"")):
+        file.write_bytes(wrong)
+        assert shelf.get(request) is None, wrong
+    file.write_bytes(whole)
+    assert shelf.get(request).body == b"0123456789"
+
+
+async def test_a_folder_that_cannot_be_recorded_in_is_said(tmp_path):
+    (tmp_path / "x").write_text("a file")
+    file = Request("file", str(tmp_path / "x"))
+    with pytest.raises(InputError, match="cannot be recorded"):
+        await fetch([file], Sources(record=Shelf(tmp_path / "x")))
+
+
+async def test_a_key_is_put_in_when_it_is_asked_and_told_nowhere(tmp_path, caplog):
+    asked = []
+
+    def key(name):
+        asked.append(name)
+        return "se cret/1"
+
+    cache = Shelf(tmp_path / "inputs")
+    with Feed((403, b"")) as feed:
+        request = Request("https", feed.request.key + "&apiKey={key:the-odds-api}", 60)
+        made = (await fetch([request], Sources(keys=key, cache=cache)))[request]
+        assert "so the key may be wrong" in str(made)
+        feed.answers[0] = (200, b"[]")
+        made = (await fetch([request], Sources(keys=key, cache=cache, record=Shelf(tmp_path / "r"))))[request]
+        assert parse_qs(urlsplit(feed.paths[-1]).query)["apiKey"] == ["se cret/1"]
+    assert asked[0] == "the-odds-api"
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*.payload"))
+    assert all("cret" not in text for text in (repr(made), caplog.text, written.decode()))
+
+
+async def test_without_the_key_it_is_said_which_one_and_where_it_belongs():
+    request = Request("https", "https://x.example/?k={key:mine}")
+    made = (await fetch([request]))[request]
+    assert "https://x.example/ needs a key: there is no key 'mine'" in str(made)
+
+
+def test_keys_stand_under_keys_or_in_the_environment(tmp_path):
+    path = tmp_path / "fairline.toml"
+    path.write_text('[keys]\nmine = "env:MINE"\nplain = "abc"\n')
+    assert model_key("mine", files=(path,), environ={"MINE": "x"}) == "x"
+    assert model_key("plain", files=(path,)) == "abc"
+    with pytest.raises(ConfigError, match="has no key other"):
+        model_key("other", files=(path,))
+    with pytest.raises(ConfigError, match="the environment has no MINE"):
+        model_key("mine", files=(path,), environ={})

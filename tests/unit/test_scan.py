@@ -10,7 +10,7 @@ from fairline.kalshi.transport import Retry
 from fairline.kalshi.wire import Series
 from fairline.scan import Filters, evaluate, read_listing, scan
 from fairline.sim import Fault
-from fairline.sources import Payload, Request, fetch
+from fairline.sources import Payload, Request, Sources, fetch
 from tests.unit.test_edge import NOW, markets
 
 
@@ -270,12 +270,12 @@ def test_two_models_of_one_name_are_refused():
 async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
-    lasting, fresh, kept = Request("file", str(path), 3_600), Request("file", str(path)), {}
-    await fetch([lasting, fresh], kept)
+    lasting, fresh, sources = Request("file", str(path), 3_600), Request("file", str(path)), Sources()
+    await fetch([lasting, fresh], sources)
     path.write_text("new")
-    made = await fetch([lasting, fresh], kept)
+    made = await fetch([lasting, fresh], sources)
     assert (made[lasting].body, made[fresh].body) == (b"old", b"new")
-    assert list(kept) == [lasting]
+    assert list(sources.kept) == [lasting]
     assert (await fetch([lasting]))[lasting].body == b"new"
 
 

@@ -69,6 +69,13 @@ MaxAge = Annotated[
     str, typer.Option(metavar="SPAN", help="Go on with a crawl that was cut short, if it began no longer ago.")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Use nothing kept from earlier runs.")]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Models use inputs that were read before, however old."),
+]
+Record = Annotated[
+    Path | None, typer.Option("--record", metavar="FOLDER", help="Keep every input that a model used, to be replayed.")
+]
 NoBooks = Annotated[bool, typer.Option("--no-books", help="Do not read the order books of what survives.")]
 Status = Annotated[str, typer.Option(help="unopened, open, paused, closed or settled.")]
 ClosesWithin = Annotated[str | None, typer.Option(metavar="SPAN", help="Such as 90m, 12h, 7d, 4w.")]

@@ -30,10 +30,12 @@ from fairline.cli.options import (
     MinVolume,
     ModelNames,
     NoBooks,
+    Offline,
     Output,
     Plan,
     Probabilities,
     Profile,
+    Record,
     Rest,
     Search,
     SeriesOption,
@@ -58,7 +60,7 @@ from fairline.plan import Planned
 from fairline.plan import plan as plan_listing
 from fairline.scan import Evaluation, scan_market
 from fairline.scan import scan as run_scan
-from fairline.session import connect, memory_of
+from fairline.session import connect, memory_of, sources_of
 
 commands = typer.Typer()
 
@@ -87,6 +89,8 @@ def scan(
     kelly: KellyOption = 0.25,
     caps: Caps = "5,10,25,50",
     no_books: NoBooks = False,
+    offline: Offline = False,
+    record: Record = None,
     top: Top = None,
     plan: Plan = False,
     max_age: MaxAge = "2m",
@@ -127,6 +131,7 @@ def scan(
             ages=ages,
             books=not no_books,
             bankroll=money,
+            sources=sources_of(offline=offline, record=record),
         )
 
     listing, evaluation = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
@@ -202,6 +207,8 @@ def explain(
     size: Size = 100,
     min_contracts: MinContracts = 1.0,
     rest: Rest = False,
+    offline: Offline = False,
+    record: Record = None,
     as_json: AsJson = False,
     exchange: Exchange_ = None,
     profile: Profile = None,
@@ -209,11 +216,11 @@ def explain(
     """Walk one market through every step of a scan, with its numbers: why it is an opportunity, or why not."""
     rules = Rules(min_edge, min_ev, max_spread, size=size, min_contracts=min_contracts, rest=rest)
     models = [*tables_of(probabilities), *(load(name) for name in model or [])]
-    settings = settings_of(exchange=exchange, profile=profile)
+    settings, sources = settings_of(exchange=exchange, profile=profile), sources_of(offline=offline, record=record)
 
     async def read() -> Evaluation:
         async with await connect(settings, None, note) as kalshi:
-            return await scan_market(kalshi, ticker.upper(), models, rules)
+            return await scan_market(kalshi, ticker.upper(), models, rules, sources=sources)
 
     made = asyncio.run(read())
     rows = made.edges.sort("side", "model", descending=[True, False]).to_dicts()

@@ -54,7 +54,7 @@ from fairline.models import Model, load
 from fairline.monitor import Monitor
 from fairline.output import write_whole
 from fairline.service import containerfile, notifier, unit
-from fairline.session import connect, memory_of, own_folders, store_folder
+from fairline.session import connect, memory_of, own_folders, sources_of, store_folder
 from fairline.spans import span
 from fairline.state import State
 from fairline.store import Store
@@ -153,8 +153,9 @@ async def _watch(
         kalshi = await connect(settings, auth_of(settings), note)
         try:
             made = Watch(
-                kalshi, duty(), store, state, memory=memory_of(settings), reload=duty, said=notifier(supervisor())
-            )
+                kalshi, duty(), store, state, memory=memory_of(settings), sources=sources_of(), reload=duty,
+                said=notifier(supervisor()),
+            )  # fmt: skip
             monitor = stack.enter_context(Monitor(made, lambda: datetime.now(UTC), *address))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

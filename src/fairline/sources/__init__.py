@@ -1,6 +1,7 @@
 """What a model reads: declared as `Request`s, delivered as `Payload`s of verbatim bytes."""
 
-from fairline.sources.fetch import Kept, fetch
+from fairline.sources.fetch import Fetched, Sources, fetch, replay
 from fairline.sources.payload import Payload, Request
+from fairline.sources.shelf import Shelf
 
-__all__ = ["Kept", "Payload", "Request", "fetch"]
+__all__ = ["Fetched", "Payload", "Request", "Shelf", "Sources", "fetch", "replay"]

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 @dataclass(frozen=True, slots=True)
 class Request:
     """Something a model wants to read. `source` says how to get it (`file`, `https`), `key` which one; what was got no
-    more than `max_age_s` seconds ago may be used again by whoever scans again and again.
+    more than `max_age_s` seconds ago may be used again, by whoever scans again and again and in later runs.
+
+    An address names a secret as `{key:NAME}`, which is one of the user's `[keys]`: it is put in only when it is asked.
     """
 
     source: str

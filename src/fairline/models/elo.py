@@ -1,0 +1,115 @@
+"""Games by the ratings of their teams, from a file of results."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import platformdirs
+import polars as pl
+
+from fairline import elo, teams
+from fairline.errors import FairlineError, InputError
+from fairline.frame import PREDICTIONS
+from fairline.games import link_games
+from fairline.linking import SURE
+from fairline.results import played
+from fairline.sources import Payload, Request
+
+_NEW_YORK = ZoneInfo("America/New_York")
+_FRESH_D, _BREAK_D, _OLD_D = 14, 60, 320
+"""Days between the last result and a game: up to the first it is the same season, from the second the next one; between
+them, and after the third, results are missing."""
+_SEASONS = 2
+
+
+def results_path(league: str) -> str:
+    """Where the results of a league are looked for."""
+    return str(platformdirs.user_data_path("fairline") / "results" / f"{league}.csv")
+
+
+class EloModel:
+    """Who wins a game, by Elo ratings of the teams; leagues whose results it is given, and whose parameters it knows.
+
+    It knows results and where a game is played: no line-up, no injury, no neutral ground.
+    """
+
+    name, version = "elo", "1"
+
+    def __init__(self) -> None:
+        self._parameters = elo.leagues()
+        self._leagues = {name: league for name, league in teams.leagues().items() if name in self._parameters}
+
+    def covers(self, markets: pl.DataFrame) -> pl.Expr:
+        series = [league.series for league in self._leagues.values()]
+        return pl.col("series_ticker").is_in(series) & (pl.col("status") == "active")
+
+    def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
+        """The results of the leagues that have games among the markets; without any market, of all."""
+        there = set(markets["series_ticker"])
+        wanted = [name for name, league in self._leagues.items() if league.series in there or not there]
+        return [Request("file", results_path(name)) for name in wanted]
+
+    def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
+        """PREDICTIONS of the games that are surely linked; a `note` says what is left unpriced and why."""
+        links = link_games(markets, self._leagues)
+        parts = [pl.DataFrame(schema=_PARTS)]
+        for (name,), rows in links.group_by("league", maintain_order=True):
+            league = str(name)
+            try:
+                body = payloads[Request("file", results_path(league))].body
+                games, faults = played(body, self._leagues[league])
+                parts += [_note(f"{league} results: {fault}") for fault in faults[:_MOST_NOTES]]
+                parts.append(_priced(rows, games, self._parameters[league], asof))
+            except FairlineError as error:
+                parts.append(_note(f"{rows.height} markets of {league} are not priced: {error.message}"))
+        at = pl.lit(asof).cast(PREDICTIONS["asof"])
+        return pl.concat(parts).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
+
+
+_PARTS = {"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String}
+_MOST_NOTES = 5
+
+
+def _note(words: str) -> pl.DataFrame:
+    return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS)
+
+
+def _priced(links: pl.DataFrame, games: pl.DataFrame, league: elo.League, asof: datetime) -> pl.DataFrame:
+    """Ticker, p, p_sd and note of the links of one league. Raises `InputError` if the results say nothing of now."""
+    # What was played today may have been played after `asof`.
+    today = asof.astimezone(_NEW_YORK).date()
+    known = games.filter((pl.col("day") < today) & pl.col("score1").is_not_null() & pl.col("score2").is_not_null())
+    if known.is_empty():
+        raise InputError("there is no result before today", remedy="Add results")
+    last, season = known["day"].to_list()[-1], known["season"].to_list()[-1]
+    sure = links.filter((pl.col("confidence") >= SURE) & (pl.col("before_ts") > asof))
+    gap = (pl.col("day") - last).dt.total_days()
+    rested = gap.is_between(_BREAK_D, _OLD_D)
+    current = sure.filter((gap <= _FRESH_D) | rested)
+    recent = known.filter(pl.col("season") > season - _SEASONS)
+    there = {*recent["home"], *recent["away"]}
+    rated = current.filter(pl.col("home").is_in(list(there)) & pl.col("away").is_in(list(there)))
+    notes = [
+        (links.height - sure.height, "their link is not sure, or they may have begun"),
+        (sure.height - current.height, f"the results end on {last}: bring them up to date"),
+        (current.height - rated.height, "a team has no result in two seasons"),
+    ]
+    parts = [_note(f"{number} games are not priced: {why}") for number, why in notes if number]
+    to_come = rated.select(
+        season=pl.when(rested).then(season + 1).otherwise(season), team1="home", team2="away",
+        neutral=pl.lit(value=False), score1=pl.lit(None, dtype=pl.Int64), score2=pl.lit(None, dtype=pl.Int64),
+    )  # fmt: skip
+    past = known.select(elo.GAMES.names())
+    made = elo.rate(pl.concat([past, to_come.cast(elo.GAMES)]), league).tail(rated.height)
+    lead = (made["elo1"] - made["elo2"]).to_numpy() + league.home
+    side = rated["side"].to_numpy()
+    p, more, less = (_at(side, lead + shift, league.draw) for shift in (0.0, league.doubt, -league.doubt))
+    doubt = np.minimum(np.abs(more - less) / 2, np.sqrt(p * (1 - p)))
+    priced = rated.select("ticker", p=pl.Series(p), p_sd=pl.Series(doubt), note=pl.lit(None, dtype=pl.String))
+    return pl.concat([priced, *parts])
+
+
+def _at(side: np.ndarray, lead: np.ndarray, draw: float) -> np.ndarray:
+    home, tie = elo.three_way(lead, draw)
+    return np.where(side == "home", home, np.where(side == "tie", tie, 1 - home - tie))

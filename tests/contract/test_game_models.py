@@ -1,0 +1,130 @@
+"""How good the models of games were, on results and odds that others recorded."""
+
+import gzip
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fairline.elo import leagues as parameters
+from fairline.elo import rate, three_way
+from fairline.games import link_games, matched
+from fairline.odds import consensus, read_odds
+from fairline.results import played
+from fairline.teams import leagues
+from tests.contract.test_games import MLB, bare
+
+NO_TIME = pl.lit(None, dtype=pl.Datetime("us", "UTC"))
+
+
+def brier(p, y):
+    return float(np.mean((np.asarray(p) - np.asarray(y)) ** 2))
+
+
+def log_loss(p, happened):
+    return float(-np.mean(np.log(p[np.arange(len(happened)), happened])))
+
+
+def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
+    seasons = [played((shared / MLB / f"statsapi_games_{year}.csv").read_bytes(), leagues()["mlb"])[0]
+               for year in (2024, 2025)]  # fmt: skip
+    rated = rate(pl.concat(seasons), parameters()["mlb"]).with_columns(start_ts=NO_TIME)
+    rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
+    links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
+    found = matched(links, rated).filter(pl.col("reason").is_null())
+    made = found.join(rows.select("ticker", "result", "close_mid"), on="ticker")
+    assert made.height == 2_101
+    p = np.where(made["side"] == "home", made["p1"], 1 - made["p1"])
+    y = made["result"] == "yes"
+    assert brier(p, y) == pytest.approx(0.2444, abs=0.0002)
+    assert brier(made["close_mid"], y) == pytest.approx(0.2425, abs=0.0002), "the market was better"
+    assert brier(np.full(made.height, y.mean()), y) > 0.2495
+    inside = made["close_mid"].is_between(0.05, 0.95).to_numpy()
+    market = made["close_mid"].to_numpy()
+    apart = np.log(p / (1 - p))[inside] - np.log(market / (1 - market))[inside]
+    assert float(np.std(apart)) * 400 / np.log(10) == pytest.approx(parameters()["mlb"].doubt, abs=1.0)
+
+
+@pytest.fixture(scope="module")
+def premier_league(shared):
+    """Matches of 2012 to 2018 with ratings from all before, and Pinnacle's closing odds."""
+    body = gzip.decompress((shared / "sports_results_with_odds" / "football_data_england_odds.csv.gz").read_bytes())
+    table = pl.read_csv(body, infer_schema=False)
+    day = pl.coalesce(pl.col("Date").str.to_date(form, strict=False) for form in ("%d/%m/%Y", "%d/%m/%y"))
+    games = table.with_columns(
+        day=pl.when(pl.col("Date").str.len_chars() == 8).then(pl.col("Date").str.to_date("%d/%m/%y", strict=False))
+        .otherwise(day)
+    ).drop_nulls("day").sort("day", maintain_order=True)  # fmt: skip
+    odds = ("PSH", "PSD", "PSA", "PSCH", "PSCD", "PSCA", "B365H", "B365D", "B365A")
+    games = games.select(
+        *(pl.col(name).cast(pl.Float64, strict=False) for name in odds),
+        season=pl.col("day").dt.offset_by("-6mo").dt.year().cast(pl.Int64), team1="HomeTeam", team2="AwayTeam",
+        neutral=pl.lit(value=False), score1=pl.col("FTHG").cast(pl.Int64), score2=pl.col("FTAG").cast(pl.Int64),
+    )  # fmt: skip
+    return rate(games, parameters()["epl"])
+
+
+def happened(rows):
+    return np.where(rows["score1"] > rows["score2"], 0, np.where(rows["score1"] == rows["score2"], 1, 2))
+
+
+def test_the_premier_league_by_ratings_with_draws_against_closing_odds(premier_league):
+    rows = premier_league.filter((pl.col("season") >= 2012) & pl.col("PSCH").is_not_null())
+    league = parameters()["epl"]
+    win, tie = three_way((rows["elo1"] - rows["elo2"]).to_numpy() + league.home, league.draw)
+    y = happened(rows)
+    prices = 1 / rows.select("PSCH", "PSCD", "PSCA").to_numpy()
+    assert rows.height == 2_410
+    assert log_loss(np.stack([win, tie, 1 - win - tie], axis=1), y) == pytest.approx(0.9755, abs=0.0005)
+    assert log_loss(prices / prices.sum(axis=1, keepdims=True), y) == pytest.approx(0.9504, abs=0.0005)
+    shares = np.bincount(y, minlength=3) / len(y)
+    assert log_loss(np.tile(shares, (len(y), 1)), y) == pytest.approx(1.066, abs=0.0005)
+    assert tie.mean() == pytest.approx(float((y == 1).mean()), abs=0.02)
+
+
+def test_the_book_that_weighs_more_forecast_better(premier_league):
+    """Both before the match, not at its close."""
+    rows = premier_league.filter(pl.all_horizontal(pl.col("PSH", "B365H").is_not_null()))
+    losses = []
+    for book in ("PS", "B365"):
+        prices = 1 / rows.select(f"{book}H", f"{book}D", f"{book}A").to_numpy()
+        losses.append(log_loss(prices / prices.sum(axis=1, keepdims=True), happened(rows)))
+    assert rows.height > 2_000
+    assert losses[0] < losses[1]
+
+
+def test_recorded_odds_of_thirty_books_are_read_and_agree(shared):
+    path = shared / "bookmaker_odds_mlb_2026-08" / "odds_mlb_h2h_spreads_totals.json"
+    at = datetime.fromtimestamp(json.loads(path.read_text())["captured_ms"] / 1000, UTC)
+    odds, faults = read_odds(path.read_bytes(), leagues()["mlb"], at)
+    assert faults == []
+    made = consensus(odds, at, 3_600)
+    assert made.height == 15
+    assert made["books"].min() >= 24
+    assert (made["home_p"] + made["away_p"] - 1).abs().max() < 1e-9
+    assert made["home_sd"].max() < 0.015, "thirty books lie within a point and a half of one another"
+
+
+def test_without_margin_it_is_near_to_what_somebody_else_made_of_the_same_odds(shared):
+    """Their method is not documented, and their odds are of four books."""
+    lines = (shared / "book_odds_devig_vs_kalshi_2025-08" / "odds_hourly.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["sport"] == "MLB" and row.get("market_ticker")]
+    games = {}
+    for row in rows:
+        games.setdefault((row["timestamp"], row["game_id"]), []).append(row)
+    apart = []
+    at = datetime(2025, 8, 23, tzinfo=UTC)
+    for pair in (pair for pair in games.values() if len(pair) == 2):
+        one, two = pair
+        books = sorted(set(one["per_book_american_odds"]) & set(two["per_book_american_odds"]))
+        event = {"commence_time": "2025-08-23T23:00:00Z", "home_team": one["team"], "away_team": two["team"],
+                 "bookmakers": [{"key": book, "last_update": at.isoformat(), "markets": [{"key": "h2h", "outcomes": [
+                     {"name": side["team"], "price": side["per_book_american_odds"][book]} for side in pair]}]}
+                     for book in books]}  # fmt: skip
+        odds, faults = read_odds(json.dumps([event]).encode(), leagues()["mlb"], at)
+        if not faults and odds.height >= 3:
+            apart.append(consensus(odds, at, 60)["home_p"][0] - one["composite_devigged_odds"])
+    assert len(apart) >= 20
+    assert float(np.median(np.abs(apart))) < 0.01

@@ -1,0 +1,187 @@
+"""Models of games: prices for what is surely linked, reasons for everything else."""
+
+import json
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from scipy.special import expit, logit
+
+from fairline.elo import leagues, three_way
+from fairline.errors import InputError
+from fairline.frame import MARKETS
+from fairline.models import load
+from fairline.sources import Payload
+
+NOW = datetime(2026, 7, 10, 15, 0, tzinfo=UTC)
+EVENT = "KXMLBGAME-26JUL101840PHIDET"
+NAMES = {"DET": "Detroit", "PHI": "Philadelphia"}
+RESULTS = "date,home,away,home_score,away_score\n" + "".join(
+    f"2026-07-{day:02},DET,PHI,{5 if day < 7 else 1},3\n" for day in range(1, 9)
+)
+EPL = "KXEPLGAME-26AUG15ARSLEE"
+
+
+def market(code, event=EVENT, **more):
+    return dict.fromkeys(MARKETS) | {
+        "ticker": f"{event}-{code}", "event_ticker": event, "series_ticker": event.partition("-")[0],
+        "status": "active", "market_type": "binary", "yes_sub_title": NAMES.get(code, code), **more,
+    }  # fmt: skip
+
+
+class Missing(dict):
+    def __missing__(self, request):
+        raise InputError(f"{request.shown} is not there", remedy="Put it there")
+
+
+def predict(model, bodies, *rows, now=NOW):
+    """Predictions by ticker, and the notes. `bodies` are by a part of the request's key."""
+    made, frame = load(model), pl.DataFrame(rows, schema=MARKETS)
+    payloads = Missing()
+    for request in made.requests(frame, now):
+        found = [body for part, body in bodies.items() if part in request.key]
+        if found:
+            payloads[request] = Payload(request, now, found[0])
+    table = made.predict(frame.filter(made.covers(frame)), payloads, now)
+    priced = table.filter(pl.col("p").is_not_null())
+    return dict(priced.select("ticker", "p").iter_rows()), table["note"].drop_nulls().to_list(), priced
+
+
+def test_elo_prices_both_sides_of_a_game_to_one():
+    p, notes, rows = predict("elo", {"mlb.csv": RESULTS.encode()}, market("DET"), market("PHI"))
+    assert notes == []
+    assert sum(p.values()) == pytest.approx(1.0)
+    assert p[f"{EVENT}-DET"] > 0.53, "at home, and won six of eight"
+    assert rows["p_sd"].to_list() == pytest.approx([0.0715] * 2, abs=0.001), "50 points either way"
+
+
+def test_elo_looks_at_no_result_of_today_or_later():
+    later = RESULTS + "2026-07-10,DET,PHI,0,30\n2026-07-11,DET,PHI,0,30\n"
+    rows = [market("DET"), market("PHI")]
+    assert (
+        predict("elo", {"mlb.csv": later.encode()}, *rows)[0] == predict("elo", {"mlb.csv": RESULTS.encode()}, *rows)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("results", "now", "words"),
+    [
+        (RESULTS, datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "they may have begun"),
+        (RESULTS.replace("2026-07", "2026-06"), NOW, "the results end on 2026-06-08: bring them up to date"),
+        (RESULTS.replace("2026-07", "2025-05"), NOW, "the results end on 2025-05-08"),
+        (RESULTS.replace("PHI", "NYM"), NOW, "a team has no result in two seasons"),
+        (RESULTS.replace("2026", "2027"), NOW, "there is no result before today"),
+        ("x", NOW, "have no column date"),
+        (None, NOW, "mlb.csv is not there"),
+    ],
+)
+def test_elo_prices_nothing_from_what_does_not_belong_to_now(results, now, words):
+    bodies = {} if results is None else {"mlb.csv": results.encode()}
+    p, notes, _ = predict("elo", bodies, market("DET"), now=now)
+    assert p == {}
+    assert words in "\n".join(notes)
+
+
+def test_a_new_season_begins_nearer_to_the_mean():
+    text = RESULTS.replace("2026-07", "2025-10")
+    fresh = predict("elo", {"mlb.csv": text.encode()}, market("DET"))[0][f"{EVENT}-DET"]
+    same = predict("elo", {"mlb.csv": RESULTS.encode()}, market("DET"))[0][f"{EVENT}-DET"]
+    home = expit(24 * 0.00575646)
+    assert logit(fresh) - logit(home) == pytest.approx((logit(same) - logit(home)) * 2 / 3, rel=1e-3)
+
+
+def test_a_tie_has_its_share():
+    text = "date,home,away,home_score,away_score\n2026-08-08,ARS,LEE,1,1\n"
+    rows = [market(code, EPL) for code in ("ARS", "LEE", "TIE")]
+    p, notes, _ = predict("elo", {"epl.csv": text.encode()}, *rows, now=datetime(2026, 8, 14, tzinfo=UTC))
+    assert notes == []
+    assert sum(p.values()) == pytest.approx(1.0)
+    league = leagues()["epl"]
+    win, tie = three_way(
+        pl.Series([league.home - 2 * 25 * (1 / (1 + 10 ** (-75 / 400)) - 0.5)]).to_numpy(), league.draw
+    )
+    assert p[f"{EPL}-TIE"] == pytest.approx(tie[0])
+    assert p[f"{EPL}-ARS"] == pytest.approx(win[0])
+
+
+def odds(*quotes, start="2026-07-10T22:40:00Z", **more):
+    """The Odds API's JSON: quotes are (book, odds on Detroit, on Philadelphia, seconds old)."""
+    books = [
+        {"key": key, "last_update": f"2026-07-10T{14 - old // 3600:02}:{59 - old % 3600 // 60:02}:00Z", "markets": [
+            {"key": "h2h", "outcomes": [{"name": "Detroit Tigers", "price": home}, {"name": "Philadelphia Phillies",
+                                                                                    "price": away}]},
+            {"key": "spreads", "outcomes": [{"name": "Detroit Tigers", "price": 9.0, "point": -1.5}]},
+        ]} for key, home, away, old in quotes
+    ]  # fmt: skip
+    event = {"id": "x", "sport_key": "baseball_mlb", "commence_time": start, "home_team": "Detroit Tigers",
+             "away_team": "Philadelphia Phillies", "bookmakers": books}  # fmt: skip
+    return json.dumps([event | more]).encode()
+
+
+FOUR = (("a", 1.8, 2.1, 60), ("b", 1.8, 2.1, 60), ("c", 1.8, 2.1, 60), ("pinnacle", 1.9, 2.0, 60))
+
+
+def test_consensus_is_the_weighted_mean_of_books_without_their_margin():
+    p, notes, rows = predict("consensus", {"odds/mlb.json": odds(*FOUR)}, market("DET"), market("PHI"))
+    assert notes == []
+    assert sum(p.values()) == pytest.approx(1.0)
+    plain = [(1 / home) / (1 / home + 1 / away) for _, home, away, _ in FOUR]
+    expected = expit(sum(w * logit(q) for w, q in zip((1, 1, 1, 2), plain, strict=True)) / 5)
+    assert p[f"{EVENT}-DET"] == pytest.approx(expected, abs=0.002), "removing a margin otherwise differs by less"
+    assert rows["p_sd"].min() > 0.004
+    agree = predict("consensus", {"odds/mlb.json": odds(*FOUR[:3])}, market("DET"))[2]
+    assert agree["p_sd"].to_list() == [0.005], "that all agree makes nothing certain"
+
+
+def test_american_odds_are_the_same():
+    american = [(key, -125.0, 110.0, old) for key, _, _, old in FOUR]
+    p = predict("consensus", {"odds/mlb.json": odds(*american)}, market("DET"))[0]
+    same = predict("consensus", {"odds/mlb.json": odds(*((k, 1.8, 2.1, o) for k, _, _, o in FOUR))}, market("DET"))[0]
+    assert p == pytest.approx(same)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (odds(*((key, h, a, 7_200) for key, h, a, _ in FOUR)), "fewer than 3 books have current odds"),
+        (odds(*FOUR[:2]), "fewer than 3 books"),
+        (odds(*((key, h * 2, a * 2, old) for key, h, a, old in FOUR)), "fewer than 3 books"),
+        (odds(*((key, 1.2, 1.3, old) for key, h, a, old in FOUR)), "fewer than 3 books"),
+        (odds(*(("kalshi", h, a, old) for _, h, a, old in FOUR)), "fewer than 3 books"),
+        (odds(*FOUR, start="2026-07-11T22:40:00Z"), "no game of PHI at DET on 2026-07-10 is known"),
+        (odds(*FOUR, start="2026-07-10T18:10:00Z"), "it starts at another time"),
+        (odds(*FOUR, home_team="Rome"), "no team of mlb is known as Rome"),
+        (odds(*FOUR, sport_key="baseball_npb"), "these are not the odds on mlb"),
+        (b"{}", "have another shape"),
+        (b'[{"commence_time": 5}]', "have another shape"),
+        (b"[]", "no game of PHI at DET"),
+        (b"", "neither JSON nor CSV"),
+        (b"Date,HomeTeam,AwayTeam\n", "lack columns"),
+    ],
+)
+def test_consensus_prices_nothing_from_what_is_stale_thin_or_of_another_game(body, words):
+    p, notes, _ = predict("consensus", {"odds/mlb.json": body}, market("DET"))
+    assert p == {}
+    assert words in "\n".join(notes)
+
+
+def test_consensus_reads_a_file_before_it_asks_and_says_what_it_lacks():
+    other = odds(("a", 5.0, 1.2, 60), ("b", 5.0, 1.2, 60), ("c", 5.0, 1.2, 60))
+    both = predict("consensus", {"odds/mlb.json": odds(*FOUR), "the-odds-api": other}, market("DET"))[0]
+    assert both[f"{EVENT}-DET"] > 0.5
+    assert predict("consensus", {"the-odds-api": other}, market("DET"))[0][f"{EVENT}-DET"] < 0.25
+    _, notes, _ = predict("consensus", {}, market("DET"))
+    assert (
+        "1 markets of mlb are not priced: https://api.the-odds-api.com/v4/sports/baseball_mlb/odds is not there"
+        in notes
+    )
+
+
+def test_football_data_in_three_ways():
+    text = ("Div,Date,HomeTeam,AwayTeam,FTHG,B365H,B365D,B365A,BWH,BWD,BWA,PSH,PSD,PSA,PSCH,PSCD,PSCA,AvgH,AvgD,AvgA\n"
+            "E0,15/08/2026,Arsenal,Leeds,,1.5,4.5,7,1.5,4.5,7,1.52,4.6,7.2,9,9,9,9,9,9\n")  # fmt: skip
+    rows = [market(code, EPL) for code in ("ARS", "LEE", "TIE")]
+    p, notes, _ = predict("consensus", {"odds/epl.csv": text.encode()}, *rows, now=datetime(2026, 8, 14, tzinfo=UTC))
+    assert notes == []
+    assert sum(p.values()) == pytest.approx(1.0)
+    assert p[f"{EPL}-ARS"] == pytest.approx(0.648, abs=0.01)
