@@ -12,6 +12,7 @@ from fairline.store import Store
 
 _TRIES = 3
 _SQL = {
+    "Date": "DATE",
     "String": "VARCHAR",
     "Int64": "BIGINT",
     "Float64": "DOUBLE",

@@ -264,7 +264,15 @@ def test_no_command_at_all_shows_the_help_as_help(fairline):
 
 def test_models_and_version_and_help_answer(fairline, tmp_path):
     ours = json.loads(fairline("models", "--json").stdout)
-    assert [row["name"] for row in ours] == ["calibrated", "coherent", "consensus", "diffusion", "elo", "weather"]
+    assert [row["name"] for row in ours] == [
+        "calibrated",
+        "coherent",
+        "consensus",
+        "diffusion",
+        "elo",
+        "polls",
+        "weather",
+    ]
     assert {row["problem"] for row in ours} == {None}
     assert fairline("--version").stdout.strip()
     for command in ("scan", "markets", "balance", "models", "sim", "demo"):

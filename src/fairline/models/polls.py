@@ -1,0 +1,161 @@
+"""Who wins an office, by the polls."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import platformdirs
+import polars as pl
+
+from fairline.election import average, simulate, win_probability
+from fairline.errors import FairlineError, InputError
+from fairline.frame import PREDICTIONS
+from fairline.linking import SURE
+from fairline.polls import read_polls
+from fairline.races import is_race, link_races
+from fairline.sources import Payload, Request
+from fairline.states import electors
+
+_FEWEST = 3
+_LONGEST_D = 400
+"""Days before an election further out than which drift was never measured."""
+_QUIET_D = 60
+"""Days without a poll after which those there were say nothing of now, within half a year of the election."""
+_NEW_YORK = ZoneInfo("America/New_York")
+_DOUBT = 0.25
+"""Relative error of the standard deviation of the margin: its parts are judged, not measured."""
+
+
+def polls_path() -> str:
+    """Where a file of polls is looked for."""
+    return str(platformdirs.user_data_path("fairline") / "polls.csv")
+
+
+def past_path() -> str:
+    """Where past results by state are looked for: `year,state,dem,rep` in shares of 1."""
+    return str(platformdirs.user_data_path("fairline") / "past-results.csv")
+
+
+def election_day(year: int) -> date:
+    """The Tuesday after the first Monday of November."""
+    first = date(year, 11, 1)
+    return first + timedelta(days=(7 - first.weekday()) % 7 + 1)
+
+
+class PollsModel:
+    """Who wins the Senate seat, the governorship or the presidency, by polls, their errors and the time that is left.
+
+    It reads a file of polls. The presidency is simulated over the states, with past results where there are few polls.
+    """
+
+    name, version = "polls", "1"
+
+    def covers(self, markets: pl.DataFrame) -> pl.Expr:
+        return is_race() & (pl.col("status") == "active")
+
+    def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
+        return [Request("file", polls_path()), Request("file", past_path())]
+
+    def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
+        """PREDICTIONS of the races with enough polls; a `note` says what is left unpriced and why."""
+        polls, past = self.requests(markets, asof)
+        table, faults = read_polls(payloads[polls].body)
+        parts = [pl.DataFrame(schema=_PARTS), *map(_note, faults[:5])]
+        links = link_races(markets)
+        sure = links.filter(pl.col("confidence") >= SURE)
+        if links.height > sure.height:
+            parts.append(_note(f"{links.height - sure.height} markets are not priced: their link is not sure"))
+        today = asof.astimezone(_NEW_YORK).date()
+        for (office, place, year), rows in sure.group_by("office", "place", "year", maintain_order=True):
+            race = str(office), str(place), int(str(year))
+            try:
+                mine = table.filter((pl.col("office") == race[0]) & (pl.col("year") == race[2]))
+                if race[0] == "president":
+                    p, doubt = _president(mine, _past(payloads, past), race[2], today)
+                else:
+                    p, doubt = _place(mine.filter(pl.col("place") == race[1]), race[2], today)
+            except FairlineError as error:
+                parts.append(_note(f"{race[0]} {race[1]} {race[2]} is not priced: {error.message}"))
+                continue
+            dem = pl.col("side") == "dem"
+            priced = rows.select("ticker", p=pl.when(dem).then(p).otherwise(1 - p), p_sd=pl.lit(doubt))
+            parts.append(priced.with_columns(note=pl.lit(None, dtype=pl.String)))
+        at = pl.lit(asof).cast(PREDICTIONS["asof"])
+        return pl.concat(parts).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
+
+
+_PARTS = {"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String}
+
+
+def _note(words: str) -> pl.DataFrame:
+    return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS)
+
+
+def _left(polls: pl.DataFrame, year: int, today: date) -> int:
+    """Days to the election. Raises `InputError` where polls as these say nothing of it."""
+    days = (election_day(year) - today).days
+    recent = polls.filter(pl.col("end") <= today)
+    if days < 0:
+        raise InputError("its election day is over", remedy="Wait for the result")
+    if days > _LONGEST_D:
+        raise InputError(f"it is {days} days away", remedy=f"Polls are used for {_LONGEST_D} days")
+    if recent.height < _FEWEST:
+        raise InputError(f"there are fewer than {_FEWEST} polls", remedy="Add polls")
+    quiet = (today - recent["end"].sort().to_list()[-1]).days
+    if quiet > _QUIET_D:
+        raise InputError(f"the last poll is {quiet} days old", remedy="Bring the polls up to date")
+    return days
+
+
+def _place(polls: pl.DataFrame, year: int, today: date) -> tuple[float, float]:
+    days = _left(polls, year, today)
+    made = average(polls, today, {})
+    margin, weight = (made["dem"] - made["rep"]).to_numpy(), made["weight"].to_numpy()
+    p, _ = win_probability(margin, days, weight)
+    wide, narrow = (win_probability(margin * factor, days, weight)[0][0] for factor in (1 - _DOUBT, 1 + _DOUBT))
+    return float(p[0]), _bounded(abs(wide - narrow) / 2, float(p[0]))
+
+
+def _president(polls: pl.DataFrame, past: pl.DataFrame, year: int, today: date) -> tuple[float, float]:
+    """By electors. States without a poll are where past results and the nation's polls put them."""
+    days, votes = _left(polls, year, today), electors(year)
+    before = past.filter(pl.col("year") == pl.col("year").max())
+    shares = {state: (100 * dem, 100 * rep) for state, dem, rep in before.select("state", "dem", "rep").iter_rows()}
+    shares |= {place: shares[place[:2]] for place in votes if place[:2] in shares and place not in shares}
+    made = average(polls, today, shares)
+    there = {place: (dem - rep, weight) for place, dem, rep, _, weight in made.iter_rows()}
+    lean = {place: dem - rep for place, (dem, rep) in shares.items()}
+    shared = [place for place in there if place in lean and place in votes]
+    if len(shared) < 8:
+        raise InputError("fewer than 8 states have polls and a past result", remedy="Add polls or past results")
+    swing = float(np.average([there[s][0] - lean[s] for s in shared], weights=[there[s][1] for s in shared]))
+    missing = [place for place in votes if place not in there and place not in lean]
+    if missing:
+        raise InputError(f"{missing[0]} has neither a poll nor a past result", remedy="Add past results")
+    states = [(*there[place], n) if place in there else (lean[place] + swing, 0.2, n) for place, n in votes.items()]
+    margin, weight = (np.array([state[k] for state in states]) for k in (0, 1))
+    count = np.array([state[2] for state in states])
+
+    def wins(factor: float) -> float:
+        won = simulate(margin * factor, weight, count, days)
+        # A tie of electors is decided by the House's delegations: half.
+        return float(np.mean((won > count.sum() / 2) + 0.5 * (won == count.sum() / 2)))
+
+    p = wins(1.0)
+    return p, _bounded(abs(wins(1 - _DOUBT) - wins(1 + _DOUBT)) / 2, p)
+
+
+def _bounded(doubt: float, p: float) -> float:
+    return min(max(doubt, 0.01), math.sqrt(p * (1 - p)))
+
+
+def _past(payloads: Mapping[Request, Payload], request: Request) -> pl.DataFrame:
+    remedy = "Expected columns: year,state,dem,rep"
+    try:
+        table = pl.read_csv(payloads[request].body)
+        return table.select(pl.col("year", "dem", "rep").cast(pl.Float64), pl.col("state").cast(pl.String))
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0][:100]
+        raise InputError(f"the past results cannot be used ({reason})", remedy=remedy) from None
