@@ -1,8 +1,12 @@
-"""All models that come along over 117,000 markets, their payloads at hand: what pricing alone takes."""
+"""The models that come along over 117,000 markets, their payloads at hand: what pricing alone takes.
+
+`blend` is left out: it is the others and a sum.
+"""
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -13,8 +17,11 @@ from fairline.curve import AHEAD_H, ANY, Curve, Curves, name_of
 from fairline.models import Model, load
 from fairline.sim.world import World
 from fairline.sources import Payload, Request
+from fairline.states import electors
+from fairline.teams import leagues
 
 MARKETS, RUNGS, AN_EVENT = 117_000, 20_000, 200
+GAMES, ODDS, BOOKS, POLLS = 2_000, 60, 30, 4_000
 NOW = datetime.now(UTC).replace(minute=20, second=0, microsecond=0)
 
 
@@ -27,7 +34,7 @@ def frame() -> pl.DataFrame:
     event = pl.format("KXBTC-{}", local.dt.strftime("%y%b%d%H").str.to_uppercase())
     rung = pl.col("at") < RUNGS
     step = (pl.col("at") % AN_EVENT).cast(pl.Float64)
-    return made.with_columns(
+    made = made.with_columns(
         series_ticker=pl.when(rung).then(pl.lit("KXBTC")).otherwise("series_ticker"),
         event_ticker=pl.when(rung).then(event).otherwise("event_ticker"),
         close_ts=pl.when(rung).then(close.dt.cast_time_unit("us")).otherwise("close_ts"),
@@ -35,9 +42,78 @@ def frame() -> pl.DataFrame:
         floor_strike=pl.when(rung).then(50_000 + 100 * step).otherwise("floor_strike"),
         cap_strike=pl.when(rung).then(50_099.99 + 100 * step).otherwise("cap_strike"),
     ).drop("at")  # fmt: skip
+    return pl.concat([made, of_ones_own(made.columns)], how="diagonal")
+
+
+def schedule() -> list[tuple[datetime, str, str]]:
+    """Games of MLB from tomorrow on: when, who is at home, and against whom."""
+    teams, rng = sorted(leagues()["mlb"].teams), np.random.default_rng(0)
+    made = []
+    for n in range(GAMES):
+        if n % 15 == 0:
+            order = rng.permutation(len(teams))
+        home, away = teams[order[2 * (n % 15)]], teams[order[2 * (n % 15) + 1]]
+        made.append(((NOW + timedelta(days=1 + n // 15)).replace(hour=23, minute=10), home, away))
+    return made
+
+
+def of_ones_own(columns: list[str]) -> pl.DataFrame:
+    """Games and elections, of which the simulated exchange has none that exist."""
+    rows = []
+    for start, home, away in schedule():
+        told = start.astimezone(ZoneInfo("America/New_York"))
+        event = f"KXMLBGAME-{told:%y%b%d%H%M}{away}{home}".upper()
+        rows += [
+            (f"{event}-{code}", event, "KXMLBGAME", leagues()["mlb"].teams[code][0], start) for code in (home, away)
+        ]
+    year = (NOW + timedelta(days=300)).year
+    for place in electors(2028):
+        event = f"SENATE{place}-{year % 100}"
+        rows += [(f"{event}-{code}", event, f"SENATE{place}", name, NOW + timedelta(days=900))
+                 for code, name in (("D", "Democratic"), ("R", "Republican"))]  # fmt: skip
+    made = pl.DataFrame(
+        rows, orient="row", schema=["ticker", "event_ticker", "series_ticker", "yes_sub_title", "close_ts"]
+    )
+    made = made.with_columns(
+        pl.col("close_ts").cast(pl.Datetime("us", "UTC")), status=pl.lit("active"), market_type=pl.lit("binary"),
+        known_ts=(pl.col("close_ts") + pl.duration(hours=3)).cast(pl.Datetime("us", "UTC")),
+    )  # fmt: skip
+    return made.select(name for name in columns if name in made.columns)
+
+
+def results() -> bytes:
+    games = [(start - timedelta(days=GAMES // 15 + 1), home, away) for start, home, away in schedule()]
+    lines = [f"{start:%Y-%m-%d},{home},{away},{n * 7 % 9},{n * 5 % 8}" for n, (start, home, away) in enumerate(games)]
+    return "\n".join(["date,home,away,home_score,away_score", *lines]).encode()
+
+
+def odds() -> bytes:
+    full = {code: names[1 if len(names) > 1 else 0] for code, names in leagues()["mlb"].teams.items()}
+    return json.dumps([{
+        "sport_key": "baseball_mlb", "commence_time": start.isoformat(), "home_team": full[home],
+        "away_team": full[away],
+        "bookmakers": [{"key": f"book{b}", "last_update": NOW.isoformat(), "markets": [{"key": "h2h", "outcomes": [
+            {"name": full[home], "price": 1.8 + b / 300}, {"name": full[away], "price": 2.1}]}]} for b in range(BOOKS)],
+    } for start, home, away in schedule()[:ODDS]]).encode()  # fmt: skip
+
+
+def polls() -> bytes:
+    places, year = sorted(electors(2028)), (NOW + timedelta(days=300)).year
+    lines = [
+        "poll_id,office_type,cycle,state,pollster,sample_size,population,end_date,candidate_party,candidate_name,pct"
+    ]
+    for n in range(POLLS):
+        about = (
+            f"{n},U.S. Senate,{year},{places[n % len(places)]},P{n % 40},800,lv,{NOW - timedelta(days=n % 50):%Y-%m-%d}"
+        )
+        lines += [f"{about},DEM,Ann,{44 + n % 7}", f"{about},REP,Bob,{44 + n % 5}"]
+    return "\n".join(lines).encode()
 
 
 def payload(request: Request) -> Payload:
+    made = {"mlb.csv": results, "mlb.json": odds, "polls.csv": polls}.get(request.key.rpartition("/")[2])
+    if made is not None:
+        return Payload(request, NOW, made())
     if request.source == "file":
         curve = Curve([0.0, 0.5, 1.0], [0.0, 0.45, 1.0], [0.0, 0.02, 0.0], 9_000, 900, 0.1, 0.05, 0.15)
         curves = Curves(NOW, {name_of(ANY, hours): curve for hours in AHEAD_H})
@@ -49,11 +125,16 @@ def payload(request: Request) -> Payload:
     return Payload(request, NOW, json.dumps(rows).encode())
 
 
+def known(request: Request) -> bool:
+    """What there is: of two places to look for odds, one."""
+    return not (request.key.endswith(("odds/mlb.csv", "past-results.csv")) or "the-odds-api" in request.key)
+
+
 def timed(model: Model, markets: pl.DataFrame) -> tuple[float, int]:
     best, priced = 1e9, 0
     for _ in range(3):
         covered = markets.filter(model.covers(markets))
-        given = {request: payload(request) for request in model.requests(covered, NOW)}
+        given = {request: payload(request) for request in model.requests(covered, NOW) if known(request)}
         clock = time.perf_counter()
         covered = markets.filter(model.covers(markets))
         made = model.predict(covered, given, NOW)
@@ -64,7 +145,7 @@ def timed(model: Model, markets: pl.DataFrame) -> tuple[float, int]:
 
 def run() -> str:
     markets, lines, total = frame(), [], 0.0
-    for name in ("calibrated", "coherent", "diffusion", "weather"):
+    for name in ("calibrated", "coherent", "consensus", "diffusion", "elo", "polls", "weather"):
         seconds, priced = timed(load(name), markets)
         total += seconds
         lines.append(f"| `{name}` | {priced:,} | {seconds:.3f} |")

@@ -13,6 +13,7 @@ from fairline.frame import NOTIONAL_U
 from fairline.listing import Listing, Problem
 from fairline.plain import plain
 from fairline.plan import Planned
+from fairline.pool import Pool
 from fairline.report import full_funnel, market_table, opportunity_table
 from fairline.scan import Evaluation
 from fairline.scorecard import Scorecard
@@ -143,6 +144,20 @@ def curves_report(curves: Curves) -> RenderableType:
             told,
         )
     return table
+
+
+def pool_report(pool: Pool) -> RenderableType:
+    """What each voice was worth beside the price, and whether the whole was worth anything."""
+    if not any(voice.weight for voice in pool.voices):
+        return Text(f"No model was worth anything beside the price, or too few are settled yet ({pool.events} events).")
+    table = Table(box=None, pad_edge=False)
+    for name in ("Voice", "Weight", "Standard error"):
+        table.add_column(name, justify="left" if name == "Voice" else "right")
+    for voice in pool.voices:
+        table.add_row(" + ".join(voice.models), f"{voice.weight:.2f}", f"{voice.error:.2f}")
+    told = "beats the price" if pool.better else "does not beat the price, and prices nothing"
+    gain = f"{pool.gain:+.4f} ({pool.low:+.4f} to {pool.high:+.4f})"
+    return Group(table, Text(f"\nGain in log loss on {pool.events:,} events left out of the fit: {gain}: {told}."))
 
 
 def plain_table(rows: pl.DataFrame) -> Table:

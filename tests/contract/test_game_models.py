@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fairline.blending import fit_pool
 from fairline.elo import leagues as parameters
 from fairline.elo import rate, three_way
 from fairline.games import link_games, matched
@@ -45,6 +46,25 @@ def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
     market = made["close_mid"].to_numpy()
     apart = np.log(p / (1 - p))[inside] - np.log(market / (1 - market))[inside]
     assert float(np.std(apart)) * 400 / np.log(10) == pytest.approx(parameters()["mlb"].doubt, abs=1.0)
+
+
+def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_could_be_proven(shared):
+    seasons = [played((shared / MLB / f"statsapi_games_{year}.csv").read_bytes(), leagues()["mlb"])[0]
+               for year in (2024, 2025)]  # fmt: skip
+    rated = rate(pl.concat(seasons), parameters()["mlb"]).with_columns(start_ts=NO_TIME)
+    rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
+    links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
+    found = matched(links, rated).filter(pl.col("reason").is_null())
+    made = found.join(rows.select("ticker", "result", "close_mid", event_ticker="event"), on="ticker")
+    said = made.filter(pl.col("close_mid").is_between(0.02, 0.98)).select(
+        "ticker", "event_ticker", model=pl.lit("elo"),
+        p=pl.when(pl.col("side") == "home").then("p1").otherwise(1 - pl.col("p1")), p_sd=pl.lit(0.07),
+        price="close_mid", y=(pl.col("result") == "yes").cast(pl.Float64),
+    )  # fmt: skip
+    pool = fit_pool(said, [["elo"]], datetime(2025, 12, 1, tzinfo=UTC))
+    assert pool.events > 2_000
+    assert not pool.better
+    assert pool.voices[0].weight < 0.5
 
 
 @pytest.fixture(scope="module")

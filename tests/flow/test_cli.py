@@ -265,6 +265,7 @@ def test_no_command_at_all_shows_the_help_as_help(fairline):
 def test_models_and_version_and_help_answer(fairline, tmp_path):
     ours = json.loads(fairline("models", "--json").stdout)
     assert [row["name"] for row in ours] == [
+        "blend",
         "calibrated",
         "coherent",
         "consensus",

@@ -1,4 +1,4 @@
-"""`history`, `report`, `scorecard` and `sql`: what a watch has seen and claimed."""
+"""`history`, `report`, `scorecard`, `calibrate`, `blend` and `sql`: what a watch has seen, and what follows from it."""
 
 import json
 from datetime import UTC, datetime
@@ -11,10 +11,13 @@ import polars.selectors as cs
 import typer
 
 from fairline import charts, report, screen
+from fairline.blending import fit_pool, opinions
 from fairline.calibration import fit, price_history
 from fairline.cli.options import AsJson, Exchange_, Profile, StoreFolder
 from fairline.cli.terminal import deliver, note, settings_of
 from fairline.errors import InputError, UsageError
+from fairline.models import Model, installed, load, voices
+from fairline.models.blend import blend_path
 from fairline.models.calibrated import calibration_path
 from fairline.output import show, terminal, write_whole
 from fairline.page import history_page, report_page
@@ -129,6 +132,39 @@ def calibrate(
         deliver(msgspec.json.format(msgspec.json.encode(curves)) + b"\n", None)
     else:
         show(screen.curves_report(curves))
+    note(f"Wrote {target}")
+
+
+@commands.command(epilog="Example: fairline blend && fairline scan --model blend")
+def blend(
+    output: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where the weights go; where the model looks, if absent.")
+    ] = None,
+    as_json: AsJson = False,
+    store: StoreFolder = None,
+    exchange: Exchange_ = None,
+    profile: Profile = None,
+) -> None:
+    """Fit what each model's opinion was worth beside the price on the markets that a watch saw settle."""
+    kept, now = _store(exchange, profile, store), datetime.now(UTC)
+    said = opinions(kept)
+    _say_troubles(kept)
+    made = list[Model]()
+    there = {entry.name for entry in installed()}
+    for name in said["model"].unique(maintain_order=True):
+        if name in there:
+            made.append(load(name))
+        else:
+            note(f"{name} is no installed model, so it has no voice")
+    pool = fit_pool(said, voices(made, now), now)
+    target = output or Path(blend_path())
+    if output is None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, msgspec.json.encode(pool))
+    if as_json:
+        deliver(msgspec.json.format(msgspec.json.encode(pool)) + b"\n", None)
+    else:
+        show(screen.pool_report(pool))
     note(f"Wrote {target}")
 
 

@@ -30,6 +30,7 @@ class CalibratedModel:
     """
 
     name, version = "calibrated", "1"
+    from_prices = True
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         two = pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null()

@@ -11,7 +11,11 @@ from fairline.sources import Payload, Request
 
 @runtime_checkable
 class Model(Protocol):
-    """A model declares what it covers and reads, and prices; it does no input or output of its own."""
+    """A model declares what it covers and reads, and prices; it does no input or output of its own.
+
+    One that is made of the exchange's own prices says so by an attribute `from_prices = True`: it is no second opinion
+    beside the price, and `blend` gives it no voice.
+    """
 
     name: str
     version: str

@@ -108,6 +108,21 @@ def _age_s(request: Request, asof: datetime) -> float | None:
         return None
 
 
+def voices(models: Sequence[Model], asof: datetime) -> list[list[str]]:
+    """Names of the models that are opinions beside the price, those together that read some of the same input: what
+    rests on the same evidence is one voice.
+    """
+    groups: list[tuple[set[tuple[str, str]], list[str]]] = []
+    for model in models:
+        if getattr(model, "from_prices", False):
+            continue
+        reads = {(each.source, each.key) for each in inputs(model, asof)}
+        shared = [group for group in groups if group[0] & reads]
+        groups = [group for group in groups if group not in shared]
+        groups.append((reads.union(*(group[0] for group in shared)), [*(n for g in shared for n in g[1]), model.name]))
+    return [names for _, names in groups]
+
+
 def about(model: Model) -> str:
     """The first line of what a model says of itself."""
     return (type(model).__doc__ or "").strip().partition("\n")[0]
