@@ -13,9 +13,8 @@ After a draw `log` is ln 2 · scale, as published. Where games can end drawn, P(
 are as x : ν : 1/x with x = 10^(d/800) (Davidson, "On Extending the Bradley-Terry Model", JASA 1970), ν being `draw`.
 """
 
-import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fairline.errors import InputError
+from fairline.extras import compiled
 
 GAMES = pl.Schema(
     {"season": pl.Int64, "team1": pl.String, "team2": pl.String, "neutral": pl.Boolean, "score1": pl.Int64,
@@ -96,62 +96,98 @@ def three_way(lead: NDArray[np.float64], draw: float) -> tuple[NDArray[np.float6
 
 
 def _walk(rows: pl.DataFrame, league: League) -> list[pl.Series]:
-    """Game by game, because each rests on the one before."""
-    ratings: dict[str, float] = {}
-    last: dict[str, int] = {}
-    multiplier = MARGINS[league.margin]
-    before1, before2, p1 = list[float](), list[float](), list[float]()
-    after1, after2 = list[float | None](), list[float | None]()
+    """Game by game, because each rests on the one before; by machine code where there are many and Numba is there."""
+    names = pl.concat([rows["team1"], rows["team2"]]).unique(maintain_order=True)
+    first = [league.start.get(name, league.new_team) for name in names]
+    table = rows.with_columns(pl.col("team1", "team2").cast(pl.Enum(names)).to_physical().cast(pl.Int64))
+    table = table.select(
+        "season", "team1", "team2", *_resets(names, league),
+        home=pl.when(pl.col("neutral").fill_null(value=False)).then(0.0).otherwise(league.home),
+        result=_result(), **_weight(league),
+    )  # fmt: skip
+    numbers = (league.k, league.mean, league.keep)
+    fast = compiled(_games) if rows.height >= _MANY else None
+    if fast is None:
+        lists = [[0.0] * rows.height for _ in _MADE]
+        _games([column.to_list() for column in table], first, [_NEVER] * len(names), numbers, lists)
+        made = [pl.Series(name, values, dtype=pl.Float64) for name, values in zip(_MADE, lists, strict=True)]
+    else:
+        arrays = tuple(np.empty(rows.height) for _ in _MADE)
+        columns = tuple(column.to_numpy() for column in table)
+        fast(columns, np.array(first), np.full(len(names), _NEVER), numbers, arrays)
+        made = [pl.Series(name, values) for name, values in zip(_MADE, arrays, strict=True)]
+    unplayed = table["result"].is_nan()
+    return [*made[:3], *(values.set(unplayed, None) for values in made[3:])]
 
-    def rating(team: str, season: int) -> float:
-        if last.get(team) == season:
-            return ratings[team]
-        known = ratings.get(team)
-        fresh = league.start.get(team, league.new_team) if known is None else known
-        if known is not None and last[team] != season:
-            fresh = league.mean + (known - league.mean) * league.keep
-        last[team] = season
-        ratings[team] = league.reset.get(f"{team}{season}", fresh)
-        return ratings[team]
 
-    for season, one, two, neutral, score1, score2 in rows.iter_rows():
-        first, second = rating(one, season), rating(two, season)
-        lead = first - second + (0.0 if neutral else league.home)
+def _games(games: Any, ratings: Any, last: Any, numbers: Any, made: Any) -> None:
+    """Fill in what is made of the games, as lists or, compiled, as arrays: the same words do for both."""
+    season, one, two, reset1, reset2, home, result, weight, base, tilt = games
+    before1, before2, p1, after1, after2 = made
+    k, mean, keep = numbers
+    for n in range(len(season)):
+        for team, reset in ((one[n], reset1[n]), (two[n], reset2[n])):
+            if last[team] != season[n]:
+                if reset == reset:  # noqa: PLR0124  (not NaN)
+                    ratings[team] = reset
+                elif last[team] != _NEVER:
+                    ratings[team] = mean + (ratings[team] - mean) * keep
+                last[team] = season[n]
+        first, second = ratings[one[n]], ratings[two[n]]
+        lead = first - second + home[n]
         p = 1.0 / (1.0 + 10.0 ** (-lead / 400.0))
-        before1.append(first)
-        before2.append(second)
-        p1.append(p)
-        if score1 is None or score2 is None:
-            after1.append(None)
-            after2.append(None)
-            continue
-        result = 1.0 if score1 > score2 else 0.0 if score1 < score2 else 0.5
-        shift = league.k * multiplier(abs(score1 - score2), lead * (2.0 * result - 1.0), league) * (result - p)
-        ratings[one], ratings[two] = first + shift, second - shift
-        after1.append(first + shift)
-        after2.append(second - shift)
-    made: dict[str, Sequence[float | None]] = {
-        "elo1": before1,
-        "elo2": before2,
-        "p1": p1,
-        "after1": after1,
-        "after2": after2,
+        before1[n], before2[n], p1[n] = first, second, p
+        shift = 0.0
+        if result[n] == result[n]:
+            shift = k * weight[n] / (base[n] + tilt[n] * lead * (2.0 * result[n] - 1.0)) * (result[n] - p)
+        ratings[one[n]], ratings[two[n]] = first + shift, second - shift
+        after1[n], after2[n] = first + shift, second - shift
+
+
+def _resets(names: pl.Series, league: League) -> list[pl.Expr]:
+    """For each game's teams the rating that they are given at the start of that season, NaN for none."""
+    numbers = {name: code for code, name in enumerate(names)}
+    # A reset is named by team and season in one word.
+    known = {
+        numbers[name[:-4]] * _SEASONS + int(name[-4:]): rating
+        for name, rating in league.reset.items()
+        if name[:-4] in numbers and name[-4:].isdigit()
     }
-    return [pl.Series(name, values, dtype=pl.Float64) for name, values in made.items()]
+    nothing = float("nan")
+    if not known:
+        return [pl.lit(nothing).alias(f"reset{side}") for side in (1, 2)]
+    return [
+        (pl.col(f"team{side}") * _SEASONS + pl.col("season"))
+        .replace_strict(known, default=nothing, return_dtype=pl.Float64)
+        .alias(f"reset{side}")
+        for side in (1, 2)
+    ]
 
 
-def _log(margin: int, lead: float, league: League) -> float:
-    if not margin:
-        return math.log(2.0) * league.scale  # what was published divides by nothing after a draw
-    return math.log(max(margin, 1) + 1.0) * league.scale / (league.scale + league.slope * lead)
+def _result() -> pl.Expr:
+    """1 for the first team's win, 0.5 for a draw, 0 for a loss, NaN before it is played."""
+    lead = pl.col("score1") - pl.col("score2")
+    return pl.when(lead > 0).then(1.0).when(lead < 0).then(0.0).when(lead == 0).then(0.5).otherwise(float("nan"))
 
 
-def _power(margin: int, lead: float, league: League) -> float:
-    return float((margin + league.offset) ** league.exponent) / (league.scale + league.slope * lead)
+def _weight(league: League) -> dict[str, pl.Expr]:
+    """A game's multiplier is `weight / (base + tilt · d)`, with d seen from the winner."""
+    margin = (pl.col("score1") - pl.col("score2")).abs().fill_null(0).cast(pl.Float64)
+    one, none = pl.lit(1.0), pl.lit(0.0)
+    if league.margin == "power":
+        weight = (margin + league.offset).pow(league.exponent)
+        return {"weight": weight, "base": pl.lit(league.scale), "tilt": pl.lit(league.slope)}
+    if league.margin == "none":
+        return {"weight": one, "base": one, "tilt": none}
+    drawn = margin == 0
+    return {
+        "weight": (pl.max_horizontal(margin, one) + 1.0).log() * league.scale,
+        # What was published divides by nothing after a draw.
+        "base": pl.when(drawn).then(one).otherwise(league.scale),
+        "tilt": pl.when(drawn).then(none).otherwise(league.slope),
+    }
 
 
-def _none(margin: int, lead: float, league: League) -> float:
-    return 1.0
-
-
-MARGINS: dict[str, Callable[[int, float, League], float]] = {"log": _log, "power": _power, "none": _none}
+_MADE = ("elo1", "elo2", "p1", "after1", "after2")
+_NEVER, _MANY, _SEASONS = -1, 20_000, 10_000
+MARGINS = ("log", "power", "none")

@@ -1,13 +1,15 @@
 """Models of games: prices for what is surely linked, reasons for everything else."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import polars as pl
 import pytest
 from scipy.special import expit, logit
 
-from fairline.elo import leagues, three_way
+from fairline.elo import GAMES, leagues, rate, three_way
 from fairline.errors import InputError
 from fairline.frame import MARKETS
 from fairline.models import load
@@ -185,3 +187,28 @@ def test_football_data_in_three_ways():
     assert notes == []
     assert sum(p.values()) == pytest.approx(1.0)
     assert p[f"{EPL}-ARS"] == pytest.approx(0.648, abs=0.01)
+
+
+def test_many_games_are_rated_by_machine_code_to_the_same_numbers(monkeypatch):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(1)
+    one = rng.integers(0, 30, 25_000)
+    games = pl.DataFrame({
+        "season": 1900 + np.arange(25_000) // 400, "team1": [f"T{n}" for n in one],
+        "team2": [f"T{n}" for n in (one + rng.integers(1, 30, 25_000)) % 30], "neutral": rng.random(25_000) < 0.1,
+        "score1": rng.integers(0, 9, 25_000), "score2": rng.integers(0, 9, 25_000),
+    }).with_columns(score1=pl.when(pl.int_range(pl.len()) < 24_990).then("score1"))  # fmt: skip
+    for league in leagues().values():
+        resets = replace(league, reset={"T31905": 1700.0, "T31906": 1100.0}, start={"T1": 1400.0})
+        fast = rate(games, resets)
+        monkeypatch.setattr("fairline.elo.compiled", lambda _: None)
+        plain = rate(games, resets)
+        monkeypatch.undo()
+        for name in ("elo1", "elo2", "p1", "after1", "after2"):
+            assert fast[name].equals(plain[name], null_equal=True) or (fast[name] - plain[name]).abs().max() < 1e-9
+        assert fast["after1"].null_count() == 10
+
+
+def test_no_games_are_rated_as_none():
+    empty = pl.DataFrame(schema=GAMES)
+    assert rate(empty, leagues()["nfl"]).height == 0
