@@ -13,6 +13,7 @@ After a draw `log` is ln 2 · scale, as published. Where games can end drawn, P(
 are as x : ν : 1/x with x = 10^(d/800) (Davidson, "On Extending the Bradley-Terry Model", JASA 1970), ν being `draw`.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 import polars as pl
 from numpy.typing import NDArray
 
@@ -38,7 +40,8 @@ class League:
     """Parameters of a league. `keep` is the share of a rating's distance from `mean` that survives a season.
 
     `start` gives teams their first rating, others `new_team`; `reset` gives one by team and season, such as `CLE1999`.
-    `doubt` is the standard deviation of what ratings miss of a game, in points of d.
+    `doubt` is the standard deviation of what ratings miss of a game, in points of d, and `draw_doubt` that of the
+    probability of a draw.
     """
 
     k: float
@@ -53,16 +56,28 @@ class League:
     new_team: float = 1300.0
     draw: float = 0.0
     doubt: float = 65.0
+    draw_doubt: float = 0.035
+    begins: str = "01-01"
+    ends: str = "12-31"
     start: Mapping[str, float] = field(default_factory=dict)
     reset: Mapping[str, float] = field(default_factory=dict)
 
 
 def leagues(path: Path | None = None) -> dict[str, League]:
-    """The leagues of a parameter file (TOML, a table a league), by name; without one those that come along.
+    """The leagues of a parameter file (TOML, a table a league), by name; without one those that come along, and those
+    of `leagues.toml` in the user's configuration folder, if there is one.
 
     Raises `InputError`.
     """
-    path = path or Path(__file__).with_name("leagues.toml")
+    own = platformdirs.user_config_path("fairline") / "leagues.toml"
+    paths = [path] if path else [Path(__file__).with_name("leagues.toml"), *([own] if own.is_file() else [])]
+    made = dict[str, League]()
+    for each in paths:
+        made |= _leagues(each)
+    return made
+
+
+def _leagues(path: Path) -> dict[str, League]:
     try:
         tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
         made = {name: League(**table) for name, table in tables.items()}
@@ -71,6 +86,10 @@ def leagues(path: Path | None = None) -> dict[str, League]:
     wrong = [name for name, league in made.items() if league.margin not in MARGINS]
     if wrong:
         raise InputError(f"{path}: the margin of {wrong[0]} is not known", remedy=f"Known: {', '.join(MARGINS)}")
+    for name, league in made.items():
+        for text in (league.begins, league.ends):
+            if not re.fullmatch(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", text):
+                raise InputError(f"{path}: {text!r} of {name} is no month and day", remedy='Such as begins = "03-18"')
     return made
 
 

@@ -17,6 +17,7 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "league": pl.String,
     "day": pl.Date,
     "start_ts": pl.Datetime("us", "UTC"),
+    "likely_ts": pl.Datetime("us", "UTC"),
     "before_ts": pl.Datetime("us", "UTC"),
     "number": pl.Int8,
     "home": pl.String,
@@ -28,13 +29,14 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 GAME_LINKS = pl.Schema(_LINKS)
 """`day` is the scheduled one in New York; `start_ts`, and `number`, which of two on a day, only if the ticker has them.
-Before `before_ts` the game has surely not begun. YES pays if `side` (`home`, `away`, `tie`) is how it ends. `reason`
+`likely_ts` is when it starts by when its answer is expected; before `before_ts` it has not begun, unless the exchange
+expects the answer later than usual. YES pays if `side` (`home`, `away`, `tie`) is how it ends. `reason`
 says why a market is not linked."""
 
 _TICKER = r"^[A-Z0-9]+-\d\d[A-Z]{3}\d\d(\d{4})?([A-Z]+?)(?:(G)?([1-9]))?$"
-_SAME_START_MIN = 60
-_GAME = pl.duration(hours=4)
-"""What lies between start and answer: three hours in the exchange's objects of 2026, and one to be sure."""
+_SAME_START_MIN, _LIKELY_START_MIN = 60, 150
+_GAME, _SPARE = pl.duration(hours=3), pl.duration(hours=1)
+"""What lies between start and expected answer in the exchange's objects of 2026, and some more to be sure."""
 _LATEST_D = 3
 """Days after the scheduled one by which the answer of a game is known, else the times are not of one game."""
 
@@ -56,8 +58,13 @@ def matched(links: pl.DataFrame, fixtures: pl.DataFrame) -> pl.DataFrame:
     there = fixtures.with_columns(found=pl.lit(value=True), among=pl.len().over(on), nth=start.rank("ordinal").over(on))
     sure = links.filter(pl.col("reason").is_null())
     pairs = sure.join(there, on=on, how="left", maintain_order="left", suffix="_there")
-    apart = (start - pl.col("start_ts_there")).dt.total_minutes().abs() > _SAME_START_MIN
-    other = pl.coalesce(apart, (pl.col("number") != pl.col("nth")) & (pl.col("among") == 2), pl.lit(value=False))
+    there_ts = pl.col("start_ts_there")
+    apart = (start - there_ts).dt.total_minutes().abs() > _SAME_START_MIN
+    likely = (pl.col("likely_ts") - there_ts).dt.total_minutes().abs() > _LIKELY_START_MIN
+    # A game of two, of which one is known, could be either.
+    number = pl.col("number")
+    numbered = pl.when(number.is_not_null()).then((number != pl.col("nth")) | (pl.col("among") != 2))
+    other = pl.coalesce(apart, numbered, likely, pl.lit(value=False))
     rest = pairs.filter(~other | (pl.col("among") == 1)).with_columns(among=pl.len().over("ticker"))
     judged = rest.with_columns(
         reason=pl.coalesce(
@@ -65,7 +72,7 @@ def matched(links: pl.DataFrame, fixtures: pl.DataFrame) -> pl.DataFrame:
                 pl.format("no game of {} at {} on {} is known", "away", "home", "day")
             ),
             pl.when(pl.col("among") > 1).then(pl.format("{} games of {} at {} on {}", "among", "away", "home", "day")),
-            pl.when(other).then(pl.lit("it starts at another time than the game that is known")),
+            pl.when(other).then(pl.lit("it is another than the one game that is known")),
         )
     ).unique("ticker", keep="first", maintain_order=True)
     lost = sure.filter(~pl.col("ticker").is_in(judged["ticker"].to_list())).with_columns(
@@ -119,7 +126,7 @@ def _named(rows: pl.DataFrame, known: Mapping[str, League]) -> pl.DataFrame:
         .join(table.rename({"key": "name_key", "team": "by_name"}), on=["league", "name_key"], how="left",
               maintain_order="left")
         .join(targets, on=["league", "target"], how="left", maintain_order="left")
-        .with_columns(team=pl.coalesce("by_target", "by_name", "by_code"))
+        .with_columns(team=pl.coalesce("by_target", "by_name", "by_code"), torn=_torn())
     )  # fmt: skip
 
 
@@ -169,6 +176,9 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
         _contradiction("by_target", "by_code", "the target is {}, the ticker says {}"),
         _contradiction("by_target", "by_name", "the target is {}, the outcome {}"),
         _contradiction("by_name", "by_code", "the outcome is {}, the ticker says {}"),
+        pl.when(pl.col("torn").any().over("event_ticker")).then(
+            pl.lit("another market of the game contradicts itself")
+        ),
         pl.when(team.is_null() & ~pl.col("tie")).then(pl.format("no team is known as {}", "yes_sub_title")),
         pl.when(pl.col("first").is_null() | (pl.col("pairs") > 1)).then(
             pl.format("{} are not two teams that are known", "pair")
@@ -187,12 +197,19 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
     # One piece of evidence that nothing confirms is not enough; the name in the rules confirms the outcome's.
     confirmed = (pl.col("told") >= 2) | pl.col("tie") | (pl.col("by_name").is_not_null() & pl.col("rules_named"))
     return rows.with_columns(reason=reason, evidence=evidence, told=told).with_columns(
-        before_ts=pl.coalesce("start_ts", pl.max_horizontal(pl.col("known_ts") - _GAME, midnight), midnight),
+        likely_ts=pl.coalesce("start_ts", pl.col("known_ts") - _GAME),
+        before_ts=pl.coalesce("start_ts", pl.max_horizontal(pl.col("known_ts") - _GAME - _SPARE, midnight), midnight),
         home=home,
         away=pl.when("home_first").then("second").otherwise("first"),
         side=pl.when("tie").then(pl.lit("tie")).when(team == home).then(pl.lit("home")).otherwise(pl.lit("away")),
         confidence=pl.when(pl.col("reason").is_not_null()).then(0.0).when(confirmed).then(0.99).otherwise(0.9),
     )  # fmt: skip
+
+
+def _torn() -> pl.Expr:
+    """Whether a market names two teams."""
+    pairs = (("by_target", "by_code"), ("by_target", "by_name"), ("by_name", "by_code"))
+    return pl.any_horizontal((pl.col(one) != pl.col(other)).fill_null(value=False) for one, other in pairs)
 
 
 def _contradiction(one: str, other: str, words: str) -> pl.Expr:

@@ -33,29 +33,30 @@ _ODDS: dict[str, pl.DataType | type[pl.DataType]] = {
 ODDS = pl.Schema(_ODDS)
 """Decimal odds, a row for each book's quote on a game; `tie_odds` only where it can end so. `day` is New York's."""
 
-SHARP = {"pinnacle": 2.0, "ps": 2.0, "betfair_ex_eu": 2.0, "betfair_ex_uk": 2.0, "matchbook": 2.0}
-"""Books that weigh more than one: exchanges, and the one whose odds forecast best where that could be measured
+SHARP = dict.fromkeys(("pinnacle", "ps", "betfair", "bfe", "matchbook"), 2.0)
+"""Houses that weigh more than one: exchanges, and the one whose odds forecast best where that could be measured
 (`docs/models/consensus.md`)."""
 OWN = ("kalshi",)
 """The exchange itself is no evidence against its own price."""
 _MOST_MARGIN = 0.25
 _LEAST_SD = 0.005
+_OLDEST = 1990
 
 
 class _Outcome(msgspec.Struct):
     name: str
-    price: float
+    price: float | None = None
 
 
 class _Quoted(msgspec.Struct):
     key: str
-    outcomes: list[_Outcome]
+    outcomes: list[_Outcome] = []
     last_update: datetime | None = None
 
 
 class _Book(msgspec.Struct):
     key: str
-    markets: list[_Quoted]
+    markets: list[_Quoted] = []
     last_update: datetime | None = None
 
 
@@ -63,7 +64,7 @@ class _Event(msgspec.Struct):
     commence_time: datetime
     home_team: str
     away_team: str
-    bookmakers: list[_Book]
+    bookmakers: list[_Book] = []
     sport_key: str = ""
 
 
@@ -100,7 +101,10 @@ def consensus(odds: pl.DataFrame, asof: datetime, stale_s: float, method: str = 
     age = (pl.lit(asof) - pl.col("updated_ts")).dt.total_seconds()
     current = age.is_between(0, stale_s).fill_null(value=False)
     counts = odds.group_by(game, maintain_order=True).agg(stale=(~current).sum())
-    fair = _fair(odds.filter(current & ~pl.col("book").is_in(OWN)), method)
+    # A house under several names, or twice, is one: what it said last. The name before the underline is the house.
+    house = pl.col("book").str.split("_").list.first()
+    own = odds.filter(current).with_columns(book=house).filter(~pl.col("book").is_in(OWN))
+    fair = _fair(own.sort("updated_ts").unique([*game, "book"], keep="last", maintain_order=True), method)
     made = [pl.len().alias("books")]
     weight = pl.col("book").replace_strict(SHARP, default=1.0, return_dtype=pl.Float64)
     for side in ("home", "tie", "away"):
@@ -128,9 +132,10 @@ def _fair(odds: pl.DataFrame, method: str) -> pl.DataFrame:
     three = odds["tie_odds"].is_not_null()
     parts = []
     for rows, sides in ((odds.filter(~three), ("home", "away")), (odds.filter(three), ("home", "tie", "away"))):
-        prices = 1.0 / np.stack([rows[f"{side}_odds"].to_numpy() for side in sides], axis=1)
+        paid = np.stack([rows[f"{side}_odds"].fill_null(np.nan).to_numpy() for side in sides], axis=1)
+        prices = 1.0 / np.where(paid > 1.0, paid, np.nan)
         total = prices.sum(axis=1)
-        sound = np.isfinite(total) & (total >= 1.0) & (total <= 1.0 + _MOST_MARGIN) & (prices > 0).all(axis=1)
+        sound = np.isfinite(total) & (total >= 1.0) & (total <= 1.0 + _MOST_MARGIN)
         kept, prices = rows.filter(pl.Series(sound)), prices[sound]
         event = np.repeat(np.arange(kept.height), len(sides))
         fair = devig(prices.ravel(), event, method).reshape(-1, len(sides))
@@ -142,11 +147,10 @@ def _fair(odds: pl.DataFrame, method: str) -> pl.DataFrame:
 
 def _from_json(body: bytes, league: League) -> pl.DataFrame:
     try:
-        try:
+        if body.lstrip()[:1] == b"[":
             events = msgspec.json.decode(body, type=list[_Event])
-        except msgspec.ValidationError:
-            events = msgspec.json.decode(body, type=dict[str, Any])["events"]
-            events = msgspec.convert(events, type=list[_Event])
+        else:
+            events = msgspec.convert(msgspec.json.decode(body, type=dict[str, Any])["events"], type=list[_Event])
     except (msgspec.MsgspecError, KeyError) as error:
         raise InputError(
             f"the odds on {league.name} have another shape ({error})", remedy="Expected: JSON of The Odds API, h2h"
@@ -169,7 +173,7 @@ def _from_json(body: bytes, league: League) -> pl.DataFrame:
     return table.with_columns(day=pl.col("start_ts").dt.convert_time_zone("America/New_York").dt.date())
 
 
-def _three(prices: Mapping[str, float], event: _Event) -> Sequence[float | None]:
+def _three(prices: Mapping[str, float | None], event: _Event) -> Sequence[float | None]:
     return prices.get(event.home_team), prices.get("Draw"), prices.get(event.away_team)
 
 
@@ -184,24 +188,31 @@ def _from_csv(body: bytes, league: League, read_ts: datetime) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0][:120]
         raise InputError(f"the odds on {league.name} are neither JSON nor CSV ({reason})", remedy=remedy) from None
-    table = table.rename({name: name.strip().lstrip("\ufeff") for name in table.columns})
+    own = {name.strip().lstrip("\ufeff"): name for name in reversed(table.columns)}
+    table = table.select(pl.col(name).alias(own_name) for own_name, name in own.items())
     # Averages and maxima over books are no book, and closing odds are not known before.
     found = [name.removesuffix("H") for name in table.columns if re.fullmatch(r"(?!Bb|Avg|Max)[A-Z0-9]{2,4}H", name)]
-    books = [n for n in found if {f"{n}D", f"{n}A"} <= set(table.columns) and not (n.endswith("C") and n[:-1] in found)]
+    needed = ("D", "A") if league.ties else ("A",)
+    books = [
+        n for n in found
+        if all(n + code in table.columns for code in needed) and not (n.endswith("C") and n[:-1] in found)
+    ]  # fmt: skip
     missing = {"Date", "HomeTeam", "AwayTeam"} - set(table.columns)
     if missing or not books:
         raise InputError(f"the odds on {league.name} lack columns", remedy=remedy)
     date = pl.col("Date").str
-    day = pl.coalesce(date.to_date("%d/%m/%Y", strict=False), date.to_date("%d/%m/%y", strict=False))
+    days = [date.to_date(form, strict=False) for form in ("%d/%m/%Y", "%d/%m/%y")]
+    day = pl.coalesce(pl.when(made.dt.year() > _OLDEST).then(made) for made in days)
     parts = [
         table.select(
             day=day, home="HomeTeam", away="AwayTeam", book=pl.lit(book.lower()),
             updated_ts=pl.lit(read_ts).cast(ODDS["updated_ts"]), start_ts=pl.lit(None, dtype=ODDS["start_ts"]),
             **{f"{side}_odds": pl.col(book + code).cast(pl.Float64, strict=False)
-               for side, code in (("home", "H"), ("tie", "D"), ("away", "A"))},
+               for side, code in (("home", "H"), ("tie", "D"), ("away", "A")) if book + code in table.columns},
         ) for book in books
     ]  # fmt: skip
-    return pl.concat(parts).drop_nulls(["day", "home_odds", "away_odds"])
+    made = pl.concat(parts, how="diagonal").drop_nulls(["day", "home_odds", "away_odds"])
+    return made if "tie_odds" in made.columns else made.with_columns(tie_odds=pl.lit(None, dtype=pl.Float64))
 
 
 def _unknown(side: str) -> pl.Expr:

@@ -241,7 +241,8 @@ def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) ->
     wanted: list[Request] = []
     for model in models:
         with contextlib.suppress(Exception, SystemExit):
-            wanted += model.requests(markets.filter(model.covers(markets)), asof)
+            covered = markets.filter(model.covers(markets))
+            wanted += model.requests(covered, asof) if covered.height else []
     return wanted
 
 
@@ -268,6 +269,8 @@ def _predict(
     """A model's usable predictions in PREDICTIONS columns, and a problem for each that is not usable."""
     covered = markets.filter(model.covers(markets))
     mine = _Given()
+    if covered.is_empty():
+        return PREDICTIONS.to_frame(), []
     for request in model.requests(covered, asof):
         payload = payloads.get(request)
         if payload is None:

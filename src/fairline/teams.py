@@ -24,6 +24,7 @@ class League:
     home: str
     ties: bool = False
     odds: str = ""
+    month_first: bool = False
     teams: Mapping[str, list[str]] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
 
@@ -41,13 +42,16 @@ def leagues(path: Path | None = None) -> dict[str, League]:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{own} cannot be read ({error})", remedy="Mend or remove it") from None
         tables = _merged(tables, added, own)
-    made = {}
+    made: dict[str, League] = {}
     for name, table in tables.items():
         try:
             made[name] = League(name, **table)
         except TypeError as error:
             raise ConfigError(f"{own}: {name} cannot be used ({error})", remedy="See docs/models.md") from None
         _check(own, made[name])
+        twice = [other for other in made.values() if other.series == made[name].series and other.name != name]
+        if twice:
+            raise ConfigError(f"{own}: {name} and {twice[0].name} have one series", remedy="Give each its own")
     return made
 
 
@@ -77,24 +81,43 @@ def _merged(tables: dict[str, Any], added: Mapping[str, Any], where: Path) -> di
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: {name} is not a league", remedy="A league is a table; see docs/models.md")
         base = made.get(name, {})
-        teams = dict(base.get("teams", {}))
-        for code, others in table.get("teams", {}).items():
-            teams[code] = [*teams.get(code, []), *others] if isinstance(others, list) else others
-        made[name] = base | table | {"teams": teams, "targets": base.get("targets", {}) | table.get("targets", {})}
+        merged = base | table
+        if isinstance(table.get("teams"), dict):
+            teams = dict(base.get("teams", {}))
+            for code, others in table["teams"].items():
+                teams[code] = [*teams.get(code, []), *others] if isinstance(others, list) else others
+            merged["teams"] = teams
+        if isinstance(table.get("targets"), dict):
+            merged["targets"] = base.get("targets", {}) | table["targets"]
+        made[name] = merged
     return made
 
 
 def _check(where: Path, league: League) -> None:
     """Raise `ConfigError` for what would link wrongly: above all a name of two teams."""
-    if league.home not in ("first", "second"):
-        raise ConfigError(f"{where}: home of {league.name} is {league.home!r}", remedy="It is first or second")
+    _typed(where, league)
     owner: dict[str, str] = {}
     for code, others in league.teams.items():
-        if not isinstance(others, list) or not all(isinstance(name, str) for name in others):
-            raise ConfigError(f"{where}: {league.name}.teams.{code} is not a list of names", remedy='Such as ["Rome"]')
         for key in {_key(code), *map(_key, others)}:
             if owner.setdefault(key, code) != code:
                 raise ConfigError(
                     f"{where}: {key!r} names both {owner[key]} and {code} of {league.name}",
                     remedy="Take it from one of them",
                 )
+    if len(set(league.targets.values())) < len(league.targets):
+        raise ConfigError(f"{where}: a target is that of two teams of {league.name}", remedy="Take it from one of them")
+
+
+def _typed(where: Path, league: League) -> None:
+    """Raise `ConfigError` for values of another kind."""
+    if league.home not in ("first", "second"):
+        raise ConfigError(f"{where}: home of {league.name} is {league.home!r}", remedy="It is first or second")
+    if not (isinstance(league.teams, dict) and isinstance(league.targets, dict)):
+        raise ConfigError(f"{where}: teams and targets of {league.name} are tables", remedy="See docs/models.md")
+    wrong = [name for name in ("ties", "month_first") if not isinstance(getattr(league, name), bool)]
+    wrong += [name for name in ("series", "odds") if not isinstance(getattr(league, name), str)]
+    if wrong:
+        raise ConfigError(f"{where}: {wrong[0]} of {league.name} has another type", remedy="See docs/models.md")
+    for code, others in league.teams.items():
+        if not isinstance(others, list) or not all(isinstance(name, str) for name in others):
+            raise ConfigError(f"{where}: {league.name}.teams.{code} is not a list of names", remedy='Such as ["Rome"]')

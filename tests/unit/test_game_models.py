@@ -69,8 +69,11 @@ def test_elo_looks_at_no_result_of_today_or_later():
     ("results", "now", "words"),
     [
         (RESULTS, datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "they may have begun"),
-        (RESULTS.replace("2026-07", "2026-06"), NOW, "the results end on 2026-06-08: bring them up to date"),
-        (RESULTS.replace("2026-07", "2025-05"), NOW, "the results end on 2025-05-08"),
+        *(
+            (RESULTS.replace("2026-07", month), NOW, f"the results end on {month}-08: bring them up to date")
+            for month in ("2026-06", "2026-05", "2026-04", "2026-02", "2025-10", "2025-05", "2024-10")
+        ),
+        (RESULTS.replace("2026", "2025"), datetime(2026, 2, 27, tzinfo=UTC), "the results end on 2025-07-08"),
         (RESULTS.replace("PHI", "NYM"), NOW, "a team has no result in two seasons"),
         (RESULTS.replace("2026", "2027"), NOW, "there is no result before today"),
         ("x", NOW, "have no column date"),
@@ -84,12 +87,43 @@ def test_elo_prices_nothing_from_what_does_not_belong_to_now(results, now, words
     assert words in "\n".join(notes)
 
 
-def test_a_new_season_begins_nearer_to_the_mean():
-    text = RESULTS.replace("2026-07", "2025-10")
-    fresh = predict("elo", {"mlb.csv": text.encode()}, market("DET"))[0][f"{EVENT}-DET"]
+def game(day):
+    return f"KXMLBGAME-26{day}1840PHIDET"
+
+
+def test_a_new_season_begins_nearer_to_the_mean_and_only_once():
+    text, now = RESULTS.replace("2026-07", "2025-10"), datetime(2026, 3, 25, tzinfo=UTC)
+    fresh = predict("elo", {"mlb.csv": text.encode()}, market("DET", game("MAR30")), now=now)[0][f"{game('MAR30')}-DET"]
     same = predict("elo", {"mlb.csv": RESULTS.encode()}, market("DET"))[0][f"{EVENT}-DET"]
     home = expit(24 * 0.00575646)
     assert logit(fresh) - logit(home) == pytest.approx((logit(same) - logit(home)) * 2 / 3, rel=1e-3)
+
+
+def test_what_is_priced_beside_a_game_does_not_change_its_price():
+    near, far = game("JUL12"), game("SEP20")
+    alone = predict("elo", {"mlb.csv": RESULTS.encode()}, market("DET", near))[0][f"{near}-DET"]
+    for rows in ([market("DET", far), market("DET", near)], [market("DET", near), market("DET", far)]):
+        p, notes, _ = predict("elo", {"mlb.csv": RESULTS.encode()}, *rows)
+        assert notes == [], "the results are of today; the season is the same in September"
+        assert p == {f"{near}-DET": alone, f"{far}-DET": alone}
+
+
+def test_games_that_do_not_count_are_not_priced():
+    text = "date,home,away,home_score,away_score\n2026-02-08,DET,CHI,20,3\n"
+    event = "KXNFLGAME-26AUG14CHIDET"
+    p, notes, _ = predict(
+        "elo", {"nfl.csv": text.encode()}, market("DET", event), now=datetime(2026, 8, 13, tzinfo=UTC)
+    )
+    assert p == {}
+    assert "1 games are not priced: they are not of a season whose games count" in notes
+
+
+def test_what_was_played_in_the_night_is_not_known_at_half_past_one():
+    late = RESULTS + "2026-07-09,DET,PHI,0,30\n"
+    night, morning = (datetime(2026, 7, 10, hour, 30, tzinfo=UTC) for hour in (5, 15))
+    at_night, without = (predict("elo", {"mlb.csv": t.encode()}, market("DET"), now=night)[0] for t in (late, RESULTS))
+    assert at_night == without
+    assert predict("elo", {"mlb.csv": late.encode()}, market("DET"), now=morning)[0] != without
 
 
 def test_a_tie_has_its_share():
@@ -147,11 +181,29 @@ def test_american_odds_are_the_same():
     [
         (odds(*((key, h, a, 7_200) for key, h, a, _ in FOUR)), "fewer than 3 books have current odds"),
         (odds(*FOUR[:2]), "fewer than 3 books"),
+        (odds(*[FOUR[0]] * 4), "fewer than 3 books"),
+        (odds(*((f"unibet_{n}", 1.8, 2.1, 60) for n in "abcd")), "fewer than 3 books"),
+        (odds(*((key, 0.0, a, old) for key, h, a, old in FOUR)), "fewer than 3 books"),
+        (odds(*((key, None, a, old) for key, h, a, old in FOUR)), "fewer than 3 books"),
+        (
+            json.dumps(
+                [
+                    {
+                        "commence_time": "2026-07-10T22:40:00Z",
+                        "home_team": "Detroit",
+                        "away_team": "Philadelphia",
+                        "bookmakers": [{"key": "a"}],
+                    }
+                ]
+            ).encode(),
+            "no game of PHI at DET",
+        ),
+        (b" Date,Date,HomeTeam,AwayTeam,B365H,B365D,B365A\n1,2,3,4,5,6,7\n", "no game of PHI at DET"),
         (odds(*((key, h * 2, a * 2, old) for key, h, a, old in FOUR)), "fewer than 3 books"),
         (odds(*((key, 1.2, 1.3, old) for key, h, a, old in FOUR)), "fewer than 3 books"),
         (odds(*(("kalshi", h, a, old) for _, h, a, old in FOUR)), "fewer than 3 books"),
         (odds(*FOUR, start="2026-07-11T22:40:00Z"), "no game of PHI at DET on 2026-07-10 is known"),
-        (odds(*FOUR, start="2026-07-10T18:10:00Z"), "it starts at another time"),
+        (odds(*FOUR, start="2026-07-10T18:10:00Z"), "it is another than the one game that is known"),
         (odds(*FOUR, home_team="Rome"), "no team of mlb is known as Rome"),
         (odds(*FOUR, sport_key="baseball_npb"), "these are not the odds on mlb"),
         (b"{}", "have another shape"),

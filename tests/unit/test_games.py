@@ -85,9 +85,19 @@ def test_two_games_on_a_day_are_told_apart_by_time_or_number_or_not_at_all():
     numbered = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDETG1", "ticker": "KXMLBGAME-26JUL10PHIDETG1-DET"}
     assert matched(frame(numbered), both)["score"].to_list() == [0]
     bare = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDET", "ticker": "KXMLBGAME-26JUL10PHIDET-DET"}
-    assert matched(frame(bare), both)["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
+    assert matched(frame(bare), both)["score"].to_list() == [1], "by when its answer is expected"
+    unknown = bare | {"known_ts": None}
+    assert matched(frame(unknown), both)["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
     assert matched(frame(bare), fixtures(None, None))["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
-    assert "another time" in matched(frame(GAME), fixtures(early))["reason"][0]
+    for one in (GAME, numbered, bare):
+        (reason,) = matched(frame(one), fixtures(early))["reason"]
+        assert reason == "it is another than the one game that is known", "which of two it is nobody can tell"
+
+
+def test_a_market_whose_neighbour_contradicts_itself_is_not_linked():
+    made = linked(GAME, OTHER | {"target": "c4a480e0-1cf0-4326-981f-dcf507692bf6"})
+    assert made[0]["reason"] == "another market of the game contradicts itself"
+    assert made[1]["reason"] == "the target is NYM, the ticker says PHI"
 
 
 def test_a_postponed_game_has_no_fixture_on_its_day():
@@ -115,6 +125,11 @@ def test_a_file_of_ones_own_adds_names_and_leagues(tmp_path):
         ("[mlb]\nhomes = 1\n", "cannot be used"),
         ("mlb = 1\n", "is not a league"),
         ("[[", "cannot be read"),
+        ("[mlb]\nteams = 5\n", "are tables"),
+        ("[mlb]\ntargets = []\n", "are tables"),
+        ("[mlb]\nties = 'no'\n", "has another type"),
+        ("[mlb.targets]\nDET = 'bf277158-b28d-4a0e-aa3b-54fd3acd3009'\n", "is that of two teams"),
+        ("[x]\nseries = 'KXMLBGAME'\nhome = 'first'\n", "have one series"),
     ],
 )
 def test_a_file_that_would_link_wrongly_is_refused(tmp_path, text, words):

@@ -79,18 +79,22 @@ def _note(words: str) -> pl.DataFrame:
 
 def _requests(league: teams.League) -> list[Request]:
     files = [Request("file", odds_path(league.name) + ending) for ending in (".json", ".csv")]
-    return [*files, Request("https", _ADDRESS.format(league.odds), max_age_s=_AGE_S)] if league.odds else files
+    address = Request("https", _ADDRESS.format(league.odds), max_age_s=_AGE_S, unless=tuple(file.key for file in files))
+    return [*files, address] if league.odds else files
 
 
 def _payload(league: teams.League, payloads: Mapping[Request, Payload]) -> Payload:
     """The first that is there. Raises the last one's `FairlineError`: an absent file is no fault if a feed is there."""
     error: FairlineError = InputError("there are no odds", remedy="Give a file or a key")
+    there = []
     for request in _requests(league):
         try:
-            return payloads[request]
+            there.append(payloads[request])
         except FairlineError as missing:
             error = missing
-    raise error
+    if not there:
+        raise error
+    return there[0]
 
 
 def _priced(links: pl.DataFrame, odds: pl.DataFrame, asof: datetime) -> pl.DataFrame:

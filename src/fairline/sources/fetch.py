@@ -113,6 +113,8 @@ async def _get(request: Request, send: Send, sources: Sources) -> Payload | Inpu
         return await asyncio.to_thread(_read, request)
     if request.source != "https":
         return InputError(f"the source {request.source!r} is not known", remedy="Known sources: file, https")
+    if _needless(request):
+        return InputError(f"{request.shown} was not asked, as there is a file", remedy="Remove the file to ask it")
     if sources.offline:
         return InputError(f"{request.shown} was never read before", remedy="Run once without --offline")
     try:
@@ -156,6 +158,10 @@ async def _ask(request: Request, address: str, send: Send) -> Payload | InputErr
         if pause is not None:
             await asyncio.sleep(random.uniform(0, pause))
     return InputError(f"{request.shown} could not be read ({why})", remedy="Try again later")
+
+
+def _needless(request: Request) -> bool:
+    return any(Path(path).is_file() for path in request.unless)
 
 
 def _read(request: Request) -> Payload | InputError:

@@ -10,12 +10,15 @@ class Request:
     """Something a model wants to read. `source` says how to get it (`file`, `https`), `key` which one; what was got no
     more than `max_age_s` seconds ago may be used again, by whoever scans again and again and in later runs.
 
+    An address is not asked at all if one of the files in `unless` is there, which says as much.
+
     An address names a secret as `{key:NAME}`, which is one of the user's `[keys]`: it is put in only when it is asked.
     """
 
     source: str
     key: str
     max_age_s: float = 0.0
+    unless: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
