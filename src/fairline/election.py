@@ -38,11 +38,11 @@ class Averaging:
     usual weight; `prior` the weight of past results, in polls; `repeat` 0 counts all of a pollster's polls, 1 one.
     """
 
-    national_days: float = 14.0
+    national_days: float = 18.0
     half_life_days: float = 100.0
     follow: float = 0.25
-    house: float = 0.4
-    house_prior: float = 30.0
+    house: float = 0.3
+    house_prior: float = 45.0
     prior: float = 0.05
     repeat: float = 0.15
 
@@ -77,18 +77,20 @@ def average(
     leans = np.array([past.get(str(name), (np.nan, np.nan)) for name in places])
     for _ in range(3):
         trended = shares - how.house * effects[house]
-        shift = np.zeros_like(shares)
+        shift = back = np.zeros_like(shares)
         if national.any():
             at = np.append(days, 0.0)
             near = worth[national] * 0.5 ** (np.abs(at[:, None] - days[national]) / how.national_days)
             course = near @ trended[national] / near.sum(axis=1, keepdims=True)
             now, then = course[-1], course[:-1]
             shift = np.where(national[:, None], 0.0, how.follow * (now - then))
+            # A national poll leans by how far it lay from the average of its own day.
+            back = np.where(national[:, None], now - then, 0.0)
         means, total = _means(place, weight, trended + shift, len(places))
         if national.any():
             means[places == NATION] = now
         drawn = _drawn(means, total, leans, how.prior, places == NATION)
-        residual = shares + shift - drawn[place]
+        residual = shares + shift + back - drawn[place]
         lasting = worth * 0.5 ** (days / 120.0)
         heard = np.bincount(house, lasting)
         effects = np.stack([np.bincount(house, lasting * part) for part in residual.T], axis=1)

@@ -17,6 +17,8 @@ from fairline.errors import InputError
 
 Floats = NDArray[np.float64]
 _FLOOR = 1e-4
+_UNKNOWN = 0.5
+"""Standard deviation, in log-odds, of an opinion that does not say how sure it is."""
 
 
 class Voice(msgspec.Struct, frozen=True):
@@ -75,7 +77,8 @@ def joined(base: Floats, p: Sequence[Floats], sd: Sequence[Floats]) -> tuple[Flo
     there = np.isfinite(inside)
     count = np.maximum(there.sum(axis=0), 1)
     away = np.where(there, log_odds(inside) - base, 0.0).sum(axis=0) / count
-    doubt = np.where(there & np.isfinite(np.stack(sd)), np.stack(sd) / (inside * (1 - inside)), 0.0).sum(axis=0) / count
+    known = np.where(np.isfinite(np.stack(sd)), np.stack(sd) / (inside * (1 - inside)), _UNKNOWN)
+    doubt = np.where(there, known, 0.0).sum(axis=0) / count
     return away, doubt
 
 

@@ -5,6 +5,8 @@
 
 import polars as pl
 
+from fairline.states import NATION, place_codes
+
 _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "ticker": pl.String,
     "office": pl.String,
@@ -19,6 +21,7 @@ RACE_LINKS = pl.Schema(_LINKS)
 """`side` is dem or rep; `place` a state's postal code, US for the presidency. A special election's place ends in S."""
 
 _EVENT = r"^(?:(?:KX)?(SENATE|GOVPARTY)([A-Z]{2}S?)|KX(PRESPARTY))-(?:20)?(\d\d)$"
+_PLACES = sorted(set(place_codes().values()))
 _PARTIES = {"D": "dem", "R": "rep"}
 _NAMES = {
     **dict.fromkeys(("democrat", "democrats", "democratic", "democraticparty", "democraticcandidate"), "dem"),
@@ -50,7 +53,14 @@ def link_races(markets: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(
         reason=pl.coalesce(
             pl.when(pl.col("market_type") != "binary").then(pl.format("a {} market has no YES and NO", "market_type")),
+            pl.when(~pl.col("place").str.strip_suffix("S").is_in(_PLACES) & ~pl.col("place").is_in(_PLACES)).then(
+                pl.format("{} is no place", "place")
+            ),
+            pl.when((pl.col("place") == NATION) != (pl.col("office") == "president")).then(
+                pl.format("{} has no such office", "place")
+            ),
             pl.when(side.is_null()).then(pl.lit("it is not about one of the two parties")),
+            pl.when(side.is_null().any().over("event_ticker")).then(pl.lit("the race has a third outcome")),
             pl.when(named != side).then(pl.format("the outcome is {}, the ticker says {}", "yes_sub_title", "side")),
             pl.when(~pl.col("rules_named")).then(pl.format("the rules do not name {}", "yes_sub_title")),
             pl.when(pl.col("close_ts").dt.year() < pl.col("year")).then(

@@ -20,7 +20,7 @@ from fairline.kalshi.books import Books, read_books
 from fairline.kalshi.memory import Memory
 from fairline.ladder import deepened, depth, offers
 from fairline.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
-from fairline.models import Model
+from fairline.models import Model, usable
 from fairline.sizing import Bankroll, sized
 from fairline.sources import Payload, Request, Sources, fetch
 
@@ -280,25 +280,7 @@ def _predict(
         else:
             mine[request] = payload
     made = model.predict(covered, mine, asof)
-    if "note" not in made.columns:
-        made = made.with_columns(note=pl.lit(None, dtype=pl.String))
-    made = made.select(pl.col(name).cast(dtype) for name, dtype in PREDICTIONS.items())
-    p, p_sd = pl.col("p"), pl.col("p_sd")
-    usable = pl.col("note").is_null() & p.is_finite() & p.is_between(0, 1)
-    fault = pl.coalesce(
-        "note",
-        pl.when(~(p.is_finite() & p.is_between(0, 1))).then(
-            pl.format("{}: p = {} is not a probability", "ticker", "p")
-        ),
-        pl.when(~(p_sd.is_finite() & (p_sd >= 0) & (p_sd**2 <= p * (1 - p) + 1e-12))).then(
-            pl.format("{}: p_sd = {} is impossible", "ticker", "p_sd")
-        ),
-        pl.when(usable & ~pl.struct("ticker", usable).is_first_distinct()).then(
-            pl.format("{}: priced twice", "ticker")
-        ),
-    )
-    judged = made.with_columns(fault=fault)
-    faulty = judged.filter(pl.col("fault").is_not_null()).select("ticker", "fault")
+    sound, faulty = usable(made)
     problems = [Problem(model.name, text, ticker=ticker or "") for ticker, text in faulty.iter_rows()]
     problems += [Problem(model.name, words) for words in mine.unsaid()]
-    return judged.filter(pl.col("fault").is_null() & p.is_not_null()).drop("fault"), problems
+    return sound, problems

@@ -59,7 +59,7 @@ def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_c
     said = made.filter(pl.col("close_mid").is_between(0.02, 0.98)).select(
         "ticker", "event_ticker", model=pl.lit("elo"),
         p=pl.when(pl.col("side") == "home").then("p1").otherwise(1 - pl.col("p1")), p_sd=pl.lit(0.07),
-        price="close_mid", y=(pl.col("result") == "yes").cast(pl.Float64),
+        cluster=pl.col("day").cast(pl.String), price="close_mid", y=(pl.col("result") == "yes").cast(pl.Float64),
     )  # fmt: skip
     pool = fit_pool(said, [["elo"]], datetime(2025, 12, 1, tzinfo=UTC))
     assert pool.events > 2_000

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
+from scipy.stats import norm
 
 from fairline.blending import FEWEST, fit_pool, opinions
 from fairline.datasets import DATASETS
@@ -34,6 +35,7 @@ def said(events=3_000, noise=None, seed=0):
         p = expit(truth + rng.normal(scale=sd, size=events)) if sd is not None else price
         parts.append(pl.DataFrame({
             "ticker": [f"T{n}" for n in range(events)], "event_ticker": [f"E{n}" for n in range(events)],
+            "cluster": [f"day {n // 5}" for n in range(events)],
             "model": [name] * events, "p": p, "p_sd": [0.05] * events, "price": price, "y": y,
         }))  # fmt: skip
     return pl.concat(parts)
@@ -71,6 +73,40 @@ def test_noise_is_hardly_ever_taken_for_knowledge():
     assert claims <= 1
 
 
+def test_an_election_night_is_one_piece_of_evidence():
+    """All races of a night err together: 210 of them, or five such nights, prove nothing."""
+    claims = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        night = np.repeat(np.arange(5), 60)
+        lean = rng.normal(size=300) * 1.2
+        y = (lean + (rng.normal(size=5) * 0.8)[night] + rng.normal(size=300) > 0).astype(float)
+        price = np.clip(norm.cdf(lean / np.hypot(0.8, 1)), 0.01, 0.99)
+        tilt = expit(logit(price) + (rng.normal(size=5) * 0.5)[night])
+        rows = pl.DataFrame({
+            "ticker": [f"T{n}" for n in range(300)], "event_ticker": [f"E{n}" for n in range(300)],
+            "cluster": [f"night {n}" for n in night], "model": ["polls"] * 300, "p": tilt, "p_sd": [0.05] * 300,
+            "price": price, "y": y,
+        })  # fmt: skip
+        pool = fit_pool(rows, [["polls"]], NOW)
+        claims += pool.better
+        assert pool.voices[0].weight == 0
+    assert claims == 0
+
+
+def test_a_voice_is_not_carried_over_the_threshold_by_another():
+    many, few = said(3_000), said(60, noise={"rare": 0.1}, seed=1)
+    few = few.with_columns(pl.format("R{}", name).alias(name) for name in ("ticker", "event_ticker", "cluster"))
+    pool = fit_pool(pl.concat([many, few]), [["good"], ["rare"]], NOW)
+    assert weights(pool)["rare"] == 0.0
+    assert weights(pool)["good"] > 0.3
+
+
+def test_where_one_end_was_hardly_ever_seen_nothing_is_claimed():
+    rows = said(600).with_columns(y=pl.lit(0.0), p=pl.col("p") * 0.1)
+    assert not fit_pool(rows, [["good"]], NOW).better
+
+
 def test_with_few_events_nothing_is_claimed():
     pool = fit_pool(said(FEWEST - 1), [["good"]], NOW)
     assert weights(pool) == {"good": 0.0}
@@ -102,9 +138,16 @@ class Reads:
 def test_voices_are_those_that_share_no_input_and_are_not_made_of_prices():
     models = [Reads("a", "x"), Reads("b", "y"), Reads("c", "x", "z"), Reads("d"), Reads("e"), Reads("f", "z", "y"),
               Reads("made", "q", from_prices=True)]  # fmt: skip
-    assert [sorted(group) for group in voices(models, NOW)] == [["d"], ["e"], ["a", "b", "c", "f"]]
+    none = markets().clear()
+    assert [sorted(group) for group in voices(models, none, NOW)] == [["d"], ["e"], ["a", "b", "c", "f"]]
     own = [load(name) for name in ("blend", "calibrated", "coherent", "consensus", "elo")]
-    assert voices(own, NOW) == [["consensus"], ["elo"]]
+    assert voices(own, none, NOW) == [["consensus"], ["elo"]]
+    other = [Reads("g", "/a/../x"), Reads("h", "/x")]
+    assert [sorted(group) for group in voices(other, none, NOW)] == [["g", "h"]]
+    highs = markets({}).with_columns(series_ticker=pl.lit("KXHIGHNY"))
+    mine = Reads("mine")
+    mine.requests = lambda rows, asof: [Request("https", "https://api.open-meteo.com/v1/forecast?other=1")]
+    assert [sorted(group) for group in voices([load("weather"), mine], highs, NOW)] == [["mine", "weather"]]
 
 
 @settings(max_examples=100, deadline=None)
@@ -128,7 +171,8 @@ def test_silence_leaves_the_price_as_it_is():
     assert pooled(price, {}, [Voice(["a"], 0.5, 0.1)])[0] == pytest.approx(price)
 
 
-def test_opinions_are_those_of_an_hour_before_the_close_and_no_later(tmp_path):
+def recorded(tmp_path, *said):
+    """A store in which a market closed, with these opinions: hours before the close, model, p, bid, ask."""
     store, close = Store(tmp_path), datetime(2026, 11, 23, tzinfo=UTC)
     store.acquire()
 
@@ -138,16 +182,32 @@ def test_opinions_are_those_of_an_hour_before_the_close_and_no_later(tmp_path):
 
     put("facts", close - timedelta(days=2), ticker="A", event_ticker="E", close_ts=close)
     put("facts", close - timedelta(days=1), ticker="A", event_ticker="E", close_ts=close + timedelta(days=5))
-    for hours, p in ((30, 0.2), (2, 0.4), (0.5, 0.99)):
+    for hours, model, p, bid, ask in said:
         at = close - timedelta(hours=hours)
-        put("predictions", at, ticker="A", event_ticker="E", model="m", p=p, p_bid=p - 0.1, p_ask=p, asof=at)
-    put(
-        "predictions", close - timedelta(hours=3), ticker="A", event_ticker="E", model="n", p=0.5, p_bid=0.4, asof=close
-    )
+        put("predictions", at, ticker="A", event_ticker="E", category="Sports", model=model, p=p, p_bid=bid, p_ask=ask,
+            asof=at)  # fmt: skip
     put("settlements", close, ticker="A", event_ticker="E", result="yes", payout_u=1_000_000)
-    made = opinions(store).select("model", "p", "price", "y").rows()
-    assert made == [("m", 0.4, pytest.approx(0.35), 1.0)], "n was quoted on one side only"
+    made = opinions(store)
     store.release()
+    return made.sort("model")
+
+
+def test_opinions_are_those_of_an_hour_before_the_close_and_no_later(tmp_path):
+    made = recorded(
+        tmp_path, (30, "m", 0.2, 0.1, 0.2), (2, "m", 0.4, 0.3, 0.4), (0.5, "m", 0.99, 0.9, 0.99),
+        (1.5, "n", 0.5, 0.4, None),
+    )  # fmt: skip
+    assert made.select("model", "p", "price", "y").rows() == [("m", 0.4, pytest.approx(0.35), 1.0)]
+    assert made["cluster"].to_list() == ["Sports 2026-11-23"]
+
+
+def test_opinions_are_of_one_instant_at_which_the_most_spoke_and_of_its_price(tmp_path):
+    made = recorded(
+        tmp_path, (9, "good", 0.7, 0.4, 0.5), (8.5, "echo", 0.55, 0.5, 0.6), (2, "echo", 0.8, 0.75, 0.85),
+    )  # fmt: skip
+    assert made.select("model", "p", "price").rows() == [
+        ("echo", 0.55, pytest.approx(0.55)), ("good", 0.7, pytest.approx(0.55)),
+    ]  # fmt: skip
 
 
 class Fixed:
@@ -167,9 +227,59 @@ class Fixed:
         ).head(1)
 
 
-def blended(monkeypatch, tmp_path, pool, body=b""):
+class Odd(Fixed):
+    """Says whatever it was made to say."""
+
+    rows = None
+
+    def predict(self, markets, payloads, asof):
+        return pl.DataFrame(self.rows).with_columns(model=pl.lit("fixed"), asof=pl.lit(asof))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"ticker": ["T0"], "p": [1.7], "p_sd": [0.1]}, "p = 1.7 is not a probability"),
+        ({"ticker": ["T0"], "p": [float("nan")], "p_sd": [0.1]}, "is not a probability"),
+        ({"ticker": ["T0"], "p": [0.5], "p_sd": [float("nan")]}, "is impossible"),
+        ({"ticker": ["T0"], "p": [0.5]}, "fixed is silent"),
+        ({"p": [0.5]}, "fixed is silent"),
+    ],
+)
+def test_a_voice_that_says_what_cannot_be_has_no_say(monkeypatch, tmp_path, rows, words):
+    pool = Pool(NOW - timedelta(days=1), [Voice(["fixed"], 0.5, 0.1)], 500, 400, 0.1, 0.05, 0.15)
+    made, _ = blended(monkeypatch, tmp_path, pool, model=type("Model", (Odd,), {"rows": rows}))
+    assert made["p"].null_count() == made.height
+    assert words in "\n".join(made["note"].drop_nulls())
+
+
+def test_a_voice_that_is_not_sure_how_sure_it_is_makes_the_blend_less_sure(monkeypatch, tmp_path):
+    pool = Pool(NOW - timedelta(days=1), [Voice(["fixed"], 0.5, 0.0)], 500, 400, 0.1, 0.05, 0.15)
+    sds = []
+    for number, sd in enumerate((0.05, None)):
+        rows = {"ticker": ["T0", "T0"], "p": [0.9, 0.8], "p_sd": pl.Series([sd, sd], dtype=pl.Float64)}
+        (folder := tmp_path / str(number)).mkdir()
+        made, _ = blended(monkeypatch, folder, pool, model=type("Model", (Odd,), {"rows": rows}))
+        priced = made.drop_nulls("p")
+        assert priced.height == 1, "said twice, it counts once"
+        sds.append(priced["p_sd"][0])
+    assert sds[1] > sds[0]
+
+
+def test_a_watch_that_began_before_the_weights_were_there_takes_them_up(monkeypatch, tmp_path):
     monkeypatch.setattr("fairline.models.blend.blend_path", lambda: str(tmp_path / "blend.json"))
     monkeypatch.setattr("fairline.models.blend.load", lambda name: Fixed())
+    model, frame = load("blend"), markets({})
+    assert len(model.requests(frame, NOW)) == 1
+    pool = Pool(NOW, [Voice(["fixed"], 0.5, 0.1)], 500, 400, 0.1, 0.05, 0.15)
+    (tmp_path / "blend.json").write_bytes(msgspec.json.encode(pool))
+    assert len(model.requests(frame, NOW)) == 2
+
+
+def blended(monkeypatch, tmp_path, pool, body=b"", model=None):
+    monkeypatch.setattr("fairline.models.blend.blend_path", lambda: str(tmp_path / "blend.json"))
+    voice = (model or Fixed)()
+    monkeypatch.setattr("fairline.models.blend.load", lambda name: voice)
     (tmp_path / "blend.json").write_bytes(msgspec.json.encode(pool) if isinstance(pool, Pool) else pool)
     model = load("blend")
     frame = markets({}, {"ticker": "T2", "event_ticker": "E2"})

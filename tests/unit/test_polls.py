@@ -49,7 +49,7 @@ def market(event="SENATEOH-28", code="D", name="Democratic", **more):
 def predict(text, *rows, now=NOW, past=None):
     model, markets = load("polls"), pl.DataFrame(rows, schema=MARKETS)
     bodies = [text.encode(), past]
-    payloads = Missing({r: Payload(r, now, b) for r, b in zip(model.requests(markets, now), bodies, strict=True) if b})
+    payloads = Missing({r: Payload(r, now, b) for r, b in zip(model.requests(markets, now), bodies, strict=False) if b})
     made = model.predict(markets.filter(model.covers(markets)), payloads, now)
     return made.filter(pl.col("p").is_not_null()), "\n".join(made["note"].drop_nulls())
 
@@ -92,6 +92,7 @@ def test_what_polls_say_nothing_of_stays_unpriced(text, row, now, words):
 def test_the_presidency_needs_every_state_to_have_a_poll_or_a_past():
     states = [place for place in electors(2028) if "-" not in place and place != "DC"]
     text = HEAD + "".join(lines(n, 50, 46, place, "U.S. President") for n, place in enumerate(states[:20]))
+    text += "".join(lines(n, 50, 46, "", "U.S. President") for n in range(900, 905))
     past = "year,state,dem,rep\n" + "".join(f"2024,{place},0.48,0.49\n" for place in states)
     market_ = market("KXPRESPARTY-2028")
     assert "DC has neither a poll nor a past result" in predict(text, market_, past=past.encode())[1]
@@ -111,8 +112,80 @@ def test_of_a_polls_versions_the_likeliest_voters_count_and_questions_are_averag
 
 def test_primaries_and_match_ups_that_did_not_come_are_left_out():
     text = HEAD + lines(1, 50, 40) + lines(2, 51, 41) + lines(3, 20, 70, names=("Zed", "Bob"))
-    assert read_polls(text.encode())[0]["dem"].to_list() == [50.0, 51.0]
-    assert read_polls((HEAD + lines(1, 50, 40).replace("REP", "DEM")).encode())[0].is_empty()
+    polls, faults = read_polls(text.encode())
+    assert polls["dem"].to_list() == [50.0, 51.0]
+    assert faults == ["1 questions ask about others than most of the latest, such as Bob and Zed"]
+    polls, faults = read_polls((HEAD + lines(1, 50, 40).replace("REP", "DEM")).encode())
+    assert polls.is_empty()
+    assert faults == ["1 questions do not name one candidate of each party"]
+
+
+def test_the_match_up_is_the_latest_one_and_not_the_one_asked_most():
+    before = "".join(lines(n, 38, 56, names=("Zed", "Bob"), end=f"2028-08-{1 + n:02}") for n in range(12))
+    after = "".join(lines(100 + n, 53, 43, end=f"2028-09-{10 + n:02}") for n in range(5))
+    with_them, alone = (predict(HEAD + text, market())[0]["p"][0] for text in (before + after, after))
+    assert with_them == pytest.approx(alone, abs=0.02)
+
+
+def test_no_poll_of_the_future_chooses_who_is_on_the_ballot():
+    now = "".join(lines(n, 50, 46) for n in range(4))
+    later = "".join(lines(n, 10, 86, names=("Cyd", "Bob"), end="2028-10-30") for n in range(50, 60))
+    assert predict(HEAD + now + later, market())[0]["p"].equals(predict(HEAD + now, market())[0]["p"])
+
+
+def test_a_file_given_twice_is_as_good_as_once():
+    body = "".join(lines(n, 50, 46) for n in range(4))
+    assert read_polls((HEAD + body + body).encode())[0].equals(read_polls((HEAD + body).encode())[0])
+
+
+@pytest.mark.parametrize("size", ["nan", "0", "-5", "inf", ""])
+def test_a_sample_that_is_none_is_unknown(size):
+    text = HEAD + "".join(lines(n, 50, 46, n=size) for n in range(3))
+    assert 0.5 < predict(text, market())[0]["p"][0] < 0.9
+
+
+def test_races_that_are_not_of_two_or_not_one_are_not_priced():
+    third = "".join(f"{n},{n},U.S. Senate,2028,Ohio,P{n},B,600,lv,,2028-09-25,IND,Dan,20\n" for n in range(5))
+    body = "".join(lines(n, 40, 36) for n in range(5))
+    assert "another candidate has 20 %" in predict(HEAD + body + third, market())[1]
+    rows = [market(), market(code="R", name="Republican"), market(code="DOSB", name="Dan")]
+    assert "3 markets are not priced: their link is not sure" in predict(HEAD + body, *rows)[1]
+    two = HEAD.replace("state,", "seat_name,state,") + body.replace(",Ohio,", ",Class II,Ohio,")
+    two += body.replace(",Ohio,", ",Class III,Ohio,")
+    made, notes = predict(two, market())
+    assert made.is_empty()
+    assert "two seats of OH are voted on" in notes
+
+
+def test_nothing_is_priced_while_votes_are_counted_and_nothing_is_certain():
+    text = HEAD + "".join(lines(n, 80, 15, end="2028-11-05") for n in range(10))
+    before, _ = predict(text, market(), now=datetime(2028, 11, 7, 22, 59, tzinfo=UTC))
+    assert before.select("p", "p_sd").row(0) == (0.995, 0.01)
+    after, notes = predict(text, market(), now=datetime(2028, 11, 7, 23, 0, tzinfo=UTC))
+    assert after.is_empty()
+    assert "its election day is over" in notes
+
+
+def test_a_house_that_polled_the_nation_in_better_days_has_no_lean():
+    today = date(2028, 10, 1)
+    nation = [
+        ("US", f"N{n}", today - timedelta(days=3 * n), 48 + 0.2 * 3 * n / 2, 48 - 0.2 * 3 * n / 2) for n in range(20)
+    ]
+    old = [("US", "Z", today - timedelta(days=age), 48 + 0.1 * age, 48 - 0.1 * age) for age in (45, 50, 55, 60)]
+    state = [("OH", "Z", today, 48.0, 48.0)]
+    made = average(frame(nation + old + state), today, {}).filter(pl.col("place") == "OH")
+    assert made["dem"][0] - made["rep"][0] == pytest.approx(0, abs=0.3)
+
+
+def test_past_results_of_that_election_or_in_percent_or_with_holes_are_not_used():
+    states = [place for place in electors(2028) if "-" not in place]
+    text = HEAD + "".join(lines(n, 50, 46, place, "U.S. President") for n, place in enumerate(states[:20]))
+    text += "".join(lines(n, 50, 46, "", "U.S. President") for n in range(900, 905))
+    past = "year,state,dem,rep\n" + "".join(f"2024,{place},0.48,0.49\n" for place in states)
+    row = market("KXPRESPARTY-2028")
+    plain = predict(text, row, past=past.encode())[0]["p"]
+    assert predict(text, row, past=(past + "2028,OH,0.9,0.1\n2024,PR,,0.3\n").encode())[0]["p"].equals(plain)
+    assert "not all between 0 and 1" in predict(text, row, past=past.replace("0.48", "48").encode())[1]
 
 
 def test_rows_that_cannot_be_used_are_counted_with_a_line():
@@ -120,6 +193,7 @@ def test_rows_that_cannot_be_used_are_counted_with_a_line():
     text += lines(5, 50, 40, office="Mayor")
     polls, faults = read_polls(text.encode())
     assert polls.height == 1
+    assert faults.pop() == "1 questions do not name one candidate of each party", "one lost an answer above"
     assert [fault.partition(": ")[2] for fault in faults] == [
         "soon is no date", "Atlantis is no place", "the share is not a percentage", "Mayor is no office that is known",
     ]  # fmt: skip
@@ -131,7 +205,7 @@ def test_rows_that_cannot_be_used_are_counted_with_a_line():
 
 
 def frame(rows):
-    full = [("x", "senate", 2028, place, pollster, "B", 600.0, "lv", False, end, dem, rep)
+    full = [("x", "senate", 2028, place, pollster, "B", 600.0, "lv", False, end, dem, rep, 0.0)
             for place, pollster, end, dem, rep in rows]  # fmt: skip
     return pl.DataFrame(full, schema=POLLS, orient="row")
 
@@ -209,6 +283,8 @@ def test_a_race_that_contradicts_itself_is_not_linked(row, words):
 
 
 def test_other_events_are_no_races():
+    wrong = link_races(pl.DataFrame([market("SENATEUS-28"), market("SENATEXX-28")], schema=MARKETS))
+    assert wrong["confidence"].to_list() == [0.0, 0.0]
     rows = [market("SENATEOH-28NOV"), market("KXHOUSERACE-28"), market("SENATEOHIO-28"), market("KXSENATEX-2028")]
     assert link_races(pl.DataFrame(rows, schema=MARKETS)).is_empty()
 

@@ -16,6 +16,7 @@ from fairline.calibration import fit, price_history
 from fairline.cli.options import AsJson, Exchange_, Profile, StoreFolder
 from fairline.cli.terminal import deliver, note, settings_of
 from fairline.errors import InputError, UsageError
+from fairline.frame import empty_markets, with_probabilities
 from fairline.models import Model, installed, load, voices
 from fairline.models.blend import blend_path
 from fairline.models.calibrated import calibration_path
@@ -152,11 +153,17 @@ def blend(
     made = list[Model]()
     there = {entry.name for entry in installed()}
     for name in said["model"].unique(maintain_order=True):
-        if name in there:
-            made.append(load(name))
-        else:
+        if name not in there:
             note(f"{name} is no installed model, so it has no voice")
-    pool = fit_pool(said, voices(made, now), now)
+            continue
+        try:
+            made.append(load(name))
+        except UsageError as error:
+            note(f"{name} has no voice: {error.message}")
+    facts = kept.read("facts", where=pl.col("ticker").is_in(said["ticker"].unique().to_list()))
+    markets = facts.unique("ticker", keep="last").with_columns(status=pl.lit("active"))
+    markets = pl.concat([empty_markets(), markets.drop("seen_ts")], how="diagonal_relaxed")
+    pool = fit_pool(said, voices(made, with_probabilities(markets), now), now)
     target = output or Path(blend_path())
     if output is None:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import polars as pl
 
 from fairline.errors import FairlineError, InputError, UsageError
 from fairline.frame import PREDICTIONS
+from fairline.models.checks import usable
 from fairline.models.protocol import Model
 from fairline.models.registry import load
 from fairline.pool import Floats, pooled, read_pool
@@ -18,6 +19,7 @@ from fairline.sources import Payload, Request
 
 FILE = "blend.json"
 _OLD = timedelta(days=45)
+_MOST_NOTES = 3
 
 
 def blend_path() -> str:
@@ -36,23 +38,32 @@ class BlendModel:
     from_prices = True
 
     def __init__(self) -> None:
-        self._models: list[Model] = []
-        names: list[str] = []
+        self._models: dict[str, Model] = {}
+        self._read_ns = -1
+
+    def _voices(self) -> list[Model]:
+        """The models with a weight, by the file as it is now: a watch goes on for months."""
+        path = Path(blend_path())
         with suppress(OSError, InputError):  # the file is read again, as an input, and what is wrong said then
-            pool = read_pool(Path(blend_path()).read_bytes(), blend_path())
-            names = [name for voice in pool.voices if voice.weight > 0 and pool.better for name in voice.models]
-        for name in names:
-            with suppress(UsageError):
-                self._models.append(load(name))
+            changed = path.stat().st_mtime_ns
+            if changed != self._read_ns:
+                pool = read_pool(path.read_bytes(), str(path))
+                names = [name for voice in pool.voices if voice.weight > 0 and pool.better for name in voice.models]
+                self._models, self._read_ns = {}, changed
+                for name in names:
+                    with suppress(UsageError):
+                        self._models[name] = load(name)
+        return list(self._models.values())
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         two = pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null()
-        theirs = pl.any_horizontal(*(model.covers(markets) for model in self._models), pl.lit(value=not self._models))
+        voices = self._voices()
+        theirs = pl.any_horizontal(*(_covers(model, markets) for model in voices), pl.lit(value=not voices))
         return two & (pl.col("status") == "active") & (pl.col("market_type") == "binary") & theirs
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
         """The weights, and what the models with a weight read."""
-        theirs = [r for model in self._models for r in model.requests(markets.filter(model.covers(markets)), asof)]
+        theirs = [request for model in self._voices() for request in _requests(model, markets, asof)]
         return [Request("file", blend_path()), *dict.fromkeys(theirs)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
@@ -63,6 +74,8 @@ class BlendModel:
         if not pool.better:
             raise InputError(f"on {pool.events} events the blend was not better than the price", remedy="Watch on")
         said, notes = self._said(markets, payloads, asof)
+        weighted = {name for voice in pool.voices if voice.weight > 0 for name in voice.models}
+        notes += [f"{name} has a weight and is not installed" for name in sorted(weighted - set(self._models))]
         if asof - pool.fitted_ts > _OLD:
             notes.append(f"the weights are of {pool.fitted_ts:%Y-%m-%d}: fit them again with fairline blend")
         rows = markets.select("ticker", price=(pl.col("yes_bid_u") + pl.col("yes_ask_u")) / 2e6)
@@ -82,13 +95,34 @@ class BlendModel:
     ) -> tuple[dict[str, pl.DataFrame], list[str]]:
         """What each model said, and who could not."""
         said, notes = dict[str, pl.DataFrame](), list[str]()
-        for model in self._models:
+        for model in self._voices():
             try:
-                made = model.predict(markets.filter(model.covers(markets)), payloads, asof)
-                said[model.name] = made.filter(pl.col("p").is_not_null()).select("ticker", "p", "p_sd")
+                covered = markets.filter(model.covers(markets))
+                made, faulty = usable(model.predict(covered, payloads, asof))
             except FairlineError as error:
                 notes.append(f"{model.name} is silent: {error.message}")
+                continue
+            except Exception as error:  # noqa: BLE001  a stranger's code; the others go on
+                notes.append(f"{model.name} is silent: {type(error).__name__}: {error}")
+                continue
+            said[model.name] = made.select("ticker", "p", "p_sd")
+            notes += [f"{model.name}: {fault}" for fault in faulty["fault"].head(_MOST_NOTES)]
         return said, notes
+
+
+def _covers(model: Model, markets: pl.DataFrame) -> pl.Expr:
+    try:
+        return model.covers(markets)
+    except Exception:  # noqa: BLE001  said when it is asked to predict
+        return pl.lit(value=False)
+
+
+def _requests(model: Model, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
+    try:
+        covered = markets.filter(model.covers(markets))
+        return model.requests(covered, asof) if covered.height else []
+    except Exception:  # noqa: BLE001  said when it is asked to predict
+        return []
 
 
 def _aligned(made: pl.DataFrame, rows: pl.DataFrame) -> tuple[Floats, Floats]:

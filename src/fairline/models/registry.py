@@ -9,6 +9,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+import polars as pl
+
 from fairline.errors import UsageError
 from fairline.frame import empty_markets, with_probabilities
 from fairline.models.protocol import Model
@@ -108,19 +110,27 @@ def _age_s(request: Request, asof: datetime) -> float | None:
         return None
 
 
-def voices(models: Sequence[Model], asof: datetime) -> list[list[str]]:
-    """Names of the models that are opinions beside the price, those together that read some of the same input: what
-    rests on the same evidence is one voice.
+def voices(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[list[str]]:
+    """Names of the models that are opinions beside the price, those together that read some of the same for these
+    markets: what rests on the same evidence is one voice. An address is the same whatever it is asked for there.
     """
-    groups: list[tuple[set[tuple[str, str]], list[str]]] = []
+    groups: list[tuple[set[str], list[str]]] = []
     for model in models:
         if getattr(model, "from_prices", False):
             continue
-        reads = {(each.source, each.key) for each in inputs(model, asof)}
+        wanted: list[Request] = []
+        for some in (markets, markets.clear()):
+            with suppress(Exception):  # a stranger's code; it shows again when it is asked to predict
+                wanted += model.requests(some.filter(model.covers(some)), asof)
+        reads = {_evidence(request) for request in wanted}
         shared = [group for group in groups if group[0] & reads]
         groups = [group for group in groups if group not in shared]
         groups.append((reads.union(*(group[0] for group in shared)), [*(n for g in shared for n in g[1]), model.name]))
     return [names for _, names in groups]
+
+
+def _evidence(request: Request) -> str:
+    return str(Path(request.key).resolve()) if request.source == "file" else request.shown
 
 
 def about(model: Model) -> str:
