@@ -104,16 +104,17 @@ def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
         [pl.Series(n, c, dtype=_WIRE_SCHEMA[n], strict=False) for n, c in zip(_WIRE, columns, strict=True)]
     )
     rules, custom = pl.col("rules_primary"), pl.col("custom_strike")
+    name = pl.col("yes_sub_title").str.strip_prefix(_PERIOD)
     return frame.with_columns(
         # The object has one entry, a name and what is meant by it; a target of the exchange is a UUID.
         target=pl.when(pl.col("strike_type") == "structured").then(custom.str.tail(38).str.head(36)),
         rules_day=rules.str.slice(rules.str.find(_SCHEDULED, literal=True) + len(_SCHEDULED), len("Nov 23, 2026")),
-        rules_named=rules.str.contains(pl.col("yes_sub_title").str.strip_prefix(_PERIOD), literal=True),
+        rules_named=pl.when(name != "").then(rules.str.contains(name, literal=True)),
     ).drop("rules_primary", "custom_strike")
 
 
 def _text(raw: object) -> str:
-    return str(raw, "utf-8") if isinstance(raw, msgspec.Raw) else ""
+    return str(raw, "utf-8", "replace") if isinstance(raw, msgspec.Raw) else ""
 
 
 def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:

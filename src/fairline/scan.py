@@ -70,9 +70,12 @@ def predict(
     payloads: Mapping[Request, Payload | FairlineError],
     *,
     asof: datetime,
+    asked: datetime | None = None,
     strict: bool = False,
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """What the models say of these markets, as PREDICTIONS without notes, and what went wrong."""
+    """What the models say of these markets, as PREDICTIONS without notes, and what went wrong. `asked` is the instant
+    at which the payloads were asked for, if that is another: a request may depend on it.
+    """
     names = [model.name for model in models]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -80,7 +83,7 @@ def predict(
     predictions, problems = [PREDICTIONS.to_frame()], _unknown_fees(markets)
     for model in models:
         try:
-            made, notes = _predict(model, markets, payloads, asof)
+            made, notes = _predict(model, markets, payloads, asof, asked or asof)
         except (Exception, SystemExit) as error:  # a model is anybody's code; the scan of the others must go on
             if strict:
                 raise
@@ -132,9 +135,10 @@ async def scan(
     """
     rules = rules or Rules()
     listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
-    payloads = await fetch(_requests(models, listing.markets, datetime.now(UTC)), sources)
+    asked = datetime.now(UTC)
+    payloads = await fetch(_requests(models, listing.markets, asked), sources)
     asof = datetime.now(UTC)
-    predictions, problems = predict(listing.markets, models, payloads, asof=asof)
+    predictions, problems = predict(listing.markets, models, payloads, asof=asof, asked=asked)
     at: dict[str, Any] = {"asof": asof, "fees": fees, "rules": rules, "misses": misses}
     made = price(listing.markets, predictions, problems, **at)
     offered = offers(levels([]))
@@ -143,7 +147,7 @@ async def scan(
         listing, offered = _confirmed(kalshi, listing, read), offers(levels(read.rows))
         if listing.moved:
             # Models look at prices too, and at those of other markets: what they said of the old ones is void.
-            predictions, problems = predict(listing.markets, models, payloads, asof=asof)
+            predictions, problems = predict(listing.markets, models, payloads, asof=asof, asked=asked)
         made = price(listing.markets, predictions, problems, **at)
     advice = made.opportunities.select("ticker", "side", "model")
     if books and not rules.rest:
@@ -205,9 +209,11 @@ async def scan_market(
 ) -> Evaluation:
     """One market through the same evaluation, whatever becomes of it."""
     markets = await read_market(kalshi, ticker)
-    payloads = await fetch(_requests(models, markets, datetime.now(UTC)), sources)
+    asked = datetime.now(UTC)
+    payloads = await fetch(_requests(models, markets, asked), sources)
     asof = datetime.now(UTC)
-    return evaluate(markets, models, payloads, asof=asof, fees=fees, rules=rules)
+    predictions, problems = predict(markets, models, payloads, asof=asof, asked=asked)
+    return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules)
 
 
 def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem]:
@@ -256,7 +262,7 @@ class _Given(dict[Request, Payload]):
 
     def __missing__(self, request: Request) -> Payload:
         self.missed.add(request)
-        raise self.failed.get(request) or KeyError(request)
+        raise self.failed.get(request) or KeyError(request.shown)
 
     def unsaid(self) -> list[str]:
         """What failed and the model did not come upon, so that nobody was told of it."""
@@ -264,14 +270,18 @@ class _Given(dict[Request, Payload]):
 
 
 def _predict(
-    model: Model, markets: pl.DataFrame, payloads: Mapping[Request, Payload | FairlineError], asof: datetime
+    model: Model,
+    markets: pl.DataFrame,
+    payloads: Mapping[Request, Payload | FairlineError],
+    asof: datetime,
+    asked: datetime,
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """A model's usable predictions in PREDICTIONS columns, and a problem for each that is not usable."""
     covered = markets.filter(model.covers(markets))
     mine = _Given()
     if covered.is_empty():
         return PREDICTIONS.to_frame(), []
-    for request in model.requests(covered, asof):
+    for request in model.requests(covered, asked):
         payload = payloads.get(request)
         if payload is None:
             raise InputError(f"no payload for {request.source} {request.shown}", remedy="Fetch what the model requests")

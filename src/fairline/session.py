@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import platformdirs
@@ -19,6 +20,7 @@ from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
 from fairline.kalshi.memory import Memory
 from fairline.sources import Shelf, Sources
+from fairline.sources.shelf import SUFFIX
 
 Say = Callable[[str], None]
 
@@ -118,8 +120,11 @@ def memory_of(settings: Settings) -> Memory:
 
 
 def sources_of(*, offline: bool = False, record: Path | None = None) -> Sources:
-    """Inputs with the user's keys, kept in the user's cache folder."""
+    """Inputs with the user's keys, kept in the user's cache folder. Raises `ConfigError`."""
     cache = Shelf(platformdirs.user_cache_path("fairline") / "inputs")
+    cache.tidy(datetime.now(UTC))
+    if record is not None and any(record.glob(f"*{SUFFIX}")):
+        raise ConfigError(f"{record} holds a record already", remedy="Give --record a new folder")
     return Sources(keys=model_key, cache=cache, record=Shelf(record) if record else None, offline=offline)
 
 

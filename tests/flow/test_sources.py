@@ -1,14 +1,17 @@
 """The one fetcher over a real socket: what passes is asked again, what does not is named."""
 
 import http.server
+import os
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from fairline.config import model_key
 from fairline.errors import ConfigError, InputError
+from fairline.session import sources_of
 from fairline.sources import Payload, Request, Shelf, Sources, fetch, replay
 
 
@@ -182,3 +185,104 @@ def test_keys_stand_under_keys_or_in_the_environment(tmp_path):
         model_key("other", files=(path,))
     with pytest.raises(ConfigError, match="the environment has no MINE"):
         model_key("mine", files=(path,), environ={})
+
+
+async def test_what_two_models_want_is_got_once_and_replayed_alike(tmp_path):
+    with Feed((200, b"one"), (200, b"two")) as feed:
+        slow, fast = feed.request, replace(feed.request, max_age_s=5)
+        cache = Shelf(tmp_path / "inputs")
+        cache.put(Payload(slow, datetime.now(UTC) - timedelta(seconds=30), b"old"))
+        shelf = Shelf(tmp_path / "recorded")
+        made = await fetch([slow, fast], Sources(cache=cache, record=shelf))
+        assert {payload.body for payload in made.values()} == {b"one"}
+        assert feed.asked == 1
+    assert {r: p.body for r, p in replay([slow, fast], shelf).items()} == {r: p.body for r, p in made.items()}
+
+
+async def test_what_is_never_used_again_still_serves_offline(tmp_path):
+    cache = Shelf(tmp_path / "inputs")
+    with Feed((200, b"one")) as feed:
+        request = replace(feed.request, max_age_s=0)
+        for _ in range(2):
+            await fetch([request], Sources(cache=cache))
+        assert feed.asked == 2
+        assert (await fetch([request], Sources(cache=cache, offline=True)))[request].body == b"one"
+        assert feed.asked == 2
+
+
+async def test_what_was_got_in_the_future_is_not_young(tmp_path):
+    cache = Shelf(tmp_path / "inputs")
+    with Feed((200, b"now")) as feed:
+        future = Payload(feed.request, datetime.now(UTC) + timedelta(days=300), b"future")
+        cache.put(future)
+        sources = Sources(cache=cache, kept={feed.request: future})
+        assert (await fetch([feed.request], sources))[feed.request].body == b"now"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https:///p?k={key:x}", "https://?k={key:x}", "https://{key:x}:{key:x}@/a", "https://{key:x}.invalid/a",
+        "https://127.0.0.1:{key:x}/", "http://127.0.0.1:1/?k={key:x}", "https://[::1]:1/{key:x}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("secret", ["TOPSECRET1", "TOP SECRET1/?&", "\udcffTOPSECRET1"])
+async def test_no_address_makes_an_error_tell_a_secret(address, secret):
+    request = Request("https", address)
+    made = (await fetch([request], Sources(keys=lambda _: secret)))[request]
+    assert isinstance(made, InputError)
+    assert "SECRET1" not in f"{made}{made!r}"
+
+
+async def test_a_feed_that_repeats_what_it_was_asked_does_not_tell_it():
+    with Feed((500, b"")) as feed:
+        handler = feed.server.RequestHandlerClass
+        handler.do_GET = lambda self: self.wfile.write(
+            f"HTTP/1.1 200 {self.path}\r\nBad Header {self.path}\r\n\r\n".encode()
+        )
+        request = Request("https", feed.request.key + "&k={key:x}")
+        made = (await fetch([request], Sources(keys=lambda _: "TOPSECRET1")))[request]
+        assert "TOPSECRET1" not in str(made)
+
+
+async def test_one_strange_file_stops_no_other(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    good = tmp_path / "good"
+    good.write_text("there")
+    wanted = [Request("file", str(tmp_path / "pipe")), Request("file", "\udcff", 60), Request("file", str(good))]
+    cache = Shelf(tmp_path / "inputs")
+    made = await fetch(wanted, Sources(cache=cache, record=Shelf(tmp_path / "r")))
+    assert [isinstance(made[request], Payload) for request in wanted] == [False, False, True]
+    assert "is no regular file" in str(made[wanted[0]])
+    damaged = Request("https", "https://x.example/")
+    cache.put(Payload(damaged, datetime(2026, 1, 1, tzinfo=UTC), b""))
+    (file,) = cache.folder.glob("*.payload")
+    file.write_bytes(b"[" * 200_000)
+    assert cache.get(damaged) is None
+
+
+def test_old_payloads_and_halves_are_taken_away(tmp_path):
+    shelf = Shelf(tmp_path)
+    request = Request("https", "https://x.example/")
+    shelf.put(Payload(request, datetime.now(UTC), b"1"))
+    (tmp_path / "tmphalf").write_text("x")
+    shelf.tidy(datetime.now(UTC) + timedelta(hours=2))
+    assert [path.suffix for path in tmp_path.iterdir()] == [".payload"]
+    shelf.tidy(datetime.now(UTC) + timedelta(days=31))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_feed_is_not_asked_where_there_is_a_file(tmp_path):
+    (tmp_path / "odds.json").write_text("[]")
+    with Feed((200, b"one")) as feed:
+        request = replace(feed.request, unless=(str(tmp_path / "odds.json"),))
+        assert "was not asked, as there is a file" in str((await fetch([request]))[request])
+        assert feed.asked == 0
+        (tmp_path / "odds.json").unlink()
+        assert (await fetch([request]))[request].body == b"one"
+
+
+def test_a_record_is_not_written_into_another(tmp_path):
+    Shelf(tmp_path).put(Payload(Request("file", "x"), datetime.now(UTC), b"1"))
+    with pytest.raises(ConfigError, match="holds a record already"):
+        sources_of(record=tmp_path)

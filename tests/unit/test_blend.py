@@ -256,7 +256,7 @@ def test_a_voice_that_says_what_cannot_be_has_no_say(monkeypatch, tmp_path, rows
 def test_a_voice_that_is_not_sure_how_sure_it_is_makes_the_blend_less_sure(monkeypatch, tmp_path):
     pool = Pool(NOW - timedelta(days=1), [Voice(["fixed"], 0.5, 0.0)], 500, 400, 0.1, 0.05, 0.15)
     sds = []
-    for number, sd in enumerate((0.05, None)):
+    for number, sd in enumerate((0.01, None)):
         rows = {"ticker": ["T0", "T0"], "p": [0.9, 0.8], "p_sd": pl.Series([sd, sd], dtype=pl.Float64)}
         (folder := tmp_path / str(number)).mkdir()
         made, _ = blended(monkeypatch, folder, pool, model=type("Model", (Odd,), {"rows": rows}))

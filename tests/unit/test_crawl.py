@@ -1,7 +1,11 @@
+import gzip
 import json
+from urllib.parse import parse_qs, urlsplit
 
+import polars as pl
 import pytest
 
+from fairline.frame import wire_frame
 from fairline.kalshi import Kalshi, Transport
 from fairline.kalshi.client import checked_ticker
 from fairline.kalshi.crawl import MarketCrawl
@@ -126,6 +130,36 @@ async def test_a_market_in_another_state_than_asked_for_is_read_again(unhurried)
     assert rows == {"A": "active", "B": "determined"}
     assert made.account.rechecked == 1
     assert "tickers=B" in asked[2]
+
+
+async def test_what_is_held_back_keeps_its_own_bytes_while_other_pages_take_their_place(unhurried):
+    """Packed pages are unpacked into one place, in which what is raw in a market lies."""
+
+    def packed(tickers, cursor="", **more):
+        rows = [MARKET | {"ticker": t, "strike_type": "structured", "custom_strike": {"team": target(t)}} | more
+                for t in tickers]  # fmt: skip
+        plain = json.dumps({"markets": rows, "cursor": cursor}, separators=(",", ":")).encode()
+        return Response(200, {"Content-Encoding": "gzip"}, b"", gzip.compress(plain))
+
+    def target(ticker):
+        return f"{ticker[1:].zfill(8)}-0000-4000-8000-000000000000"
+
+    late = [f"T{n}" for n in range(400)]
+    answers = [packed(late, "c", status="inactive"), packed([f"U{n}" for n in range(450)]), packed([])]
+
+    async def send(request):
+        asked = parse_qs(urlsplit(request.url).query)
+        if "tickers" in asked:
+            return packed(asked["tickers"][0].split(","))
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    kalshi = Kalshi(Transport("http://h/trade-api/v2", send=send, bucket=unhurried))
+    made = MarketCrawl(kalshi, Query(page_size=400), wire_frame)
+    frames = [frame async for frame in made.pages()]
+    rows = pl.concat(frames)
+    assert rows.height == 850
+    assert made.account.rechecked == 400
+    assert rows["target"].to_list() == [target(ticker) for ticker in rows["ticker"]]
 
 
 async def test_combos_that_slip_through_the_filter_are_dropped(unhurried):

@@ -270,9 +270,12 @@ def test_two_models_of_one_name_are_refused():
 async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
-    lasting, fresh, sources = Request("file", str(path), 3_600), Request("file", str(path)), Sources()
+    other = tmp_path / "y"
+    other.write_text("old")
+    lasting, fresh, sources = Request("file", str(path), 3_600), Request("file", str(other)), Sources()
     await fetch([lasting, fresh], sources)
     path.write_text("new")
+    other.write_text("new")
     made = await fetch([lasting, fresh], sources)
     assert (made[lasting].body, made[fresh].body) == (b"old", b"new")
     assert list(sources.kept) == [lasting]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from fairline.kalshi.walk import Walk
 from fairline.kalshi.wire import Rejected
 
+_GUESSES = 2
+
 
 @dataclass(slots=True)
 class Account:
@@ -31,6 +33,14 @@ class Account:
     @property
     def complete(self) -> bool:
         return not self.incomplete_reasons
+
+    @property
+    def guesses_pay(self) -> bool:
+        """Whether guesses at where a batch ends are worth a request. Where there are many small batches most are wrong,
+        and cost more than they save: then no more are made.
+        """
+        guessed = [walk.rows for walk in self.walks if walk.guessed and walk.ended]
+        return 2 * guessed.count(0) < len(guessed) + _GUESSES
 
     @property
     def missing(self) -> list[Walk]:

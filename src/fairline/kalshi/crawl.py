@@ -17,7 +17,8 @@ from fairline.kalshi.client import Kalshi
 from fairline.kalshi.clock import surely_past
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
 from fairline.kalshi.http import GZIP, Response, Unpacker
-from fairline.kalshi.intake import Intake, merged
+from fairline.kalshi.intake import Intake, merged, owned
+from fairline.kalshi.intake import kept as whole
 from fairline.kalshi.journal import Journal
 from fairline.kalshi.limits import walkers
 from fairline.kalshi.memory import Memory, key_of
@@ -178,7 +179,7 @@ class MarketCrawl(Generic[T]):
         if page.cursor and 0 < len(page.rows) + len(page.rejected) < self.query.page_size:
             self._short_pages += 1
             if self._short_pages <= _SHORT_PAGES:
-                page = merged([page, await self._kalshi.markets.page(params, kept.append)])
+                page = merged([whole(page), await self._kalshi.markets.page(params, kept.append)])
             elif self._short_pages == _SHORT_PAGES + 1:
                 self.account.notes.append("some pages were short although more followed: a market may be missing")
         for response in kept if self._journal is not None else ():
@@ -268,14 +269,14 @@ class MarketCrawl(Generic[T]):
             return
         parts = min(idle + 1, int(expected[longest.number] / (1.5 * self.query.page_size)))
         floor = longest.window.low
-        stride = longest.stride if longest.crowded(self._began) else None
+        stride = longest.stride if longest.dense and self.account.guesses_pay else None
         cuts = self._density.cuts(floor, longest.oldest, parts, stride) if parts > 1 else []
         cuts = [cut for cut in cuts if cut < longest.oldest and (floor is None or cut > floor)]
         if not cuts:
             return
         # First in the journal what takes over, then what is given away: whoever is killed in between has both.
         for window in tile(cuts, floor, longest.oldest)[1:]:
-            self._add(longest.filters, longest, window)
+            self._add(longest.filters, longest, window).guessed = stride is not None
         longest.window, longest.shared = Window(max(cuts), longest.window.high), True
         self._note({"walk": longest.number, "low": max(cuts)})
 
@@ -288,7 +289,7 @@ class MarketCrawl(Generic[T]):
         if foreseen or made.pages < 2:
             return prior
         further = self._density.extrapolated(made.rows, low, made.oldest, made.span.high)
-        if not made.crowded(self._began):
+        if not (made.dense and self.account.guesses_pay):
             return further
         return max(further, self.query.page_size * self._density.crowd(low, made.oldest, made.stride))
 
@@ -319,7 +320,7 @@ class MarketCrawl(Generic[T]):
         for tickers in batches(list(doubtful), MAX_TICKERS):
             with suppress(KalshiError):
                 page = await self._kalshi.markets.page(self.query.base() | {"tickers": ",".join(tickers)})
-                doubtful |= {market.ticker: market for market in page.rows if market.ticker in doubtful}
+                doubtful |= {market.ticker: owned(market) for market in page.rows if market.ticker in doubtful}
                 self.account.rechecked += len(page.rows)
         await self._hand_out(list(doubtful.values()))
 
@@ -377,7 +378,7 @@ class MarketCrawl(Generic[T]):
                 continue
             made = walks[record["walk"]]
             if "last" in record:
-                parts.append(markets_page(unpack(body) if body[:2] == GZIP else body))
+                parts = [*map(whole, parts), markets_page(unpack(body) if body[:2] == GZIP else body)]
                 if record["last"]:
                     await self._replay_page(made, merged(parts))
                     parts = []

@@ -82,8 +82,7 @@ class Intake:
             return rows
         for market in rows:
             if market.status not in wanted and len(self.doubtful) < _MOST_DOUBTFUL:
-                # A copy, since what is raw would keep the whole page.
-                self.doubtful[market.ticker] = replace(market, price_ranges=market.price_ranges.copy())
+                self.doubtful[market.ticker] = owned(market)
         return [market for market in rows if market.ticker not in self.doubtful]
 
     def _sample(self, fresh: list[Market]) -> None:
@@ -92,6 +91,16 @@ class Intake:
         for name, seconds in self._samples.items():
             with suppress(TypeError, ValueError):
                 seconds += [second_of(getattr(market, name)) for market in fresh[start::_EVERY]]
+
+
+def owned(market: Market) -> Market:
+    """The market with bytes of its own. What is raw in it is a view of its page, whose place the next page takes."""
+    return replace(market, price_ranges=market.price_ranges.copy(), custom_strike=market.custom_strike.copy())
+
+
+def kept(page: Page[Market]) -> Page[Market]:
+    """The page as it may still be looked at when another has been read."""
+    return Page([owned(market) for market in page.rows], page.rejected, page.cursor)
 
 
 def merged(answers: list[Page[Market]]) -> Page[Market]:

@@ -90,7 +90,7 @@ def _everything(query: Query, profile: Profile | None, workers: int) -> Route:
     if profile is None:
         return Route([base], axis, [Window()], None, "one cursor, divided into windows while it learns where rows lie")
     each = max(1, min(_MOST_PAGES, round(_pages(profile.rows, query.page_size) / (1.5 * workers))))
-    windows = tile(profile.cuts(int(each * query.page_size * _FILL) - _SLACK))
+    windows = tile(profile.cuts(max(int(each * query.page_size * _FILL) - _SLACK, query.page_size // 2)))
     why = f"{len(windows)} windows of {axis.field}, cut where the last whole crawl found just under {each} pages each"
     return Route([base], axis, windows, each * len(windows), why)
 

@@ -77,8 +77,9 @@ or 1,000 a first crawl takes longer.
 class Walk:
     """A cursor walk over what `filters` select, in a crawl. With an axis it covers `window` of it.
 
-    `oldest` is the earliest second that was surely reached, by two rows: a single odd time proves nothing, and
-    `stride` how many seconds the last page covered. As long as
+    `oldest` is the earliest second that was surely reached, by two rows: a single odd time proves nothing, and `stride`
+    how many seconds the last page covered; it is `dense` where that is far less than before, as in a batch listed at
+    once, and `guessed` if it begins where such a batch might end. As long as
     rows come `ordered`, the latest first, the part of the window below what was reached can be given away to another
     walk; the window then ends above it.
     """
@@ -92,6 +93,8 @@ class Walk:
     rows: int = 0
     oldest: int | None = None
     stride: int = 1
+    dense: bool = False
+    guessed: bool = False
     ordered: bool = True
     ended: bool = False
     shared: bool = False
@@ -135,6 +138,9 @@ class Walk:
 
         Raises `CursorLoopError`.
         """
+        start = now_s if self.span.high is None else self.span.high
+        if self.oldest is not None:
+            self.dense = self.stride * _CROWDED < (start - self.oldest) / (self.pages + 1)
         self.pages += 1
         self.rows += len(page.rows)
         self.cursor = page.cursor
@@ -158,13 +164,6 @@ class Walk:
         """
         begun = self.oldest is not None and (self.window.high is None or self.oldest < self.window.high)
         return begun and self.axis is not None and self.ordered and not self.ended and not self.closing
-
-    def crowded(self, now: float) -> bool:
-        """Whether it stands in a batch that was listed at once: the last page covered far less time than the others."""
-        if self.oldest is None or not self.pages:
-            return False
-        start = now if self.span.high is None else self.span.high
-        return self.stride * _CROWDED < (start - self.oldest) / self.pages
 
     @property
     def unread(self) -> Window:

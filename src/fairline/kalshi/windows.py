@@ -93,8 +93,9 @@ class Profile(msgspec.Struct, frozen=True):
 
     def cuts(self, rows: int) -> list[int]:
         """Where to cut so that about `rows` rows lie in each window."""
-        every = max(1, rows // self.step)
-        return self.seconds[every::every]
+        every, seconds = max(1, rows // self.step), self.seconds
+        # Neighbours share the second of a cut, and one more: what was listed at one instant is not cut but kept above.
+        return [s - 2 if s in seconds[at + 1 : at + 2] else s for at, s in list(enumerate(seconds))[every::every]]
 
 
 class Density:

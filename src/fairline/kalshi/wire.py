@@ -271,7 +271,7 @@ def _page_decoder(envelope: type[Any], name: str, row: type[T], id_field: str) -
             page = fast.decode(body)
         except msgspec.ValidationError:
             return _decode_singly(body, name, one, id_field)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _not_json(body, error) from None
         return Page(getattr(page, name), [], page.cursor or None)
 
@@ -354,7 +354,7 @@ def _object_decoder(shape: type[T]) -> Callable[[Bytes], T]:
             raise ShapeError(
                 f"the answer is not a {shape.__name__}: {error}", remedy="Check that --exchange is the trade API"
             ) from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _not_json(body, error) from None
 
     return decode

@@ -100,7 +100,7 @@ def inputs(model: Model, asof: datetime) -> list[Input]:
     wanted: Sequence[Request] = []
     with suppress(Exception):  # a stranger's code; this is only for showing
         wanted = model.requests(with_probabilities(empty_markets()), asof)
-    return [Input(request.source, request.key, _age_s(request, asof)) for request in wanted]
+    return [Input(request.source, request.shown, _age_s(request, asof)) for request in wanted]
 
 
 def _age_s(request: Request, asof: datetime) -> float | None:

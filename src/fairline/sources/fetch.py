@@ -5,10 +5,10 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from fairline.errors import FairlineError, InputError
 from fairline.kalshi import KalshiError, Timeouts
@@ -47,23 +47,28 @@ async def fetch(requests: Iterable[Request], sources: Sources | None = None) -> 
     """Every distinct request's payload, or the reason why there is none: one failing input stops no other."""
     sources = Sources() if sources is None else sources
     distinct, now = list(dict.fromkeys(requests)), datetime.now(UTC)
-    there = {request: payload for request in distinct if (payload := _there(request, sources, now)) is not None}
-    wanted = [request for request in distinct if request not in there]
-    made: dict[Request, Payload | InputError] = {
-        **there,
-        **dict(zip(wanted, await _get_all(wanted, sources), strict=True)),
-    }
-    got = {request: payload for request, payload in made.items() if isinstance(payload, Payload)}
-    sources.kept.clear()
-    sources.kept |= {request: payload for request, payload in got.items() if request.max_age_s > 0}
-    for request, payload in got.items():
+    # What several want is got once, as new as the one who wants it newest.
+    newest: dict[tuple[str, str], Request] = {}
+    for request in sorted(distinct, key=lambda request: request.max_age_s, reverse=True):
+        newest[request.source, request.key] = request
+    wanted = list(newest.values())
+    got = {request: found for request in wanted if (found := _there(request, sources, now)) is not None}
+    missing = [request for request in wanted if request not in got]
+    made: dict[Request, Payload | InputError] = {**got}
+    made |= dict(zip(missing, await _get_all(missing, sources), strict=True))
+    for request, payload in made.items():
         # What cannot be kept is only got again.
         with suppress(OSError):
-            if sources.cache is not None and request in wanted and request.max_age_s > 0:
+            fresh = request not in got and request.source == "https"
+            if sources.cache is not None and fresh and isinstance(payload, Payload):
                 sources.cache.put(payload)
+    read = [payload for payload in made.values() if isinstance(payload, Payload)]
+    sources.kept.clear()
+    sources.kept |= {payload.request: payload for payload in read if payload.request.max_age_s > 0}
     if sources.record is not None:
-        _record(sources.record, got.values())
-    return made
+        _record(sources.record, read)
+    given = {request: made[newest[request.source, request.key]] for request in distinct}
+    return {r: replace(p, request=r) if isinstance(p, Payload) else p for r, p in given.items()}
 
 
 def replay(requests: Iterable[Request], shelf: Shelf) -> Fetched:
@@ -76,7 +81,7 @@ def replay(requests: Iterable[Request], shelf: Shelf) -> Fetched:
 
 
 def _there(request: Request, sources: Sources, now: datetime) -> Payload | None:
-    """What is used again. Files are read again, as they may have changed."""
+    """What is used again. A file is read again in another run: it is there."""
     if request.source == "file":
         return _young(sources.kept.get(request), request, now)
     payload = _young(sources.kept.get(request), request, now)
@@ -87,7 +92,9 @@ def _there(request: Request, sources: Sources, now: datetime) -> Payload | None:
 
 
 def _young(payload: Payload | None, request: Request, now: datetime) -> Payload | None:
-    return payload if payload and (now - payload.fetched_ts).total_seconds() < request.max_age_s else None
+    """One of the future was got before the clock was set back: nobody knows how old it is."""
+    age_s = (now - payload.fetched_ts).total_seconds() if payload else -1.0
+    return payload if 0 <= age_s < request.max_age_s else None
 
 
 def _record(shelf: Shelf, payloads: Iterable[Payload]) -> None:
@@ -117,22 +124,42 @@ async def _get(request: Request, send: Send, sources: Sources) -> Payload | Inpu
         return InputError(f"{request.shown} was not asked, as there is a file", remedy="Remove the file to ask it")
     if sources.offline:
         return InputError(f"{request.shown} was never read before", remedy="Run once without --offline")
+    secrets: dict[str, str] = {}
     try:
-        return await _ask(request, _address(request, sources), send)
+        answer = await _ask(request, _address(request, sources, secrets), send)
     except FairlineError as error:
-        return InputError(error.message, remedy=error.remedy)
+        answer = InputError(error.message, remedy=error.remedy)
+    except ValueError:  # a secret that no address can hold
+        return InputError(f"{request.shown} cannot be asked", remedy="Check the key that it needs")
+    return _hidden(answer, secrets) if isinstance(answer, InputError) else answer
 
 
-def _address(request: Request, sources: Sources) -> str:
-    """What is asked, with the secrets that it names. Raises a `FairlineError`."""
+def _hidden(error: InputError, secrets: Mapping[str, str]) -> InputError:
+    """The error without the secrets: other people's words may repeat what was asked."""
+    message = error.message
+    for name, value in secrets.items():
+        for form in (value, quote(value, safe=""), quote(value), quote_plus(value)):
+            message = message.replace(form, f"{{key:{name}}}") if form else message
+    return InputError(message, remedy=error.remedy)
+
+
+def _address(request: Request, sources: Sources, secrets: dict[str, str]) -> str:
+    """What is asked, with the secrets that it names, which are noted. Raises a `FairlineError` or `ValueError`."""
+
+    def secret(found: re.Match[str]) -> str:
+        secrets[found[1]] = sources.keys(found[1])
+        return quote(secrets[found[1]], safe="")
+
     try:
-        parts = urlsplit(_KEY.sub("key", request.key))
+        parts, named = urlsplit(_KEY.sub("key", request.key)), urlsplit(_KEY.sub("\x01", request.key))
     except ValueError:
         raise InputError(f"{request.shown} cannot be asked", remedy="Check the model's requests") from None
+    if not parts.hostname or parts.netloc != named.netloc:
+        raise InputError("an address without a plain host cannot be asked", remedy="Check the model's requests")
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise InputError(f"{request.shown} is no https address", remedy="What is read must not be changed on the way")
     try:
-        return _KEY.sub(lambda found: quote(sources.keys(found[1]), safe=""), request.key)
+        return _KEY.sub(secret, request.key)
     except FairlineError as error:
         raise InputError(f"{request.shown} needs a key: {error.message}", remedy=error.remedy) from None
 
@@ -167,6 +194,8 @@ def _needless(request: Request) -> bool:
 def _read(request: Request) -> Payload | InputError:
     path = Path(request.key)
     try:
+        if path.exists() and not path.is_file():
+            return InputError(f"{path} is no regular file", remedy="Check the path")
         return Payload(request, datetime.now(UTC), path.read_bytes())
     except FileNotFoundError:
         return InputError(f"the file {path} does not exist", remedy="Check the path")

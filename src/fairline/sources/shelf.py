@@ -8,10 +8,14 @@ import hashlib
 import json
 import os
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from fairline.sources.payload import Payload, Request
+
+SUFFIX = ".payload"
+_OLD_S, _LEFT_S = 30 * 86_400, 3_600
 
 
 class Shelf:
@@ -25,7 +29,7 @@ class Shelf:
             head, _, body = self._path(request).read_bytes().partition(b"\n")
             facts = json.loads(head)
             at = datetime.fromisoformat(facts["fetched_ts"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         whole = len(body) == facts.get("bytes") and at.tzinfo is not None
         return Payload(request, at, body) if whole else None
@@ -45,6 +49,14 @@ class Shelf:
             Path(name).unlink(missing_ok=True)
             raise
 
+    def tidy(self, now: datetime) -> None:
+        """Take away what nobody has asked for in a month, and what was left half-written."""
+        for path in self.folder.glob("*"):
+            with suppress(OSError):
+                age = now.timestamp() - path.stat().st_mtime
+                if age > (_OLD_S if path.suffix == SUFFIX else _LEFT_S):
+                    path.unlink()
+
     def _path(self, request: Request) -> Path:
-        digest = hashlib.sha256(f"{request.source}\n{request.key}".encode()).hexdigest()
-        return self.folder / f"{digest[:32]}.payload"
+        digest = hashlib.sha256(f"{request.source}\n{request.key}".encode("utf-8", "surrogateescape")).hexdigest()
+        return self.folder / f"{digest[:32]}{SUFFIX}"
