@@ -14,6 +14,7 @@ import polars as pl
 
 from benchmarks.listed import listed
 from fairline.curve import AHEAD_H, ANY, Curve, Curves, name_of
+from fairline.errors import InputError
 from fairline.models import Model, load
 from fairline.sim.world import World
 from fairline.sources import Payload, Request
@@ -130,11 +131,16 @@ def known(request: Request) -> bool:
     return not (request.key.endswith(("odds/mlb.csv", "past-results.csv")) or "the-odds-api" in request.key)
 
 
+class Given(dict[Request, Payload]):
+    def __missing__(self, request: Request) -> Payload:
+        raise InputError(f"{request.shown} is not there", remedy="Not for a benchmark")
+
+
 def timed(model: Model, markets: pl.DataFrame) -> tuple[float, int]:
     best, priced = 1e9, 0
     for _ in range(3):
         covered = markets.filter(model.covers(markets))
-        given = {request: payload(request) for request in model.requests(covered, NOW) if known(request)}
+        given = Given({request: payload(request) for request in model.requests(covered, NOW) if known(request)})
         clock = time.perf_counter()
         covered = markets.filter(model.covers(markets))
         made = model.predict(covered, given, NOW)

@@ -76,10 +76,12 @@ _REASONS = {
     "notional_value_dollars": "not 1.0000: prices of other notionals are not probabilities",
 }
 _WIRE = Market.__struct_fields__
-_RAW = [_WIRE.index(name) for name in ("price_ranges", "custom_strike")]
 _SCHEDULED, _PERIOD = "scheduled for ", "Reg Time: "
-_WIRE_SCHEMA: _Types = dict.fromkeys(_WIRE, pl.String)
-_WIRE_SCHEMA |= {"floor_strike": pl.Float64, "cap_strike": pl.Float64, "is_provisional": pl.Boolean}
+_WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, "target", "rules_day"), pl.String)
+_WIRE_SCHEMA |= {"floor_strike": pl.Float64, "cap_strike": pl.Float64}
+_WIRE_SCHEMA |= dict.fromkeys(("is_provisional", "rules_named"), pl.Boolean)
+for _name in ("custom_strike", "rules_primary"):
+    _WIRE_SCHEMA.pop(_name)
 
 
 def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -98,23 +100,27 @@ def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
     columns: list[Sequence[object]] = (
         [*zip(*map(msgspec.structs.astuple, rows), strict=True)] if rows else [()] * len(_WIRE)
     )
-    for place in _RAW:
-        columns[place] = list(map(_text, columns[place]))
-    frame = pl.DataFrame(
-        [pl.Series(n, c, dtype=_WIRE_SCHEMA[n], strict=False) for n, c in zip(_WIRE, columns, strict=True)]
+    wire = dict(zip(_WIRE, columns, strict=True))
+    wire["price_ranges"] = [str(row.price_ranges, "utf-8", "replace") for row in rows]
+    told = [_told(row) for row in rows]
+    for place, name in enumerate(("target", "rules_day", "rules_named")):
+        wire[name] = [each[place] for each in told]
+    return pl.DataFrame(
+        [pl.Series(name, wire[name], dtype=dtype, strict=False) for name, dtype in _WIRE_SCHEMA.items()]
     )
-    rules, custom = pl.col("rules_primary"), pl.col("custom_strike")
-    name = pl.col("yes_sub_title").str.strip_prefix(_PERIOD)
-    return frame.with_columns(
-        # The object has one entry, a name and what is meant by it; a target of the exchange is a UUID.
-        target=pl.when(pl.col("strike_type") == "structured").then(custom.str.tail(38).str.head(36)),
-        rules_day=rules.str.slice(rules.str.find(_SCHEDULED, literal=True) + len(_SCHEDULED), len("Nov 23, 2026")),
-        rules_named=pl.when(name != "").then(rules.str.contains(name, literal=True)),
-    ).drop("rules_primary", "custom_strike")
 
 
-def _text(raw: object) -> str:
-    return str(raw, "utf-8", "replace") if isinstance(raw, msgspec.Raw) else ""
+def _told(row: Market) -> tuple[str | None, str | None, bool | None]:
+    """The exchange's target in the custom strike, an object of one entry; the day that the rules say it is scheduled
+    for; and whether they name the outcome.
+    """
+    target = str(row.custom_strike, "utf-8", "replace")[-38:-2] if row.strike_type == "structured" else None
+    rules, name = row.rules_primary, row.yes_sub_title
+    if not rules:
+        return target, None, None
+    at = rules.find(_SCHEDULED)
+    day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
+    return target, day, name.removeprefix(_PERIOD) in rules if name else None
 
 
 def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
