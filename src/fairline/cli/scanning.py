@@ -260,6 +260,7 @@ def models(as_json: AsJson = False) -> None:
     for row in rows:
         print(f"{row['name']}  {row['version'] or '–'}  {row['origin']}  {row['problem'] or row['about']}")
         for each in row["inputs"]:
-            age = "not there" if each["age_s"] is None else f"{each['age_s'] / 3600:.1f} h old"
+            absent = "asked when it is needed" if each["source"] == "https" else "not there"
+            age = absent if each["age_s"] is None else f"{each['age_s'] / 3600:.1f} h old"
             print(f"    reads {each['source']} {each['key']} ({age})")
     print("Beside these: --probabilities FILE, and --model path/to/file.py:Name for a model that is not installed.")
