@@ -89,6 +89,16 @@ def test_what_prices_meant_is_fitted_on_what_was_watched(fairline, watched, tmp_
     assert json.loads((tmp_path / "c.json").read_text())["curves"] == {}
 
 
+def test_what_each_model_was_worth_is_fitted_on_what_was_watched(fairline, watched, tmp_path):
+    text = ask(fairline, watched, "blend", "--output", tmp_path / "b.json")
+    # The model of this watch is a file, not an installed one: it has no voice, and nothing is claimed.
+    assert "No model was worth anything" in text
+    assert json.loads((tmp_path / "b.json").read_text())["voices"] == []
+    again = fairline("blend", "--store", watched, "--json", "--output", tmp_path / "b.json")
+    assert "above is no installed model, so it has no voice" in again.stderr
+    assert json.loads(again.stdout)["events"] == 0
+
+
 def test_sql_knows_every_dataset_and_column_and_can_do_no_harm(fairline, watched, tmp_path):
     for name, schema in DATASETS.items():
         columns = json.loads(ask(fairline, watched, "sql", f"DESCRIBE {name}", "--format", "json"))

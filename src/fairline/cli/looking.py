@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 import polars.selectors as cs
 import typer
+from rich.console import RenderableType
 
 from fairline import charts, report, screen
 from fairline.blending import fit_pool, opinions
@@ -125,15 +126,7 @@ def calibrate(
     kept = _store(exchange, profile, store)
     curves = fit(price_history(kept), datetime.now(UTC))
     _say_troubles(kept)
-    target = output or Path(calibration_path())
-    if output is None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, msgspec.json.encode(curves))
-    if as_json:
-        deliver(msgspec.json.format(msgspec.json.encode(curves)) + b"\n", None)
-    else:
-        show(screen.curves_report(curves))
-    note(f"Wrote {target}")
+    _keep(curves, output, calibration_path(), None if as_json else screen.curves_report(curves))
 
 
 @commands.command(epilog="Example: fairline blend && fairline scan --model blend")
@@ -164,14 +157,19 @@ def blend(
     markets = facts.unique("ticker", keep="last").with_columns(status=pl.lit("active"))
     markets = pl.concat([empty_markets(), markets.drop("seen_ts")], how="diagonal_relaxed")
     pool = fit_pool(said, voices(made, with_probabilities(markets), now), now)
-    target = output or Path(blend_path())
+    _keep(pool, output, blend_path(), None if as_json else screen.pool_report(pool))
+
+
+def _keep(made: msgspec.Struct, output: Path | None, usual: str, report: RenderableType | None) -> None:
+    """Write what was fitted where its model looks, or where it is told, and show it: as JSON without a report."""
+    target, content = output or Path(usual), msgspec.json.encode(made)
     if output is None:
         target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, msgspec.json.encode(pool))
-    if as_json:
-        deliver(msgspec.json.format(msgspec.json.encode(pool)) + b"\n", None)
+    write_whole(target, content)
+    if report is None:
+        deliver(msgspec.json.format(content) + b"\n", None)
     else:
-        show(screen.pool_report(pool))
+        show(report)
     note(f"Wrote {target}")
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from fairline.curve import Curve, nearest, read_curves
 from fairline.errors import InputError
-from fairline.frame import PREDICTIONS
+from fairline.models.answer import answered, told
 from fairline.sources import Payload, Request
 
 FILE = "calibration.json"
@@ -59,16 +59,11 @@ class CalibratedModel:
             parts.append(_priced(some, found[1]))
         if left:
             words = f"{left} markets are of kinds or times in which the price itself was as good"
-            parts.append(pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS))
+            parts.append(told(words))
         if asof - curves.fitted_ts > _OLD:
             words = f"the curves are of {curves.fitted_ts:%Y-%m-%d}: fit them again with fairline calibrate"
-            parts.append(pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS))
-        at_ts = pl.lit(asof).cast(PREDICTIONS["asof"])
-        whole = pl.concat([pl.DataFrame(schema=_PARTS), *parts])
-        return whole.with_columns(model=pl.lit(self.name), asof=at_ts).select(PREDICTIONS.names())
-
-
-_PARTS = {"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String}
+            parts.append(told(words))
+        return answered(parts, self.name, asof)
 
 
 def _priced(rows: pl.DataFrame, curve: Curve) -> pl.DataFrame:

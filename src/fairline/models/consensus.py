@@ -8,9 +8,9 @@ import polars as pl
 
 from fairline import teams
 from fairline.errors import FairlineError, InputError
-from fairline.frame import PREDICTIONS
 from fairline.games import link_games, matched
 from fairline.linking import SURE
+from fairline.models.answer import answered, told
 from fairline.odds import consensus, read_odds
 from fairline.sources import Payload, Request
 
@@ -56,25 +56,17 @@ class ConsensusModel:
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
         """PREDICTIONS of the games that are surely linked to one with current odds; a `note` says what is not."""
         links = link_games(markets, self._leagues)
-        parts = [pl.DataFrame(schema=_PARTS)]
+        parts = list[pl.DataFrame]()
         for (name,), rows in links.group_by("league", maintain_order=True):
             league = self._leagues[str(name)]
             try:
                 payload = _payload(league, payloads)
                 odds, faults = read_odds(payload.body, league, payload.fetched_ts)
-                parts += [_note(fault) for fault in faults[:_MOST_NOTES]]
+                parts += [told(fault) for fault in faults[:_MOST_NOTES]]
                 parts.append(_priced(rows, odds, asof))
             except FairlineError as error:
-                parts.append(_note(f"{rows.height} markets of {name} are not priced: {error.message}"))
-        at = pl.lit(asof).cast(PREDICTIONS["asof"])
-        return pl.concat(parts).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
-
-
-_PARTS = {"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String}
-
-
-def _note(words: str) -> pl.DataFrame:
-    return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS)
+                parts.append(told(f"{rows.height} markets of {name} are not priced: {error.message}"))
+        return answered(parts, self.name, asof)
 
 
 def _requests(league: teams.League) -> list[Request]:
@@ -117,4 +109,4 @@ def _priced(links: pl.DataFrame, odds: pl.DataFrame, asof: datetime) -> pl.DataF
     rows = priced.with_columns(p=p, p_sd=p_sd).select(
         "ticker", "p", p_sd=pl.min_horizontal("p_sd", possible), note=pl.lit(None, dtype=pl.String)
     )
-    return pl.concat([rows, *(_note(f"{number} games are not priced: {why}") for number, why in notes if number)])
+    return pl.concat([rows, *(told(f"{number} games are not priced: {why}") for number, why in notes if number)])

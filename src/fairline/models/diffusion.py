@@ -9,8 +9,8 @@ import polars as pl
 
 from fairline.diffusion import Floats, Volatility, doubt, probability, settling_sd, volatility
 from fairline.errors import InputError
-from fairline.frame import PREDICTIONS
 from fairline.linking import SURE, link, subjects
+from fairline.models.answer import answered
 from fairline.sources import Payload, Request
 
 _HOST = "https://api.exchange.coinbase.com/products"
@@ -45,7 +45,7 @@ class DiffusionModel:
         """PREDICTIONS of the markets whose link is sure; a `note` says of the others why they have none."""
         linked = link(markets, self._subjects)
         now = asof.timestamp()
-        made = [_none()]
+        made = list[pl.DataFrame]()
         for (subject,), rows in linked.group_by("subject", maintain_order=True):
             try:
                 prices = pl.concat([_read(payloads[_candles(str(subject), s)]) for s in _SECONDS])
@@ -54,16 +54,11 @@ class DiffusionModel:
                 made.append(_unpriced(rows.with_columns(note=pl.lit(error.message))))
                 continue
             made.append(_priced(rows, prices.unique("ts", keep="first").sort("ts"), now))
-        at = pl.lit(asof).cast(PREDICTIONS["asof"])
-        return pl.concat(made).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
+        return answered(made, self.name, asof)
 
 
 def _candles(subject: str, seconds: int) -> Request:
     return Request("https", f"{_HOST}/{subject}-USD/candles?granularity={seconds}", max_age_s=seconds / 2)
-
-
-def _none() -> pl.DataFrame:
-    return pl.DataFrame(schema={"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String})
 
 
 def _read(payload: Payload) -> pl.DataFrame:

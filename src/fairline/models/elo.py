@@ -10,9 +10,9 @@ import polars as pl
 
 from fairline import elo, teams
 from fairline.errors import FairlineError, InputError
-from fairline.frame import PREDICTIONS
 from fairline.games import link_games
 from fairline.linking import SURE
+from fairline.models.answer import answered, told
 from fairline.results import played
 from fairline.sources import Payload, Request
 
@@ -56,26 +56,20 @@ class EloModel:
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
         """PREDICTIONS of the games that are surely linked; a `note` says what is left unpriced and why."""
         links = link_games(markets, self._leagues)
-        parts = [pl.DataFrame(schema=_PARTS)]
+        parts = list[pl.DataFrame]()
         for (name,), rows in links.group_by("league", maintain_order=True):
             league = str(name)
             try:
                 body = payloads[Request("file", results_path(league))].body
                 games, faults = played(body, self._leagues[league])
-                parts += [_note(f"{league} results: {fault}") for fault in faults[:_MOST_NOTES]]
+                parts += [told(f"{league} results: {fault}") for fault in faults[:_MOST_NOTES]]
                 parts.append(_priced(rows, games, self._parameters[league], asof))
             except FairlineError as error:
-                parts.append(_note(f"{rows.height} markets of {league} are not priced: {error.message}"))
-        at = pl.lit(asof).cast(PREDICTIONS["asof"])
-        return pl.concat(parts).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
+                parts.append(told(f"{rows.height} markets of {league} are not priced: {error.message}"))
+        return answered(parts, self.name, asof)
 
 
-_PARTS = {"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String}
 _MOST_NOTES = 5
-
-
-def _note(words: str) -> pl.DataFrame:
-    return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS)
 
 
 def _priced(links: pl.DataFrame, games: pl.DataFrame, league: elo.League, asof: datetime) -> pl.DataFrame:
@@ -101,7 +95,7 @@ def _priced(links: pl.DataFrame, games: pl.DataFrame, league: elo.League, asof: 
         (counted.height - current.height, f"the results end on {last}: bring them up to date"),
         (current.height - rated.height, "a team has no result in two seasons"),
     ]
-    parts = [_note(f"{number} games are not priced: {why}") for number, why in notes if number]
+    parts = [told(f"{number} games are not priced: {why}") for number, why in notes if number]
     # A season further on comes last: a team's rating returns to the mean only once.
     rated = rated.with_columns(
         season=season + pl.col("day").replace_strict(ahead, default=None, return_dtype=pl.Int64)

@@ -11,8 +11,8 @@ import polars as pl
 
 from fairline.election import average, simulate, win_probability
 from fairline.errors import FairlineError, InputError
-from fairline.frame import PREDICTIONS
 from fairline.linking import SURE
+from fairline.models.answer import answered, told
 from fairline.polls import read_polls
 from fairline.races import is_race, link_races
 from fairline.sources import Payload, Request
@@ -70,11 +70,11 @@ class PollsModel:
         """PREDICTIONS of the races with enough polls; a `note` says what is left unpriced and why."""
         today = asof.astimezone(_NEW_YORK).date()
         table, faults = read_polls(payloads[Request("file", polls_path())].body, today)
-        parts = [pl.DataFrame(schema=_PARTS), *map(_note, faults[:5])]
+        parts = [*map(told, faults[:5])]
         links = link_races(markets)
         sure = links.filter(pl.col("confidence") >= SURE)
         if links.height > sure.height:
-            parts.append(_note(f"{links.height - sure.height} markets are not priced: their link is not sure"))
+            parts.append(told(f"{links.height - sure.height} markets are not priced: their link is not sure"))
         for (office, place, year), rows in sure.group_by("office", "place", "year", maintain_order=True):
             race = str(office), str(place), int(str(year))
             try:
@@ -84,20 +84,12 @@ class PollsModel:
                 else:
                     p, doubt = _place(mine, race[1], race[2], asof)
             except FairlineError as error:
-                parts.append(_note(f"{race[0]} {race[1]} {race[2]} is not priced: {error.message}"))
+                parts.append(told(f"{race[0]} {race[1]} {race[2]} is not priced: {error.message}"))
                 continue
             dem = pl.col("side") == "dem"
             priced = rows.select("ticker", p=pl.when(dem).then(p).otherwise(1 - p), p_sd=pl.lit(doubt))
             parts.append(priced.with_columns(note=pl.lit(None, dtype=pl.String)))
-        at = pl.lit(asof).cast(PREDICTIONS["asof"])
-        return pl.concat(parts).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
-
-
-_PARTS = {"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String}
-
-
-def _note(words: str) -> pl.DataFrame:
-    return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS)
+        return answered(parts, self.name, asof)
 
 
 def _left(polls: pl.DataFrame, year: int, asof: datetime) -> tuple[date, int]:

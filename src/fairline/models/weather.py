@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from fairline.errors import InputError
-from fairline.frame import PREDICTIONS
 from fairline.linking import SURE, link, subjects
+from fairline.models.answer import answered, told
 from fairline.sources import Payload, Request
 from fairline.weather import Station, reading_probability, stations
 
@@ -55,7 +55,7 @@ class WeatherModel:
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
         """PREDICTIONS of tomorrow's markets whose link is sure; a `note` counts the others."""
         linked = link(markets, self._subjects)
-        parts = [pl.DataFrame(schema=_PARTS)]
+        parts = list[pl.DataFrame]()
         for (name,), rows in linked.group_by("subject", maintain_order=True):
             station = self._stations[str(name)]
             day = (asof + timedelta(hours=station.utc_offset)).date() + timedelta(days=1)
@@ -64,14 +64,8 @@ class WeatherModel:
             parts.append(_priced(mine, station, forecast))
             if rows.height > mine.height:
                 words = f"{rows.height - mine.height} markets of {name} are not priced: they are not surely of {day}"
-                parts.append(
-                    pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=_PARTS)
-                )
-        at = pl.lit(asof).cast(PREDICTIONS["asof"])
-        return pl.concat(parts).with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
-
-
-_PARTS = {"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String}
+                parts.append(told(words))
+        return answered(parts, self.name, asof)
 
 
 def _request(station: Station) -> Request:

@@ -1,0 +1,22 @@
+"""How a model's answer is put together: priced rows, and lines that say what is not priced and why."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from fairline.frame import PREDICTIONS
+
+PARTS = pl.Schema({"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String})
+
+
+def told(words: str) -> pl.DataFrame:
+    """A row that prices nothing and says why."""
+    return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=PARTS)
+
+
+def answered(parts: Sequence[pl.DataFrame], model: str, asof: datetime) -> pl.DataFrame:
+    """PREDICTIONS of frames in the columns of PARTS."""
+    at = pl.lit(asof).cast(PREDICTIONS["asof"])
+    whole = pl.concat([PARTS.to_frame(), *parts])
+    return whole.with_columns(model=pl.lit(model), asof=at).select(PREDICTIONS.names())
