@@ -63,11 +63,9 @@ def fit_pool(said: pl.DataFrame, groups: Sequence[Sequence[str]], now: datetime)
     """
     rows, away = _moves(said, groups)
     heard = [_heard(rows, away[:, n]) for n in range(len(groups))]
-    weights = errors = np.zeros(len(groups))
-    gain = None
+    weights, errors, gain = np.zeros(len(groups)), np.zeros(len(groups)), None
     if any(heard):
         base, y, spoken = log_odds(rows["price"].to_numpy()), rows["y"].to_numpy(), away[:, heard]
-        weights, errors = np.zeros(len(groups)), np.zeros(len(groups))
         weights[heard] = _weights(base, spoken, y)
         errors[heard] = _errors(rows["cluster"], base, spoken, y, weights[heard])
         gain = clustered_mean(_left_out(rows, base, spoken), "gain", "cluster")

@@ -13,6 +13,7 @@ After a draw `log` is ln 2 · scale, as published. Where games can end drawn, P(
 are as x : ν : 1/x with x = 10^(d/800) (Davidson, "On Extending the Bradley-Terry Model", JASA 1970), ν being `draw`.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -147,7 +148,7 @@ def _games(games: Any, ratings: Any, last: Any, numbers: Any, made: Any) -> None
     for n in range(len(season)):
         for team, reset in ((one[n], reset1[n]), (two[n], reset2[n])):
             if last[team] != season[n]:
-                if reset == reset:  # noqa: PLR0124  (not NaN)
+                if not math.isnan(reset):
                     ratings[team] = reset
                 elif last[team] != _NEVER:
                     ratings[team] = mean + (ratings[team] - mean) * keep
@@ -157,7 +158,7 @@ def _games(games: Any, ratings: Any, last: Any, numbers: Any, made: Any) -> None
         p = 1.0 / (1.0 + 10.0 ** (-lead / 400.0))
         before1[n], before2[n], p1[n] = first, second, p
         shift = 0.0
-        if result[n] == result[n]:
+        if not math.isnan(result[n]):
             shift = k * weight[n] / (base[n] + tilt[n] * lead * (2.0 * result[n] - 1.0)) * (result[n] - p)
         ratings[one[n]], ratings[two[n]] = first + shift, second - shift
         after1[n], after2[n] = first + shift, second - shift

@@ -28,10 +28,15 @@ def log_loss(p, happened):
     return float(-np.mean(np.log(p[np.arange(len(happened)), happened])))
 
 
-def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
+def rated_baseball(shared):
+    """Two seasons with the ratings before each game."""
     seasons = [played((shared / MLB / f"statsapi_games_{year}.csv").read_bytes(), leagues()["mlb"])[0]
                for year in (2024, 2025)]  # fmt: skip
-    rated = rate(pl.concat(seasons), parameters()["mlb"]).with_columns(start_ts=NO_TIME)
+    return rate(pl.concat(seasons), parameters()["mlb"]).with_columns(start_ts=NO_TIME)
+
+
+def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
+    rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
     found = matched(links, rated).filter(pl.col("reason").is_null())
@@ -49,9 +54,7 @@ def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
 
 
 def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_could_be_proven(shared):
-    seasons = [played((shared / MLB / f"statsapi_games_{year}.csv").read_bytes(), leagues()["mlb"])[0]
-               for year in (2024, 2025)]  # fmt: skip
-    rated = rate(pl.concat(seasons), parameters()["mlb"]).with_columns(start_ts=NO_TIME)
+    rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
     found = matched(links, rated).filter(pl.col("reason").is_null())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 DEFAULT_COST = 10
 _MARGIN = 1.3
-"""More side by side than it takes on the average, because answers come unevenly; with 1.0 and with 1.6 a first crawl of
+"""More side by side than it takes on the average, because answers come unevenly; with 1.6 and with 2.0 a first crawl of
 simulated worlds takes longer.
 """
 

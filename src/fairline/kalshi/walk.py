@@ -69,7 +69,7 @@ def _name(row: object) -> str:
 
 _CROWDED = 200
 """How much denser than the pages before a page is that lies in a batch listed at once. From simulated worlds: with 10
-or 1,000 a first crawl takes longer.
+or 500 a first crawl takes longer.
 """
 
 

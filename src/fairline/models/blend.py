@@ -10,7 +10,7 @@ import platformdirs
 import polars as pl
 
 from fairline.errors import FairlineError, InputError, UsageError
-from fairline.frame import PREDICTIONS
+from fairline.models.answer import answered, told
 from fairline.models.checks import usable
 from fairline.models.protocol import Model
 from fairline.models.registry import load
@@ -85,10 +85,7 @@ class BlendModel:
         p, doubt = pooled(rows["price"].to_numpy(), opinions, pool.voices)
         bounded = np.minimum(doubt, np.sqrt(p * (1 - p)))
         priced = rows.select("ticker", p=pl.Series(p), p_sd=pl.Series(bounded), note=pl.lit(None, dtype=pl.String))
-        noted = pl.DataFrame({"note": notes}, schema={"note": pl.String})
-        made = pl.concat([priced, noted], how="diagonal")
-        at = pl.lit(asof).cast(PREDICTIONS["asof"])
-        return made.with_columns(model=pl.lit(self.name), asof=at).select(PREDICTIONS.names())
+        return answered([priced, *map(told, notes)], self.name, asof)
 
     def _said(
         self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime
