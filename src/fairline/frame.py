@@ -47,6 +47,7 @@ _MARKETS: _Types = {
     "target": pl.String,
     "rules_day": pl.Date,
     "rules_named": pl.Boolean,
+    "rules_station": pl.String,
     "price_level_structure": pl.String,
     "price_ranges": pl.Categorical(),
     "is_provisional": pl.Boolean,
@@ -76,8 +77,8 @@ _REASONS = {
     "notional_value_dollars": "not 1.0000: prices of other notionals are not probabilities",
 }
 _WIRE = Market.__struct_fields__
-_SCHEDULED, _PERIOD = "scheduled for ", "Reg Time: "
-_WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, "target", "rules_day"), pl.String)
+_SCHEDULED, _PERIOD, _REPORT = "scheduled for ", "Reg Time: ", "(CLI"
+_WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, "target", "rules_day", "rules_station"), pl.String)
 _WIRE_SCHEMA |= {"floor_strike": pl.Float64, "cap_strike": pl.Float64}
 _WIRE_SCHEMA |= dict.fromkeys(("is_provisional", "rules_named"), pl.Boolean)
 for _name in ("custom_strike", "rules_primary"):
@@ -103,24 +104,26 @@ def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
     wire = dict(zip(_WIRE, columns, strict=True))
     wire["price_ranges"] = [str(row.price_ranges, "utf-8", "replace") for row in rows]
     told = [_told(row) for row in rows]
-    for place, name in enumerate(("target", "rules_day", "rules_named")):
+    for place, name in enumerate(("target", "rules_day", "rules_named", "rules_station")):
         wire[name] = [each[place] for each in told]
     return pl.DataFrame(
         [pl.Series(name, wire[name], dtype=dtype, strict=False) for name, dtype in _WIRE_SCHEMA.items()]
     )
 
 
-def _told(row: Market) -> tuple[str | None, str | None, bool | None]:
+def _told(row: Market) -> tuple[str | None, str | None, bool | None, str | None]:
     """The exchange's target in the custom strike, an object of one entry; the day that the rules say it is scheduled
-    for; and whether they name the outcome.
+    for; whether they name the outcome; and the weather station whose climate report they go by.
     """
     target = str(row.custom_strike, "utf-8", "replace")[-38:-2] if row.strike_type == "structured" else None
     rules, name = row.rules_primary, row.yes_sub_title
     if not rules:
-        return target, None, None
+        return target, None, None, None
     at = rules.find(_SCHEDULED)
     day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
-    return target, day, name.removeprefix(_PERIOD) in rules if name else None
+    report = rules.find(_REPORT)
+    station = rules[report + len(_REPORT) :][:3] if report >= 0 else None
+    return target, day, name.removeprefix(_PERIOD) in rules if name else None, station
 
 
 def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -284,7 +287,7 @@ def _columns() -> list[pl.Expr]:
         "price_ranges": pl.col("price_ranges").replace("", None).cast(pl.Categorical),
     }
     given = {"close_ts", "created_ts", "open_ts", "yes_bid_size_c", "yes_ask_size_c", "target", "rules_named",
-             *_WIRE}  # fmt: skip
+             "rules_station", *_WIRE}  # fmt: skip
     return [
         made[name].alias(name)
         if name in made

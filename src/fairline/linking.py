@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from fairline.errors import ConfigError
+from fairline.weather import stations
 
 KINDS = ("price", "high", "low")
 SURE = 0.95
@@ -44,13 +45,17 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a series is about; see `subjects.toml`."""
+    """What a series is about; see `subjects.toml`.
+
+    `proven` says that the station was seen in the exchange's own words; else the rules of each market must name it.
+    """
 
     series: str
     kind: str
     subject: str
     window_s: float = 0.0
     utc_offset: int = 0
+    proven: bool = False
 
 
 def subjects(path: Path | None = None) -> dict[str, Subject]:
@@ -69,9 +74,9 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
     """LINKS of the markets (MARKETS columns) whose series is known, in their order."""
     known = subjects() if known is None else known
     table = pl.DataFrame(
-        [(s.series, s.kind, s.subject, s.window_s, s.utc_offset) for s in known.values()],
+        [(s.series, s.kind, s.subject, s.window_s, s.utc_offset, s.proven) for s in known.values()],
         schema={"series_ticker": pl.String, "kind": pl.String, "subject": pl.String, "window_s": pl.Float64,
-                "utc_offset": pl.Int64}, orient="row",
+                "utc_offset": pl.Int64, "proven": pl.Boolean}, orient="row",
     )  # fmt: skip
     # The part of the ticker before the dash is the series by the exchange's habit; where the series is known it counts.
     series = pl.coalesce("series_ticker", pl.col("event_ticker").str.split("-").list.first())
@@ -145,6 +150,7 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
     reason = pl.coalesce(
         pl.when(pl.col("market_type") != "binary").then(pl.format("a {} market has no YES and NO", "market_type")),
         "strikes",
+        _station(),
         pl.when(~day_agrees).then(pl.format("the ticker says {}, the closing time {}", "told_day", "closing_day")),
         pl.when(pl.col("told_hour").is_not_null() & price & (pl.col("closing_minute") != 0)).then(
             pl.lit("the ticker says a full hour, the closing time does not")
@@ -155,7 +161,10 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
     )
     agreed = day_agrees.fill_null(value=False)
     evidence = pl.concat_str(
-        pl.lit("series, strikes, closing time"), pl.when(agreed).then(pl.lit(", ticker")), ignore_nulls=True
+        pl.lit("series, strikes, closing time"),
+        pl.when(agreed).then(pl.lit(", ticker")),
+        pl.when(~price & pl.col("rules_station").is_not_null()).then(pl.lit(", rules")),
+        ignore_nulls=True,
     )
     sure = pl.when(agreed).then(0.99).otherwise(0.9)
     return made.with_columns(reason=reason).with_columns(
@@ -165,12 +174,26 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _station() -> pl.Expr:
+    """Why the station that settles is not the one that the series is known by, as far as the rules tell."""
+    told, known = pl.col("rules_station"), pl.col("subject").str.slice(1)
+    weather = pl.col("kind") != "price"
+    return (
+        pl.when(weather & (told != known))
+        .then(pl.format("the rules say the station {}, not {}", told, known))
+        .when(weather & told.is_null() & ~pl.col("proven"))
+        .then(pl.lit("the rules name no station"))
+    )
+
+
 def _subjects(where: str, content: Mapping[str, Any]) -> dict[str, Subject]:
-    made = {}
+    made, places = {}, stations()
     for series, table in content.items():
         try:
-            made[series] = Subject(series, **table)
-        except TypeError as error:
+            place = places.get(table.get("subject", ""))
+            offset = {} if place is None else {"utc_offset": place.utc_offset}
+            made[series] = Subject(series, **(offset | table))
+        except (AttributeError, TypeError) as error:
             raise ConfigError(f"{where}: {series} cannot be used ({error})", remedy="See docs/models.md") from None
         if made[series].kind not in KINDS:
             raise ConfigError(

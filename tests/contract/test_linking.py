@@ -1,9 +1,12 @@
 """Links against recorded results: a link is right when the subject's real outcome settles the market as it was."""
 
+import json
+import re
+
 import polars as pl
 
 from fairline.frame import MARKETS
-from fairline.linking import SURE, link, pays
+from fairline.linking import SURE, link, pays, subjects
 
 
 def markets(rows):
@@ -56,3 +59,31 @@ def test_daily_temperatures_settle_as_recorded_by_the_station_and_standard_day_t
         right = pays(pl.col("value")) == (pl.col("result") == "yes")
         agreed += day.with_columns(value=pl.lit(inside)).select(right.sum()).item()
     assert agreed == made.height
+
+
+def test_the_standard_days_of_twenty_cities_are_those_of_their_closing_times(shared):
+    """Of books of July 2026, which came without rules: with the station that the series is known by in them."""
+    path = shared / "kalshi_orderbook_depth_2026-07" / "weather_orderbooks_2026-07-24.jsonl"
+    rows = pl.read_ndjson(path, infer_schema_length=None).filter(pl.col("group") == "daily")
+    rows = rows.with_columns(event_ticker=pl.col("ticker").str.replace(r"-[^-]+$", ""), series_ticker="series")
+    known = {name: f"{subject.subject[1:]}" for name, subject in subjects().items() if subject.kind != "price"}
+    named = rows.with_columns(rules_station=pl.col("series").replace_strict(known, default=None))
+    linked = link(markets(named.unique("ticker")))
+    assert linked["subject"].n_unique() == 20
+    assert linked.filter(pl.col("confidence") < SURE).is_empty()
+    assert linked["ticker"].n_unique() == rows.filter(pl.col("series").is_in(list(known)))["ticker"].n_unique()
+    # Without rules only the series are linked whose station the exchange was seen to name.
+    bare = link(markets(rows.unique("ticker"))).filter(pl.col("confidence") >= SURE)
+    assert {subject[1:] for subject in bare["subject"]} == {"AUS", "DEN", "LAX", "MDW", "MIA", "NYC", "PHL"}
+
+
+def test_stations_are_those_of_the_series_own_settlement_sources(shared):
+    path = shared / "kalshi_api_recorded_2026-01_cents_and_dollars" / "series_list_response.json"
+    told = {}
+    for series in json.loads(path.read_bytes())["response"]["series"]:
+        for source in series.get("settlement_sources") or ():
+            if found := re.search(r"product=CLI&issuedby=([A-Z]{3})$", source["url"]):
+                told[series["ticker"]] = found[1]
+    highs = {name: subject for name, subject in subjects().items() if subject.proven and subject.kind == "high"}
+    assert len(highs) == 7
+    assert {name: subject.subject[1:] for name, subject in highs.items()} == {name: told[name] for name in highs}

@@ -1,48 +1,71 @@
-"""How far forecasts were off, against the official readings, and what they are worth beside the climate."""
+"""Errors measured as one goes along against the official readings of five cities, and what a forecast is worth then."""
 
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import norm
 
-from fairline.weather import reading_probability, stations
+from fairline import weather
+from fairline.weather import DAYS, errors, reading_probability
 
-SPLIT = "2024-10-01"
+CITIES = {"NY": "nyc", "CHI": "chi", "LAX": "lax", "MIA": "mia", "AUS": "aus"}
 
 
 @pytest.fixture(scope="module")
-def days(shared):
-    """New York's days with the forecast and the official high, and the official highs of the years before."""
+def cities(shared):
+    """By city the days with a forecast and the official high, and the official highs of the years before."""
     folder = shared / "noaa_daily_temps_19_cities"
-    official = pl.read_csv(folder / "noaa_lcd_daily_2000_2025-06.csv.gz").filter(city="nyc")
-    forecast = pl.read_csv(folder / "forecast_vs_actual_5cities_2023_2025.csv").filter(city="NY")
-    both = forecast.join(official.select(date="day", high="daily_max_f"), on="date").sort("date")
-    return both, official.filter(pl.col("day") < "2023").with_columns(at=pl.col("day").str.to_date().dt.ordinal_day())
+    official = pl.read_csv(folder / "noaa_lcd_daily_2000_2025-06.csv.gz")
+    forecast = pl.read_csv(folder / "forecast_vs_actual_5cities_2023_2025.csv")
+    made = {}
+    for name, other in CITIES.items():
+        mine = official.filter(city=other)
+        both = forecast.filter(city=name).join(mine.select(date="day", high="daily_max_f"), on="date")
+        before = mine.filter(pl.col("day") < "2023").with_columns(at=pl.col("day").str.to_date().dt.ordinal_day())
+        made[name] = both.drop_nulls("high").sort("date"), before.drop_nulls("daily_max_f")
+    return made
 
 
-def test_the_stations_errors_are_those_of_the_record(days):
-    both, _ = days
-    error = both.filter(pl.col("date") < SPLIT).select(pl.col("high") - pl.col("forecast_high")).to_series()
-    station = stations()["KNYC"]
-    assert len(error) > 450
-    assert (round(error.mean(), 2), round(error.std(), 2)) == (station.high_bias, station.high_sd)
+def walked(both):
+    """Log score and rank of each official high in what was said of it by the errors of the days before."""
+    forecast, high = both["forecast_high"].to_numpy(), both["high"].to_numpy().astype(float)
+    scores, ranks = [], []
+    for day in range(100, len(high)):
+        off = errors(forecast[:day], high[:day])
+        mean, sd = (np.array([value]) for value in (forecast[day] + off.bias, off.sd))
+        one, closed, none = np.array([high[day]]), np.array([False]), np.array([np.nan])
+        scores.append(-np.log(reading_probability((one, closed, one, closed), mean, sd)[0]))
+        below = reading_probability((none, closed, one, closed), mean, sd)[0]
+        ranks.append(below - np.exp(-scores[-1]) / 2)
+    return np.array(scores), np.array(ranks)
 
 
-def test_on_days_after_those_it_beats_the_climate_by_far(days):
-    """Stated in docs/models/weather.md: mean log score of the official whole degree, 1.92 and 2.09 against 3.80."""
-    both, before = days
-    after, station = both.filter(pl.col("date") >= SPLIT), stations()["KNYC"]
-    mean, high = after["forecast_high"].to_numpy() + station.high_bias, after["high"].to_numpy().astype(float)
-    closed = np.zeros(len(high), dtype=bool)
-
-    def score(sd):
-        return float(-np.log(reading_probability((high, closed, high, closed), mean, np.full(len(high), sd))).mean())
-
-    climate = []
-    for day, reading in after.select(pl.col("date").str.to_date().dt.ordinal_day(), "high").iter_rows():
+def climate(both, before):
+    scores = []
+    for day, reading in both[100:].select(pl.col("date").str.to_date().dt.ordinal_day(), "high").iter_rows():
         near = before.filter((pl.col("at") - day).abs() <= 7)["daily_max_f"].to_numpy()
-        climate.append(-np.log(((near == reading).sum() + 0.5) / (len(near) + 50)))
-    assert [round(score(station.high_sd * factor), 2) for factor in (1.0, station.widened)] == [1.92, 2.09]
-    assert round(float(np.mean(climate)), 2) == 3.80
-    placed = norm.cdf((high - mean) / (station.high_sd * station.widened))
-    assert 0.8 < ((placed > 0.05) & (placed < 0.95)).mean() <= 1.0, "it is rather too wide than too narrow"
+        scores.append(-np.log(((near == reading).sum() + 0.5) / (len(near) + 50)))
+    return float(np.mean(scores))
+
+
+def test_errors_of_the_days_before_say_how_far_the_next_forecast_is_off(cities):
+    """Stated in docs/models/weather.md: mean log score of the official whole degree, and how often it lay in the middle
+    90 percent of what was said.
+    """
+    table = {}
+    for name, (both, before) in cities.items():
+        scores, ranks = walked(both)
+        assert len(scores) > 600
+        inside = ((ranks > 0.05) & (ranks < 0.95)).mean()
+        table[name] = round(float(scores.mean()), 2), round(climate(both, before), 2), round(float(inside), 2)
+    assert table == {
+        "NY": (1.85, 3.63, 0.88), "CHI": (1.91, 3.86, 0.9), "LAX": (2.05, 3.01, 0.88), "MIA": (1.58, 2.8, 0.91),
+        "AUS": (1.78, 3.6, 0.9),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("days", "degrees"), [(60, 6.0), (92, 6.0), (DAYS, 1e6)])
+def test_other_spans_and_the_normal_distribution_score_worse(cities, monkeypatch, days, degrees):
+    chosen = np.mean([walked(both)[0].mean() for both, _ in cities.values()])
+    monkeypatch.setattr(weather, "DAYS", days)
+    monkeypatch.setattr(weather, "DEGREES", degrees)
+    assert np.mean([walked(both)[0].mean() for both, _ in cities.values()]) > chosen

@@ -112,7 +112,7 @@ def _age_s(request: Request, asof: datetime) -> float | None:
 
 def voices(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[list[str]]:
     """Names of the models that are opinions beside the price, those together that read some of the same for these
-    markets: what rests on the same evidence is one voice. An address is the same whatever it is asked for there.
+    markets: what rests on the same evidence is one voice. Of addresses the vendor counts, the end of the host's name.
     """
     groups: list[tuple[set[str], list[str]]] = []
     for model in models:
@@ -130,7 +130,10 @@ def voices(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> li
 
 
 def _evidence(request: Request) -> str:
-    return str(Path(request.key).resolve()) if request.source == "file" else request.shown
+    if request.source == "file":
+        return str(Path(request.key).resolve())
+    host = request.shown.partition("://")[2].partition("/")[0]
+    return host if host.rpartition(".")[2].isdigit() else ".".join(host.split(".")[-2:])
 
 
 def about(model: Model) -> str:

@@ -1,7 +1,7 @@
-"""Tomorrow's highs: a forecast, and how far such forecasts have been off at that very station."""
+"""Tomorrow's highs and lows: a forecast, and how far such forecasts were off of late at that very station."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import msgspec
 import numpy as np
@@ -11,38 +11,56 @@ from fairline.errors import InputError
 from fairline.linking import SURE, link, subjects
 from fairline.models.answer import answered, told
 from fairline.sources import Payload, Request
-from fairline.weather import Station, reading_probability, stations
+from fairline.weather import Errors, Station, errors, extremes, reading_probability, stations
 
 _ADDRESS = (
-    "https://api.open-meteo.com/v1/forecast?latitude={0.latitude}&longitude={0.longitude}"
-    "&daily=temperature_2m_max&temperature_unit=fahrenheit&timezone=Etc/GMT%2B{1}&forecast_days=3"
+    "https://previous-runs-api.open-meteo.com/v1/forecast?latitude={0.latitude}&longitude={0.longitude}"
+    "&hourly=temperature_2m,temperature_2m_previous_day1,temperature_2m_previous_day2&temperature_unit=fahrenheit"
+    "&timezone=Etc/GMT%2B{1}&past_days={2}&forecast_days=3"
 )
-_AGE_S = 1_800.0
-_DOUBT = 0.15
-"""Relative error of a standard deviation measured on a year and a half of days that hang together."""
+_OFFICIAL = "https://mesonet.agron.iastate.edu/json/cli.py?station={}&year={}"
+_AGE_S, _OFFICIAL_AGE_S = 1_800.0, 6 * 3_600.0
+_PAST_D = 60
+_FINAL = timedelta(hours=9)
+"""A day's climate report is final by nine in the morning after it."""
+_DOUBT = 0.2
+"""Relative error of a standard deviation measured on 45 days that hang together."""
 
 
-class _Daily(msgspec.Struct):
-    time: list[date]
-    temperature_2m_max: list[float | None]
+class _Hourly(msgspec.Struct):
+    time: list[str]
+    temperature_2m: list[float | None]
+    temperature_2m_previous_day1: list[float | None]
+    temperature_2m_previous_day2: list[float | None]
 
 
 class _Forecast(msgspec.Struct):
-    daily: _Daily
+    hourly: _Hourly
+
+
+class _Report(msgspec.Struct):
+    valid: date
+    high: float | str | None = None
+    low: float | str | None = None
+
+
+class _Reports(msgspec.Struct):
+    results: list[_Report]
 
 
 class WeatherModel:
-    """Tomorrow's daily highs (New York): a forecast with the errors that it has had against the official readings.
+    """Tomorrow's highs and lows of US cities: a forecast with the errors that it had of late against official readings.
 
     The day is the station's local standard one, the reading in whole degrees. It prices tomorrow only: of today a part
-    is known that it does not see, and of later days it does not know how far forecasts are off.
+    is known that it does not see.
     """
 
-    name, version = "weather", "1"
+    name, version = "weather", "2"
 
     def __init__(self) -> None:
         self._stations = stations()
-        self._subjects = {n: s for n, s in subjects().items() if s.kind == "high" and s.subject in self._stations}
+        found = subjects().items()
+        self._subjects = {n: s for n, s in found if s.kind in ("high", "low") and s.subject in self._stations}
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         return pl.col("series_ticker").is_in(list(self._subjects)) & (pl.col("status") == "active")
@@ -50,7 +68,7 @@ class WeatherModel:
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
         there = set(markets["series_ticker"].unique())
         names = sorted({s.subject for series, s in self._subjects.items() if series in there})
-        return [_request(self._stations[name]) for name in names]
+        return [request for name in names for request in _requests(self._stations[name], asof)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
         """PREDICTIONS of tomorrow's markets whose link is sure; a `note` counts the others."""
@@ -58,41 +76,101 @@ class WeatherModel:
         parts = list[pl.DataFrame]()
         for (name,), rows in linked.group_by("subject", maintain_order=True):
             station = self._stations[str(name)]
-            day = (asof + timedelta(hours=station.utc_offset)).date() + timedelta(days=1)
-            forecast = _forecast(payloads[_request(station)], day)
+            day = _local(station, asof).date() + timedelta(days=1)
             mine = rows.filter((pl.col("confidence") >= SURE) & (pl.col("day") == day))
-            parts.append(_priced(mine, station, forecast))
+            try:
+                parts += _priced(mine, station, payloads, asof, day)
+            except InputError as error:
+                parts.append(told(f"{mine.height} markets of {name} are not priced: {error.message}"))
             if rows.height > mine.height:
                 words = f"{rows.height - mine.height} markets of {name} are not priced: they are not surely of {day}"
                 parts.append(told(words))
         return answered(parts, self.name, asof)
 
 
-def _request(station: Station) -> Request:
-    return Request("https", _ADDRESS.format(station, -station.utc_offset), max_age_s=_AGE_S)
+def _local(station: Station, asof: datetime) -> datetime:
+    return (asof + timedelta(hours=station.utc_offset)).replace(tzinfo=None)
 
 
-def _forecast(payload: Payload, day: date) -> float:
-    """The forecast of that day. Raises `InputError` if there is none."""
+def _requests(station: Station, asof: datetime) -> list[Request]:
+    """The forecasts, and the official readings of the days that they are held against."""
+    address = _ADDRESS.format(station, -station.utc_offset, _PAST_D)
+    today = _local(station, asof).date()
+    years = sorted({today.year, (today - timedelta(days=_PAST_D)).year})
+    reports = [Request("https", _OFFICIAL.format(station.name, year), max_age_s=_OFFICIAL_AGE_S) for year in years]
+    return [Request("https", address, max_age_s=_AGE_S), *reports]
+
+
+def _priced(
+    rows: pl.DataFrame, station: Station, payloads: Mapping[Request, Payload], asof: datetime, day: date
+) -> list[pl.DataFrame]:
+    """The markets of one station and day, highs and lows. Raises `InputError`."""
+    forecasts, *reports = (payloads[request] for request in _requests(station, asof))
+    ahead, before, earlier = _forecasts(forecasts)
+    official = {key: value for report in reports for key, value in _official(report).items()}
+    known = (_local(station, asof) - _FINAL).date()
+    # How long ahead the middle of that day is, in days: 24 hours and 48 hours ahead were measured.
+    noon = datetime.combine(day, time(12), UTC) - timedelta(hours=station.utc_offset)
+    share = min(max((noon - asof) / timedelta(days=1) - 1, 0.0), 1.0)
+    made = list[pl.DataFrame]()
+    for (kind,), some in rows.group_by("kind", maintain_order=True):
+        at = 0 if kind == "low" else 1
+        if day not in ahead:
+            raise InputError(f"there is no forecast of all of {day}", remedy="Try again later")
+        measured = [_measured(past, official, at, known) for past in (before, earlier)]
+        off = measured[0].between(measured[1], share)
+        made.append(_chances(some, ahead[day][at], off))
+    return made
+
+
+_Extremes = Mapping[date, tuple[float | None, float | None]]
+
+
+def _forecasts(payload: Payload) -> list[dict[date, tuple[float, float]]]:
+    """Each day's lowest and highest temperature as it is forecast now, and as it was 24 and 48 hours ahead."""
     try:
-        daily = msgspec.json.decode(payload.body, type=_Forecast).daily
-        highs = dict(zip(daily.time, daily.temperature_2m_max, strict=True))
+        hourly = msgspec.json.decode(payload.body, type=_Forecast).hourly
+        times = [datetime.fromisoformat(text) for text in hourly.time]
+        lists = hourly.temperature_2m, hourly.temperature_2m_previous_day1, hourly.temperature_2m_previous_day2
+        return [extremes(times, values) for values in lists]
     except (msgspec.MsgspecError, ValueError) as error:
         raise InputError(f"the forecast has another shape ({error})", remedy="Its feed may have changed") from None
-    high = highs.get(day)
-    if high is None:
-        raise InputError(f"the forecast has no high for {day}", remedy="Try again later")
-    return high
 
 
-def _priced(rows: pl.DataFrame, station: Station, forecast: float) -> pl.DataFrame:
+def _official(payload: Payload) -> dict[date, tuple[float | None, float | None]]:
+    """Each day's official low and high; a missing one is a letter there."""
+    try:
+        reports = msgspec.json.decode(payload.body, type=_Reports).results
+    except (msgspec.MsgspecError, ValueError) as error:
+        words = f"the official readings have another shape ({error})"
+        raise InputError(words, remedy="Their feed may have changed") from None
+    return {r.valid: (_number(r.low), _number(r.high)) for r in reports}
+
+
+def _number(value: float | str | None) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _measured(forecast: Mapping[date, tuple[float, float]], official: _Extremes, at: int, known: date) -> Errors:
+    """How far forecasts were off, by the days before `known`. Raises `InputError` if there are too few."""
+    days = [day for day in sorted(forecast) if day < known and official.get(day, (None, None))[at] is not None]
+    made = errors([forecast[day][at] for day in days], [float(official[day][at] or 0.0) for day in days])
+    if made is None:
+        words = f"only {len(days)} days have a forecast and an official reading"
+        raise InputError(words, remedy="Try again when there are 30")
+    return made
+
+
+def _chances(rows: pl.DataFrame, forecast: float, off: Errors) -> pl.DataFrame:
     low, high = (rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
     low_open, high_open = (rows[name].fill_null(value=False).to_numpy() for name in ("low_open", "high_open"))
-    limits = low, low_open, high, high_open
-    mean = np.full(rows.height, forecast + station.high_bias)
-    sd = station.high_sd * station.widened
-    p, more, less = (
-        reading_probability(limits, mean, np.full(rows.height, sd * factor)) for factor in (1, 1 + _DOUBT, 1 - _DOUBT)
-    )
-    doubt = np.minimum(np.abs(more - less) / 2, np.sqrt(p * (1 - p)))
+
+    def chance(shift: float, factor: float) -> np.ndarray:
+        mean = np.full(rows.height, forecast + off.bias + shift)
+        return reading_probability((low, low_open, high, high_open), mean, np.full(rows.height, off.sd * factor))
+
+    p, shift = chance(0, 1), off.sd / np.sqrt(off.days)
+    wide = (chance(0, 1 + _DOUBT) - chance(0, 1 - _DOUBT)) / 2
+    moved = (chance(shift, 1) - chance(-shift, 1)) / 2
+    doubt = np.minimum(np.hypot(wide, moved), np.sqrt(p * (1 - p)))
     return rows.select("ticker", p=pl.Series(p), p_sd=pl.Series(doubt), note=pl.lit(None, dtype=pl.String))
