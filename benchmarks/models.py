@@ -15,11 +15,13 @@ import polars as pl
 from benchmarks.listed import listed
 from fairline.curve import AHEAD_H, ANY, Curve, Curves, name_of
 from fairline.errors import InputError
+from fairline.linking import subjects
 from fairline.models import Model, load
 from fairline.sim.world import World
 from fairline.sources import Payload, Request
 from fairline.states import electors
 from fairline.teams import leagues
+from fairline.weather import stations
 
 MARKETS, RUNGS, AN_EVENT = 117_000, 20_000, 200
 GAMES, ODDS, BOOKS, POLLS = 2_000, 60, 30, 4_000
@@ -59,7 +61,7 @@ def schedule() -> list[tuple[datetime, str, str]]:
 
 
 def of_ones_own(columns: list[str]) -> pl.DataFrame:
-    """Games and elections, of which the simulated exchange has none that exist."""
+    """Games, elections, days of weather and an index, of which the simulated exchange has none that exist."""
     rows = []
     for start, home, away in schedule():
         told = start.astimezone(ZoneInfo("America/New_York"))
@@ -79,7 +81,52 @@ def of_ones_own(columns: list[str]) -> pl.DataFrame:
         pl.col("close_ts").cast(pl.Datetime("us", "UTC")), status=pl.lit("active"), market_type=pl.lit("binary"),
         known_ts=(pl.col("close_ts") + pl.duration(hours=3)).cast(pl.Datetime("us", "UTC")),
     )  # fmt: skip
+    made = pl.concat([made, ranges()], how="diagonal")
     return made.select(name for name in columns if name in made.columns)
+
+
+def ranges() -> pl.DataFrame:
+    """Tomorrow's highs and lows of all stations, six bins each, and an hourly ladder of each stock index."""
+    places, rows = stations(), list[tuple[str, str, str, datetime, float, str | None]]()
+    for series, subject in subjects().items():
+        place = places.get(subject.subject)
+        if place is None:
+            continue
+        day = (NOW + timedelta(hours=place.utc_offset)).replace(hour=0, minute=0) + timedelta(days=1)
+        event, close = f"{series}-{day:%y%b%d}".upper(), day + timedelta(days=1, minutes=-1, hours=-place.utc_offset)
+        rows += [(f"{event}-B{n}", event, series, close, 40.0 + 2 * n, place.name[1:]) for n in range(6)]
+    close = NOW.replace(minute=0) + timedelta(hours=1)
+    local = close.astimezone(ZoneInfo("America/New_York"))
+    for series, low in (("KXINX", 7_000.0), ("KXNASDAQ100", 27_000.0)):
+        event = f"{series}-{local:%y%b%dH%H}00".upper()
+        rows += [(f"{event}-B{n}", event, series, close, low + n, None) for n in range(AN_EVENT)]
+    names = ["ticker", "event_ticker", "series_ticker", "close_ts", "floor_strike", "rules_station"]
+    made = pl.DataFrame(rows, orient="row", schema=names)
+    return made.with_columns(
+        pl.col("close_ts").cast(pl.Datetime("us", "UTC")), status=pl.lit("active"), market_type=pl.lit("binary"),
+        strike_type=pl.lit("between"), cap_strike=pl.col("floor_strike") + 1,
+    )  # fmt: skip
+
+
+def forecasts() -> bytes:
+    first = NOW.replace(tzinfo=None, hour=0, minute=0) - timedelta(days=61)
+    times = [(first + timedelta(hours=hour)).isoformat(timespec="minutes") for hour in range(64 * 24)]
+    warm = [50.0 + 5 * np.sin(hour / 3.8) for hour in range(len(times))]
+    lists = {f"temperature_2m{name}": warm for name in ("", "_previous_day1", "_previous_day2")}
+    return json.dumps({"hourly": {"time": times, **lists}}).encode()
+
+
+def readings() -> bytes:
+    days = [NOW.date() - timedelta(days=n) for n in range(1, 60)]
+    return json.dumps({"results": [{"valid": f"{day}", "high": 55 + day.day % 3, "low": 45} for day in days]}).encode()
+
+
+def quote() -> bytes:
+    local = NOW.astimezone(ZoneInfo("America/New_York"))
+    return json.dumps({"data": {"current_price": 100.0, "last_trade_time": f"{local:%Y-%m-%dT%H:%M:%S}"}}).encode()
+
+
+FEEDS = {"open-meteo": forecasts, "iastate": readings, "cboe": quote}
 
 
 def results() -> bytes:
@@ -119,6 +166,9 @@ def payload(request: Request) -> Payload:
         curve = Curve([0.0, 0.5, 1.0], [0.0, 0.45, 1.0], [0.0, 0.02, 0.0], 9_000, 900, 0.1, 0.05, 0.15)
         curves = Curves(NOW, {name_of(ANY, hours): curve for hours in AHEAD_H})
         return Payload(request, NOW, msgspec.json.encode(curves))
+    feed = next((made for host, made in FEEDS.items() if host in request.shown), None)
+    if feed is not None:
+        return Payload(request, NOW, feed())
     seconds = int(request.key.rpartition("=")[2])
     walk = 60_000 * np.exp(np.cumsum(np.random.default_rng(seconds).normal(0, 4e-5 * np.sqrt(seconds), 300)))
     first = NOW.timestamp() - seconds * 300

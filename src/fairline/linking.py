@@ -17,7 +17,8 @@ import polars as pl
 from fairline.errors import ConfigError
 from fairline.weather import stations
 
-KINDS = ("price", "high", "low")
+PRICES = ("price", "index")
+KINDS = (*PRICES, "high", "low")
 SURE = 0.95
 """What is less certain than this is not priced."""
 
@@ -84,7 +85,7 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
         table, on="series_ticker", how="inner", maintain_order="left"
     )
     local = pl.col("close_ts") + pl.duration(hours=pl.col("utc_offset")) - pl.duration(minutes=1)
-    price = pl.col("kind") == "price"
+    price = pl.col("kind").is_in(PRICES)
     made = mine.with_columns(
         **_interval(),
         at_ts=pl.col("close_ts"),
@@ -92,7 +93,7 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
         closing_minute=pl.col("close_ts").dt.minute(),
         closing_hour=pl.when(price).then(new_york(pl.col("close_ts")).dt.hour()),
         told_day=told_day(),
-        told_hour=pl.col("event_ticker").str.extract(r"-\d\d[A-Z]{3}\d\d(\d\d)").cast(pl.Int8, strict=False),
+        told_hour=pl.col("event_ticker").str.extract(r"-\d\d[A-Z]{3}\d\dH?(\d\d)").cast(pl.Int8, strict=False),
     )
     return _judged(made).select(pl.col(name).cast(dtype) for name, dtype in LINKS.items())
 
@@ -144,7 +145,7 @@ def new_york(moment: pl.Expr) -> pl.Expr:
 
 def _judged(made: pl.DataFrame) -> pl.DataFrame:
     """Confidence and evidence, or the reason against."""
-    price = pl.col("kind") == "price"
+    price = pl.col("kind").is_in(PRICES)
     day_agrees = pl.col("told_day") == pl.col("closing_day")
     hour_agrees = pl.col("told_hour") == pl.col("closing_hour")
     reason = pl.coalesce(
@@ -170,14 +171,14 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
     return made.with_columns(reason=reason).with_columns(
         confidence=pl.when(pl.col("reason").is_null()).then(sure).otherwise(0.0),
         evidence=evidence,
-        day=pl.when(pl.col("kind") != "price").then("closing_day"),
+        day=pl.when(~price).then("closing_day"),
     )
 
 
 def _station() -> pl.Expr:
     """Why the station that settles is not the one that the series is known by, as far as the rules tell."""
     told, known = pl.col("rules_station"), pl.col("subject").str.slice(1)
-    weather = pl.col("kind") != "price"
+    weather = ~pl.col("kind").is_in(PRICES)
     return (
         pl.when(weather & (told != known))
         .then(pl.format("the rules say the station {}, not {}", told, known))

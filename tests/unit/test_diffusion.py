@@ -11,7 +11,8 @@ from scipy.stats import t as student
 from fairline.diffusion import DEGREES, Volatility, doubt, probability, settling_sd, volatility
 from fairline.frame import MARKETS
 from fairline.models import load
-from fairline.models.diffusion import DiffusionModel, _read
+from fairline.models.diffusion import DiffusionModel
+from fairline.models.walks import _closes
 from fairline.sources import Payload
 
 NOW = datetime(2026, 7, 3, 10, 30, tzinfo=UTC)
@@ -148,7 +149,7 @@ def test_a_price_of_a_minute_ago_has_had_a_minute_more_to_wander():
     model, frame = DiffusionModel(), pl.DataFrame(LADDER, schema=MARKETS)
     payloads = {request: candles(request, end=end) for request in model.requests(frame, NOW)}
     made = model.predict(frame, payloads, NOW)
-    prices = pl.concat([_read(payload) for payload in payloads.values()]).unique("ts", keep="first").sort("ts")
+    prices = pl.concat([_closes(payload) for payload in payloads.values()]).unique("ts", keep="first").sort("ts")
     sd = settling_sd(volatility(prices, NOW.timestamp()), end.timestamp(), NOW.timestamp() + 1_800, 60)
     expected = probability(np.array([60_499.99]), np.array([np.nan]), np.array([60_000.0]), np.array([sd]))[0]
     assert made["p"][2] == pytest.approx(expected)

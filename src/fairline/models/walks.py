@@ -1,0 +1,135 @@
+"""Where a price stands and how it wanders from there, read from what each kind of feed sends."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from fairline.diffusion import settling_sd, volatility
+from fairline.errors import InputError
+from fairline.sessions import NEW_YORK, trading_days
+from fairline.sources import Payload, Request
+
+_COINBASE = "https://api.exchange.coinbase.com/products"
+_SECONDS = (60, 900, 3_600)
+"""Candles of a minute reach back five hours, of a quarter of an hour three days, of an hour twelve."""
+_STALE_S = 120.0
+_BASIS = 3e-4
+"""By how much the price that is read may differ from the index that settles."""
+
+_CBOE = "https://cdn.cboe.com/api/global/delayed_quotes/quotes/_{}.json"
+_IMPLIED = {"SPX": "VIX", "NDX": "VXN"}
+"""The volatility that options on an index imply, in percent a year, is an index too."""
+_DELAY = timedelta(minutes=25)
+_REALISED = 0.83
+"""What an index moves in a day, of what VIX implies: chosen on the S&P 500 of 1990 to 2005, where its ladders of the
+next close are then calibrated, and held against 2006 to 2022 (`tests/contract/test_index.py`).
+"""
+_ERROR = 0.15
+"""Relative error of that: the ratio was 0.75 in the first half and 0.81 in the second, as a root mean square."""
+_YEAR = 252
+_HIGHEST = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """From `spot`, read at `at_s` (Unix seconds): `sd` gives the standard deviation of the log of what settles at a
+    close as a mean over so many seconds before it, `error` is its relative error and `basis` that of the price now.
+    """
+
+    spot: float
+    at_s: float
+    sd: Callable[[float, float], float]
+    error: float
+    basis: float
+
+
+def coin_requests(name: str) -> list[Request]:
+    return [_candles(name, seconds) for seconds in _SECONDS]
+
+
+def coin_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) -> Walk:
+    """By the candles of the last hours and days. Raises `InputError`."""
+    now = asof.timestamp()
+    prices = pl.concat([_closes(payloads[_candles(name, seconds)]) for seconds in _SECONDS])
+    known = prices.unique("ts", keep="first").sort("ts").filter((pl.col("ts") <= now) & (pl.col("price") > 0))
+    vol = volatility(known, now)
+    if vol is None or known["ts"][-1] < now - _STALE_S:
+        raise _stale(None if known.is_empty() else datetime.fromtimestamp(known["ts"][-1], UTC))
+    at = float(known["ts"][-1])
+    # From where the price was read, which is a little while ago.
+    return Walk(known["price"][-1], at, lambda close, window: settling_sd(vol, at, close, window), vol.error, _BASIS)
+
+
+def index_requests(name: str) -> list[Request]:
+    return [_quote(name), _quote(_IMPLIED[name])]
+
+
+def index_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) -> Walk:
+    """By its last quote, which comes a quarter of an hour late, and the volatility that options imply.
+
+    Raises `InputError`, above all while it is not traded: what futures say of it in the night is not seen here.
+    """
+    (spot, at), (percent, _) = (_last(payloads[request]) for request in index_requests(name))
+    if not asof - _DELAY <= at <= asof:
+        raise _stale(at)
+    if percent > _HIGHEST:
+        raise InputError(f"a volatility of {percent:g} % is none", remedy="Its feed may have changed")
+    day = _REALISED * percent / 100 / np.sqrt(_YEAR)
+
+    def sd(close: float, _: float) -> float:
+        return float(np.hypot(day * np.sqrt(trading_days(at, datetime.fromtimestamp(close, UTC))), _BASIS))
+
+    # Others know what it did since.
+    return Walk(spot, at.timestamp(), sd, _ERROR, float(np.hypot(_BASIS, day * np.sqrt(trading_days(at, asof)))))
+
+
+def _stale(last: datetime | None) -> InputError:
+    words = "none" if last is None else f"{last:%Y-%m-%d %H:%M} UTC"
+    return InputError(f"there are no fresh prices (last: {words})", remedy="Try again while it is traded")
+
+
+def _candles(subject: str, seconds: int) -> Request:
+    return Request("https", f"{_COINBASE}/{subject}-USD/candles?granularity={seconds}", max_age_s=seconds / 2)
+
+
+def _closes(payload: Payload) -> pl.DataFrame:
+    """`{ts, price}` at the end of each candle. Raises `InputError` for what is no list of candles."""
+    rows: Sequence[tuple[float, ...]]
+    try:
+        rows = msgspec.json.decode(payload.body, type=list[tuple[float, float, float, float, float, float]])
+    except msgspec.MsgspecError as error:
+        words = f"{payload.request.shown} is not a list of candles ({error})"
+        raise InputError(words, remedy="Its feed may have changed") from None
+    seconds = float(payload.request.key.rpartition("=")[2])
+    ends = [(min(row[0] + seconds, payload.fetched_ts.timestamp()), row[4]) for row in rows]
+    return pl.DataFrame(ends, schema={"ts": pl.Float64, "price": pl.Float64}, orient="row")
+
+
+def _quote(name: str) -> Request:
+    return Request("https", _CBOE.format(name), max_age_s=60)
+
+
+class _Data(msgspec.Struct):
+    current_price: float
+    last_trade_time: str
+
+
+class _Quoted(msgspec.Struct):
+    data: _Data
+
+
+def _last(payload: Payload) -> tuple[float, datetime]:
+    """Price and time of a quote. Raises `InputError`."""
+    try:
+        data = msgspec.json.decode(payload.body, type=_Quoted).data
+        at = datetime.fromisoformat(data.last_trade_time)
+    except (msgspec.MsgspecError, ValueError) as error:
+        words = f"{payload.request.shown} is not a quote ({error})"
+        raise InputError(words, remedy="Its feed may have changed") from None
+    if not data.current_price > 0:
+        raise InputError(f"{payload.request.shown} has no price", remedy="Try again later")
+    return data.current_price, (at if at.tzinfo else at.replace(tzinfo=NEW_YORK)).astimezone(UTC)

@@ -1,0 +1,82 @@
+"""Ladders of the S&P 500's next closes, by what VIX implied the day before, 1990 to 2022."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from fairline.diffusion import probability
+from fairline.models.walks import _ERROR, _REALISED
+
+SPLIT = 2006
+STRIKES = np.linspace(-0.02, 0.02, 17)
+
+
+@pytest.fixture(scope="module")
+def closes(shared):
+    """`{year, moved, implied}`: log return to the next close, and the standard deviation that VIX implies for a day."""
+    folder = shared / "index_and_crypto_prices"
+    index = pl.read_csv(folder / "sp500_index_daily.csv", try_parse_dates=True)
+    vix = pl.read_csv(folder / "vix_daily.csv", try_parse_dates=True).select(Date="DATE", vix="CLOSE")
+    rows = index.join(vix, on="Date").sort("Date")
+    return rows.select(
+        year=pl.col("Date").dt.year(), price="SP500", moved=pl.col("SP500").log().diff().shift(-1),
+        implied=pl.col("vix") / 100 / np.sqrt(252),
+    ).drop_nulls()  # fmt: skip
+
+
+def ladder(rows, ratio):
+    """What is said of each rung, and how it ended."""
+    spot, sd = np.ones(rows.height), ratio * rows["implied"].to_numpy()
+    none = np.full(rows.height, np.nan)
+    p = [probability(np.full(rows.height, np.exp(strike)), none, spot, sd) for strike in STRIKES]
+    y = [rows["moved"].to_numpy() > strike for strike in STRIKES]
+    return np.concatenate(p), np.concatenate(y).astype(float)
+
+
+def slope(p, y):
+    inner = (p > 1e-4) & (p < 1 - 1e-4)
+    odds, y = logit(p[inner]), y[inner]
+
+    def loss(b):
+        q = expit(b[0] + b[1] * odds)
+        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
+
+    return minimize(loss, [0, 1]).x[1]
+
+
+def test_the_ratio_is_the_one_by_which_the_first_half_is_calibrated(closes):
+    first = closes.filter(pl.col("year") < SPLIT)
+    ratios = np.arange(70, 100) / 100
+    best = min(ratios, key=lambda ratio: abs(slope(*ladder(first, ratio)) - 1))
+    assert best == pytest.approx(_REALISED)
+
+
+def test_the_second_half_is_calibrated_by_it_and_better_than_the_climate(closes):
+    """Stated in docs/models/diffusion.md: slope, and Brier score against that of how often each rung was reached."""
+    after = closes.filter(pl.col("year") >= SPLIT)
+    p, y = ladder(after, _REALISED)
+    often = np.repeat([(after["moved"] > strike).mean() for strike in STRIKES], after.height)
+    measured = [slope(p, y), ((p - y) ** 2).mean(), ((often - y) ** 2).mean()]
+    assert after.height == 4_276
+    assert [round(float(value), 4) for value in measured] == [0.9531, 0.1185, 0.1239]
+
+
+def test_the_doubt_is_how_far_the_halves_are_apart(closes):
+    spread = [
+        np.sqrt((half["moved"] ** 2 / half["implied"] ** 2).mean())
+        for half in (closes.filter(pl.col("year") < SPLIT), closes.filter(pl.col("year") >= SPLIT))
+    ]
+    assert [round(float(value), 2) for value in spread] == [0.75, 0.81]
+    assert abs(spread[1] / spread[0] - 1) < _ERROR
+
+
+def test_two_and_three_days_are_as_many_times_one(closes):
+    """By the root of time, over weekends too."""
+    log = np.log(closes["price"].to_numpy())
+    implied = closes["implied"].to_numpy()
+    for days in (2, 3):
+        moved = log[days:] - log[:-days]
+        ratio = np.sqrt((moved**2 / (implied[:-days] ** 2 * days)).mean())
+        assert ratio == pytest.approx(0.775, abs=0.02)

@@ -1,0 +1,128 @@
+"""Sessions, quotes that come late, and the ladders of a stock index."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairline.diffusion import probability
+from fairline.frame import MARKETS
+from fairline.models.diffusion import DiffusionModel
+from fairline.sessions import trading_days
+from fairline.sources import Payload
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def at(day, hour, minute=0):
+    """August 2026 in New York; the 3rd is a Monday."""
+    return datetime(2026, 8, day, hour, minute, tzinfo=NEW_YORK).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "days"),
+    [
+        (at(3, 16), at(4, 16), 1.0),
+        (at(3, 9, 30), at(3, 16), 0.75),
+        (at(3, 12, 45), at(3, 16), 0.375),
+        (at(3, 12, 45), at(4, 12, 45), 1.0),
+        (at(7, 16), at(10, 16), 1.0),
+        (at(3, 18), at(4, 8), 0.0),
+        (at(3, 18), at(4, 9, 30), 0.25),
+        (at(3, 12), at(3, 12), 0.0),
+    ],
+)
+def test_a_trading_day_is_a_session_and_the_night_before(begin, end, days):
+    assert trading_days(begin, end) == pytest.approx(days)
+
+
+def test_the_clock_changes_and_the_session_does_not():
+    begin, end = (datetime(2026, 10 + k, 30 if k == 0 else 2, 16, tzinfo=NEW_YORK) for k in (0, 1))
+    assert trading_days(begin, end) == pytest.approx(1.0)
+
+
+moments = st.datetimes(datetime(2026, 1, 1), datetime(2026, 2, 1)).map(lambda moment: moment.replace(tzinfo=UTC))
+
+
+@given(moments, moments, moments)
+def test_days_add_up(one, two, three):
+    first, second, third = sorted((one, two, three))
+    assert trading_days(first, third) == pytest.approx(trading_days(first, second) + trading_days(second, third))
+
+
+NOW = at(3, 12)
+
+
+def rung(strike, floor=None, cap=None, close=None, event="KXINX-26AUG03H1600"):
+    close = at(3, 16) if close is None else close
+    ticker = f"{event}-{strike}{floor or cap}"
+    return dict.fromkeys(MARKETS) | {
+        "ticker": ticker, "event_ticker": event, "series_ticker": event.partition("-")[0], "status": "active",
+        "market_type": "binary", "strike_type": strike, "floor_strike": floor, "cap_strike": cap, "close_ts": close,
+    }  # fmt: skip
+
+
+LADDER = (rung("less", cap=7_075.0), rung("between", 7_075.0, 7_124.9999), rung("greater", 7_124.9999))
+
+
+def quote(price, when=at(3, 11, 45)):
+    return {"data": {"current_price": price, "last_trade_time": f"{when.astimezone(NEW_YORK):%Y-%m-%dT%H:%M:%S}"}}
+
+
+def predicted(*rungs, now=NOW, **answers):
+    model, frame = DiffusionModel(), pl.DataFrame(rungs, schema=MARKETS)
+    given_ = {"SPX": quote(7_100.0), "VIX": quote(16.0), "NDX": quote(28_000.0), "VXN": quote(20.0)} | answers
+    payloads = {}
+    for request in model.requests(frame, now):
+        answer = given_[request.key.rpartition("_")[2].removesuffix(".json")]
+        payloads[request] = Payload(request, now, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+    return model.predict(frame, payloads, now)
+
+
+def test_a_ladder_is_priced_by_what_options_imply_from_where_the_quote_was_read():
+    made = predicted(*LADDER)
+    assert made["note"].null_count() == 3
+    assert made["p"].sum() == pytest.approx(1.0, abs=1e-6)
+    day = 0.83 * 0.16 / np.sqrt(252)
+    sd = np.hypot(day * np.sqrt(0.75 * (4.25 / 6.5)), 3e-4)
+    expected = probability(np.array([7_124.9999]), np.array([np.nan]), np.array([7_100.0]), np.array([sd]))[0]
+    assert made["p"][2] == pytest.approx(expected)
+
+
+def test_what_a_late_quote_does_not_see_is_doubt():
+    late, fresh = (predicted(*LADDER, SPX=quote(7_100.0, when))["p_sd"][2] for when in (at(3, 11, 40), at(3, 12)))
+    assert late > 1.5 * fresh
+
+
+def test_hours_and_the_other_index_and_thresholds_are_its_own():
+    hourly = rung("greater_or_equal", 28_000.0, close=at(3, 13), event="KXNASDAQ100U-26AUG03H1300")
+    made = predicted(hourly)
+    assert made["ticker"].to_list() == [hourly["ticker"]]
+    assert made["p"][0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "now", "answers", "words"),
+    [
+        (LADDER, at(3, 8), {"SPX": quote(7_100.0, datetime(2026, 7, 31, 20, tzinfo=UTC))},
+         "there are no fresh prices (last: 2026-07-31 20:00 UTC)"),
+        (LADDER, NOW, {"SPX": quote(7_100.0, NOW + timedelta(minutes=1))}, "there are no fresh prices"),
+        (LADDER, NOW, {"SPX": b"<html>"}, "cdn.cboe.com/api/global/delayed_quotes/quotes/_SPX.json is not a quote"),
+        (LADDER, NOW, {"SPX": {"data": {"current_price": 7_100.0, "last_trade_time": "noon"}}}, "is not a quote"),
+        (LADDER, NOW, {"SPX": quote(0.0)}, "has no price"),
+        (LADDER, NOW, {"VIX": quote(1_600.0)}, "a volatility of 1600 % is none"),
+        ([rung("greater", 7_100.0, close=at(3, 15), event="KXINX-26AUG03H1600")], NOW, {},
+         "the ticker says … o'clock, the closing time …"),
+        ([rung("greater", 7_100.0, close=at(7, 16), event="KXINX-26AUG07H1600")], NOW, {},
+         "it settles in more than three days"),
+    ],
+)  # fmt: skip
+def test_what_it_does_not_know_it_does_not_price_and_says_why(rows, now, answers, words):
+    made = predicted(*rows, now=now, **answers)
+    assert made["p"].null_count() == made.height == 1
+    assert words in made["note"][0]
