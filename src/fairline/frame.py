@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import msgspec
 import polars as pl
 
-from fairline.kalshi.wire import Event, Market, Rejected, Series
+from fairline.kalshi.decoding import Rejected
+from fairline.kalshi.wire import Event, Market, Series
 
 NOTIONAL_U = 1_000_000
 FEE_UNIT = 10_000
@@ -48,6 +49,9 @@ _MARKETS: _Types = {
     "rules_day": pl.Date,
     "rules_named": pl.Boolean,
     "rules_station": pl.String,
+    "milestone_ts": _TIME,
+    "home_target": pl.String,
+    "away_target": pl.String,
     "price_level_structure": pl.String,
     "price_ranges": pl.Categorical(),
     "is_provisional": pl.Boolean,
@@ -154,13 +158,22 @@ def empty_markets() -> pl.DataFrame:
 
 
 def with_context(markets: pl.DataFrame, series: Sequence[Series], events: Sequence[Event]) -> pl.DataFrame:
-    """Fill series, category, exclusiveness and fee terms from the event and its series.
+    """Fill series, category, exclusiveness, fee terms and milestone from the event and its series.
 
     A market whose event is not among `events` takes the part of its ticker before the first dash as its series, if
     a series of that name exists; that is only the exchange's habit, so it is never trusted without the series list.
     """
     return (
-        markets.drop("series_ticker", "category", "mutually_exclusive", "fee_type", "fee_multiplier_m")
+        markets.drop(
+            "series_ticker",
+            "category",
+            "mutually_exclusive",
+            "fee_type",
+            "fee_multiplier_m",
+            "milestone_ts",
+            "home_target",
+            "away_target",
+        )
         .join(_events_frame(events), on="event_ticker", how="left", maintain_order="left")
         .with_columns(
             series_ticker=pl.coalesce("series_ticker", pl.col("event_ticker").str.split("-").list.first()),
@@ -318,6 +331,11 @@ def _events_frame(events: Sequence[Event]) -> pl.DataFrame:
             e.fee_type_override,
             _multiplier(e.fee_multiplier_override),
             True,
+            *(
+                (None, None, None)
+                if e.milestone is None
+                else (e.milestone.start_date, e.milestone.home, e.milestone.away)
+            ),
         )
         for e in events
     ]
@@ -330,8 +348,12 @@ def _events_frame(events: Sequence[Event]) -> pl.DataFrame:
         "event_fee_type": pl.String,
         "event_multiplier_m": pl.Int64,
         "known_event": pl.Boolean,
+        "start_date": pl.String,
+        "home_target": pl.String,
+        "away_target": pl.String,
     }
-    return pl.DataFrame(rows, schema=schema, orient="row").unique("event_ticker", keep="last")
+    made = pl.DataFrame(rows, schema=schema, orient="row").unique("event_ticker", keep="last")
+    return made.with_columns(milestone_ts=_time("start_date"))
 
 
 def _series_frame(series: Sequence[Series]) -> pl.DataFrame:

@@ -1,8 +1,9 @@
 """Which game a market is about, and whose win YES pays: by the exchange's own evidence, names last.
 
 A market of a game names its team four times: by a target of the exchange, by the code at the end of its ticker, by the
-outcome's name, and in its rules. Two that agree make a link; two that contradict each other leave the market unlinked,
-with the reason.
+outcome's name, and in its rules; and its event's milestone, where it has one, says when the game starts and by their
+targets who is at home. Two that agree make a link; two that contradict each other leave the market unlinked, with the
+reason.
 """
 
 from collections.abc import Mapping
@@ -28,10 +29,10 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 GAME_LINKS = pl.Schema(_LINKS)
-"""`day` is the scheduled one in New York; `start_ts`, and `number`, which of two on a day, only if the ticker has them.
-`likely_ts` is when it starts by when its answer is expected; before `before_ts` it has not begun, unless the exchange
-expects the answer later than usual. YES pays if `side` (`home`, `away`, `tie`) is how it ends. `reason`
-says why a market is not linked."""
+"""`day` is the scheduled one in New York; `start_ts` is told by milestone or ticker, and `number`, which of two on a
+day, by the ticker, if at all. `likely_ts` is when it starts by when its answer is expected; before `before_ts` it has
+not begun, unless the exchange expects the answer later than usual. YES pays if `side` (`home`, `away`, `tie`) is how it
+ends. `reason` says why a market is not linked."""
 
 _TICKER = r"^[A-Z0-9]+-\d\d[A-Z]{3}\d\d(\d{4})?([A-Z]+?)(?:(G)?([1-9]))?$"
 _SAME_START_MIN, _LIKELY_START_MIN = 60, 150
@@ -104,8 +105,15 @@ def _told(markets: pl.DataFrame, known: Mapping[str, League]) -> pl.DataFrame:
         number=pl.when(parts.struct.field("3").is_not_null()).then(parts.struct.field("4")).cast(pl.Int8),
         code=pl.col("ticker").str.strip_prefix(pl.col("event_ticker")).str.strip_prefix("-"),
     ).with_columns(
-        start_ts=local.dt.replace_time_zone("America/New_York", ambiguous="null", non_existent="null")
-        .dt.convert_time_zone("UTC")
+        # A game is moved more easily than a ticker.
+        start_ts=pl.coalesce(
+            "milestone_ts",
+            local.dt.replace_time_zone("America/New_York", ambiguous="null", non_existent="null").dt.convert_time_zone(
+                "UTC"
+            ),
+        ),
+        by_milestone=pl.when(pl.col("target") == pl.col("home_target")).then(pl.lit("home"))
+        .when(pl.col("target") == pl.col("away_target")).then(pl.lit("away")),
     )  # fmt: skip
 
 
@@ -165,13 +173,16 @@ def _paired(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 
 def _judged(rows: pl.DataFrame) -> pl.DataFrame:
     team, day = pl.col("team"), pl.col("day")
-    known_day = new_york(pl.col("known_ts")).dt.date()
+    home = pl.when("home_first").then("first").otherwise("second")
+    side = pl.when("tie").then(pl.lit("tie")).when(team == home).then(pl.lit("home")).otherwise(pl.lit("away"))
+    known_day, milestone_day = (new_york(pl.col(name)).dt.date() for name in ("known_ts", "milestone_ts"))
     off = (known_day - day).dt.total_days()
     reason = pl.coalesce(
         pl.when(pl.col("market_type") != "binary").then(pl.format("a {} market has no YES and NO", "market_type")),
         pl.when(day.is_null() | pl.col("pair").is_null()).then(pl.lit("the ticker is not that of a game")),
         pl.when(~pl.col("rules_named")).then(pl.format("the rules do not name {}", "yes_sub_title")),
         pl.when(pl.col("rules_day") != day).then(pl.format("the ticker says {}, the rules {}", "day", "rules_day")),
+        pl.when(milestone_day != day).then(pl.format("the ticker says {}, the milestone {}", "day", milestone_day)),
         pl.when(~off.is_between(0, _LATEST_D)).then(pl.format("it is decided on {}, not on {}", known_day, "day")),
         _contradiction("by_target", "by_code", "the target is {}, the ticker says {}"),
         _contradiction("by_target", "by_name", "the target is {}, the outcome {}"),
@@ -183,13 +194,23 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("first").is_null() | (pl.col("pairs") > 1)).then(
             pl.format("{} are not two teams that are known", "pair")
         ),
+        pl.when(pl.col("by_milestone") != side).then(
+            pl.format("the ticker has {} {}, the milestone {}", "yes_sub_title", side, "by_milestone")
+        ),
+        pl.when(
+            pl.col("target").is_not_null() & pl.col("home_target").is_not_null() & pl.col("by_milestone").is_null()
+        ).then(pl.lit("the milestone names other teams")),
     )
-    home = pl.when("home_first").then("first").otherwise("second")
     midnight = day.cast(pl.Datetime("us")).dt.replace_time_zone("America/New_York").dt.convert_time_zone("UTC")
-    told = pl.sum_horizontal(*(pl.col(f"by_{n}").is_not_null() for n in ("target", "code", "name")), pl.col("tie"))
+    told = pl.sum_horizontal(
+        *(pl.col(f"by_{n}").is_not_null() for n in ("target", "code", "name", "milestone")), pl.col("tie")
+    )
     evidence = pl.concat_str(
         pl.lit("series, ticker"),
-        *(pl.when(pl.col(f"by_{name}").is_not_null()).then(pl.lit(f", {name}")) for name in ("target", "code", "name")),
+        *(
+            pl.when(pl.col(f"by_{name}").is_not_null()).then(pl.lit(f", {name}"))
+            for name in ("target", "code", "name", "milestone")
+        ),
         pl.when("rules_named").then(pl.lit(", rules")),
         pl.when(pl.col("known_ts").is_not_null()).then(pl.lit(", time")),
         ignore_nulls=True,
@@ -201,7 +222,7 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
         before_ts=pl.coalesce("start_ts", pl.max_horizontal(pl.col("known_ts") - _GAME - _SPARE, midnight), midnight),
         home=home,
         away=pl.when("home_first").then("second").otherwise("first"),
-        side=pl.when("tie").then(pl.lit("tie")).when(team == home).then(pl.lit("home")).otherwise(pl.lit("away")),
+        side=side,
         confidence=pl.when(pl.col("reason").is_not_null()).then(0.0).when(confirmed).then(0.99).otherwise(0.9),
     )  # fmt: skip
 

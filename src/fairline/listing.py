@@ -30,11 +30,12 @@ from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.account import Account
 from fairline.kalshi.changes import Changes, read_changes
 from fairline.kalshi.crawl import MarketCrawl
+from fairline.kalshi.decoding import Page, Rejected
 from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.events import read_events
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import Query
-from fairline.kalshi.wire import STATUS_FIELDS, Event, Page, Rejected, Series, series_list
+from fairline.kalshi.wire import STATUS_FIELDS, Event, Series, series_list
 from fairline.terms import due
 from fairline.ticks import off_grid
 

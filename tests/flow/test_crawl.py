@@ -285,8 +285,14 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
         second = await read_listing(kalshi, memory=memory)
     assert steps["/series"] == 0
     assert set(asked) == {"/markets"}
-    columns = ["ticker", "series_ticker", "category", "fee_type", "mutually_exclusive"]
+    columns = ["ticker", "series_ticker", "category", "fee_type", "mutually_exclusive", "milestone_ts", "home_target"]
     assert second.markets.sort("ticker").select(columns).equals(first.markets.sort("ticker").select(columns))
+    games = first.markets.filter(pl.col("series_ticker") == "KXNFLGAME")
+    assert games.height > 0
+    assert games.select(
+        ((pl.col("target") == pl.col("home_target")) | (pl.col("target") == pl.col("away_target"))).all()
+    ).item()
+    assert games["milestone_ts"].null_count() == 0
 
 
 @pytest.mark.parametrize("content,words", [(b"\x1f\x8bnonsense", "damaged"), (b"", "ends too early")])

@@ -9,13 +9,13 @@ from fairline.frame import wire_frame
 from fairline.kalshi import Kalshi, Transport
 from fairline.kalshi.client import checked_ticker
 from fairline.kalshi.crawl import MarketCrawl
+from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, ServerError
 from fairline.kalshi.http import Response
 from fairline.kalshi.routes import Query, batches
 from fairline.kalshi.transport import Retry
 from fairline.kalshi.walk import Walk, walk
 from fairline.kalshi.windows import CREATED, Window
-from fairline.kalshi.wire import Page
 from tests.unit.test_wire import MARKET
 
 PAIRS = Query(page_size=2)

@@ -70,6 +70,35 @@ def test_what_contradicts_itself_is_not_linked(changes, words):
     assert made["confidence"] == 0
 
 
+MILESTONE = {"milestone_ts": datetime(2026, 7, 10, 22, 45, tzinfo=UTC), "home_target": DETROIT,
+             "away_target": PHILADELPHIA}  # fmt: skip
+
+
+def test_a_milestone_says_when_it_starts_and_who_is_at_home():
+    made = linked(GAME | MILESTONE, OTHER | MILESTONE)
+    assert [row["side"] for row in made] == ["home", "away"]
+    assert {row["start_ts"] for row in made} == {MILESTONE["milestone_ts"]}, "a game is moved, its ticker is not"
+    assert all(", milestone" in row["evidence"] for row in made)
+    bare = dict.fromkeys(("yes_sub_title", "rules_day", "rules_named", "known_ts"))
+    other = GAME | MILESTONE | bare | {"ticker": "KXMLBGAME-26JUL10PHIDET-X", "event_ticker": "KXMLBGAME-26JUL10PHIX"}
+    assert linked(other)[0]["reason"], "who the other team is, it does not tell"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"home_target": PHILADELPHIA, "away_target": DETROIT}, "the ticker has Detroit home, the milestone away"),
+        ({"home_target": "a", "away_target": "b"}, "the milestone names other teams"),
+        ({"milestone_ts": datetime(2026, 7, 11, 17, 5, tzinfo=UTC)},
+         "the ticker says 2026-07-10, the milestone 2026-07-11"),
+    ],
+)  # fmt: skip
+def test_what_a_milestone_contradicts_is_not_linked(changes, words):
+    (made,) = linked(GAME | MILESTONE | changes)
+    assert made["reason"] == words
+    assert made["confidence"] == 0
+
+
 def test_one_piece_of_evidence_alone_is_not_enough():
     bare = dict.fromkeys(("target", "yes_sub_title", "rules_day", "rules_named", "known_ts"))
     (made,) = linked(GAME | bare)

@@ -8,7 +8,7 @@ import pytest
 
 from fairline.edge import Rules
 from fairline.errors import StoreError
-from fairline.kalshi.wire import Rejected
+from fairline.kalshi.decoding import Rejected
 from fairline.listing import Listing
 from fairline.recorder import Recorder
 from fairline.scan import evaluate

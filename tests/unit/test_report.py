@@ -7,7 +7,7 @@ import pytest
 
 from fairline import report, screen
 from fairline.errors import OutputError, UsageError
-from fairline.kalshi.wire import Rejected
+from fairline.kalshi.decoding import Rejected
 from fairline.output import choose_format, terminal, write_whole
 from fairline.scan import Listing, Problem, evaluate
 from tests.unit.test_edge import LOOSE, NOW, markets

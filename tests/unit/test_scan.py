@@ -231,7 +231,7 @@ async def test_without_the_series_list_a_scan_goes_on_and_says_what_it_does_not_
 
 
 async def test_a_series_or_event_that_cannot_be_read_is_named_and_makes_the_answer_incomplete(exchange, unhurried):
-    from fairline.kalshi.wire import Page, Rejected
+    from fairline.kalshi.decoding import Page, Rejected
 
     async with client(exchange, unhurried) as kalshi:
         whole = await kalshi.series.list()

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from fairline.kalshi import wire
+from fairline.kalshi.decoding import error_body
 from fairline.kalshi.errors import ResponseError, ShapeError
 
 MARKET = {
@@ -24,6 +25,27 @@ def page(*markets, **more):
 
 def without(name):
     return {key: value for key, value in MARKET.items() if key != name}
+
+
+def event(ticker):
+    return {"event_ticker": ticker, "series_ticker": "KXMLBGAME"}
+
+
+def test_events_carry_their_own_milestone_and_a_strange_one_costs_nothing():
+    game = {"start_date": "2026-07-10T22:45:00Z", "primary_event_tickers": ["A"], "related_event_tickers": ["A", "B"],
+            "details": {"home_team_id": "h", "away_team_id": "w", "status": "created"}}  # fmt: skip
+    golf = {"start_date": "2026-07-10T11:00:00Z", "primary_event_tickers": ["C"], "details": {"competitor_ids": ["x"]}}
+    legs = [{**golf, "primary_event_tickers": ["D"]}] * 2
+    strange = [{"start_date": 5, "primary_event_tickers": ["A"]}, "text", None]
+    body = {"events": [event(name) for name in "ABCD"], "milestones": [game, golf, *legs, *strange], "cursor": ""}
+    page = wire.events_page(json.dumps(body).encode())
+    assert [row.milestone and (row.milestone.home, row.milestone.away) for row in page.rows] == [
+        ("h", "w"), None, (None, None), None,
+    ]  # fmt: skip
+    assert not page.rejected
+    for other in ({"milestones": None}, {"milestones": {"a": 1}}, {}):
+        rows = wire.events_page(json.dumps({"events": [event("A")], "cursor": "", **other}).encode()).rows
+        assert [row.milestone for row in rows] == [None]
 
 
 def test_prices_stay_the_strings_that_were_sent():
@@ -114,4 +136,4 @@ def test_json_of_another_shape_is_an_error_that_asking_again_does_not_mend(body)
     ],
 )
 def test_all_shapes_of_error_bodies_are_read(body, expected):
-    assert wire.error_body(body) == expected
+    assert error_body(body) == expected

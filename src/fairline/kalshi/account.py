@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.walk import Walk
-from fairline.kalshi.wire import Rejected
 
 _GUESSES = 2
 

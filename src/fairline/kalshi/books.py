@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fairline.kalshi.client import MAX_BOOKS, Kalshi, is_plain
+from fairline.kalshi.decoding import Page, Rejected
 from fairline.kalshi.errors import KalshiError
 from fairline.kalshi.routes import batches
-from fairline.kalshi.wire import OrderBook, Page, Rejected
+from fairline.kalshi.wire import OrderBook
 
 
 @dataclass(slots=True)

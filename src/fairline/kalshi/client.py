@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from fairline.kalshi import wire
+from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, KalshiError
 from fairline.kalshi.http import Response
 from fairline.kalshi.routes import MAX_MARKETS
@@ -47,7 +48,7 @@ class Exchange(_Group):
 
 
 class SeriesGroup(_Group):
-    async def list(self, *, category: str | None = None, keep: Keep | None = None) -> wire.Page[wire.Series]:
+    async def list(self, *, category: str | None = None, keep: Keep | None = None) -> Page[wire.Series]:
         """Every series in one answer (some MB). `category` is case-sensitive; an unknown one gives no rows."""
         return await self._transport.get("/series", {"category": category}, decode=wire.series_list, keep=keep)
 
@@ -69,7 +70,7 @@ class Events(_Group):
     async def fee_changes(self, event_ticker: str | None = None) -> Sequence[wire.EventFeeChange]:
         """Past and scheduled changes of an event's overrides, or of all events'."""
 
-        async def page(cursor: str | None) -> wire.Page[wire.EventFeeChange]:
+        async def page(cursor: str | None) -> Page[wire.EventFeeChange]:
             params: Params = {"event_ticker": event_ticker, "limit": 1000, "cursor": cursor}
             return await self._transport.get("/events/fee_changes", params, decode=wire.event_fee_changes)
 
@@ -83,14 +84,15 @@ class Events(_Group):
         status: str | None = None,
         series_ticker: str | None = None,
         tickers: str | None = None,
-    ) -> wire.Page[wire.Event]:
-        """One page (at most 200) of events, combos excluded."""
+    ) -> Page[wire.Event]:
+        """One page (at most 200) of events with their milestones, combos excluded."""
         params = {
             "limit": limit,
             "cursor": cursor,
             "status": status,
             "series_ticker": series_ticker,
             "tickers": tickers,
+            "with_milestones": "true",
         }
         return await self._transport.get("/events", params, decode=wire.events_page)
 
@@ -110,7 +112,7 @@ class Markets(_Group):
         max_created_ts: int | None = None,
         min_close_ts: int | None = None,
         max_close_ts: int | None = None,
-    ) -> wire.Page[wire.Market]:
+    ) -> Page[wire.Market]:
         """One page (at most 1,000) of markets; times are Unix seconds. Combos are left out unless asked for."""
         params = {
             "limit": limit,
@@ -127,20 +129,20 @@ class Markets(_Group):
         }
         return await self._transport.get("/markets", params, decode=wire.markets_page)
 
-    async def page(self, params: Mapping[str, str | int], keep: Keep | None = None) -> wire.Page[wire.Market]:
+    async def page(self, params: Mapping[str, str | int], keep: Keep | None = None) -> Page[wire.Market]:
         """One page for these very parameters: for who walks."""
         return await self._transport.get("/markets", params, decode=wire.markets_page, keep=keep)
 
     async def get(self, ticker: str) -> wire.Market:
         return (await self._transport.get(f"/markets/{checked_ticker(ticker)}", decode=wire.one_market)).market
 
-    async def settlements(self, tickers: Iterable[str]) -> wire.Page[wire.Settlement]:
+    async def settlements(self, tickers: Iterable[str]) -> Page[wire.Settlement]:
         """How at most 300 markets ended; unknown ones and ones still open are silently not among the rows."""
         names = ",".join(checked_ticker(ticker) for ticker in tickers)
         params: Params = {"limit": MAX_MARKETS, "status": "settled", "tickers": names}
         return await self._transport.get("/markets", params, decode=wire.settlements_page)
 
-    async def settled(self, min_settled_ts: int, cursor: str | None = None) -> wire.Page[wire.Settlement]:
+    async def settled(self, min_settled_ts: int, cursor: str | None = None) -> Page[wire.Settlement]:
         """One page of how markets ended that were settled at that Unix second or later, the latest first; without what
         is in the archive, and without combos.
         """
@@ -150,7 +152,7 @@ class Markets(_Group):
         }  # fmt: skip
         return await self._transport.get("/markets", params, decode=wire.settlements_page)
 
-    async def order_books(self, tickers: Iterable[str]) -> wire.Page[wire.OrderBook]:
+    async def order_books(self, tickers: Iterable[str]) -> Page[wire.OrderBook]:
         """Books of at most 100 markets. A comma list would silently be taken as one unknown ticker, so a ticker
         with a comma in it is refused here.
         """
@@ -161,7 +163,7 @@ class Markets(_Group):
 class Historical(_Group):
     """The archive: what was settled some months ago."""
 
-    async def settlements(self, tickers: Iterable[str]) -> wire.Page[wire.Settlement]:
+    async def settlements(self, tickers: Iterable[str]) -> Page[wire.Settlement]:
         """How markets in the archive ended; those that are not in it are silently not among the rows."""
         names = ",".join(checked_ticker(ticker) for ticker in tickers)
         params: Params = {"limit": MAX_MARKETS, "tickers": names}

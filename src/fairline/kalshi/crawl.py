@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from fairline.kalshi.account import Account
 from fairline.kalshi.client import Kalshi
 from fairline.kalshi.clock import surely_past
+from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
 from fairline.kalshi.http import GZIP, Response, Unpacker
 from fairline.kalshi.intake import Intake, merged, owned
@@ -25,7 +26,7 @@ from fairline.kalshi.memory import Memory, key_of
 from fairline.kalshi.routes import MAX_TICKERS, Query, Route, batches, choose
 from fairline.kalshi.walk import Walk
 from fairline.kalshi.windows import CLOSE, CREATED, Axis, Density, Profile, Window, tile
-from fairline.kalshi.wire import Market, Page, markets_page
+from fairline.kalshi.wire import Market, markets_page
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from fairline.kalshi import wire
 from fairline.kalshi.auth import ApiKeyAuth, Auth, JwtAuth
 from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S, maintenance
 from fairline.kalshi.convention import SentRequest, examine, sign_otherwise
+from fairline.kalshi.decoding import error_body
 from fairline.kalshi.errors import KalshiError, PrivateKeyError, TransportError
 from fairline.kalshi.http import Response
 from fairline.kalshi.keys import PrivateKey
@@ -233,7 +234,7 @@ class Doctor:
 
     async def _isolate(self, response: Response) -> tuple[str, str]:
         """(cause, evidence) of a signed request that failed."""
-        code, message, details = wire.error_body(response.body)
+        code, message, details = error_body(response.body)
         said = f"{self._balance_path} answered {response.status} ({' '.join(filter(None, (code or message, details)))})"
         general = _cause_of_answer(response, self._patient.url)
         if general is not None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from fairline.kalshi.client import MAX_EVENTS, Kalshi
+from fairline.kalshi.decoding import Page, Rejected
 from fairline.kalshi.errors import KalshiError
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import batches
-from fairline.kalshi.wire import Event, Page, Rejected
+from fairline.kalshi.wire import Event
 
 _NAME = "events"
 _FORGET_S = 7 * 86_400

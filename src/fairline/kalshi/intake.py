@@ -6,9 +6,10 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
+from fairline.kalshi.decoding import Page, Rejected
 from fairline.kalshi.routes import Query
 from fairline.kalshi.windows import CLOSE, CREATED, Axis, Profile, second_of
-from fairline.kalshi.wire import STATUS_FIELDS, Market, Page, Rejected
+from fairline.kalshi.wire import STATUS_FIELDS, Market
 
 # What is done for every row is done by functions of the interpreter, not in it: this is the hot path of a crawl.
 _TICKER, _CREATED, _STATUS = attrgetter("ticker"), attrgetter("created_time"), attrgetter("status")

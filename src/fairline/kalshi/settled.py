@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from fairline.kalshi.client import Kalshi
+from fairline.kalshi.decoding import Page
 from fairline.kalshi.routes import MAX_TICKERS, batches
 from fairline.kalshi.walk import walk
-from fairline.kalshi.wire import Page, Settlement
+from fairline.kalshi.wire import Settlement
 
 
 async def settled_since(kalshi: Kalshi, since_s: int) -> list[Settlement]:

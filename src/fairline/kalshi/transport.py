@@ -16,10 +16,11 @@ from urllib.parse import urlencode, urlsplit
 
 from fairline.kalshi.auth import Auth, JwtAuth
 from fairline.kalshi.clock import SAFE_S, Skew, skew_of
+from fairline.kalshi.decoding import Bytes, error_body
 from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, ResponseError, error_for_status
 from fairline.kalshi.http import AiohttpSend, Request, Response, Send, Timeouts, Unpacker
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
-from fairline.kalshi.wire import Bytes, EndpointCosts, error_body
+from fairline.kalshi.wire import EndpointCosts
 
 log = logging.getLogger("fairline.kalshi")
 

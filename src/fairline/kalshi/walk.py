@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import CursorLoopError
 from fairline.kalshi.windows import BEGINNING, Axis, Window, second_of
-from fairline.kalshi.wire import Market, Page
+from fairline.kalshi.wire import Market
 
 T = TypeVar("T")
 Fetch = Callable[[str | None], Awaitable[Page[T]]]

@@ -2,22 +2,17 @@
 
 Unknown fields are skipped, enums are plain strings, and only the fields that are read are declared. Prices and
 counts stay the exact decimal strings that the exchange sent; turning them into numbers is the reader's business.
-
-A page is decoded in one go. If one object of it does not fit, the page is decoded once more, object by object, and
-what does not fit is handed out as `Rejected` with its ticker, field and value, so that it costs one row.
 """
 
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated
 
 import msgspec
 
-from fairline.kalshi.errors import ResponseError, ShapeError
+from fairline.kalshi.decoding import Bytes, Page, object_decoder, page_decoder
 
-T = TypeVar("T")
-Bytes = bytes | memoryview
 Multiplier = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -80,7 +75,18 @@ class Settlement(msgspec.Struct, gc=False, frozen=True):
     settlement_ts: str | None = None
 
 
+class Milestone(msgspec.Struct, gc=False, frozen=True):
+    """What an event is about in the world, such as a game: when it starts, and the targets of who plays."""
+
+    start_date: str
+    primary_event_tickers: list[str]
+    home: str | None = None
+    away: str | None = None
+
+
 class Event(msgspec.Struct, gc=False, frozen=True):
+    """`milestone` is not in the object itself: it comes beside the events of a page."""
+
     event_ticker: str
     series_ticker: str
     title: str | None = None
@@ -90,6 +96,7 @@ class Event(msgspec.Struct, gc=False, frozen=True):
     collateral_return_type: str | None = None
     fee_type_override: str | None = None
     fee_multiplier_override: Multiplier | None = None
+    milestone: Milestone | None = msgspec.field(default=None, name="(milestone)")
 
 
 class Series(msgspec.Struct, gc=False, frozen=True):
@@ -198,27 +205,6 @@ class OrderBook(msgspec.Struct, frozen=True):
     orderbook_fp: Levels
 
 
-class Rejected(msgspec.Struct, frozen=True):
-    """An object that is not usable: which one, which field, what stood there, and why it was refused."""
-
-    ticker: str
-    field: str
-    value: str
-    reason: str
-
-    def __str__(self) -> str:
-        shown = f" = {self.value}" if self.value else ""
-        return f"{self.ticker or '(no ticker)'}: {self.field}{shown}: {self.reason}"
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    """The usable objects of one page, those that were not, and the cursor of the next (None at the end)."""
-
-    rows: list[T]
-    rejected: list[Rejected]
-    cursor: str | None
-
-
 class _Markets(msgspec.Struct):
     markets: list[Market]
     cursor: str | None = None
@@ -232,6 +218,21 @@ class _Settlements(msgspec.Struct):
 class _Events(msgspec.Struct):
     events: list[Event]
     cursor: str | None = None
+
+
+class _Teams(msgspec.Struct, frozen=True):
+    home_team_id: str | None = None
+    away_team_id: str | None = None
+
+
+class _Milestone(msgspec.Struct):
+    start_date: str
+    primary_event_tickers: list[str]
+    details: _Teams = _Teams()
+
+
+class _Milestones(msgspec.Struct):
+    milestones: list[msgspec.Raw] = []
 
 
 class _SeriesList(msgspec.Struct):
@@ -262,137 +263,48 @@ class _OrderBooks(msgspec.Struct):
     cursor: str | None = None
 
 
-def _page_decoder(envelope: type[Any], name: str, row: type[T], id_field: str) -> Callable[[Bytes], Page[T]]:
-    fast = msgspec.json.Decoder(envelope)
-    one = msgspec.json.Decoder(row)
-
-    def decode(body: Bytes) -> Page[T]:
-        try:
-            page = fast.decode(body)
-        except msgspec.ValidationError:
-            return _decode_singly(body, name, one, id_field)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _not_json(body, error) from None
-        return Page(getattr(page, name), [], page.cursor or None)
-
-    return decode
-
-
-def _decode_singly(body: Bytes, name: str, one: "msgspec.json.Decoder[T]", id_field: str) -> Page[T]:
-    """The slow way through a page on which at least one object does not fit."""
-    try:
-        envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        raws = msgspec.json.decode(envelope[name], type=list[msgspec.Raw])
-        cursor = msgspec.json.decode(envelope.get("cursor", b"null"), type=str | None)
-    except (msgspec.MsgspecError, KeyError):
-        raise ShapeError(
-            f"the answer has no list of {name} and cursor as the exchange sends it",
-            remedy="Check that --exchange points at the trade API",
-        ) from None
-    rows: list[T] = []
-    rejected: list[Rejected] = []
-    for raw in raws:
-        try:
-            rows.append(one.decode(raw))
-        except msgspec.ValidationError as error:
-            rejected.append(_explain(raw, str(error), id_field))
-    return Page(rows, rejected, cursor or None)
-
-
-# Fields that the exchange retired, by the name that replaced them: a row that still has them is of an old recording
-# or an old proxy, and reading the new names from it as zero is how other tools came to buy at 0 cents.
-RETIRED = {
-    "yes_bid_dollars": "yes_bid",
-    "yes_ask_dollars": "yes_ask",
-    "yes_bid_size_fp": "yes_bid_size",
-    "yes_ask_size_fp": "yes_ask_size",
-}
-
-
-def _explain(raw: msgspec.Raw, message: str, id_field: str) -> Rejected:
-    """Turn msgspec's account of the first misfit into ticker, field, value and reason."""
-    reason, _, path = message.partition(" - at `")
-    name = path.rstrip("`").removeprefix("$").removeprefix(".")
-    if not name and "`" in reason:
-        name = reason.split("`")[1] if "required field" in reason else name
-    item = msgspec.json.decode(raw)
-    if not isinstance(item, dict):
-        return Rejected("", "(whole object)", _short(item), "not a JSON object")
-    ticker = item.get(id_field)
-    for new, old in RETIRED.items():
-        if new not in item and old in item:
-            why = f"missing; the row has {old} = {_short(item[old])}: this is the cents format retired on 2026-03-12"
-            return Rejected(str(ticker or ""), new, "", why)
-    top = name.partition(".")[0].partition("[")[0]
-    if top in item:
-        reason = reason[:1].lower() + reason[1:]
-        return Rejected(str(ticker or ""), top, _short(item[top]), reason)
-    return Rejected(str(ticker or ""), top or "(object)", "", "missing")
-
-
-def _short(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _not_json(body: Bytes, error: Exception) -> ResponseError:
-    head = bytes(body[:200]).lstrip().lower()
-    if head.startswith(b"<"):
-        return ResponseError("the answer is a web page, not JSON", remedy="A proxy or login page may be in between")
-    if not body:
-        return ResponseError("the answer is empty", remedy="Try again")
-    return ResponseError(f"the answer is not JSON ({error})", remedy="Try again")
-
-
-def _object_decoder(shape: type[T]) -> Callable[[Bytes], T]:
-    decoder = msgspec.json.Decoder(shape)
-
-    def decode(body: Bytes) -> T:
-        try:
-            return decoder.decode(body)
-        except msgspec.ValidationError as error:
-            raise ShapeError(
-                f"the answer is not a {shape.__name__}: {error}", remedy="Check that --exchange is the trade API"
-            ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _not_json(body, error) from None
-
-    return decode
-
-
 class _OneMarket(msgspec.Struct):
     market: Market
 
 
-markets_page = _page_decoder(_Markets, "markets", Market, "ticker")
-settlements_page = _page_decoder(_Settlements, "markets", Settlement, "ticker")
-events_page = _page_decoder(_Events, "events", Event, "event_ticker")
-series_list = _page_decoder(_SeriesList, "series", Series, "ticker")
-series_fee_changes = _page_decoder(_SeriesFeeChanges, "series_fee_change_arr", SeriesFeeChange, "series_ticker")
-event_fee_changes = _page_decoder(_EventFeeChanges, "event_fee_changes", EventFeeChange, "event_ticker")
-order_books = _page_decoder(_OrderBooks, "orderbooks", OrderBook, "ticker")
-one_market = _object_decoder(_OneMarket)
-one_series = _object_decoder(_OneSeries)
-one_event = _object_decoder(_OneEvent)
-balance = _object_decoder(Balance)
-exchange_status = _object_decoder(ExchangeStatus)
-api_keys = _object_decoder(ApiKeys)
-account_limits = _object_decoder(AccountLimits)
-endpoint_costs = _object_decoder(EndpointCosts)
+markets_page = page_decoder(_Markets, "markets", Market, "ticker")
+settlements_page = page_decoder(_Settlements, "markets", Settlement, "ticker")
+_events_page = page_decoder(_Events, "events", Event, "event_ticker")
+series_list = page_decoder(_SeriesList, "series", Series, "ticker")
+series_fee_changes = page_decoder(_SeriesFeeChanges, "series_fee_change_arr", SeriesFeeChange, "series_ticker")
+event_fee_changes = page_decoder(_EventFeeChanges, "event_fee_changes", EventFeeChange, "event_ticker")
+order_books = page_decoder(_OrderBooks, "orderbooks", OrderBook, "ticker")
+one_market = object_decoder(_OneMarket)
+one_series = object_decoder(_OneSeries)
+one_event = object_decoder(_OneEvent)
+balance = object_decoder(Balance)
+exchange_status = object_decoder(ExchangeStatus)
+api_keys = object_decoder(ApiKeys)
+account_limits = object_decoder(AccountLimits)
+endpoint_costs = object_decoder(EndpointCosts)
 
 
-def error_body(body: Bytes) -> tuple[str, str, str]:
-    """(code, message, details) of an error answer; the exchange uses three shapes, and its front none of them."""
-    try:
-        answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return "", "", ""
-    if not isinstance(answer, dict):
-        return "", "", ""
-    error = answer.get("error", answer)
-    if isinstance(error, str):
-        return "", error, ""
-    if not isinstance(error, dict):
-        return "", "", ""
-    text = {name: str(error.get(name) or "") for name in ("code", "message", "msg", "details")}
-    return text["code"], text["message"] or text["msg"], text["details"]
+def events_page(body: Bytes) -> Page[Event]:
+    """Events, each with its milestone if the page brings along one that is its own."""
+    page, milestones = _events_page(body), _milestones(body)
+    rows = [
+        # Of two, such as the legs of a tie, either could be meant.
+        msgspec.structs.replace(event, milestone=own[0]) if len(own) == 1 else event
+        for event in page.rows
+        for own in [milestones.get(event.event_ticker, [])]
+    ]
+    return msgspec.structs.replace(page, rows=rows)
+
+
+def _milestones(body: Bytes) -> dict[str, list[Milestone]]:
+    """By event. One that cannot be read is left out: what is known of its event holds without it."""
+    made: dict[str, list[Milestone]] = {}
+    with suppress(msgspec.ValidationError):
+        for raw in msgspec.json.decode(body, type=_Milestones).milestones:
+            with suppress(msgspec.ValidationError):
+                one = msgspec.json.decode(raw, type=_Milestone)
+                teams = one.details
+                kept = Milestone(one.start_date, one.primary_event_tickers, teams.home_team_id, teams.away_team_id)
+                for ticker in kept.primary_event_tickers:
+                    made.setdefault(ticker, []).append(kept)
+    return made

@@ -132,6 +132,7 @@ class Index:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self.event = {event.ticker: event for event in catalog.events}
+        self.place = {event.ticker: place for place, event in enumerate(catalog.events)}
 
     @cached_property
     def rows_of_series(self) -> dict[str, list[int]]:

@@ -165,10 +165,11 @@ def _games(backend: Backend, ticker: str | None) -> Iterator[tuple[int, EventEnt
     """Events with a winner among two or three and where they stand, as far as the catalog knows what its events are."""
     if backend.world is None:
         return
-    first = backend.catalog.refresh()
-    for place, (state, event) in enumerate(zip(backend.world.events, backend.catalog.events, strict=True)):
-        if state.kind == "game" and event.rows[-1] >= first and ticker in (None, "", event.ticker):
-            yield place, event
+    first, events = backend.catalog.refresh(), backend.catalog.events
+    places = [backend.index.place[ticker]] if ticker in backend.index.place else range(0 if ticker else len(events))
+    for place in places:
+        if backend.world.events[place].kind == "game" and events[place].rows[-1] >= first:
+            yield place, events[place]
 
 
 def milestone_object(backend: Backend, game: EventEntry) -> Object:
