@@ -301,6 +301,12 @@ def test_a_compressed_answer_that_is_none_is_named(content, words):
         Unpacker()(content)
 
 
+def test_a_compressed_answer_of_several_members_is_read_to_the_end():
+    import gzip
+
+    assert bytes(Unpacker()(gzip.compress(b'{"a":') + gzip.compress(b"1}"))) == b'{"a":1}'
+
+
 def test_a_compressed_answer_without_end_is_given_up():
     import zlib
 

@@ -123,3 +123,4 @@ def test_nothing_is_imported_until_a_model_is_used(monkeypatch):
 def test_requests_are_values():
     assert Request("file", "x") == Request("file", "x")
     assert "secret" not in repr(Payload(Request("file", "x"), NOW, b"secret"))
+    assert repr(Request("https", "https://odds.test/v4?apiKey=secret")) == "Request('https', 'https://odds.test/v4')"

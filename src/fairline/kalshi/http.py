@@ -168,6 +168,9 @@ class Unpacker:
             self._make_room(length, len(piece))
             self._buffer[length : length + len(piece)] = piece
             length += len(piece)
+            if stream.eof and stream.unused_data.startswith(GZIP):
+                # A stream may have several members: what they hold follows each other (RFC 1952, 2.2).
+                stream, rest = isal_zlib.decompressobj(wbits=31), stream.unused_data
         return memoryview(self._buffer)[:length]
 
     def _make_room(self, length: int, more: int) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """Something a model wants to read. `source` says how to get it (`file`, `https`), `key` which one; what was got no
     more than `max_age_s` seconds ago may be used again, by whoever scans again and again and in later runs.
@@ -19,6 +19,9 @@ class Request:
     key: str
     max_age_s: float = 0.0
     unless: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Request({self.source!r}, {self.shown!r})"
 
     @property
     def shown(self) -> str:
