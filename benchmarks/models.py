@@ -108,22 +108,26 @@ def ranges() -> pl.DataFrame:
     )  # fmt: skip
 
 
-def forecasts() -> bytes:
+def forecasts(request: Request) -> bytes:
+    hours = int(request.key.partition("GMT%2B")[2].partition("&")[0])
     first = NOW.replace(tzinfo=None, hour=0, minute=0) - timedelta(days=61)
     times = [(first + timedelta(hours=hour)).isoformat(timespec="minutes") for hour in range(64 * 24)]
     warm = [50.0 + 5 * np.sin(hour / 3.8) for hour in range(len(times))]
     lists = {f"temperature_2m{name}": warm for name in ("", "_previous_day1", "_previous_day2")}
-    return json.dumps({"hourly": {"time": times, **lists}}).encode()
+    told = {"utc_offset_seconds": -3_600 * hours, "hourly_units": {"temperature_2m": "°F"}}
+    return json.dumps({"hourly": {"time": times, **lists}, **told}).encode()
 
 
-def readings() -> bytes:
+def readings(_: Request) -> bytes:
     days = [NOW.date() - timedelta(days=n) for n in range(1, 60)]
     return json.dumps({"results": [{"valid": f"{day}", "high": 55 + day.day % 3, "low": 45} for day in days]}).encode()
 
 
-def quote() -> bytes:
+def quote(request: Request) -> bytes:
+    """Of use while the stock exchanges are open."""
     local = NOW.astimezone(ZoneInfo("America/New_York"))
-    return json.dumps({"data": {"current_price": 100.0, "last_trade_time": f"{local:%Y-%m-%dT%H:%M:%S}"}}).encode()
+    price = {"SPX": 7_100.0, "NDX": 27_100.0}.get(request.key.rpartition("_")[2].partition(".")[0], 20.0)
+    return json.dumps({"data": {"current_price": price, "last_trade_time": f"{local:%Y-%m-%dT%H:%M:%S}"}}).encode()
 
 
 FEEDS = {"open-meteo": forecasts, "iastate": readings, "cboe": quote}
@@ -168,7 +172,7 @@ def payload(request: Request) -> Payload:
         return Payload(request, NOW, msgspec.json.encode(curves))
     feed = next((made for host, made in FEEDS.items() if host in request.shown), None)
     if feed is not None:
-        return Payload(request, NOW, feed())
+        return Payload(request, NOW, feed(request))
     seconds = int(request.key.rpartition("=")[2])
     walk = 60_000 * np.exp(np.cumsum(np.random.default_rng(seconds).normal(0, 4e-5 * np.sqrt(seconds), 300)))
     first = NOW.timestamp() - seconds * 300

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import ndtri, stdtr
 
 DEGREES = 4.0
 HALF_LIFE_S = 86_400.0
@@ -22,6 +22,11 @@ _FAT = 5.0
 _DAYS_FOR_SHAPE = 7.0
 
 Floats = NDArray[np.float64]
+
+_FEW, _MANY = 5, 41
+"""Places at which it is asked where a price may be by now: many where what is unseen may be most of what is to come."""
+_LEAST = 1e-6
+"""Of what lies ahead, so that a probability can be had of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,20 @@ def probability(low: Floats, high: Floats, spot: Floats, sd: Floats, degrees: fl
     return made
 
 
-def doubt(low: Floats, high: Floats, spot: Floats, sd: Floats, *, error: float, basis: float = 0.0) -> Floats:
+def doubt(
+    low: Floats, high: Floats, spot: Floats, sd: Floats, *, error: float, basis: float = 0.0, late: float = 0.0
+) -> Floats:
     """Standard deviation of that probability for a volatility known to a relative `error`, and a price that is known
-    but for a relative `basis`: what settles is not quite what is read.
+    but for a relative `basis`, since what settles is not quite what is read, and for what it did `late`, since it was
+    read. That is a part of `sd`: from where the price is now, only the rest of it lies ahead.
     """
     wide, narrow = (probability(low, high, spot, sd * factor) for factor in (1 + error, max(1 - error, 0.1)))
-    up, down = (probability(low, high, spot * factor, sd) for factor in (1 + basis, 1 - basis))
-    made: Floats = np.hypot((wide - narrow) / 2, (up - down) / 2)
+    ahead = np.sqrt(np.maximum(sd**2 - late**2, _LEAST**2))
+    places = _MANY if late > 0 else _FEW
+    shifts = ndtri((np.arange(places) + 0.5) / places)
+    shifts *= np.hypot(basis, late) / shifts.std()
+    near = np.array([probability(low, high, spot * np.exp(shift), ahead) for shift in shifts])
+    made: Floats = np.hypot((wide - narrow) / 2, near.std(axis=0))
     return made
 
 

@@ -5,6 +5,7 @@ exists only if its size is above zero and its price lies strictly between nothin
 null. MARKETS has no outcome column: what prices a market must not see how it ended.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -81,7 +82,8 @@ _REASONS = {
     "notional_value_dollars": "not 1.0000: prices of other notionals are not probabilities",
 }
 _WIRE = Market.__struct_fields__
-_SCHEDULED, _PERIOD, _REPORT = "scheduled for ", "Reg Time: ", "(CLI"
+_SCHEDULED, _PERIOD = "scheduled for ", "Reg Time: "
+_REPORT = re.compile(r"\(CLI([A-Z]{3})\)")
 _WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, "target", "rules_day", "rules_station"), pl.String)
 _WIRE_SCHEMA |= {"floor_strike": pl.Float64, "cap_strike": pl.Float64}
 _WIRE_SCHEMA |= dict.fromkeys(("is_provisional", "rules_named"), pl.Boolean)
@@ -125,8 +127,8 @@ def _told(row: Market) -> tuple[str | None, str | None, bool | None, str | None]
         return target, None, None, None
     at = rules.find(_SCHEDULED)
     day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
-    report = rules.find(_REPORT)
-    station = rules[report + len(_REPORT) :][:3] if report >= 0 else None
+    reports = set(_REPORT.findall(rules)) if "(CLI" in rules else ()
+    station = min(reports) if len(reports) == 1 else None
     return target, day, name.removeprefix(_PERIOD) in rules if name else None, station
 
 

@@ -46,17 +46,13 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a series is about; see `subjects.toml`.
-
-    `proven` says that the station was seen in the exchange's own words; else the rules of each market must name it.
-    """
+    """What a series is about; see `subjects.toml`."""
 
     series: str
     kind: str
     subject: str
     window_s: float = 0.0
     utc_offset: int = 0
-    proven: bool = False
 
 
 def subjects(path: Path | None = None) -> dict[str, Subject]:
@@ -75,9 +71,9 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
     """LINKS of the markets (MARKETS columns) whose series is known, in their order."""
     known = subjects() if known is None else known
     table = pl.DataFrame(
-        [(s.series, s.kind, s.subject, s.window_s, s.utc_offset, s.proven) for s in known.values()],
+        [(s.series, s.kind, s.subject, s.window_s, s.utc_offset) for s in known.values()],
         schema={"series_ticker": pl.String, "kind": pl.String, "subject": pl.String, "window_s": pl.Float64,
-                "utc_offset": pl.Int64, "proven": pl.Boolean}, orient="row",
+                "utc_offset": pl.Int64}, orient="row",
     )  # fmt: skip
     # The part of the ticker before the dash is the series by the exchange's habit; where the series is known it counts.
     series = pl.coalesce("series_ticker", pl.col("event_ticker").str.split("-").list.first())
@@ -182,7 +178,7 @@ def _station() -> pl.Expr:
     return (
         pl.when(weather & (told != known))
         .then(pl.format("the rules say the station {}, not {}", told, known))
-        .when(weather & told.is_null() & ~pl.col("proven"))
+        .when(weather & told.is_null())
         .then(pl.lit("the rules name no station"))
     )
 

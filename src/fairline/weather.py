@@ -18,6 +18,8 @@ DAYS = 45
 Student's t of six degrees a better one than the normal distribution (`tests/contract/test_weather.py`).
 """
 FEWEST = 30
+_LEAST, _MOST = 0.5, 25.0
+"""Degrees: rounding alone makes errors of the former; what is off by more than the latter is no forecast error."""
 DEGREES = 6.0
 _HOURS = 24
 
@@ -55,10 +57,11 @@ class Errors:
 def errors(forecast: Sequence[float], official: Sequence[float]) -> Errors | None:
     """From forecasts and readings of the same days, the latest last. None for fewer than 30 days."""
     off = np.asarray(official, dtype=float)[-DAYS:] - np.asarray(forecast, dtype=float)[-DAYS:]
+    off = off[np.abs(off) <= _MOST]
     if len(off) < FEWEST:
         return None
     # A mean of so many is itself off by sd/√n.
-    return Errors(float(off.mean()), float(off.std(ddof=1) * np.sqrt(1 + 1 / len(off))), len(off))
+    return Errors(float(off.mean()), float(max(off.std(ddof=1) * np.sqrt(1 + 1 / len(off)), _LEAST)), len(off))
 
 
 def extremes(times: Sequence[datetime], values: Sequence[float | None]) -> dict[date, tuple[float, float]]:

@@ -96,7 +96,17 @@ def test_doubt_is_what_a_wrong_volatility_would_change():
     assert doubt(low, none, spot, sd, error=0.1)[0] == pytest.approx((more - less) / 2)
     assert doubt(spot, none, spot, sd, error=0.1)[0] == pytest.approx(0), "at the money it is one half anyway"
     up, down = (probability(spot, none, spot * f, sd)[0] for f in (1.001, 0.999))
-    assert doubt(spot, none, spot, sd, error=0.0, basis=0.001)[0] == pytest.approx((up - down) / 2)
+    assert doubt(spot, none, spot, sd, error=0.0, basis=0.001)[0] == pytest.approx((up - down) / 2, rel=0.02)
+
+
+@pytest.mark.parametrize(("low", "high"), [(59_400.0, 60_600.0), (60_000.0, np.nan), (60_300.0, np.nan)])
+def test_what_a_price_did_since_it_was_read_is_doubt_even_in_the_middle_of_a_bin(low, high):
+    """The chance that somebody sees who knows where the price is by now, over where that may be."""
+    low, high, spot, sd, late = (np.array([value]) for value in (low, high, 60_000.0, 0.01, 0.009))
+    now = 60_000.0 * np.exp(np.random.default_rng(0).normal(0, late[0], 20_000))
+    rest = np.full(len(now), np.sqrt(sd[0] ** 2 - late[0] ** 2))
+    known = probability(np.repeat(low, len(now)), np.repeat(high, len(now)), now, rest)
+    assert doubt(low, high, spot, sd, error=0.0, late=late[0])[0] == pytest.approx(known.std(), rel=0.05)
 
 
 def rung(ticker, strike, floor=None, cap=None, close=NOW.replace(hour=11, minute=0), event="KXBTC-26JUL0307"):

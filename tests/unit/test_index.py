@@ -1,7 +1,7 @@
 """Sessions, quotes that come late, and the ladders of a stock index."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairline.diffusion import probability
+from fairline.errors import InputError
 from fairline.frame import MARKETS
 from fairline.models.diffusion import DiffusionModel
-from fairline.sessions import trading_days
+from fairline.sessions import NIGHT, session, trading_days
 from fairline.sources import Payload
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -22,6 +23,11 @@ NEW_YORK = ZoneInfo("America/New_York")
 def at(day, hour, minute=0):
     """August 2026 in New York; the 3rd is a Monday."""
     return datetime(2026, 8, day, hour, minute, tzinfo=NEW_YORK).astimezone(UTC)
+
+
+def in_november(day, hour, minute=0):
+    """Of 2026: the 26th is Thanksgiving, and on the 27th the exchanges close at one."""
+    return datetime(2026, 11, day, hour, minute, tzinfo=NEW_YORK).astimezone(UTC)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,8 @@ def at(day, hour, minute=0):
         (at(3, 18), at(4, 8), 0.0),
         (at(3, 18), at(4, 9, 30), 0.25),
         (at(3, 12), at(3, 12), 0.0),
+        (in_november(25, 16), in_november(27, 16), NIGHT + 0.75 * 3.5 / 6.5),
+        (in_november(27, 13), in_november(30, 9), 0.0),
     ],
 )
 def test_a_trading_day_is_a_session_and_the_night_before(begin, end, days):
@@ -46,13 +54,21 @@ def test_the_clock_changes_and_the_session_does_not():
     assert trading_days(begin, end) == pytest.approx(1.0)
 
 
-moments = st.datetimes(datetime(2026, 1, 1), datetime(2026, 2, 1)).map(lambda moment: moment.replace(tzinfo=UTC))
+moments = st.datetimes(datetime(2026, 11, 1), datetime(2027, 1, 10)).map(lambda moment: moment.replace(tzinfo=UTC))
 
 
 @given(moments, moments, moments)
 def test_days_add_up(one, two, three):
     first, second, third = sorted((one, two, three))
     assert trading_days(first, third) == pytest.approx(trading_days(first, second) + trading_days(second, third))
+
+
+def test_holidays_are_none_and_years_that_are_not_known_are_said():
+    assert session(date(2026, 11, 26)) is None
+    assert session(date(2026, 11, 28)) is None
+    assert session(date(2026, 11, 27))[1] == in_november(27, 13)
+    with pytest.raises(InputError, match="the holidays of 2031 are not known"):
+        session(date(2031, 1, 2))
 
 
 NOW = at(3, 12)
@@ -68,6 +84,9 @@ def rung(strike, floor=None, cap=None, close=None, event="KXINX-26AUG03H1600"):
 
 
 LADDER = (rung("less", cap=7_075.0), rung("between", 7_075.0, 7_124.9999), rung("greater", 7_124.9999))
+
+
+TOMORROW = [rung("greater", 7_100.0, close=at(4, 16), event="KXINX-26AUG04H1600")]
 
 
 def quote(price, when=at(3, 11, 45)):
@@ -99,23 +118,40 @@ def test_what_a_late_quote_does_not_see_is_doubt():
     assert late > 1.5 * fresh
 
 
+def test_a_bin_around_the_late_price_is_not_sure_either():
+    """Five minutes after the quote of a wild day little lies ahead, and much behind."""
+    made = predicted(*LADDER, now=at(3, 15, 40), SPX=quote(7_100.0, at(3, 15, 22)), VIX=quote(40.0))
+    assert made["p_sd"][1] > 0.2
+
+
 def test_hours_and_the_other_index_and_thresholds_are_its_own():
     hourly = rung("greater_or_equal", 28_000.0, close=at(3, 13), event="KXNASDAQ100U-26AUG03H1300")
-    made = predicted(hourly)
-    assert made["ticker"].to_list() == [hourly["ticker"]]
+    above = rung("greater_or_equal", 28_200.0, close=at(3, 13), event="KXNASDAQ100U-26AUG03H1300")
+    made = predicted(hourly, above, VIX=quote(50.0))
+    assert made["ticker"].to_list() == [hourly["ticker"], above["ticker"]]
     assert made["p"][0] == pytest.approx(0.5)
+    sd = np.hypot(0.83 * 0.2 / np.sqrt(252) * np.sqrt(0.75 * 1.25 / 6.5), 3e-4)
+    expected = probability(np.array([28_200.0]), np.array([np.nan]), np.array([28_000.0]), np.array([sd]))[0]
+    assert made["p"][1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("rows", "now", "answers", "words"),
     [
-        (LADDER, at(3, 8), {"SPX": quote(7_100.0, datetime(2026, 7, 31, 20, tzinfo=UTC))},
-         "there are no fresh prices (last: 2026-07-31 20:00 UTC)"),
+        (LADDER, at(3, 8), {}, "the stock exchanges are closed"),
+        (TOMORROW, at(3, 16, 10), {"SPX": quote(7_100.0, at(3, 16))}, "the stock exchanges are closed"),
+        (TOMORROW, at(3, 16, 38), {"SPX": quote(7_100.0, at(3, 16, 14))}, "the stock exchanges are closed"),
+        (LADDER, at(3, 9, 45), {"SPX": quote(7_100.0, at(3, 9, 31))}, "there are no fresh prices"),
+        (LADDER, at(3, 15, 50), {"SPX": quote(7_100.0, at(3, 15, 35))}, "it settles before its price of now is seen"),
+        (LADDER, at(3, 12), {"SPX": quote(7_100.0, at(3, 11, 30))}, "no fresh prices (last: 2026-08-03 15:30 UTC)"),
         (LADDER, NOW, {"SPX": quote(7_100.0, NOW + timedelta(minutes=1))}, "there are no fresh prices"),
         (LADDER, NOW, {"SPX": b"<html>"}, "cdn.cboe.com/api/global/delayed_quotes/quotes/_SPX.json is not a quote"),
         (LADDER, NOW, {"SPX": {"data": {"current_price": 7_100.0, "last_trade_time": "noon"}}}, "is not a quote"),
         (LADDER, NOW, {"SPX": quote(0.0)}, "has no price"),
-        (LADDER, NOW, {"VIX": quote(1_600.0)}, "a volatility of 1600 % is none"),
+        (LADDER, NOW, {"VIX": quote(1_600.0)}, "an implied volatility of 1600 %, of 2026-08-03 15:45 UTC, is not"),
+        (LADDER, NOW, {"VIX": quote(0.16)}, "an implied volatility of 0.16 %"),
+        (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) - timedelta(days=30))}, "of 2026-07-04 16:00 UTC, is not usable"),
+        (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) + timedelta(days=30))}, "of 2026-09-02 16:00 UTC, is not usable"),
         ([rung("greater", 7_100.0, close=at(3, 15), event="KXINX-26AUG03H1600")], NOW, {},
          "the ticker says … o'clock, the closing time …"),
         ([rung("greater", 7_100.0, close=at(7, 16), event="KXINX-26AUG07H1600")], NOW, {},

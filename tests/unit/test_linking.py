@@ -11,9 +11,10 @@ from fairline.linking import SURE, Subject, link, pays, subjects
 
 DAILY = {"ticker": "KXHIGHNY-26MAR30-B66.5", "event_ticker": "KXHIGHNY-26MAR30", "series_ticker": "KXHIGHNY",
          "market_type": "binary", "strike_type": "between", "floor_strike": 66.0, "cap_strike": 67.0,
-         "close_ts": datetime(2026, 3, 31, 4, 59, tzinfo=UTC)}  # fmt: skip
+         "close_ts": datetime(2026, 3, 31, 4, 59, tzinfo=UTC), "rules_station": "NYC"}  # fmt: skip
 HOURLY = DAILY | {"ticker": "KXBTC-26JUL0307-T1", "event_ticker": "KXBTC-26JUL0307", "series_ticker": "KXBTC",
-                  "close_ts": datetime(2026, 7, 3, 11, tzinfo=UTC), "strike_type": "greater"}  # fmt: skip
+                  "close_ts": datetime(2026, 7, 3, 11, tzinfo=UTC), "strike_type": "greater",
+                  "rules_station": None}  # fmt: skip
 
 
 def linked(base=DAILY, **changes):
@@ -62,7 +63,7 @@ def test_where_evidence_contradicts_itself_there_is_no_link_and_a_reason(base, c
 def test_without_the_tickers_grammar_it_is_not_sure_enough():
     made = linked(event_ticker="KXHIGHNY-SPECIAL")
     assert 0 < made["confidence"] < SURE
-    assert made["evidence"] == "series, strikes, closing time"
+    assert made["evidence"] == "series, strikes, closing time, rules"
 
 
 def test_a_series_that_nobody_knows_is_not_linked_at_all():

@@ -15,6 +15,14 @@ def told(words: str) -> pl.DataFrame:
     return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=PARTS)
 
 
+def unpriced(rows: pl.DataFrame) -> pl.DataFrame:
+    """A line for each `note` of these rows, with one of the markets that have it, not one for each market."""
+    told_of = rows.group_by("note", maintain_order=True).agg(pl.len(), pl.col("ticker").first())
+    words = pl.format("{} markets such as {} are not priced: {}", "len", "ticker", "note")
+    nothing = pl.lit(None, dtype=pl.Float64)
+    return told_of.select(pl.lit(None, dtype=pl.String).alias("ticker"), p=nothing, p_sd=nothing, note=words)
+
+
 def answered(parts: Sequence[pl.DataFrame], model: str, asof: datetime) -> pl.DataFrame:
     """PREDICTIONS of frames in the columns of PARTS."""
     at = pl.lit(asof).cast(PREDICTIONS["asof"])

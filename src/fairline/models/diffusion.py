@@ -9,7 +9,7 @@ import polars as pl
 from fairline.diffusion import Floats, doubt, probability
 from fairline.errors import InputError
 from fairline.linking import SURE, link, subjects
-from fairline.models.answer import answered
+from fairline.models.answer import answered, unpriced
 from fairline.models.walks import Walk, coin_requests, coin_walk, index_requests, index_walk
 from fairline.sources import Payload, Request
 
@@ -46,7 +46,7 @@ class DiffusionModel:
                 walk = _FEEDS[str(kind)][1](str(subject), payloads, asof)
             except InputError as error:
                 # The others have their own prices.
-                made.append(_unpriced(rows.with_columns(note=pl.lit(error.message))))
+                made.append(unpriced(rows.with_columns(note=pl.lit(error.message))))
                 continue
             made.append(_priced(rows, walk, asof.timestamp()))
         return answered(made, self.name, asof)
@@ -59,7 +59,8 @@ def _priced(rows: pl.DataFrame, walk: Walk, now: float) -> pl.DataFrame:
     low, high = (rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
     spot = np.full(rows.height, walk.spot)
     p = np.clip(probability(low, high, spot, sd), 0.0, 1.0)
-    unsure = np.minimum(doubt(low, high, spot, sd, error=walk.error, basis=walk.basis), np.sqrt(p * (1 - p)))
+    doubted = doubt(low, high, spot, sd, error=walk.error, basis=walk.basis, late=walk.late)
+    unsure = np.minimum(doubted, np.sqrt(p * (1 - p)))
     made = rows.select("ticker", "confidence", "reason").with_columns(
         p=pl.Series(p), p_sd=pl.Series(unsure), ahead=pl.Series(closes - now), window=rows["window_s"]
     )
@@ -68,22 +69,17 @@ def _priced(rows: pl.DataFrame, walk: Walk, now: float) -> pl.DataFrame:
         pl.col("reason").str.replace_all(r"\d[\d-]*", "…"),
         pl.when(pl.col("confidence") < SURE).then(pl.lit("what it is about is not sure enough")),
         pl.when(pl.col("ahead") <= pl.col("window")).then(pl.lit("it settles within the minute")),
+        pl.when((walk.late > 0) & (pl.col("ahead") <= now - walk.at_s)).then(
+            pl.lit("it settles before its price of now is seen")
+        ),
         pl.when(pl.col("ahead") > _LONGEST_S).then(pl.lit("it settles in more than three days")),
     )
     judged = made.with_columns(note=why)
     priced = judged.filter(pl.col("note").is_null()).select("ticker", "p", "p_sd", "note")
-    return pl.concat([priced, _unpriced(judged.filter(pl.col("note").is_not_null()))])
+    return pl.concat([priced, unpriced(judged.filter(pl.col("note").is_not_null()))])
 
 
 def _spread(walk: Walk, closes: Floats, windows: Floats) -> Floats:
     """Standard deviations, each closing time worked out once."""
     pairs, where = np.unique(np.column_stack([closes, windows]), axis=0, return_inverse=True)
     return np.array([walk.sd(close, window) for close, window in pairs])[where.ravel()]
-
-
-def _unpriced(rows: pl.DataFrame) -> pl.DataFrame:
-    """A line for each reason, with one of the markets that have it, not one for each market."""
-    told = rows.group_by("note", maintain_order=True).agg(pl.len(), pl.col("ticker").first())
-    nothing = pl.lit(None, dtype=pl.Float64)
-    words = pl.format("{} markets such as {} are not priced: {}", "len", "ticker", "note")
-    return told.select(pl.lit(None, dtype=pl.String).alias("ticker"), p=nothing, p_sd=nothing, note=words)

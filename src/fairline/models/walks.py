@@ -10,7 +10,7 @@ import polars as pl
 
 from fairline.diffusion import settling_sd, volatility
 from fairline.errors import InputError
-from fairline.sessions import NEW_YORK, trading_days
+from fairline.sessions import NEW_YORK, session, trading_days
 from fairline.sources import Payload, Request
 
 _COINBASE = "https://api.exchange.coinbase.com/products"
@@ -23,7 +23,9 @@ _BASIS = 3e-4
 _CBOE = "https://cdn.cboe.com/api/global/delayed_quotes/quotes/_{}.json"
 _IMPLIED = {"SPX": "VIX", "NDX": "VXN"}
 """The volatility that options on an index imply, in percent a year, is an index too."""
-_DELAY = timedelta(minutes=25)
+_DELAY, _SETTLING = timedelta(minutes=25), timedelta(minutes=5)
+"""How old a quote may be; and how long after the opening an index still holds yesterday's prices of its shares."""
+_IMPLIED_AGE = timedelta(days=4)
 _REALISED = 0.83
 """What an index moves in a day, of what VIX implies: chosen on the S&P 500 of 1990 to 2005, where its ladders of the
 next close are then calibrated, and held against 2006 to 2022 (`tests/contract/test_index.py`).
@@ -31,13 +33,15 @@ next close are then calibrated, and held against 2006 to 2022 (`tests/contract/t
 _ERROR = 0.15
 """Relative error of that: the ratio was 0.75 in the first half and 0.81 in the second, as a root mean square."""
 _YEAR = 252
-_HIGHEST = 200.0
+_LEAST, _MOST = 5.0, 200.0
+"""Percent a year that options on an index may imply: VIX has been between 9 and 83."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
     """From `spot`, read at `at_s` (Unix seconds): `sd` gives the standard deviation of the log of what settles at a
-    close as a mean over so many seconds before it, `error` is its relative error and `basis` that of the price now.
+    close as a mean over so many seconds before it, `error` is its relative error, `basis` that of the price when it was
+    read, and `late` the part of `sd` that lies between then and now.
     """
 
     spot: float
@@ -45,6 +49,7 @@ class Walk:
     sd: Callable[[float, float], float]
     error: float
     basis: float
+    late: float = 0.0
 
 
 def coin_requests(name: str) -> list[Request]:
@@ -73,18 +78,23 @@ def index_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) -
 
     Raises `InputError`, above all while it is not traded: what futures say of it in the night is not seen here.
     """
-    (spot, at), (percent, _) = (_last(payloads[request]) for request in index_requests(name))
-    if not asof - _DELAY <= at <= asof:
+    (spot, at), (percent, implied_at) = (_last(payloads[request]) for request in index_requests(name))
+    hours = session(asof.astimezone(NEW_YORK).date())
+    if hours is None or not hours[0] <= asof <= hours[1]:
+        raise InputError("the stock exchanges are closed", remedy="Try again while the index is traded")
+    if not max(asof - _DELAY, hours[0] + _SETTLING) <= at <= asof:
         raise _stale(at)
-    if percent > _HIGHEST:
-        raise InputError(f"a volatility of {percent:g} % is none", remedy="Its feed may have changed")
+    if not _LEAST <= percent <= _MOST or not asof - _IMPLIED_AGE <= implied_at <= asof:
+        words = f"an implied volatility of {percent:g} %, of {implied_at:%Y-%m-%d %H:%M} UTC, is not usable"
+        raise InputError(words, remedy="Its feed may have changed")
     day = _REALISED * percent / 100 / np.sqrt(_YEAR)
 
     def sd(close: float, _: float) -> float:
         return float(np.hypot(day * np.sqrt(trading_days(at, datetime.fromtimestamp(close, UTC))), _BASIS))
 
     # Others know what it did since.
-    return Walk(spot, at.timestamp(), sd, _ERROR, float(np.hypot(_BASIS, day * np.sqrt(trading_days(at, asof)))))
+    late = float(day * np.sqrt(trading_days(at, asof)))
+    return Walk(spot, at.timestamp(), sd, _ERROR, _BASIS, late)
 
 
 def _stale(last: datetime | None) -> InputError:

@@ -9,7 +9,7 @@ import polars as pl
 
 from fairline.errors import InputError
 from fairline.linking import SURE, link, subjects
-from fairline.models.answer import answered, told
+from fairline.models.answer import answered, unpriced
 from fairline.sources import Payload, Request
 from fairline.weather import Errors, Station, errors, extremes, reading_probability, stations
 
@@ -23,6 +23,8 @@ _AGE_S, _OFFICIAL_AGE_S = 1_800.0, 6 * 3_600.0
 _PAST_D = 60
 _FINAL = timedelta(hours=9)
 """A day's climate report is final by nine in the morning after it."""
+_MOMENT, _OLDEST = timedelta(minutes=5), timedelta(hours=6)
+"""A forecast that was read later than prices are as of knows more than those, and an old one less."""
 _DOUBT = 0.2
 """Relative error of a standard deviation measured on 45 days that hang together."""
 
@@ -34,8 +36,14 @@ class _Hourly(msgspec.Struct):
     temperature_2m_previous_day2: list[float | None]
 
 
+class _Units(msgspec.Struct):
+    temperature_2m: str
+
+
 class _Forecast(msgspec.Struct):
     hourly: _Hourly
+    hourly_units: _Units
+    utc_offset_seconds: int
 
 
 class _Report(msgspec.Struct):
@@ -71,20 +79,25 @@ class WeatherModel:
         return [request for name in names for request in _requests(self._stations[name], asof)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """PREDICTIONS of tomorrow's markets whose link is sure; a `note` counts the others."""
+        """PREDICTIONS of tomorrow's markets whose link is sure; a `note` says of the others why they have none."""
         linked = link(markets, self._subjects)
         parts = list[pl.DataFrame]()
         for (name,), rows in linked.group_by("subject", maintain_order=True):
             station = self._stations[str(name)]
             day = _local(station, asof).date() + timedelta(days=1)
-            mine = rows.filter((pl.col("confidence") >= SURE) & (pl.col("day") == day))
+            why = pl.coalesce(
+                # Without the days in it, so that all of a kind are one line.
+                pl.col("reason").str.replace_all(r"\d[\d-]*", "…"),
+                pl.when(pl.col("confidence") < SURE).then(pl.lit("what it is about is not sure enough")),
+                pl.when(pl.col("day") != day).then(pl.format("it is of another day than {}", pl.lit(str(day)))),
+            )
+            judged = rows.with_columns(note=why)
+            mine = judged.filter(pl.col("note").is_null())
+            parts.append(unpriced(judged.filter(pl.col("note").is_not_null())))
             try:
                 parts += _priced(mine, station, payloads, asof, day)
             except InputError as error:
-                parts.append(told(f"{mine.height} markets of {name} are not priced: {error.message}"))
-            if rows.height > mine.height:
-                words = f"{rows.height - mine.height} markets of {name} are not priced: they are not surely of {day}"
-                parts.append(told(words))
+                parts.append(unpriced(mine.with_columns(note=pl.lit(error.message))))
         return answered(parts, self.name, asof)
 
 
@@ -105,19 +118,24 @@ def _priced(
     rows: pl.DataFrame, station: Station, payloads: Mapping[Request, Payload], asof: datetime, day: date
 ) -> list[pl.DataFrame]:
     """The markets of one station and day, highs and lows. Raises `InputError`."""
-    forecasts, *reports = (payloads[request] for request in _requests(station, asof))
-    ahead, before, earlier = _forecasts(forecasts)
-    official = {key: value for report in reports for key, value in _official(report).items()}
-    known = (_local(station, asof) - _FINAL).date()
-    # How long ahead the middle of that day is, in days: 24 hours and 48 hours ahead were measured.
+    if rows.is_empty():
+        return []
+    forecast, *reports = _requests(station, asof)
+    ahead, before, earlier = _forecasts(payloads[forecast], station, asof)
+    if day not in ahead:
+        raise InputError(f"there is no forecast of all of {day}", remedy="Try again later")
+    official = dict[date, tuple[float | None, float | None]]()
+    for report in reports:
+        # Asked for a moment before New Year, that year's was not.
+        if report in payloads or len(reports) == 1:
+            official |= _official(payloads[report], station, asof)
+    # How long ahead of the middle of that day it was made, in days: 24 hours and 48 hours ahead were measured.
     noon = datetime.combine(day, time(12), UTC) - timedelta(hours=station.utc_offset)
-    share = min(max((noon - asof) / timedelta(days=1) - 1, 0.0), 1.0)
+    share = min(max((noon - payloads[forecast].fetched_ts) / timedelta(days=1) - 1, 0.0), 1.0)
     made = list[pl.DataFrame]()
     for (kind,), some in rows.group_by("kind", maintain_order=True):
         at = 0 if kind == "low" else 1
-        if day not in ahead:
-            raise InputError(f"there is no forecast of all of {day}", remedy="Try again later")
-        measured = [_measured(past, official, at, known) for past in (before, earlier)]
+        measured = [_measured(past, official, at) for past in (before, earlier)]
         off = measured[0].between(measured[1], share)
         made.append(_chances(some, ahead[day][at], off))
     return made
@@ -126,34 +144,47 @@ def _priced(
 _Extremes = Mapping[date, tuple[float | None, float | None]]
 
 
-def _forecasts(payload: Payload) -> list[dict[date, tuple[float, float]]]:
+def _forecasts(payload: Payload, station: Station, asof: datetime) -> list[dict[date, tuple[float, float]]]:
     """Each day's lowest and highest temperature as it is forecast now, and as it was 24 and 48 hours ahead."""
+    age = asof - payload.fetched_ts
+    if not -_MOMENT <= age <= _OLDEST:
+        words = f"the forecast was read at {payload.fetched_ts:%Y-%m-%d %H:%M} UTC"
+        raise InputError(words, remedy=f"It has to be of the {_OLDEST // timedelta(hours=1)} hours before")
     try:
-        hourly = msgspec.json.decode(payload.body, type=_Forecast).hourly
+        forecast = msgspec.json.decode(payload.body, type=_Forecast)
+        hourly = forecast.hourly
         times = [datetime.fromisoformat(text) for text in hourly.time]
         lists = hourly.temperature_2m, hourly.temperature_2m_previous_day1, hourly.temperature_2m_previous_day2
-        return [extremes(times, values) for values in lists]
+        made = [extremes(times, values) for values in lists]
     except (msgspec.MsgspecError, ValueError) as error:
         raise InputError(f"the forecast has another shape ({error})", remedy="Its feed may have changed") from None
+    unit, offset = forecast.hourly_units.temperature_2m, forecast.utc_offset_seconds
+    if unit != "°F" or offset != station.utc_offset * 3_600:
+        words = f"the forecast is in {unit} at {offset / 3600:+g} hours, not in °F at {station.utc_offset:+d}"
+        raise InputError(words, remedy="Its feed may have changed")
+    return made
 
 
-def _official(payload: Payload) -> dict[date, tuple[float | None, float | None]]:
-    """Each day's official low and high; a missing one is a letter there."""
+def _official(payload: Payload, station: Station, asof: datetime) -> dict[date, tuple[float | None, float | None]]:
+    """Each day's official low and high, of the days whose report was final when it was read; a missing one is a letter
+    there.
+    """
     try:
         reports = msgspec.json.decode(payload.body, type=_Reports).results
     except (msgspec.MsgspecError, ValueError) as error:
         words = f"the official readings have another shape ({error})"
         raise InputError(words, remedy="Their feed may have changed") from None
-    return {r.valid: (_number(r.low), _number(r.high)) for r in reports}
+    known = (_local(station, min(asof, payload.fetched_ts)) - _FINAL).date()
+    return {r.valid: (_number(r.low), _number(r.high)) for r in reports if r.valid < known}
 
 
 def _number(value: float | str | None) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _measured(forecast: Mapping[date, tuple[float, float]], official: _Extremes, at: int, known: date) -> Errors:
-    """How far forecasts were off, by the days before `known`. Raises `InputError` if there are too few."""
-    days = [day for day in sorted(forecast) if day < known and official.get(day, (None, None))[at] is not None]
+def _measured(forecast: Mapping[date, tuple[float, float]], official: _Extremes, at: int) -> Errors:
+    """How far forecasts were off. Raises `InputError` if there are too few days."""
+    days = [day for day in sorted(forecast) if official.get(day, (None, None))[at] is not None]
     made = errors([forecast[day][at] for day in days], [float(official[day][at] or 0.0) for day in days])
     if made is None:
         words = f"only {len(days)} days have a forecast and an official reading"
