@@ -1,12 +1,13 @@
 """Which game a market is about, and whose win YES pays: by the exchange's own evidence, names last.
 
 A market of a game names its team four times: by a target of the exchange, by the code at the end of its ticker, by the
-outcome's name, and in its rules; and its event's milestone, where it has one, says when the game starts and by their
-targets who is at home. Two that agree make a link; two that contradict each other leave the market unlinked, with the
-reason.
+outcome's name, and in its rules. Two that agree make a link; two that contradict each other leave the market unlinked,
+with the reason. Its event's milestone, where it has one, may contradict too, by its day or by the targets of who is at
+home, and says when the game starts where the ticker does not.
 """
 
 from collections.abc import Mapping
+from datetime import time
 
 import polars as pl
 
@@ -29,10 +30,10 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 GAME_LINKS = pl.Schema(_LINKS)
-"""`day` is the scheduled one in New York; `start_ts` is told by milestone or ticker, and `number`, which of two on a
-day, by the ticker, if at all. `likely_ts` is when it starts by when its answer is expected; before `before_ts` it has
-not begun, unless the exchange expects the answer later than usual. YES pays if `side` (`home`, `away`, `tie`) is how it
-ends. `reason` says why a market is not linked."""
+"""`day` is the scheduled one in New York; `start_ts`, and `number`, which of two on a day, only if the ticker has
+them. `likely_ts` is when it starts by ticker, milestone, or when its answer is expected; before `before_ts`, the
+earliest of these, it has not begun, unless the exchange expects the answer later than usual. YES pays if `side`
+(`home`, `away`, `tie`) is how it ends. `reason` says why a market is not linked."""
 
 _TICKER = r"^[A-Z0-9]+-\d\d[A-Z]{3}\d\d(\d{4})?([A-Z]+?)(?:(G)?([1-9]))?$"
 _SAME_START_MIN, _LIKELY_START_MIN = 60, 150
@@ -45,7 +46,7 @@ _LATEST_D = 3
 def link_games(markets: pl.DataFrame, known: Mapping[str, League] | None = None) -> pl.DataFrame:
     """GAME_LINKS of the markets (MARKETS columns) of a league's games, in their order."""
     known = leagues() if known is None else known
-    rows = _paired(_named(_told(markets, known), known), names(known))
+    rows = _paired(_dated(_named(_told(markets, known), known)), names(known))
     return _judged(rows).select(pl.col(name).cast(dtype) for name, dtype in GAME_LINKS.items())
 
 
@@ -105,15 +106,8 @@ def _told(markets: pl.DataFrame, known: Mapping[str, League]) -> pl.DataFrame:
         number=pl.when(parts.struct.field("3").is_not_null()).then(parts.struct.field("4")).cast(pl.Int8),
         code=pl.col("ticker").str.strip_prefix(pl.col("event_ticker")).str.strip_prefix("-"),
     ).with_columns(
-        # A game is moved more easily than a ticker.
-        start_ts=pl.coalesce(
-            "milestone_ts",
-            local.dt.replace_time_zone("America/New_York", ambiguous="null", non_existent="null").dt.convert_time_zone(
-                "UTC"
-            ),
-        ),
-        by_milestone=pl.when(pl.col("target") == pl.col("home_target")).then(pl.lit("home"))
-        .when(pl.col("target") == pl.col("away_target")).then(pl.lit("away")),
+        start_ts=local.dt.replace_time_zone("America/New_York", ambiguous="null", non_existent="null")
+        .dt.convert_time_zone("UTC")
     )  # fmt: skip
 
 
@@ -136,6 +130,26 @@ def _named(rows: pl.DataFrame, known: Mapping[str, League]) -> pl.DataFrame:
         .join(targets, on=["league", "target"], how="left", maintain_order="left")
         .with_columns(team=pl.coalesce("by_target", "by_name", "by_code"), torn=_torn())
     )  # fmt: skip
+
+
+def _dated(rows: pl.DataFrame) -> pl.DataFrame:
+    """What the event's milestone says, if it is of this game: `by_milestone`, the side of the market's target; whether
+    it `disowns` a team of the event; and its time, unless that is a mere date.
+    """
+    target, home, away = pl.col("target"), pl.col("home_target"), pl.col("away_target")
+    both = home.is_not_null() & away.is_not_null() & ~pl.col("tie")
+    side = pl.when(both & (target == home)).then(pl.lit("home")).when(both & (target == away)).then(pl.lit("away"))
+    named = side.is_not_null().any().over("event_ticker")
+    # One that knows none of the teams is of something else.
+    strange = ~named & (both & target.is_not_null()).any().over("event_ticker")
+    moment = pl.col("milestone_ts")
+    # A date alone is written as its midnight in Greenwich, the evening before in New York.
+    bare = (moment.dt.time() == time(0)) & (moment.dt.date() == pl.col("day"))
+    return rows.with_columns(
+        by_milestone=side,
+        disowns=(named & both & target.is_not_null() & side.is_null()).any().over("event_ticker"),
+        milestone_ts=pl.when(~strange & ~bare).then(moment),
+    )
 
 
 def _paired(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
@@ -194,17 +208,17 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("first").is_null() | (pl.col("pairs") > 1)).then(
             pl.format("{} are not two teams that are known", "pair")
         ),
-        pl.when(pl.col("by_milestone") != side).then(
-            pl.format("the ticker has {} {}, the milestone {}", "yes_sub_title", side, "by_milestone")
+        pl.when((pl.col("by_milestone") != side).any().over("event_ticker")).then(
+            pl.lit("the milestone has another team at home")
         ),
-        pl.when(
-            pl.col("target").is_not_null() & pl.col("home_target").is_not_null() & pl.col("by_milestone").is_null()
-        ).then(pl.lit("the milestone names other teams")),
+        pl.when("disowns").then(pl.lit("the milestone names another team")),
     )
     midnight = day.cast(pl.Datetime("us")).dt.replace_time_zone("America/New_York").dt.convert_time_zone("UTC")
-    told = pl.sum_horizontal(
-        *(pl.col(f"by_{n}").is_not_null() for n in ("target", "code", "name", "milestone")), pl.col("tie")
-    )
+    told = pl.sum_horizontal(*(pl.col(f"by_{n}").is_not_null() for n in ("target", "code", "name")), pl.col("tie"))
+    milestone, known = pl.col("milestone_ts"), pl.col("known_ts")
+    sensible = pl.when((milestone < known).fill_null(value=True)).then(milestone)
+    unclear = pl.col("start_ts").is_null() & (known.is_not_null() | milestone.is_null())
+    expected = pl.when(unclear).then(pl.max_horizontal(known - _GAME - _SPARE, midnight))
     evidence = pl.concat_str(
         pl.lit("series, ticker"),
         *(
@@ -218,8 +232,9 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
     # One piece of evidence that nothing confirms is not enough; the name in the rules confirms the outcome's.
     confirmed = (pl.col("told") >= 2) | pl.col("tie") | (pl.col("by_name").is_not_null() & pl.col("rules_named"))
     return rows.with_columns(reason=reason, evidence=evidence, told=told).with_columns(
-        likely_ts=pl.coalesce("start_ts", pl.col("known_ts") - _GAME),
-        before_ts=pl.coalesce("start_ts", pl.max_horizontal(pl.col("known_ts") - _GAME - _SPARE, midnight), midnight),
+        likely_ts=pl.coalesce("start_ts", sensible, known - _GAME),
+        # The least that any of them says: none is surely kept up to date.
+        before_ts=pl.coalesce(pl.min_horizontal("start_ts", milestone, expected), midnight),
         home=home,
         away=pl.when("home_first").then("second").otherwise("first"),
         side=side,

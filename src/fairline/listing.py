@@ -247,7 +247,9 @@ async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
     frame, rejected = markets_frame([market])
     if rejected:
         raise ShapeError(str(rejected[0]))
-    event = await kalshi.events.get(market.event_ticker)
+    # In the list an event comes with its milestone; combos are not in it.
+    listed = (await kalshi.events.list(tickers=market.event_ticker)).rows
+    event = listed[0] if listed else await kalshi.events.get(market.event_ticker)
     series = await kalshi.series.get(event.series_ticker)
     return with_probabilities(with_context(frame, [series], [event]))
 

@@ -72,31 +72,84 @@ def test_what_contradicts_itself_is_not_linked(changes, words):
 
 MILESTONE = {"milestone_ts": datetime(2026, 7, 10, 22, 45, tzinfo=UTC), "home_target": DETROIT,
              "away_target": PHILADELPHIA}  # fmt: skip
+CLOCKLESS = GAME | {"ticker": "KXMLBGAME-26JUL10PHIDET-DET", "event_ticker": "KXMLBGAME-26JUL10PHIDET"}
 
 
-def test_a_milestone_says_when_it_starts_and_who_is_at_home():
+def test_a_milestone_confirms_and_tells_the_time_where_the_ticker_does_not():
     made = linked(GAME | MILESTONE, OTHER | MILESTONE)
     assert [row["side"] for row in made] == ["home", "away"]
-    assert {row["start_ts"] for row in made} == {MILESTONE["milestone_ts"]}, "a game is moved, its ticker is not"
-    assert all(", milestone" in row["evidence"] for row in made)
+    assert all(", milestone" in row["evidence"] and row["confidence"] >= SURE for row in made)
+    assert {row["start_ts"] for row in made} == {datetime(2026, 7, 10, 22, 40, tzinfo=UTC)}
+    (made,) = linked(CLOCKLESS | MILESTONE)
+    assert (made["start_ts"], made["likely_ts"]) == (None, MILESTONE["milestone_ts"])
+
+
+def test_the_same_target_told_twice_is_one_piece_of_evidence():
     bare = dict.fromkeys(("yes_sub_title", "rules_day", "rules_named", "known_ts"))
-    other = GAME | MILESTONE | bare | {"ticker": "KXMLBGAME-26JUL10PHIDET-X", "event_ticker": "KXMLBGAME-26JUL10PHIX"}
-    assert linked(other)[0]["reason"], "who the other team is, it does not tell"
+    rows = [CLOCKLESS | bare | more | {"ticker": f"{CLOCKLESS['event_ticker']}-{code}", "target": target}
+            for more in ({}, MILESTONE) for code, target in (("DET", "x"), ("PHI", PHILADELPHIA))]  # fmt: skip
+    for two in (rows[:2], [row | {"home_target": "x"} for row in rows[2:]]):
+        assert linked(*two)[0]["confidence"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("row", "milestone", "before"),
+    [
+        (GAME, datetime(2026, 7, 11, 3, 0, tzinfo=UTC), datetime(2026, 7, 10, 22, 40, tzinfo=UTC)),
+        (GAME, datetime(2026, 7, 10, 20, 0, tzinfo=UTC), datetime(2026, 7, 10, 20, 0, tzinfo=UTC)),
+        (CLOCKLESS, datetime(2026, 7, 11, 3, 0, tzinfo=UTC), datetime(2026, 7, 10, 21, 40, tzinfo=UTC)),
+        (CLOCKLESS | {"known_ts": None}, datetime(2026, 7, 11, 3, 0, tzinfo=UTC),
+         datetime(2026, 7, 11, 3, 0, tzinfo=UTC)),
+        (CLOCKLESS | {"known_ts": None}, None, datetime(2026, 7, 10, 4, 0, tzinfo=UTC)),
+        # A mere date, written as its midnight.
+        (CLOCKLESS, datetime(2026, 7, 10, tzinfo=UTC), datetime(2026, 7, 10, 21, 40, tzinfo=UTC)),
+    ],
+)  # fmt: skip
+def test_a_game_may_have_begun_as_soon_as_anything_says_so(row, milestone, before):
+    (made,) = linked(row | MILESTONE | {"milestone_ts": milestone})
+    assert made["reason"] is None
+    assert made["before_ts"] == before
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"home_target": PHILADELPHIA, "away_target": DETROIT}, "the ticker has Detroit home, the milestone away"),
-        ({"home_target": "a", "away_target": "b"}, "the milestone names other teams"),
+        ({"home_target": PHILADELPHIA, "away_target": DETROIT}, "the milestone has another team at home"),
+        ({"away_target": "b"}, "the milestone names another team"),
         ({"milestone_ts": datetime(2026, 7, 11, 17, 5, tzinfo=UTC)},
          "the ticker says 2026-07-10, the milestone 2026-07-11"),
+        # Nothing in it is of this game, or only half of it is told.
+        ({"home_target": "a", "away_target": "b", "milestone_ts": datetime(2026, 7, 20, tzinfo=UTC)}, None),
+        ({"away_target": None}, None),
     ],
 )  # fmt: skip
-def test_what_a_milestone_contradicts_is_not_linked(changes, words):
-    (made,) = linked(GAME | MILESTONE | changes)
-    assert made["reason"] == words
-    assert made["confidence"] == 0
+def test_what_a_milestone_contradicts_is_not_linked_nor_is_the_other_market(changes, words):
+    for made in linked(GAME | MILESTONE | changes, OTHER | MILESTONE | changes):
+        assert made["reason"] == words
+        assert (made["confidence"] == 0) == (words is not None)
+
+
+def test_a_tie_has_a_target_that_no_milestone_names():
+    milestone = {"milestone_ts": datetime(2026, 8, 15, 14, tzinfo=UTC), "home_target": "h", "away_target": "a"}
+    rows = [
+        MATCH | milestone | {"ticker": f"KXEPLGAME-26AUG15ARSWBA-{code}", "yes_sub_title": name, "target": target}
+        for code, name, target in (("ARS", "Arsenal", "h"), ("WBA", "Wolves", "a"), ("TIE", "Tie", "t"))
+    ]
+    assert [row["side"] for row in linked(*rows) if row["confidence"] >= SURE] == ["home", "away", "tie"]
+
+
+def test_two_games_of_a_day_are_told_apart_by_number_and_clock_whatever_the_milestone_says():
+    early, late = datetime(2026, 7, 10, 17, 5, tzinfo=UTC), datetime(2026, 7, 10, 22, 40, tzinfo=UTC)
+    fixtures = pl.DataFrame({
+        "league": ["mlb"] * 2, "day": [date(2026, 7, 10)] * 2, "start_ts": [early, late], "home": ["DET"] * 2,
+        "away": ["PHI"] * 2, "game": [1, 2],
+    })  # fmt: skip
+    rows = [
+        GAME | MILESTONE | {"ticker": f"{event}-DET", "event_ticker": event, "milestone_ts": early}
+        for event in ("KXMLBGAME-26JUL10PHIDETG2", "KXMLBGAME-26JUL101840PHIDETG2")
+    ]
+    links = link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row for row in rows], schema=MARKETS))
+    assert matched(links, fixtures)["game"].to_list() == [2, 2]
 
 
 def test_one_piece_of_evidence_alone_is_not_enough():

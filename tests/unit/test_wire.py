@@ -37,10 +37,18 @@ def test_events_carry_their_own_milestone_and_a_strange_one_costs_nothing():
     golf = {"start_date": "2026-07-10T11:00:00Z", "primary_event_tickers": ["C"], "details": {"competitor_ids": ["x"]}}
     legs = [{**golf, "primary_event_tickers": ["D"]}] * 2
     strange = [{"start_date": 5, "primary_event_tickers": ["A"]}, "text", None]
-    body = {"events": [event(name) for name in "ABCD"], "milestones": [game, golf, *legs, *strange], "cursor": ""}
-    page = wire.events_page(json.dumps(body).encode())
+    legs[1] = {**legs[1], "start_date": "2026-07-12T11:00:00Z"}
+    both = {**game, "primary_event_tickers": ["A", "A", "E"]}
+    body = {
+        "events": [event(name) for name in "ABCDE"],
+        "milestones": [both, golf, *legs, both, *strange],
+        "cursor": "",
+    }
+    bad = game | {"primary_event_tickers": ["C"], "details": {"home_team_id": "BYTE"}}
+    body["milestones"].append(bad)
+    page = wire.events_page(json.dumps(body).encode().replace(b"BYTE", b"\xff"))
     assert [row.milestone and (row.milestone.home, row.milestone.away) for row in page.rows] == [
-        ("h", "w"), None, (None, None), None,
+        ("h", "w"), None, (None, None), None, ("h", "w"),
     ]  # fmt: skip
     assert not page.rejected
     for other in ({"milestones": None}, {"milestones": {"a": 1}}, {}):

@@ -79,7 +79,6 @@ class Milestone(msgspec.Struct, gc=False, frozen=True):
     """What an event is about in the world, such as a game: when it starts, and the targets of who plays."""
 
     start_date: str
-    primary_event_tickers: list[str]
     home: str | None = None
     away: str | None = None
 
@@ -289,22 +288,21 @@ def events_page(body: Bytes) -> Page[Event]:
     page, milestones = _events_page(body), _milestones(body)
     rows = [
         # Of two, such as the legs of a tie, either could be meant.
-        msgspec.structs.replace(event, milestone=own[0]) if len(own) == 1 else event
+        msgspec.structs.replace(event, milestone=next(iter(own))) if len(own) == 1 else event
         for event in page.rows
-        for own in [milestones.get(event.event_ticker, [])]
+        for own in [milestones.get(event.event_ticker, ())]
     ]
     return msgspec.structs.replace(page, rows=rows)
 
 
-def _milestones(body: Bytes) -> dict[str, list[Milestone]]:
-    """By event. One that cannot be read is left out: what is known of its event holds without it."""
-    made: dict[str, list[Milestone]] = {}
-    with suppress(msgspec.ValidationError):
+def _milestones(body: Bytes) -> dict[str, set[Milestone]]:
+    """Those of each event. One that cannot be read is left out: what is known of its event holds without it."""
+    made: dict[str, set[Milestone]] = {}
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         for raw in msgspec.json.decode(body, type=_Milestones).milestones:
-            with suppress(msgspec.ValidationError):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
                 one = msgspec.json.decode(raw, type=_Milestone)
-                teams = one.details
-                kept = Milestone(one.start_date, one.primary_event_tickers, teams.home_team_id, teams.away_team_id)
-                for ticker in kept.primary_event_tickers:
-                    made.setdefault(ticker, []).append(kept)
+                kept = Milestone(one.start_date, one.details.home_team_id, one.details.away_team_id)
+                for ticker in one.primary_event_tickers:
+                    made.setdefault(ticker, set()).add(kept)
     return made

@@ -135,6 +135,12 @@ class Index:
         self.place = {event.ticker: place for place, event in enumerate(catalog.events)}
 
     @cached_property
+    def sport(self) -> dict[str, str]:
+        """Each series' first tag, which of a game is its sport."""
+        tags = {str(series["ticker"]): series.get("tags") for series in self._catalog.series}
+        return {name: str(own[0]).lower() if isinstance(own, list) and own else "sport" for name, own in tags.items()}
+
+    @cached_property
     def rows_of_series(self) -> dict[str, list[int]]:
         rows: dict[str, list[int]] = {}
         for event in self._catalog.events:

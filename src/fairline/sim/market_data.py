@@ -95,8 +95,7 @@ def events(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     objects = b",".join(_event(backend, event, nested=nested) for event in found)
     more = b""
     if query.get("with_milestones") == "true":
-        games = [milestone for event in found for milestone in milestones_of(backend, event.ticker)]
-        more = b',"milestones":' + json.dumps(games).encode()
+        more = b',"milestones":' + json.dumps(milestones_of(backend, found)).encode()
     return Reply(200, b'{"events":[%b],"cursor":"%b"%b}' % (objects, cursor.encode(), more))
 
 

@@ -1,7 +1,7 @@
 """What surrounds the markets: hours, metadata, the combos' events, milestones, targets, the lists of the search."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from aiohttp import web
@@ -13,12 +13,13 @@ from fairline.sim.families import COMBO, GRIDS
 from fairline.sim.listing import BadRequest
 from fairline.sim.render import time_text
 from fairline.sim.reply import BAD_REQUEST, NOT_FOUND, Backend, Reply
+from fairline.sim.world import World
 
 Object = dict[str, object]
 _COLLECTION = f"{COMBO.series}-R"
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_LEAD_US = 3 * 3_600_000_000
-"""How long before an event's markets close its game begins."""
+_LEAD_US = 4 * 3_600_000_000
+"""How long before an event's markets close its game begins: three hours before its answer is expected."""
 
 
 def schedule(backend: Backend, request: web.Request, key: Key | None) -> Reply:
@@ -148,9 +149,18 @@ def milestones(backend: Backend, request: web.Request, key: Key | None) -> Reply
     return Reply(200, {"milestones": [made[place] for place in places], "cursor": cursor})
 
 
-def milestones_of(backend: Backend, ticker: str) -> list[Object]:
-    """The milestone of an event, if it is a game."""
-    return [milestone_object(backend, game) for _, game in _games(backend, ticker)]
+def milestones_of(backend: Backend, events: Iterable[EventEntry]) -> list[Object]:
+    """The milestones of those events that are games."""
+    if backend.world is None:
+        return []
+    place = backend.index.place
+    return [milestone_object(backend, event) for event in events if _is_game(backend.world, place[event.ticker])]
+
+
+def _is_game(world: World, place: int) -> bool:
+    """The last event of a world may be cut off in the middle."""
+    event = world.events[place]
+    return event.kind == "game" and len(event.rows) > 1
 
 
 def one_milestone(backend: Backend, request: web.Request, key: Key | None) -> Reply:
@@ -168,15 +178,19 @@ def _games(backend: Backend, ticker: str | None) -> Iterator[tuple[int, EventEnt
     first, events = backend.catalog.refresh(), backend.catalog.events
     places = [backend.index.place[ticker]] if ticker in backend.index.place else range(0 if ticker else len(events))
     for place in places:
-        if backend.world.events[place].kind == "game" and events[place].rows[-1] >= first:
+        if _is_game(backend.world, place) and events[place].rows[-1] >= first:
             yield place, events[place]
 
 
 def milestone_object(backend: Backend, game: EventEntry) -> Object:
-    sport = next((s["tags"] for s in backend.catalog.series if s["ticker"] == game.series), ["Sport"])
-    name = str(sport[0]).lower() if isinstance(sport, list) and sport else "sport"
-    close_us = int(backend.catalog.close_us[game.rows[0]])
-    targets = [target_id(backend, row) for row in game.rows[:2]]
+    name, close_us = backend.index.sport[game.series], int(backend.catalog.close_us[game.rows[0]])
+    first, second = (target_id(backend, row) for row in sorted(game.rows, reverse=True)[:2])
+    # Of soccer the team named first is at home, of other sports the second.
+    home, away = (first, second) if name == "soccer" else (second, first)
+    if name == "tennis":
+        details = {"first_competitor_id": first, "second_competitor_id": second}
+    else:
+        details = {"home_team_id": home, "away_team_id": away}
     return {
         "id": event_id(game),
         "category": "Sports",
@@ -188,7 +202,7 @@ def milestone_object(backend: Backend, game: EventEntry) -> Object:
         "title": str(game.fields.get("title", "")),
         "notification_message": "",
         "source_ids": {},
-        "details": {"away_team_id": targets[0], "home_team_id": targets[-1], "status": "scheduled"},
+        "details": {**details, "status": "scheduled"},
         "last_updated_ts": time_text(close_us - 86_400_000_000),
     }
 
