@@ -127,7 +127,7 @@ def _told(row: Market) -> tuple[str | None, str | None, bool | None, str | None]
         return target, None, None, None
     at = rules.find(_SCHEDULED)
     day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
-    reports = set(_REPORT.findall(rules)) if "(CLI" in rules else ()
+    reports = set(_REPORT.findall(rules)) if row.strike_type != "structured" and "(CLI" in rules else ()
     station = min(reports) if len(reports) == 1 else None
     return target, day, name.removeprefix(_PERIOD) in rules if name else None, station
 
