@@ -119,9 +119,14 @@ def memory_of(settings: Settings) -> Memory:
     return Memory(platformdirs.user_cache_path("fairline"), settings.url)
 
 
+def input_cache() -> Shelf:
+    """Where models' inputs are kept from run to run."""
+    return Shelf(platformdirs.user_cache_path("fairline") / "inputs")
+
+
 def sources_of(*, offline: bool = False, record: Path | None = None) -> Sources:
     """Inputs with the user's keys, kept in the user's cache folder. Raises `ConfigError`."""
-    cache = Shelf(platformdirs.user_cache_path("fairline") / "inputs")
+    cache = input_cache()
     cache.tidy(datetime.now(UTC))
     if record is not None and any(record.glob(f"*{SUFFIX}")):
         raise ConfigError(f"{record} holds a record already", remedy="Give --record a new folder")

@@ -1,5 +1,5 @@
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -8,9 +8,11 @@ import pytest
 
 from fairline import models
 from fairline.errors import InputError, UsageError
+from fairline.frame import MARKETS as COLUMNS
 from fairline.frame import PREDICTIONS
-from fairline.models import Model, TableModel, registry
-from fairline.sources import Payload, Request
+from fairline.models import Model, TableModel, load, registry
+from fairline.models.registry import inputs
+from fairline.sources import Payload, Request, Shelf
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 MARKETS = pl.DataFrame({"ticker": ["A", "B", "C"]})
@@ -124,3 +126,17 @@ def test_requests_are_values():
     assert Request("file", "x") == Request("file", "x")
     assert "secret" not in repr(Payload(Request("file", "x"), NOW, b"secret"))
     assert repr(Request("https", "https://odds.test/v4?apiKey=secret")) == "Request('https', 'https://odds.test/v4')"
+
+
+def test_inputs_are_listed_once_by_what_may_be_shown_with_the_age_that_the_cache_has(tmp_path):
+    shelf = Shelf(tmp_path)
+    found = {(i.source, i.key): i.age_s for i in inputs(load("weather"), NOW, shelf)}
+    assert found == {
+        ("https", "https://previous-runs-api.open-meteo.com/v1/forecast"): None,
+        ("https", "https://mesonet.agron.iastate.edu/json/cli.py"): None,
+    }
+    asked = load("weather").requests(pl.DataFrame(schema=COLUMNS), NOW)
+    for minutes, request in enumerate(asked[:3]):
+        shelf.put(Payload(request, NOW - timedelta(minutes=minutes), b"{}"))
+    ages = [i.age_s for i in inputs(load("weather"), NOW, shelf)]
+    assert ages == [120.0, 60.0], "of several the oldest"

@@ -60,7 +60,7 @@ from fairline.plan import Planned
 from fairline.plan import plan as plan_listing
 from fairline.scan import Evaluation, scan_market
 from fairline.scan import scan as run_scan
-from fairline.session import connect, memory_of, sources_of
+from fairline.session import connect, input_cache, memory_of, sources_of
 
 commands = typer.Typer()
 
@@ -250,7 +250,8 @@ def models(as_json: AsJson = False) -> None:
         row["problem"] = None
         try:
             made = entry.load()
-            row |= {"version": made.version, "about": about(made), "inputs": [asdict(i) for i in inputs(made, now)]}
+            read = [asdict(each) for each in inputs(made, now, input_cache())]
+            row |= {"version": made.version, "about": about(made), "inputs": read}
         except UsageError as error:
             row["problem"] = str(error)
         rows.append(row)

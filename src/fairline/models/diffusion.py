@@ -33,8 +33,9 @@ class DiffusionModel:
         return pl.col("series_ticker").is_in(list(self._subjects)) & (pl.col("status") == "active")
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
+        """What those series need that are among the markets; without any market, what all do."""
         there = set(markets["series_ticker"].unique())
-        wanted = sorted({(s.kind, s.subject) for series, s in self._subjects.items() if series in there})
+        wanted = sorted({(s.kind, s.subject) for series, s in self._subjects.items() if series in there or not there})
         return [request for kind, subject in wanted for request in _FEEDS[kind][0](subject)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:

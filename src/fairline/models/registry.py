@@ -14,7 +14,7 @@ import polars as pl
 from fairline.errors import UsageError
 from fairline.frame import empty_markets, with_probabilities
 from fairline.models.protocol import Model
-from fairline.sources import Request
+from fairline.sources import Request, Shelf
 
 ENTRY_POINTS = "fairline.models"
 
@@ -88,24 +88,35 @@ def _checked(name: str, origin: str, find: Callable[[], Callable[[], object]]) -
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that a model reads whatever the markets: how old it is in seconds, None if it is not there."""
+    """Something that a model may read: how old what there is of it is at most, in seconds, None if nothing is there."""
 
     source: str
     key: str
     age_s: float | None
 
 
-def inputs(model: Model, asof: datetime) -> list[Input]:
-    """What a model asks for when there is no market yet. One that cannot say is taken to ask for nothing."""
+def inputs(model: Model, asof: datetime, cache: Shelf | None = None) -> list[Input]:
+    """What a model asks for when it is given no market. One that cannot say is taken to ask for nothing.
+
+    Addresses that differ only in what is not shown of them are one; how old they are is what the `cache` has.
+    """
     wanted: Sequence[Request] = []
     with suppress(Exception):  # a stranger's code; this is only for showing
         wanted = model.requests(with_probabilities(empty_markets()), asof)
-    return [Input(request.source, request.shown, _age_s(request, asof)) for request in wanted]
+    ages: dict[tuple[str, str], float | None] = {}
+    for request in wanted:
+        one, age = (request.source, request.shown), _age_s(request, asof, cache)
+        known = ages.get(one)
+        ages[one] = age if known is None else max(known, age or 0.0)
+    return [Input(source, key, age) for (source, key), age in ages.items()]
 
 
-def _age_s(request: Request, asof: datetime) -> float | None:
+def _age_s(request: Request, asof: datetime, cache: Shelf | None) -> float | None:
+    if request.source != "file":
+        kept = cache and cache.get(request)
+        return (asof - kept.fetched_ts).total_seconds() if kept else None
     try:
-        return asof.timestamp() - Path(request.key).stat().st_mtime if request.source == "file" else None
+        return asof.timestamp() - Path(request.key).stat().st_mtime
     except OSError:
         return None
 

@@ -74,8 +74,9 @@ class WeatherModel:
         return pl.col("series_ticker").is_in(list(self._subjects)) & (pl.col("status") == "active")
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
+        """What those series need that are among the markets; without any market, what all do."""
         there = set(markets["series_ticker"].unique())
-        names = sorted({s.subject for series, s in self._subjects.items() if series in there})
+        names = sorted({s.subject for series, s in self._subjects.items() if series in there or not there})
         return [request for name in names for request in _requests(self._stations[name], asof)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
