@@ -153,8 +153,9 @@ def edges(
         made = _valued(_priced(markets, predictions, some), asof, rules, policy)
         good = pl.col("bin") == KEPT
         parts.append((made.filter(good), made.filter(~good)))
+    believed = pl.col("ev_per_dollar") * shrinkage(pl.col("ev_u") / NOTIONAL_U)
     kept = pl.concat([good for good, _ in parts]).sort(
-        "suspect", "ev_per_dollar", "ticker", "side", descending=[False, True, False, True], nulls_last=True
+        "suspect", believed, "ticker", "side", descending=[False, True, False, True], nulls_last=True
     )
     return pl.concat([kept, *(rest for _, rest in parts)])
 

@@ -50,6 +50,7 @@ _MARKETS: _Types = {
     "rules_day": pl.Date,
     "rules_named": pl.Boolean,
     "rules_station": pl.String,
+    "rules_extreme": pl.String,
     "milestone_ts": _TIME,
     "home_target": pl.String,
     "away_target": pl.String,
@@ -84,7 +85,8 @@ _REASONS = {
 _WIRE = Market.__struct_fields__
 _SCHEDULED, _PERIOD = "scheduled for ", "Reg Time: "
 _REPORT = re.compile(r"\(CLI([A-Z]{3})\)")
-_WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, "target", "rules_day", "rules_station"), pl.String)
+_EXTREME = re.compile(r"\b(?:(maximum|highest)|minimum|lowest) temperature")
+_WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, "target", "rules_day", "rules_station", "rules_extreme"), pl.String)
 _WIRE_SCHEMA |= {"floor_strike": pl.Float64, "cap_strike": pl.Float64}
 _WIRE_SCHEMA |= dict.fromkeys(("is_provisional", "rules_named"), pl.Boolean)
 for _name in ("custom_strike", "rules_primary"):
@@ -110,26 +112,34 @@ def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
     wire = dict(zip(_WIRE, columns, strict=True))
     wire["price_ranges"] = [str(row.price_ranges, "utf-8", "replace") for row in rows]
     told = [_told(row) for row in rows]
-    for place, name in enumerate(("target", "rules_day", "rules_named", "rules_station")):
+    for place, name in enumerate(("target", "rules_day", "rules_named", "rules_station", "rules_extreme")):
         wire[name] = [each[place] for each in told]
     return pl.DataFrame(
         [pl.Series(name, wire[name], dtype=dtype, strict=False) for name, dtype in _WIRE_SCHEMA.items()]
     )
 
 
-def _told(row: Market) -> tuple[str | None, str | None, bool | None, str | None]:
+_Told = tuple[str | None, str | None, bool | None, str | None, str | None]
+
+
+def _told(row: Market) -> _Told:
     """The exchange's target in the custom strike, an object of one entry; the day that the rules say it is scheduled
-    for; whether they name the outcome; and the weather station whose climate report they go by.
+    for, or of a number the last day in them; whether they name the outcome; and the weather station whose climate
+    report they go by, with which of a day's extremes.
     """
-    target = str(row.custom_strike, "utf-8", "replace")[-38:-2] if row.strike_type == "structured" else None
-    rules, name = row.rules_primary, row.yes_sub_title
-    if not rules:
-        return target, None, None, None
-    at = rules.find(_SCHEDULED)
-    day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
-    reports = set(_REPORT.findall(rules)) if row.strike_type != "structured" and "(CLI" in rules else ()
-    station = min(reports) if len(reports) == 1 else None
-    return target, day, name.removeprefix(_PERIOD) in rules if name else None, station
+    rules, name = row.rules_primary or "", row.yes_sub_title
+    named = name.removeprefix(_PERIOD) in rules if name and rules else None
+    if row.strike_type == "structured":
+        at = rules.find(_SCHEDULED)
+        day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
+        return str(row.custom_strike, "utf-8", "replace")[-38:-2], day, named, None, None
+    at = rules.rfind(", 20")
+    day = rules[max(at - len("September 30"), 0) : at + len(", 2026")] if at >= 0 else None
+    if "(CLI" not in rules:
+        return None, day, named, None, None
+    stations, extremes = set(_REPORT.findall(rules)), set(_EXTREME.findall(rules))
+    extreme = ("high" if extremes.pop() else "low") if len(extremes) == 1 else None
+    return None, day, named, stations.pop() if len(stations) == 1 else None, extreme
 
 
 def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -296,13 +306,15 @@ def _columns() -> list[pl.Expr]:
         "open_interest_c": count_units("open_interest_fp"),
         # Sports markets close days after the game: when the answer is known is what a reader wants.
         "known_ts": pl.coalesce(_time("occurrence_datetime"), _time("expected_expiration_time")),
-        "rules_day": pl.col("rules_day").str.strip_chars(" .,").str.to_date("%b %d, %Y", strict=False),
+        "rules_day": pl.col("rules_day")
+        .str.extract(r"([A-Z][a-z]+ \d{1,2}, \d{4})")
+        .str.to_date("%B %d, %Y", strict=False),
         "fee_waiver_ts": _time("fee_waiver_expiration_time"),
         # A handful of different ones on a hundred thousand markets.
         "price_ranges": pl.col("price_ranges").replace("", None).cast(pl.Categorical),
     }
     given = {"close_ts", "created_ts", "open_ts", "yes_bid_size_c", "yes_ask_size_c", "target", "rules_named",
-             "rules_station", *_WIRE}  # fmt: skip
+             "rules_station", "rules_extreme", *_WIRE}  # fmt: skip
     return [
         made[name].alias(name)
         if name in made

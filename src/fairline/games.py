@@ -198,6 +198,11 @@ def _judged(rows: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("rules_day") != day).then(pl.format("the ticker says {}, the rules {}", "day", "rules_day")),
         pl.when(milestone_day != day).then(pl.format("the ticker says {}, the milestone {}", "day", milestone_day)),
         pl.when(~off.is_between(0, _LATEST_D)).then(pl.format("it is decided on {}, not on {}", known_day, "day")),
+        pl.when(pl.col("known_ts") <= pl.col("start_ts")).then(
+            pl.format(
+                "its answer is expected at {}, before it starts", pl.col("known_ts").dt.strftime("%Y-%m-%d %H:%M")
+            )
+        ),
         _contradiction("by_target", "by_code", "the target is {}, the ticker says {}"),
         _contradiction("by_target", "by_name", "the target is {}, the outcome {}"),
         _contradiction("by_name", "by_code", "the outcome is {}, the ticker says {}"),

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import polars as pl
 
 from fairline.errors import ConfigError
@@ -56,10 +57,16 @@ class Subject:
 
 
 def subjects(path: Path | None = None) -> dict[str, Subject]:
-    """The subjects that come along, and those of a file of one's own, which go first. Raises `ConfigError`."""
+    """The subjects that come along, and those of a file of one's own, which go first. Raises `ConfigError`.
+
+    Without a path that is `subjects.toml` in the user's configuration folder, if there is one.
+    """
     made = _subjects("subjects.toml", tomllib.loads(files("fairline").joinpath("subjects.toml").read_text()))
+    own = platformdirs.user_config_path("fairline") / "subjects.toml"
     if path is None:
-        return made
+        if not own.is_file():
+            return made
+        path = own
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -147,7 +154,14 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
     reason = pl.coalesce(
         pl.when(pl.col("market_type") != "binary").then(pl.format("a {} market has no YES and NO", "market_type")),
         "strikes",
+        _outcome(),
         _station(),
+        pl.when(pl.col("rules_day") != pl.coalesce("told_day", "closing_day")).then(
+            pl.format(
+                "the ticker or closing time says {}, the rules {}", pl.coalesce("told_day", "closing_day"), "rules_day"
+            )
+        ),
+        _title(),
         pl.when(~day_agrees).then(pl.format("the ticker says {}, the closing time {}", "told_day", "closing_day")),
         pl.when(pl.col("told_hour").is_not_null() & price & (pl.col("closing_minute") != 0)).then(
             pl.lit("the ticker says a full hour, the closing time does not")
@@ -160,7 +174,8 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
     evidence = pl.concat_str(
         pl.lit("series, strikes, closing time"),
         pl.when(agreed).then(pl.lit(", ticker")),
-        pl.when(~price & pl.col("rules_station").is_not_null()).then(pl.lit(", rules")),
+        pl.when(pl.col("yes_sub_title").str.contains(_NUMBER)).then(pl.lit(", outcome")),
+        pl.when(pl.col("rules_station").is_not_null() | pl.col("rules_day").is_not_null()).then(pl.lit(", rules")),
         ignore_nulls=True,
     )
     sure = pl.when(agreed).then(0.99).otherwise(0.9)
@@ -169,6 +184,38 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
         evidence=evidence,
         day=pl.when(~price).then("closing_day"),
     )
+
+
+_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+_STEP = 1.0
+"""An outcome such as "86° or above" begins a degree above its strike of 85, one of "$1,030 or above" a cent."""
+
+
+def _outcome() -> pl.Expr:
+    """Why the outcome's name is not of the interval that the strikes make, where it has one."""
+    name = pl.col("yes_sub_title")
+    numbers = name.str.extract_all(_NUMBER).list.eval(
+        pl.element().str.replace_all(",", "").cast(pl.Float64, strict=False)
+    )
+    first, last = numbers.list.first(), numbers.list.last()
+    off = (first - pl.coalesce("low", "high")).abs().fill_null(0.0) > _STEP
+    off |= (last - pl.coalesce("high", "low")).abs().fill_null(0.0) > _STEP
+    up, down = (name.str.contains(rf"(?i)\bor ({words})\b").fill_null(value=False) for words in (
+        "above|more|higher|greater", "below|less|lower|fewer"))  # fmt: skip
+    wrong = off | (up & pl.col("high").is_not_null()) | (down & pl.col("low").is_not_null())
+    return pl.when(wrong).then(pl.format("the outcome is {}, its strikes are not", name))
+
+
+_NAMES = {"BTC": "(?i)bitcoin", "ETH": "(?i)ether", "SPX": "(?i)s&p", "NDX": "(?i)nasdaq"}
+
+
+def _title() -> pl.Expr:
+    """Why the title is not about the subject: it names another."""
+    title, subject = pl.col("title"), pl.col("subject")
+    named = {name: title.str.contains(words).fill_null(value=False) for name, words in _NAMES.items()}
+    other = pl.any_horizontal(*(found & (subject != name) for name, found in named.items()))
+    own = pl.any_horizontal(*(found & (subject == name) for name, found in named.items()))
+    return pl.when(other & ~own).then(pl.format("its title is {}", title))
 
 
 def _station() -> pl.Expr:
@@ -180,6 +227,8 @@ def _station() -> pl.Expr:
         .then(pl.format("the rules say the station {}, not {}", told, known))
         .when(weather & told.is_null())
         .then(pl.lit("the rules name no station"))
+        .when(weather & (pl.col("rules_extreme") != pl.col("kind")))
+        .then(pl.format("the rules are of a {}, not of a {}", "rules_extreme", "kind"))
     )
 
 

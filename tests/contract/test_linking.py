@@ -3,9 +3,12 @@
 import json
 import re
 
+import msgspec
 import polars as pl
+import pytest
 
-from fairline.frame import MARKETS
+from fairline.frame import MARKETS, markets_frame
+from fairline.kalshi.wire import Market
 from fairline.linking import SURE, link, pays, subjects
 
 
@@ -87,3 +90,18 @@ def test_stations_are_those_of_the_series_own_settlement_sources(shared):
     known = {name: subject.subject[1:] for name, subject in subjects().items() if name in told}
     assert len(known) == 7
     assert known == {name: told[name] for name in known}
+
+
+@pytest.mark.parametrize("moment", ["20260710T182345Z", "20260710T192344Z"])
+def test_whole_objects_of_hourly_ladders_say_in_outcome_and_rules_what_they_are_linked_to(shared, moment):
+    lines = (shared / "kalshi_markets_raw_2026-07-10" / f"crypto_hourly_{moment}.jsonl").read_text().splitlines()
+    frame, rejected = markets_frame([msgspec.json.decode(line, type=Market) for line in lines])
+    assert not rejected
+    linked = link(frame)
+    assert (frame.height, linked.height) == (263, 263)
+    assert linked.filter(pl.col("reason").is_not_null()).is_empty()
+    assert set(linked["evidence"]) == {"series, strikes, closing time, ticker, outcome, rules"}
+    assert frame["rules_day"].null_count() == 0
+    assert (linked["confidence"] >= SURE).all()
+    moved = frame.with_columns(rules_day=pl.col("rules_day").dt.offset_by("1d"))
+    assert link(moved)["confidence"].max() == 0

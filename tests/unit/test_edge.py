@@ -218,6 +218,14 @@ def test_impossible_thresholds_are_refused_by_name(wrong):
         Rules(**wrong)
 
 
+def test_a_model_that_is_less_sure_ranks_below_one_that_is_surer_of_as_much():
+    made = edges(
+        markets({}, {}, {}), predictions(("T0", 0.7, 0.45), ("T1", 0.7, 0.0), ("T2", 0.7, 0.1)), asof=NOW, rules=LOOSE
+    ).filter((pl.col("bin") == KEPT) & (pl.col("side") == "yes"))
+    assert made["ticker"].to_list() == ["T1", "T2", "T0"]
+    assert made["ev_per_dollar"].n_unique() == 1
+
+
 def test_an_edge_that_is_large_against_all_experience_is_a_likely_bug_and_not_ranked_first():
     frame = markets({}, {"yes_bid_dollars": "0.0400", "yes_ask_dollars": "0.0500"})
     made = edges(frame, predictions(("T0", 0.70, None), ("T1", 0.60, None)), asof=NOW, rules=LOOSE)

@@ -54,6 +54,7 @@ def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_mark
         ({"rules_day": date(2026, 7, 11)}, "the ticker says 2026-07-10, the rules 2026-07-11"),
         ({"known_ts": datetime(2026, 7, 20, tzinfo=UTC)}, "it is decided on 2026-07-19, not on 2026-07-10"),
         ({"known_ts": datetime(2026, 7, 9, 16, tzinfo=UTC)}, "it is decided on 2026-07-09, not on 2026-07-10"),
+        ({"known_ts": datetime(2026, 7, 10, 20, 0, tzinfo=UTC)}, "its answer is expected at 2026-07-10 20:00, before"),
         ({"market_type": "scalar"}, "a scalar market has no YES and NO"),
         ({"event_ticker": "KXMLBGAME-PHIDET"}, "the ticker is not that of a game"),
         ({"ticker": "KXMLBGAME-26JUL101840PHIDET-XYZ", "yes_sub_title": "X", "target": None}, "no team is known as X"),

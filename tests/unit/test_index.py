@@ -118,6 +118,21 @@ def test_what_a_late_quote_does_not_see_is_doubt():
     assert late > 1.5 * fresh
 
 
+def test_one_odd_market_silences_nobody_else():
+    """Of a year whose holidays are not known, of a Saturday and of the afternoon of a half day."""
+    odd = [rung("greater", 7_100.0, close=datetime(2031, 1, 3, 21, tzinfo=UTC), event="KXINX-31JAN03H1600"),
+           rung("greater", 7_100.0, close=at(8, 16), event="KXINX-26AUG08H1600")]  # fmt: skip
+    made = predicted(*LADDER, *odd, now=at(7, 12), SPX=quote(7_100.0, at(7, 11, 50)), VIX=quote(16.0, at(7, 11, 50)))
+    assert "there is no price when it settles" in made["note"].drop_nulls().to_list()[-1]
+    assert any("it settles in more than three days" in note for note in made["note"].drop_nulls())
+    now = in_november(27, 12, 30)
+    afternoon = rung("greater", 7_100.0, close=in_november(27, 16), event="KXINX-26NOV27H1600")
+    noon = rung("greater", 7_100.0, close=in_november(27, 13), event="KXINX-26NOV27H1300")
+    fresh = {"SPX": quote(7_100.0, in_november(27, 12, 15)), "VIX": quote(16.0, in_november(27, 12, 15))}
+    made = predicted(afternoon, noon, now=now, **fresh)
+    assert made.drop_nulls("p")["ticker"].to_list() == [noon["ticker"]]
+
+
 def test_a_bin_around_the_late_price_is_not_sure_either():
     """Five minutes after the quote of a wild day little lies ahead, and much behind."""
     made = predicted(*LADDER, now=at(3, 15, 40), SPX=quote(7_100.0, at(3, 15, 22)), VIX=quote(40.0))
@@ -151,6 +166,9 @@ def test_hours_and_the_other_index_and_thresholds_are_its_own():
         (LADDER, NOW, {"VIX": quote(1_600.0)}, "an implied volatility of 1600 %, of 2026-08-03 15:45 UTC, is not"),
         (LADDER, NOW, {"VIX": quote(0.16)}, "an implied volatility of 0.16 %"),
         (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) - timedelta(days=30))}, "of 2026-07-04 16:00 UTC, is not usable"),
+        (LADDER, NOW, {"VIX": quote(16.0, at(2, 23))}, "of 2026-08-03 03:00 UTC, is not usable"),
+        (LADDER, NOW, {"SPX": {"data": {"current_price": 1.0, "last_trade_time": "9999-12-31T23:59"}}}, "not a quote"),
+        (LADDER, NOW, {"SPX": b'{"data":' + b"[" * 100_000}, "is not a quote"),
         (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) + timedelta(days=30))}, "of 2026-09-02 16:00 UTC, is not usable"),
         ([rung("greater", 7_100.0, close=at(3, 15), event="KXINX-26AUG03H1600")], NOW, {},
          "the ticker says … o'clock, the closing time …"),

@@ -52,12 +52,26 @@ def test_an_hour_is_new_yorks_as_the_ticker_says_it():
         (DAILY, {"strike_type": None}, "strike type none is not a range"),
         (DAILY, {"cap_strike": None}, "a strike is missing"),
         (DAILY, {"floor_strike": 70.0}, "the floor lies above the cap"),
+        (DAILY, {"yes_sub_title": "64° to 65°"}, "the outcome is 64° to 65°, its strikes are not"),
+        (HOURLY, {"yes_sub_title": "$66 or below"}, "the outcome is $66 or below, its strikes are not"),
+        (HOURLY, {"yes_sub_title": "$67,000 or above"}, "the outcome is $67,000 or above, its strikes are not"),
+        (DAILY | {"strike_type": "less"}, {"yes_sub_title": "67° or above"}, "its strikes are not"),
+        (DAILY, {"rules_day": date(2026, 11, 30)}, "closing time says 2026-03-30, the rules 2026-11-30"),
+        (DAILY, {"rules_extreme": "low"}, "the rules are of a low, not of a high"),
+        (HOURLY, {"title": "Ethereum price on Jul 3, 2026?"}, "its title is Ethereum price on Jul 3, 2026?"),
     ],
 )
 def test_where_evidence_contradicts_itself_there_is_no_link_and_a_reason(base, changes, words):
     made = linked(base, **changes)
     assert made["confidence"] == 0.0
     assert words in made["reason"]
+
+
+def test_what_outcome_rules_and_title_confirm_is_evidence():
+    made = linked(DAILY, yes_sub_title="66° to 67°", rules_day=date(2026, 3, 30), rules_extreme="high",
+                  title="Highest temperature in NYC on Mar 30, 2026?")  # fmt: skip
+    assert made["evidence"] == "series, strikes, closing time, ticker, outcome, rules"
+    assert linked(HOURLY, yes_sub_title="$66.01 or above", title="Bitcoin price on Jul 3, 2026?")["reason"] is None
 
 
 def test_without_the_tickers_grammar_it_is_not_sure_enough():
@@ -87,7 +101,7 @@ def test_yes_pays_where_the_strikes_say(strike, floor, cap, inside, outside):
     assert values.select(pays(pl.col("value"))).to_series().to_list() == [True] * len(inside) + [False] * len(outside)
 
 
-def test_subjects_of_ones_own_go_first_and_broken_ones_are_named(tmp_path):
+def test_subjects_of_ones_own_go_first_and_broken_ones_are_named(tmp_path, monkeypatch):
     path = tmp_path / "mine.toml"
     path.write_text(
         '[KXHIGHNY]\nkind = "high"\nsubject = "KLGA"\nutc_offset = -5\n[KXNEW]\nkind = "price"\nsubject = "SOL"\n'
@@ -95,6 +109,9 @@ def test_subjects_of_ones_own_go_first_and_broken_ones_are_named(tmp_path):
     made = subjects(path)
     assert (made["KXHIGHNY"].subject, made["KXNEW"]) == ("KLGA", Subject("KXNEW", "price", "SOL"))
     assert "KXBTC" in made
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path)
+    assert "KXNEW" not in subjects()
+    assert subjects(path.rename(tmp_path / "subjects.toml")) == subjects()
     for text, words in (
         ('[A]\nkind = "mood"\nsubject = "x"', "has the kind 'mood'"),
         ("[A]\nkinds = 1", "A cannot be used"),

@@ -11,7 +11,7 @@ from fairline.errors import InputError, UsageError
 from fairline.frame import MARKETS as COLUMNS
 from fairline.frame import PREDICTIONS
 from fairline.models import Model, TableModel, load, registry
-from fairline.models.registry import inputs
+from fairline.models.registry import inputs, voices
 from fairline.sources import Payload, Request, Shelf
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -96,6 +96,52 @@ def test_a_file_that_is_no_table_is_refused_whole(content, sentence):
 
 def entry(value: str) -> list[EntryPoint]:
     return [EntryPoint("stub", value, registry.ENTRY_POINTS)]
+
+
+class _Dist:
+    def __init__(self, name):
+        self.name, self.version = name, "1.0"
+
+
+def from_dist(name, value, dist):
+    point = EntryPoint(name, value, registry.ENTRY_POINTS)
+    vars(point).update(dist=_Dist(dist))
+    return point
+
+
+def test_a_name_that_two_packages_claim_is_neithers_and_that_of_a_built_in_is_its_own(monkeypatch):
+    points = [
+        from_dist("twin", "one:M", "first"), from_dist("twin", "two:M", "second"),
+        from_dist("elo", "fairline.models.elo:EloModel", "fairline"), from_dist("elo", "strange:M", "strange"),
+    ]  # fmt: skip
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    with pytest.raises(UsageError, match="'twin' comes with .* and with .*"):
+        load("twin")
+    assert type(load("elo")).__module__ == "fairline.models.elo"
+    assert [entry.origin for entry in registry.installed()] == [
+        "fairline 1.0",
+        "strange 1.0",
+        "first 1.0",
+        "second 1.0",
+    ]
+
+
+@pytest.mark.parametrize("asked", [None, ["abc"], [Request("file", "a\0b")], 5])
+def test_a_model_that_asks_for_nonsense_is_listed_like_any_other(asked):
+    class Odd:
+        name = version = "odd"
+
+        def covers(self, markets):
+            return pl.lit(value=True)
+
+        def requests(self, markets, asof):
+            return asked
+
+        def predict(self, markets, payloads, asof):
+            return markets
+
+    assert all(each.age_s is None for each in inputs(Odd(), NOW))
+    assert voices([Odd()], pl.DataFrame(schema=COLUMNS), NOW) == [["odd"]]
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are():

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
+from fairline.errors import InputError
 from fairline.frame import MARKETS, markets_frame
 from fairline.kalshi.wire import Market
 from fairline.linking import link
@@ -83,9 +84,9 @@ DAY = (
 NIGHT = market("KXLOWTNYC-26MAR30-T41", TOMORROW, strike_type="less", cap_strike=41.0)
 
 
-def feeds(low=40.0, high=62.0, off=(1.0, 3.0), further=1.0, year=2026):
+def feeds(low=40.0, high=62.0, off=(1.0, 3.0), further=1.0, last=date(2026, 3, 28)):
     """Forecasts that are right but for `off` in turn, those of the day before `further` times as much."""
-    days = [date(2026, 1, 28) + timedelta(days=n) for n in range(63)]
+    days = [last + timedelta(days=n - 59) for n in range(63)]
     times = [f"{day}T{hour:02}:00" for day in days for hour in range(24)]
     now = [low + (high - low) * hour / 23 for _ in days for hour in range(24)]
     wrong = [off[n % 2] for n in range(len(days)) for _ in range(24)]
@@ -94,7 +95,7 @@ def feeds(low=40.0, high=62.0, off=(1.0, 3.0), further=1.0, year=2026):
         "temperature_2m_previous_day1": [a - b for a, b in zip(now, wrong, strict=True)],
         "temperature_2m_previous_day2": [a - further * b for a, b in zip(now, wrong, strict=True)],
     }  # fmt: skip
-    official = [{"valid": str(day), "high": high, "low": low} for day in days if day < date(2026, 3, 29)]
+    official = [{"valid": str(day), "high": high, "low": low} for day in days if day <= last]
     said = {
         "utc_offset_seconds": -18_000,
         "hourly_units": {"time": "iso8601", "temperature_2m": "°F"},
@@ -211,9 +212,10 @@ GOOD = feeds()
         ([GOOD[0] | {"utc_offset_seconds": 0}, GOOD[1]], "the forecast is in °F at +0 hours, not in °F at -5"),
         ([GOOD[0] | {"hourly_units": {"temperature_2m": "°C"}}, GOOD[1]], "the forecast is in °C"),
         ([GOOD[0], b"<html>"], "the official readings have another shape"),
-        ([GOOD[0], {"results": GOOD[1]["results"][:60]}], ""),
-        ([GOOD[0], {"results": [{**day, "high": "M"} for day in GOOD[1]["results"]]}], "only 0 days have a forecast"),
-        ([GOOD[0], {"results": GOOD[1]["results"][:29]}], "only 29 days have a forecast"),
+        ([GOOD[0], {"results": GOOD[1]["results"][:-3]}], ""),
+        ([GOOD[0], {"results": [{**day, "high": "M"} for day in GOOD[1]["results"]]}], "there are no official"),
+        ([GOOD[0], {"results": GOOD[1]["results"][-29:]}], "only 29 days have a forecast"),
+        ([GOOD[0], {"results": GOOD[1]["results"][:-4]}], "official readings end on 2026-03-24"),
         ([GOOD[0] | {"hourly": {name: values[: 61 * 24] for name, values in GOOD[0]["hourly"].items()}}, GOOD[1]],
          "there is no forecast of all of 2026-03-30"),
     ],
@@ -241,6 +243,24 @@ def test_a_moment_before_new_year_that_years_reports_were_not_asked_for():
     asked = {request: Payload(request, before, b"{}") for request in model.requests(rows, before)}
     assert len(model.requests(rows, after)) == len(asked) + 1
     assert "another day" in model.predict(rows, asked, after)["note"][0]
+    close = datetime(2027, 1, 3, 4, 59, tzinfo=UTC)
+    tomorrow = [market("KXHIGHNY-27JAN02-T62", close, strike_type="less", cap_strike=62.0)]
+    feed, readings = feeds(last=date(2026, 12, 31))
+    bodies = [json.dumps(feed).encode(), json.dumps(readings).encode()]
+    asked = {request: Payload(request, before, body) for request, body in zip(asked, bodies, strict=True)}
+    assert model.predict(pl.DataFrame(tomorrow, schema=MARKETS), asked, after)["p"].null_count() == 0
+
+
+def test_a_years_reports_that_cannot_be_read_leave_the_station_unpriced():
+    model, rows = load("weather"), pl.DataFrame(DAY, schema=MARKETS)
+
+    class Failing(dict):
+        def __missing__(self, request):
+            raise InputError("it does not answer", remedy="Wait")
+
+    forecast, *_ = model.requests(rows, NOW)
+    made = model.predict(rows, Failing({forecast: Payload(forecast, NOW, json.dumps(GOOD[0]).encode())}), NOW)
+    assert "3 markets such as KXHIGHNY-26MAR30-T62 are not priced: it does not answer" in made["note"].to_list()
 
 
 TOLD = "If the maximum temperature recorded at {} for Sep 11, 2026, is less than 83° according to The Weather Company"

@@ -44,43 +44,42 @@ class DiffusionModel:
         made = list[pl.DataFrame]()
         for (kind, subject), rows in linked.group_by("kind", "subject", maintain_order=True):
             try:
-                walk = _FEEDS[str(kind)][1](str(subject), payloads, asof)
+                made += _priced(rows, _FEEDS[str(kind)][1](str(subject), payloads, asof), asof.timestamp())
             except InputError as error:
                 # The others have their own prices.
                 made.append(unpriced(rows.with_columns(note=pl.lit(error.message))))
-                continue
-            made.append(_priced(rows, walk, asof.timestamp()))
         return answered(made, self.name, asof)
 
 
-def _priced(rows: pl.DataFrame, walk: Walk, now: float) -> pl.DataFrame:
-    """One subject's markets, of which it is known where its price stood."""
-    closes = rows["at_ts"].dt.epoch("us").to_numpy() / 1e6
-    sd = _spread(walk, closes, rows["window_s"].to_numpy())
-    low, high = (rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
-    spot = np.full(rows.height, walk.spot)
-    p = np.clip(probability(low, high, spot, sd), 0.0, 1.0)
-    doubted = doubt(low, high, spot, sd, error=walk.error, basis=walk.basis, late=walk.late)
-    unsure = np.minimum(doubted, np.sqrt(p * (1 - p)))
-    made = rows.select("ticker", "confidence", "reason").with_columns(
-        p=pl.Series(p), p_sd=pl.Series(unsure), ahead=pl.Series(closes - now), window=rows["window_s"]
-    )
+def _priced(rows: pl.DataFrame, walk: Walk, now: float) -> list[pl.DataFrame]:
+    """One subject's markets, of which it is known where its price stood. Raises `InputError`."""
+    ahead = pl.col("at_ts").dt.epoch("us") / 1e6 - now
     why = pl.coalesce(
         # Without the days and hours in it, so that all of a kind are one line.
         pl.col("reason").str.replace_all(r"\d[\d-]*", "…"),
         pl.when(pl.col("confidence") < SURE).then(pl.lit("what it is about is not sure enough")),
-        pl.when(pl.col("ahead") <= pl.col("window")).then(pl.lit("it settles within the minute")),
-        pl.when((walk.late > 0) & (pl.col("ahead") <= now - walk.at_s)).then(
+        pl.when(ahead <= pl.col("window_s")).then(pl.lit("it settles within the minute")),
+        pl.when((walk.late > 0) & (ahead <= now - walk.at_s)).then(
             pl.lit("it settles before its price of now is seen")
         ),
-        pl.when(pl.col("ahead") > _LONGEST_S).then(pl.lit("it settles in more than three days")),
+        pl.when(ahead > _LONGEST_S).then(pl.lit("it settles in more than three days")),
     )
-    judged = made.with_columns(note=why)
-    priced = judged.filter(pl.col("note").is_null()).select("ticker", "p", "p_sd", "note")
-    return pl.concat([priced, unpriced(judged.filter(pl.col("note").is_not_null()))])
+    judged = rows.with_columns(note=why)
+    left, sound = judged.filter(pl.col("note").is_not_null()), judged.filter(pl.col("note").is_null())
+    closes = sound["at_ts"].dt.epoch("us").to_numpy() / 1e6
+    sd = _spread(walk, closes, sound["window_s"].to_numpy())
+    low, high = (sound[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
+    spot = np.full(sound.height, walk.spot)
+    p = np.clip(probability(low, high, spot, sd), 0.0, 1.0)
+    doubted = doubt(low, high, spot, sd, error=walk.error, basis=walk.basis, late=walk.late)
+    unsure = np.minimum(doubted, np.sqrt(p * (1 - p)))
+    there = ~np.isnan(sd)
+    priced = sound.select("ticker", p=pl.Series(p), p_sd=pl.Series(unsure), note="note").filter(there)
+    closed = sound.filter(~there).with_columns(note=pl.lit("there is no price when it settles"))
+    return [priced, unpriced(left), unpriced(closed)]
 
 
 def _spread(walk: Walk, closes: Floats, windows: Floats) -> Floats:
     """Standard deviations, each closing time worked out once."""
     pairs, where = np.unique(np.column_stack([closes, windows]), axis=0, return_inverse=True)
-    return np.array([walk.sd(close, window) for close, window in pairs])[where.ravel()]
+    return np.array([walk.sd(close, window) for close, window in pairs], dtype=float)[where.ravel()]

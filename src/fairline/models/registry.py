@@ -31,7 +31,7 @@ class Entry:
 def installed() -> list[Entry]:
     """All models on offer, sorted by name. Nothing is imported yet."""
     points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    return [_entry(point) for point in points]
+    return [_entry(point, _rivals(point, points)) for point in points]
 
 
 def load(name: str) -> Model:
@@ -44,16 +44,37 @@ def load(name: str) -> Model:
         return _checked(name, f"the file {path}", lambda: getattr(_module(Path(path)), attribute))
     if name.endswith(".py"):
         raise UsageError(f"{name} does not say which model of the file", remedy=f"Such as --model {name}:MyModel")
-    entries = {entry.name: entry for entry in installed()}
+    entries = {
+        entry.name: entry for entry in sorted(installed(), key=lambda entry: entry.origin.startswith("fairline "))
+    }
     if name not in entries:
         known = ", ".join(entries) or "none installed"
         raise UsageError(f"there is no model {name!r}", remedy=f"Installed models: {known}; or path/to/file.py:Name")
     return entries[name].load()
 
 
-def _entry(point: EntryPoint) -> Entry:
-    origin = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-    return Entry(point.name, origin, lambda: _checked(point.name, origin, point.load))
+def _entry(point: EntryPoint, rivals: list[str]) -> Entry:
+    origin = _origin(point)
+
+    def made() -> Model:
+        # A stranger's model must not stand in for another of the same name unseen.
+        if rivals:
+            where = f"the model {point.name!r} comes with {origin} and with {' and '.join(rivals)}"
+            raise UsageError(where, remedy="Remove one of them")
+        return _checked(point.name, origin, point.load)
+
+    return Entry(point.name, origin, made)
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+
+
+def _rivals(point: EntryPoint, points: Sequence[EntryPoint]) -> list[str]:
+    """Where else a model of that name comes from; one that comes along with Fairline has none."""
+    same = [other for other in points if other.name == point.name and other.value != point.value]
+    own = point.value.startswith("fairline.")
+    return [] if own else [_origin(other) for other in same]
 
 
 def _module(path: Path) -> ModuleType:
@@ -100,9 +121,7 @@ def inputs(model: Model, asof: datetime, cache: Shelf | None = None) -> list[Inp
 
     Addresses that differ only in what is not shown of them are one; how old they are is what the `cache` has.
     """
-    wanted: Sequence[Request] = []
-    with suppress(Exception):  # a stranger's code; this is only for showing
-        wanted = model.requests(with_probabilities(empty_markets()), asof)
+    wanted = _asked(model, with_probabilities(empty_markets()), asof)
     ages: dict[tuple[str, str], float | None] = {}
     for request in wanted:
         one, age = (request.source, request.shown), _age_s(request, asof, cache)
@@ -117,8 +136,15 @@ def _age_s(request: Request, asof: datetime, cache: Shelf | None) -> float | Non
         return (asof - kept.fetched_ts).total_seconds() if kept else None
     try:
         return asof.timestamp() - Path(request.key).stat().st_mtime
-    except OSError:
+    except (OSError, ValueError):
         return None
+
+
+def _asked(model: Model, markets: pl.DataFrame, asof: datetime) -> list[Request]:
+    """What a model asks for, as far as it is that: a stranger's faults show when it is asked to predict."""
+    with suppress(Exception):
+        return [request for request in model.requests(markets, asof) if isinstance(request, Request)]
+    return []
 
 
 def voices(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[list[str]]:
@@ -132,7 +158,7 @@ def voices(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> li
         wanted: list[Request] = []
         for some in (markets, markets.clear()):
             with suppress(Exception):  # a stranger's code; it shows again when it is asked to predict
-                wanted += model.requests(some.filter(model.covers(some)), asof)
+                wanted += _asked(model, some.filter(model.covers(some)), asof)
         reads = {_evidence(request) for request in wanted}
         shared = [group for group in groups if group[0] & reads]
         groups = [group for group in groups if group not in shared]
@@ -142,7 +168,9 @@ def voices(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> li
 
 def _evidence(request: Request) -> str:
     if request.source == "file":
-        return str(Path(request.key).resolve())
+        with suppress(ValueError, OSError):
+            return str(Path(request.key).resolve())
+        return request.key
     host = request.shown.partition("://")[2].partition("/")[0]
     return host if host.rpartition(".")[2].isdigit() else ".".join(host.split(".")[-2:])
 

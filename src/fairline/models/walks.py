@@ -25,7 +25,6 @@ _IMPLIED = {"SPX": "VIX", "NDX": "VXN"}
 """The volatility that options on an index imply, in percent a year, is an index too."""
 _DELAY, _SETTLING = timedelta(minutes=25), timedelta(minutes=5)
 """How old a quote may be; and how long after the opening an index still holds yesterday's prices of its shares."""
-_IMPLIED_AGE = timedelta(days=4)
 _REALISED = 0.83
 """What an index moves in a day, of what VIX implies: chosen on the S&P 500 of 1990 to 2005, where its ladders of the
 next close are then calibrated, and held against 2006 to 2022 (`tests/contract/test_index.py`).
@@ -40,8 +39,8 @@ _LEAST, _MOST = 5.0, 200.0
 @dataclass(frozen=True, slots=True)
 class Walk:
     """From `spot`, read at `at_s` (Unix seconds): `sd` gives the standard deviation of the log of what settles at a
-    close as a mean over so many seconds before it, `error` is its relative error, `basis` that of the price when it was
-    read, and `late` the part of `sd` that lies between then and now.
+    close as a mean over so many seconds before it, NaN for a close at which there is no price; `error` is its relative
+    error, `basis` that of the price when it was read, and `late` the part of `sd` that lies between then and now.
     """
 
     spot: float
@@ -60,7 +59,7 @@ def coin_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) ->
     """By the candles of the last hours and days. Raises `InputError`."""
     now = asof.timestamp()
     prices = pl.concat([_closes(payloads[_candles(name, seconds)]) for seconds in _SECONDS])
-    known = prices.unique("ts", keep="first").sort("ts").filter((pl.col("ts") <= now) & (pl.col("price") > 0))
+    known = prices.unique("ts", keep="first").sort("ts").filter(pl.col("ts").is_between(0, now) & (pl.col("price") > 0))
     vol = volatility(known, now)
     if vol is None or known["ts"][-1] < now - _STALE_S:
         raise _stale(None if known.is_empty() else datetime.fromtimestamp(known["ts"][-1], UTC))
@@ -84,13 +83,18 @@ def index_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) -
         raise InputError("the stock exchanges are closed", remedy="Try again while the index is traded")
     if not max(asof - _DELAY, hours[0] + _SETTLING) <= at <= asof:
         raise _stale(at)
-    if not _LEAST <= percent <= _MOST or not asof - _IMPLIED_AGE <= implied_at <= asof:
+    today = asof.astimezone(NEW_YORK).date()
+    if not _LEAST <= percent <= _MOST or not implied_at <= asof or implied_at.astimezone(NEW_YORK).date() != today:
         words = f"an implied volatility of {percent:g} %, of {implied_at:%Y-%m-%d %H:%M} UTC, is not usable"
         raise InputError(words, remedy="Its feed may have changed")
     day = _REALISED * percent / 100 / np.sqrt(_YEAR)
 
     def sd(close: float, _: float) -> float:
-        return float(np.hypot(day * np.sqrt(trading_days(at, datetime.fromtimestamp(close, UTC))), _BASIS))
+        end = datetime.fromtimestamp(close, UTC)
+        its = session(end.astimezone(NEW_YORK).date())
+        if its is None or not its[0] <= end <= its[1]:
+            return float("nan")
+        return float(np.hypot(day * np.sqrt(trading_days(at, end)), _BASIS))
 
     # Others know what it did since.
     late = float(day * np.sqrt(trading_days(at, asof)))
@@ -111,7 +115,7 @@ def _closes(payload: Payload) -> pl.DataFrame:
     rows: Sequence[tuple[float, ...]]
     try:
         rows = msgspec.json.decode(payload.body, type=list[tuple[float, float, float, float, float, float]])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         words = f"{payload.request.shown} is not a list of candles ({error})"
         raise InputError(words, remedy="Its feed may have changed") from None
     seconds = float(payload.request.key.rpartition("=")[2])
@@ -136,10 +140,11 @@ def _last(payload: Payload) -> tuple[float, datetime]:
     """Price and time of a quote. Raises `InputError`."""
     try:
         data = msgspec.json.decode(payload.body, type=_Quoted).data
-        at = datetime.fromisoformat(data.last_trade_time)
-    except (msgspec.MsgspecError, ValueError) as error:
+        told = datetime.fromisoformat(data.last_trade_time)
+        at = (told if told.tzinfo else told.replace(tzinfo=NEW_YORK)).astimezone(UTC)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         words = f"{payload.request.shown} is not a quote ({error})"
         raise InputError(words, remedy="Its feed may have changed") from None
     if not data.current_price > 0:
         raise InputError(f"{payload.request.shown} has no price", remedy="Try again later")
-    return data.current_price, (at if at.tzinfo else at.replace(tzinfo=NEW_YORK)).astimezone(UTC)
+    return data.current_price, at

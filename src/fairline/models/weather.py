@@ -1,6 +1,7 @@
 """Tomorrow's highs and lows: a forecast, and how far such forecasts were off of late at that very station."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
 import msgspec
@@ -11,7 +12,7 @@ from fairline.errors import InputError
 from fairline.linking import SURE, link, subjects
 from fairline.models.answer import answered, unpriced
 from fairline.sources import Payload, Request
-from fairline.weather import Errors, Station, errors, extremes, reading_probability, stations
+from fairline.weather import DAYS, Errors, Station, errors, extremes, reading_probability, stations
 
 _ADDRESS = (
     "https://previous-runs-api.open-meteo.com/v1/forecast?latitude={0.latitude}&longitude={0.longitude}"
@@ -20,7 +21,7 @@ _ADDRESS = (
 )
 _OFFICIAL = "https://mesonet.agron.iastate.edu/json/cli.py?station={}&year={}"
 _AGE_S, _OFFICIAL_AGE_S = 1_800.0, 6 * 3_600.0
-_PAST_D = 60
+_PAST_D, _LATE_D = 60, 4
 _FINAL = timedelta(hours=9)
 """A day's climate report is final by nine in the morning after it."""
 _MOMENT, _OLDEST = timedelta(minutes=5), timedelta(hours=6)
@@ -128,7 +129,7 @@ def _priced(
     official = dict[date, tuple[float | None, float | None]]()
     for report in reports:
         # Asked for a moment before New Year, that year's was not.
-        if report in payloads or len(reports) == 1:
+        with suppress(KeyError):
             official |= _official(payloads[report], station, asof)
     # How long ahead of the middle of that day it was made, in days: 24 hours and 48 hours ahead were measured.
     noon = datetime.combine(day, time(12), UTC) - timedelta(hours=station.utc_offset)
@@ -136,7 +137,7 @@ def _priced(
     made = list[pl.DataFrame]()
     for (kind,), some in rows.group_by("kind", maintain_order=True):
         at = 0 if kind == "low" else 1
-        measured = [_measured(past, official, at) for past in (before, earlier)]
+        measured = [_measured(past, official, at, _local(station, asof).date()) for past in (before, earlier)]
         off = measured[0].between(measured[1], share)
         made.append(_chances(some, ahead[day][at], off))
     return made
@@ -157,7 +158,7 @@ def _forecasts(payload: Payload, station: Station, asof: datetime) -> list[dict[
         times = [datetime.fromisoformat(text) for text in hourly.time]
         lists = hourly.temperature_2m, hourly.temperature_2m_previous_day1, hourly.temperature_2m_previous_day2
         made = [extremes(times, values) for values in lists]
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(f"the forecast has another shape ({error})", remedy="Its feed may have changed") from None
     unit, offset = forecast.hourly_units.temperature_2m, forecast.utc_offset_seconds
     if unit != "°F" or offset != station.utc_offset * 3_600:
@@ -172,7 +173,7 @@ def _official(payload: Payload, station: Station, asof: datetime) -> dict[date, 
     """
     try:
         reports = msgspec.json.decode(payload.body, type=_Reports).results
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         words = f"the official readings have another shape ({error})"
         raise InputError(words, remedy="Their feed may have changed") from None
     known = (_local(station, min(asof, payload.fetched_ts)) - _FINAL).date()
@@ -183,9 +184,13 @@ def _number(value: float | str | None) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _measured(forecast: Mapping[date, tuple[float, float]], official: _Extremes, at: int) -> Errors:
-    """How far forecasts were off. Raises `InputError` if there are too few days."""
-    days = [day for day in sorted(forecast) if official.get(day, (None, None))[at] is not None]
+def _measured(forecast: Mapping[date, tuple[float, float]], official: _Extremes, at: int, today: date) -> Errors:
+    """How far forecasts of the last days were off. Raises `InputError` if there are too few, or none of late."""
+    first, last = today - timedelta(days=DAYS + _LATE_D), today - timedelta(days=_LATE_D)
+    days = [day for day in sorted(forecast) if first <= day and official.get(day, (None, None))[at] is not None]
+    if not days or days[-1] < last:
+        words = f"official readings end on {days[-1]}" if days else "there are no official readings of these days"
+        raise InputError(words, remedy="Their feed may be late")
     made = errors([forecast[day][at] for day in days], [float(official[day][at] or 0.0) for day in days])
     if made is None:
         words = f"only {len(days)} days have a forecast and an official reading"
