@@ -66,6 +66,15 @@ async def test_what_does_not_is_named_and_stops_nothing_else(tmp_path):
     assert made[file].body == b"there"
 
 
+async def test_what_a_file_says_is_as_old_as_the_file(tmp_path):
+    path = tmp_path / "odds.csv"
+    path.write_text("x")
+    long_ago = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    os.utime(path, (long_ago.timestamp(), long_ago.timestamp()))
+    request = Request("file", str(path))
+    assert (await fetch([request]))[request].fetched_ts == long_ago
+
+
 async def test_within_its_age_it_is_asked_once():
     sources = Sources()
     with Feed((200, b"[1]")) as feed:

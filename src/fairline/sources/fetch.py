@@ -196,7 +196,9 @@ def _read(request: Request) -> Payload | InputError:
     try:
         if path.exists() and not path.is_file():
             return InputError(f"{path} is no regular file", remedy="Check the path")
-        return Payload(request, datetime.now(UTC), path.read_bytes())
+        # What it says is as old as the file, whenever it is read.
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return Payload(request, written, path.read_bytes())
     except FileNotFoundError:
         return InputError(f"the file {path} does not exist", remedy="Check the path")
     except ValueError as error:

@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The bytes exactly as they were, and when they were got (UTC)."""
+    """The bytes exactly as they were, and when they were got (UTC); of a file, when it was written last."""
 
     request: Request
     fetched_ts: datetime
