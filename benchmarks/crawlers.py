@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 
 async def official(url: str, *_: str) -> int:
@@ -72,8 +73,6 @@ async def aiohttp_msgspec(url: str, *_: str) -> int:
 
 async def fairline(url: str, key_id: str = "", key_file: str = "", folder: str = "", combos: str = "") -> int:
     """All the way into the frame. With a key at its tier, without at no limit; with a folder by the last profile."""
-    from pathlib import Path
-
     from fairline.frame import wire_frame
     from fairline.kalshi import TIERS, ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
     from fairline.kalshi.crawl import MarketCrawl
@@ -113,8 +112,15 @@ def main() -> None:
         made = reader(*given)
         rows = asyncio.run(made) if asyncio.iscoroutine(made) else made
         measured = [time.perf_counter() - wall, time.process_time() - processor, rows]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    print(json.dumps({"seconds": measured[0], "cpu": measured[1], "rows": measured[2], "peak_mb": peak} | EXTRA))
+    print(json.dumps({"seconds": measured[0], "cpu": measured[1], "rows": measured[2], "peak_mb": peak_mb()} | EXTRA))
+
+
+def peak_mb() -> float:
+    """Of this process alone: what `getrusage` says includes what the one that started it had."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
 
 main()

@@ -44,6 +44,11 @@ def frame() -> pl.DataFrame:
         strike_type=pl.when(rung).then(pl.lit("between")).otherwise("strike_type"),
         floor_strike=pl.when(rung).then(50_000 + 100 * step).otherwise("floor_strike"),
         cap_strike=pl.when(rung).then(50_099.99 + 100 * step).otherwise("cap_strike"),
+        yes_sub_title=pl.when(rung)
+        .then(pl.format("${} to {}", 50_000 + 100 * step, 50_099.99 + 100 * step))
+        .otherwise("yes_sub_title"),
+        title=pl.when(rung).then(pl.lit("Bitcoin price range?")).otherwise("title"),
+        rules_day=pl.when(rung).then(local.dt.date()).otherwise("rules_day"),
     ).drop("at")  # fmt: skip
     return pl.concat([made, of_ones_own(made.columns)], how="diagonal")
 
