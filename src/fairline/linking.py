@@ -42,6 +42,7 @@ LINKS = pl.Schema(_LINKS)
 """YES pays from `low` to `high`, an absent one being no limit and an open one not itself included. `at_ts` is when the
 number is read, `day` the local standard day that it is the extreme of. `reason` says why a market is not linked."""
 
+_CLOCK = r"-\d\d[A-Z]{3}\d\dH?(\d\d)(\d\d)?"
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
@@ -88,7 +89,7 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
         table, on="series_ticker", how="inner", maintain_order="left"
     )
     local = pl.col("close_ts") + pl.duration(hours=pl.col("utc_offset")) - pl.duration(minutes=1)
-    price = pl.col("kind").is_in(PRICES)
+    price, clock = pl.col("kind").is_in(PRICES), pl.col("event_ticker").str.extract_groups(_CLOCK)
     made = mine.with_columns(
         **_interval(),
         at_ts=pl.col("close_ts"),
@@ -96,7 +97,8 @@ def link(markets: pl.DataFrame, known: Mapping[str, Subject] | None = None) -> p
         closing_minute=pl.col("close_ts").dt.minute(),
         closing_hour=pl.when(price).then(new_york(pl.col("close_ts")).dt.hour()),
         told_day=told_day(),
-        told_hour=pl.col("event_ticker").str.extract(r"-\d\d[A-Z]{3}\d\dH?(\d\d)").cast(pl.Int8, strict=False),
+        told_hour=clock.struct.field("1").cast(pl.Int8, strict=False),
+        told_minute=clock.struct.field("2").cast(pl.Int8, strict=False).fill_null(0),
     )
     return _judged(made).select(pl.col(name).cast(dtype) for name, dtype in LINKS.items())
 
@@ -163,8 +165,8 @@ def _judged(made: pl.DataFrame) -> pl.DataFrame:
         ),
         _title(),
         pl.when(~day_agrees).then(pl.format("the ticker says {}, the closing time {}", "told_day", "closing_day")),
-        pl.when(pl.col("told_hour").is_not_null() & price & (pl.col("closing_minute") != 0)).then(
-            pl.lit("the ticker says a full hour, the closing time does not")
+        pl.when(pl.col("told_hour").is_not_null() & price & (pl.col("closing_minute") != pl.col("told_minute"))).then(
+            pl.format("the ticker says {} minutes past the hour, the closing time {}", "told_minute", "closing_minute")
         ),
         pl.when(~hour_agrees).then(
             pl.format("the ticker says {} o'clock, the closing time {}", "told_hour", "closing_hour")

@@ -46,6 +46,22 @@ def test_hourly_ladders_settle_as_recorded_by_the_index_they_are_linked_to(share
     assert set(made["subject"]) == {"BTC", "ETH"}
 
 
+def test_quarters_of_an_hour_settle_as_recorded_where_their_strike_is_known(shared):
+    """Without a strike, which is only set when such a market opens, there is no link."""
+    rows = pl.read_csv(shared / "kalshi_btc15m_settled_2026-03-14_04-14" / "btc15m_strike_expiry_result.csv")
+    rows = rows.with_columns(
+        event_ticker=pl.col("ticker").str.replace(r"-[^-]+$", ""), strike_type=pl.lit("greater_or_equal"),
+        value="expiration_value",
+    )  # fmt: skip
+    linked = link(markets(rows))
+    there = linked.filter(pl.col("confidence") >= SURE)
+    assert (linked.height, there.height) == (1_531, rows["floor_strike"].drop_nulls().len())
+    assert set(linked["reason"].drop_nulls()) == {"a strike is missing"}
+    known = there.join(rows.drop_nulls("value").select("ticker", "result", "value"), on="ticker")
+    assert known.height == 736
+    assert known.select((pays(pl.col("value")) == (pl.col("result") == "yes")).all()).item()
+
+
 def test_daily_temperatures_settle_as_recorded_by_the_station_and_standard_day_they_are_linked_to(shared):
     rows = pl.read_csv(shared / "kalshi_weather_nyc_high_candles_2026-02_03" / "markets.csv")
     # Rules of then did not name the climate report; their words for it are these.

@@ -46,7 +46,12 @@ def test_an_hour_is_new_yorks_as_the_ticker_says_it():
             "the ticker says 2026-03-30, the closing time 2026-03-31",
         ),
         (HOURLY, {"close_ts": datetime(2026, 7, 3, 12, tzinfo=UTC)}, "the ticker says 7 o'clock, the closing time 8"),
-        (HOURLY, {"close_ts": datetime(2026, 7, 3, 11, 15, tzinfo=UTC)}, "the ticker says a full hour"),
+        (
+            HOURLY,
+            {"close_ts": datetime(2026, 7, 3, 11, 15, tzinfo=UTC)},
+            "the ticker says 0 minutes past the hour, the closing time 15",
+        ),
+        (HOURLY, {"event_ticker": "KXBTC-26JUL030715"}, "the ticker says 15 minutes past the hour, the closing time 0"),
         (DAILY, {"market_type": "scalar"}, "a scalar market has no YES and NO"),
         (DAILY, {"strike_type": "structured"}, "strike type structured is not a range of values"),
         (DAILY, {"strike_type": None}, "strike type none is not a range"),
