@@ -129,12 +129,13 @@ def _told(row: Market) -> _Told:
     """
     rules, name = row.rules_primary or "", row.yes_sub_title
     named = name.removeprefix(_PERIOD) in rules if name and rules else None
+    at = rules.find(_SCHEDULED)
+    day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
     if row.strike_type == "structured":
-        at = rules.find(_SCHEDULED)
-        day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
         return str(row.custom_strike, "utf-8", "replace")[-38:-2], day, named, None, None
-    at = rules.rfind(", 20")
-    day = rules[max(at - len("September 30"), 0) : at + len(", 2026")] if at >= 0 else None
+    last = rules.rfind(", 20")
+    if day is None and last >= 0:
+        day = rules[max(last - len("September 30"), 0) : last + len(", 2026")]
     if "(CLI" not in rules:
         return None, day, named, None, None
     stations, extremes = set(_REPORT.findall(rules)), set(_EXTREME.findall(rules))

@@ -208,7 +208,8 @@ def _outcome() -> pl.Expr:
     return pl.when(wrong).then(pl.format("the outcome is {}, its strikes are not", name))
 
 
-_NAMES = {"BTC": "(?i)bitcoin", "ETH": "(?i)ether", "SPX": "(?i)s&p", "NDX": "(?i)nasdaq"}
+# By what a title names a subject; words that other subjects' titles do not have.
+_NAMES = {"BTC": "(?i)bitcoin", "ETH": r"(?i)\bether", "SPX": "(?i)s&p", "NDX": "(?i)nasdaq"}
 
 
 def _title() -> pl.Expr:

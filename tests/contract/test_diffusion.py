@@ -3,10 +3,9 @@
 import numpy as np
 import polars as pl
 import pytest
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from fairline.diffusion import doubt, probability, settling_sd, volatility
+from tests.contract.reliability import slope
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +35,6 @@ def said(shared):
         p=pl.Series(probability(*arrays)),
         p_sd=pl.Series(doubt(*arrays, error=float(made["error"].median()), basis=3e-4)),
     )
-
-
-def slope(p, y):
-    """Of the results on the model's log-odds, by maximum likelihood."""
-    inner = (p > 1e-4) & (p < 1 - 1e-4)
-    odds, y = logit(p[inner]), y[inner]
-
-    def loss(b):
-        q = expit(b[0] + b[1] * odds)
-        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
-
-    return minimize(loss, [0, 1]).x[1]
 
 
 def test_it_is_calibrated(said):

@@ -3,11 +3,10 @@
 import numpy as np
 import polars as pl
 import pytest
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from fairline.diffusion import probability
 from fairline.models.walks import _ERROR, _REALISED
+from tests.contract.reliability import slope
 
 SPLIT = 2006
 STRIKES = np.linspace(-0.02, 0.02, 17)
@@ -33,17 +32,6 @@ def ladder(rows, ratio):
     p = [probability(np.full(rows.height, np.exp(strike)), none, spot, sd) for strike in STRIKES]
     y = [rows["moved"].to_numpy() > strike for strike in STRIKES]
     return np.concatenate(p), np.concatenate(y).astype(float)
-
-
-def slope(p, y):
-    inner = (p > 1e-4) & (p < 1 - 1e-4)
-    odds, y = logit(p[inner]), y[inner]
-
-    def loss(b):
-        q = expit(b[0] + b[1] * odds)
-        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
-
-    return minimize(loss, [0, 1]).x[1]
 
 
 def test_the_ratio_is_the_one_by_which_the_first_half_is_calibrated(closes):

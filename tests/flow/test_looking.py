@@ -198,7 +198,7 @@ def browser():
     if found is None:
         if os.environ.get("CI") == "true":
             pytest.fail("there is no Chromium")
-        pytest.skip("needs Chromium")
+        pytest.skip("needs Chromium, which CI has")
     return found
 
 

@@ -22,7 +22,7 @@ class Feed:
         self.answers, self.asked, self.paths = list(answers), 0, []
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(handler):  # noqa: N805
+            def do_GET(handler):  # noqa: N805  `self` is the feed
                 self.asked += 1
                 self.paths.append(handler.path)
                 status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -31,7 +31,7 @@ class Feed:
                 handler.end_headers()
                 handler.wfile.write(body)
 
-            def log_message(handler, *_):  # noqa: N805
+            def log_message(handler, *_):  # noqa: N805  `self` is the feed
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

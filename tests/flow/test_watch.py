@@ -131,7 +131,7 @@ def test_a_receiver_that_is_down_half_of_the_time_gets_everything_once_and_mail_
         def __init__(self):
             self.letters = []
 
-        async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        async def handle_DATA(self, server, session, envelope):  # noqa: N802  the library's name
             self.letters.append(envelope.content.decode())
             return "250 OK"
 

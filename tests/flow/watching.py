@@ -35,7 +35,7 @@ class Hook:
         chance = random.Random(seed)
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(handler):  # noqa: N805
+            def do_POST(handler):  # noqa: N805  `self` is the hook
                 body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
                 good = chance.random() < self.up
                 (self.taken if good else self.refused).append((body["title"], body["message"]))
@@ -43,12 +43,12 @@ class Hook:
                     handler.send_response(200 if good else 503)
                     handler.end_headers()
 
-            def do_GET(handler):  # noqa: N805
+            def do_GET(handler):  # noqa: N805  `self` is the hook
                 self.pings += 1
                 handler.send_response(200)
                 handler.end_headers()
 
-            def log_message(handler, *_):  # noqa: N805
+            def log_message(handler, *_):  # noqa: N805  `self` is the hook
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fairline.diffusion import probability
 from fairline.errors import InputError
 from fairline.frame import MARKETS
+from fairline.models import load
 from fairline.models.diffusion import DiffusionModel
 from fairline.sessions import NIGHT, session, trading_days
 from fairline.sources import Payload
@@ -180,3 +181,16 @@ def test_what_it_does_not_know_it_does_not_price_and_says_why(rows, now, answers
     made = predicted(*rows, now=now, **answers)
     assert made["p"].null_count() == made.height == 1
     assert words in made["note"][0]
+
+
+def test_subjects_of_ones_own_that_have_no_feed_are_said_and_stop_nobody(tmp_path, monkeypatch):
+    mine = '[KXRUT]\nkind = "index"\nsubject = "RUT"\n[KXHIGHOSLO]\nkind = "high"\nsubject = "ENGM"\nutc_offset = 1\n'
+    (tmp_path / "subjects.toml").write_text(mine)
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path)
+    made = predicted(*LADDER, rung("greater", 2_000.0, event="KXRUT-26AUG03H1600"))
+    assert made["p"].drop_nulls().len() == 3
+    assert "of RUT no implied volatility is known" in made["note"].drop_nulls()[0]
+    oslo = rung("greater", 20.0, event="KXHIGHOSLO-26AUG04", close=at(4, 19)) | {"rules_station": "NGM"}
+    weather, frame = load("weather"), pl.DataFrame([oslo], schema=MARKETS)
+    assert weather.requests(frame, NOW) == []
+    assert "where ENGM stands is not known" in weather.predict(frame, {}, NOW)["note"][0]

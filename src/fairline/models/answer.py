@@ -6,6 +6,7 @@ from datetime import datetime
 import polars as pl
 
 from fairline.frame import PREDICTIONS
+from fairline.linking import SURE
 
 PARTS = pl.Schema({"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String})
 
@@ -13,6 +14,16 @@ PARTS = pl.Schema({"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "no
 def told(words: str) -> pl.DataFrame:
     """A row that prices nothing and says why."""
     return pl.DataFrame({"ticker": [None], "p": [None], "p_sd": [None], "note": [words]}, schema=PARTS)
+
+
+def unsure() -> pl.Expr:
+    """Why a link (LINKS columns) is not priced, null if it is sure. Days and hours are left out of it, so that all of
+    a kind are one line.
+    """
+    return pl.coalesce(
+        pl.col("reason").str.replace_all(r"\d[\d-]*", "…"),
+        pl.when(pl.col("confidence") < SURE).then(pl.lit("what it is about is not sure enough")),
+    )
 
 
 def unpriced(rows: pl.DataFrame) -> pl.DataFrame:

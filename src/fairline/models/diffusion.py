@@ -8,8 +8,8 @@ import polars as pl
 
 from fairline.diffusion import Floats, doubt, probability
 from fairline.errors import InputError
-from fairline.linking import SURE, link, subjects
-from fairline.models.answer import answered, unpriced
+from fairline.linking import link, subjects
+from fairline.models.answer import answered, unpriced, unsure
 from fairline.models.walks import Walk, coin_requests, coin_walk, index_requests, index_walk
 from fairline.sources import Payload, Request
 
@@ -55,9 +55,7 @@ def _priced(rows: pl.DataFrame, walk: Walk, now: float) -> list[pl.DataFrame]:
     """One subject's markets, of which it is known where its price stood. Raises `InputError`."""
     ahead = pl.col("at_ts").dt.epoch("us") / 1e6 - now
     why = pl.coalesce(
-        # Without the days and hours in it, so that all of a kind are one line.
-        pl.col("reason").str.replace_all(r"\d[\d-]*", "…"),
-        pl.when(pl.col("confidence") < SURE).then(pl.lit("what it is about is not sure enough")),
+        unsure(),
         pl.when(ahead <= pl.col("window_s")).then(pl.lit("it settles within the minute")),
         pl.when((walk.late > 0) & (ahead <= now - walk.at_s)).then(
             pl.lit("it settles before its price of now is seen")
@@ -72,9 +70,9 @@ def _priced(rows: pl.DataFrame, walk: Walk, now: float) -> list[pl.DataFrame]:
     spot = np.full(sound.height, walk.spot)
     p = np.clip(probability(low, high, spot, sd), 0.0, 1.0)
     doubted = doubt(low, high, spot, sd, error=walk.error, basis=walk.basis, late=walk.late)
-    unsure = np.minimum(doubted, np.sqrt(p * (1 - p)))
+    p_sd = np.minimum(doubted, np.sqrt(p * (1 - p)))
     there = ~np.isnan(sd)
-    priced = sound.select("ticker", p=pl.Series(p), p_sd=pl.Series(unsure), note="note").filter(there)
+    priced = sound.select("ticker", p=pl.Series(p), p_sd=pl.Series(p_sd), note="note").filter(there)
     closed = sound.filter(~there).with_columns(note=pl.lit("there is no price when it settles"))
     return [priced, unpriced(left), unpriced(closed)]
 

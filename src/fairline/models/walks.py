@@ -69,7 +69,8 @@ def coin_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) ->
 
 
 def index_requests(name: str) -> list[Request]:
-    return [_quote(name), _quote(_IMPLIED[name])]
+    """None for an index of which it is not known where its implied volatility is quoted."""
+    return [_quote(name), _quote(_IMPLIED[name])] if name in _IMPLIED else []
 
 
 def index_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) -> Walk:
@@ -77,6 +78,8 @@ def index_walk(name: str, payloads: Mapping[Request, Payload], asof: datetime) -
 
     Raises `InputError`, above all while it is not traded: what futures say of it in the night is not seen here.
     """
+    if name not in _IMPLIED:
+        raise InputError(f"of {name} no implied volatility is known", remedy=f"Known: {', '.join(_IMPLIED)}")
     (spot, at), (percent, implied_at) = (_last(payloads[request]) for request in index_requests(name))
     hours = session(asof.astimezone(NEW_YORK).date())
     if hours is None or not hours[0] <= asof <= hours[1]:

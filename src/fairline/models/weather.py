@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from fairline.errors import InputError
-from fairline.linking import SURE, link, subjects
-from fairline.models.answer import answered, unpriced
+from fairline.linking import link, subjects
+from fairline.models.answer import answered, unpriced, unsure
 from fairline.sources import Payload, Request
 from fairline.weather import DAYS, Errors, Station, errors, extremes, reading_probability, stations
 
@@ -68,8 +68,7 @@ class WeatherModel:
 
     def __init__(self) -> None:
         self._stations = stations()
-        found = subjects().items()
-        self._subjects = {n: s for n, s in found if s.kind in ("high", "low") and s.subject in self._stations}
+        self._subjects = {series: s for series, s in subjects().items() if s.kind in ("high", "low")}
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         return pl.col("series_ticker").is_in(list(self._subjects)) & (pl.col("status") == "active")
@@ -77,20 +76,23 @@ class WeatherModel:
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
         """What those series need that are among the markets; without any market, what all do."""
         there = set(markets["series_ticker"].unique())
-        names = sorted({s.subject for series, s in self._subjects.items() if series in there or not there})
-        return [request for name in names for request in _requests(self._stations[name], asof)]
+        names = {s.subject for series, s in self._subjects.items() if series in there or not there}
+        known = sorted(names & self._stations.keys())
+        return [request for name in known for request in _requests(self._stations[name], asof)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
         """PREDICTIONS of tomorrow's markets whose link is sure; a `note` says of the others why they have none."""
         linked = link(markets, self._subjects)
         parts = list[pl.DataFrame]()
         for (name,), rows in linked.group_by("subject", maintain_order=True):
-            station = self._stations[str(name)]
+            station = self._stations.get(str(name))
+            if station is None:
+                # Of a file of one's own: where it stands is not said there.
+                parts.append(unpriced(rows.with_columns(note=pl.lit(f"where {name} stands is not known"))))
+                continue
             day = _local(station, asof).date() + timedelta(days=1)
             why = pl.coalesce(
-                # Without the days in it, so that all of a kind are one line.
-                pl.col("reason").str.replace_all(r"\d[\d-]*", "…"),
-                pl.when(pl.col("confidence") < SURE).then(pl.lit("what it is about is not sure enough")),
+                unsure(),
                 pl.when(pl.col("day") != day).then(pl.format("it is of another day than {}", pl.lit(str(day)))),
             )
             judged = rows.with_columns(note=why)
