@@ -73,12 +73,12 @@ async def aiohttp_msgspec(url: str, *_: str) -> int:
 
 async def fairline(url: str, key_id: str = "", key_file: str = "", folder: str = "", combos: str = "") -> int:
     """All the way into the frame. With a key at its tier, without at no limit; with a folder by the last profile."""
-    from fairline.frame import wire_frame
     from fairline.kalshi import TIERS, ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
     from fairline.kalshi.crawl import MarketCrawl
     from fairline.kalshi.memory import Memory
     from fairline.kalshi.routes import Query
-    from fairline.listing import read_frame
+    from fairline.markets.frame import wire_frame
+    from fairline.markets.listing import read_frame
 
     auth = ApiKeyAuth(key_id, read_private_key(Path(key_file))) if key_id else None
     bucket = TokenBucket(TIERS["basic"].with_reserve() if key_id else Rate(1e9, 1e9))

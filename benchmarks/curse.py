@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from benchmarks.listed import listed
-from fairline.edge import Rules
-from fairline.frame import NOTIONAL_U, PREDICTIONS
+from fairline.markets.frame import NOTIONAL_U, PREDICTIONS
+from fairline.pricing.edge import Rules
 from fairline.scan import Evaluation, price
-from fairline.scoring import Interval, clustered_mean, profits
+from fairline.scoring.metrics import Interval, clustered_mean, profits
 from fairline.sim.world import World
 
 ERRORS = np.linspace(-3.6, 3.6, 31)

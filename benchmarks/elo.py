@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fairline.elo import leagues, rate
+from fairline.models.sports.ratings import leagues, rate
 
 ELOTE = Path(__file__).parents[1] / ".venv-clients" / "elote" / "bin" / "python"
 GAMES, TEAMS = 50_000, 32
@@ -59,7 +59,7 @@ def run() -> str:
     best = best_of(4, made)
     lines = [
         f"| {GAMES:,} games of {TEAMS} teams | seconds | |\n|---|---|---|",
-        f"| `fairline.elo.rate`, with margin of victory, home and seasons, and the extra `fast` | {best:.3f} | 1 |",
+        f"| `ratings.rate`, with margin of victory, home and seasons, and the extra `fast` | {best:.3f} | 1 |",
         f"| the same without that extra | {plain:.3f} | {plain / best:.0f} × slower |",
     ]
     if ELOTE.exists():

@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 import polars as pl
 
-from fairline.frame import MARKETS, PREDICTIONS, with_probabilities
+from fairline.markets.frame import MARKETS, PREDICTIONS, with_probabilities
 from fairline.scan import evaluate
 
 ROWS = 100_000
@@ -26,8 +26,8 @@ def markets(rows: int = ROWS) -> pl.DataFrame:
             "market_type": "binary",
             "yes_bid_u": bid,
             "yes_ask_u": bid + rng.integers(1, 5, rows) * 10_000,
-            "yes_bid_size_c": rng.integers(100, 1_000_000, rows),
-            "yes_ask_size_c": rng.integers(100, 1_000_000, rows),
+            "yes_bid_size_cc": rng.integers(100, 1_000_000, rows),
+            "yes_ask_size_cc": rng.integers(100, 1_000_000, rows),
             "close_ts": datetime(2027, 1, 1, tzinfo=UTC),
             "fee_multiplier_m": 10_000,
         }
@@ -65,7 +65,7 @@ def loop(frame: pl.DataFrame, predictions: pl.DataFrame) -> int:
     for row in frame.iter_rows(named=True):
         bid, ask, p_yes = row["yes_bid_u"] / 1e6, row["yes_ask_u"] / 1e6, p_of[row["ticker"]]
         spread = 200 * (ask - bid) / (ask + bid)
-        sides = (("yes", ask, p_yes, row["yes_ask_size_c"]), ("no", 1 - bid, 1 - p_yes, row["yes_bid_size_c"]))
+        sides = (("yes", ask, p_yes, row["yes_ask_size_cc"]), ("no", 1 - bid, 1 - p_yes, row["yes_bid_size_cc"]))
         for side, price, p, offered in sides:
             size = min(offered / 100, 100)
             fee = ceil(7 * size * price * (1 - price)) / 100 / size

@@ -13,15 +13,15 @@ import numpy as np
 import polars as pl
 
 from benchmarks.listed import listed
-from fairline.curve import AHEAD_H, ANY, Curve, Curves, name_of
 from fairline.errors import InputError
-from fairline.linking import subjects
 from fairline.models import Model, load
+from fairline.models.curve import AHEAD_H, ANY, Curve, Curves, name_of
+from fairline.models.linking import subjects
+from fairline.models.politics.states import electors
+from fairline.models.sports.teams import leagues
+from fairline.models.weather.forecast import stations
 from fairline.sim.world import World
 from fairline.sources import Payload, Request
-from fairline.states import electors
-from fairline.teams import leagues
-from fairline.weather import stations
 
 MARKETS, RUNGS, AN_EVENT = 117_000, 20_000, 200
 GAMES, ODDS, BOOKS, POLLS = 2_000, 60, 30, 4_000
@@ -84,7 +84,7 @@ def of_ones_own(columns: list[str]) -> pl.DataFrame:
     )
     made = made.with_columns(
         pl.col("close_ts").cast(pl.Datetime("us", "UTC")), status=pl.lit("active"), market_type=pl.lit("binary"),
-        known_ts=(pl.col("close_ts") + pl.duration(hours=3)).cast(pl.Datetime("us", "UTC")),
+        decided_ts=(pl.col("close_ts") + pl.duration(hours=3)).cast(pl.Datetime("us", "UTC")),
     )  # fmt: skip
     made = pl.concat([made, ranges()], how="diagonal")
     return made.select(name for name in columns if name in made.columns)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.evaluate import Flat, best
 from benchmarks.listed import listed
 from benchmarks.rules import plain_rules
-from fairline.coherence import violations
-from fairline.devig import devig
-from fairline.edge import Rules
-from fairline.frame import MARKETS, with_probabilities
+from fairline.markets.frame import MARKETS, with_probabilities
+from fairline.pricing.coherence import violations
+from fairline.pricing.devig import devig
+from fairline.pricing.edge import Rules
 from fairline.scan import predict, price
 from fairline.sim.world import World
 
@@ -50,7 +50,7 @@ def loop(frame: pl.DataFrame, predictions: pl.DataFrame) -> int:
         bid, ask, p_yes = row["yes_bid_u"] / 1e6, row["yes_ask_u"] / 1e6, p_of[row["ticker"]]
         spread = 200 * (ask - bid) / (ask + bid)
         for side, cost, p, offered in (
-            ("yes", ask, p_yes, row["yes_ask_size_c"]), ("no", 1 - bid, 1 - p_yes, row["yes_bid_size_c"]),
+            ("yes", ask, p_yes, row["yes_ask_size_cc"]), ("no", 1 - bid, 1 - p_yes, row["yes_bid_size_cc"]),
         ):  # fmt: skip
             size = max(min(offered / 100, 100), 0.01)
             fee = ceil(7 * size * cost * (1 - cost)) / 100 / size
@@ -87,7 +87,7 @@ def run() -> str:
     predictions, _ = predict(frame, [model], {}, asof=NOW)
     plain = frame.select(MARKETS.names())
     quotes = frame.select(pl.col("yes_bid_u", "yes_ask_u").cast(pl.Float64).fill_null(np.nan) / 1e6).to_numpy().T
-    sizes = frame.select("yes_bid_size_c", "yes_ask_size_c").to_numpy().T / 100
+    sizes = frame.select("yes_bid_size_cc", "yes_ask_size_cc").to_numpy().T / 100
     event = frame["event_ticker"].rank("dense").to_numpy().astype(np.int64)
     exclusive = frame["mutually_exclusive"].fill_null(value=False).to_numpy()
     p = frame.join(predictions, on="ticker", how="left", maintain_order="left")["p"].to_numpy()

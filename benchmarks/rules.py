@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.evaluate import best, markets
-from fairline.coherence import coherent, violations
-from fairline.ladder import executions, offers
+from fairline.pricing.coherence import coherent, violations
+from fairline.pricing.ladder import executions, offers
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BOOKS, DEPTH = 5_000, 10
@@ -23,7 +23,7 @@ def levels() -> pl.DataFrame:
             "ticker": np.repeat([f"T{i}" for i in range(BOOKS)], DEPTH * 2),
             "side": np.tile(np.repeat(["yes", "no"], DEPTH), BOOKS),
             "price_u": prices * 10_000,
-            "size_c": rng.integers(1, 5_000, rows) * 100,
+            "size_cc": rng.integers(1, 5_000, rows) * 100,
         }
     )
 
@@ -34,8 +34,8 @@ def plain(books: dict[tuple[str, str], list[tuple[int, int]]]) -> float:
     for ladder in books.values():
         for size in SIZES_C:
             rest, cost, fee = size, 0.0, 0.0
-            for price_u, size_c in ladder:
-                take = min(rest, size_c)
+            for price_u, size_cc in ladder:
+                take = min(rest, size_cc)
                 if take <= 0:
                     break
                 rest -= take
@@ -89,9 +89,9 @@ def run() -> str:
     depth = levels()
     offered = offers(depth)
     books: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for ticker, side, price_u, size_c in offered.iter_rows():
-        books.setdefault((ticker, side), []).append((price_u, size_c))
-    price, size = (offered[name].to_numpy().reshape(-1, DEPTH) for name in ("price_u", "size_c"))
+    for ticker, side, price_u, size_cc in offered.iter_rows():
+        books.setdefault((ticker, side), []).append((price_u, size_cc))
+    price, size = (offered[name].to_numpy().reshape(-1, DEPTH) for name in ("price_u", "size_cc"))
     walked = {
         "plain Python loop, floats": best(lambda: plain(books), 3),
         "NumPy over one matrix, floats, equal depth": best(lambda: numpy_walk(price / 1e6, size), 7),

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fairline import parquet
-from fairline.datasets import FACTS, QUOTES
-from fairline.recorder import Delta, looked_at
-from fairline.store import Store
+from fairline.store import parquet
+from fairline.store.datasets import FACTS, QUOTES
+from fairline.store.store import Store
+from fairline.watch.recorder import Delta, looked_at
 
 MARKETS, CHANGING, DAYS = 117_000, 0.05, 30
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
@@ -28,9 +28,9 @@ def market_quotes(rng: np.random.Generator) -> pl.DataFrame:
         {
             "ticker": tickers, "listed": True, "status": "active", "yes_bid_u": bid * 10_000,
             "yes_ask_u": (bid + rng.integers(1, 3, MARKETS)) * 10_000,
-            "yes_bid_size_c": rng.integers(1, 10**6, MARKETS), "yes_ask_size_c": rng.integers(1, 10**6, MARKETS),
-            "last_price_u": bid * 10_000, "volume_c": rng.integers(0, 10**8, MARKETS),
-            "volume_24h_c": rng.integers(0, 10**7, MARKETS), "open_interest_c": rng.integers(0, 10**8, MARKETS),
+            "yes_bid_size_cc": rng.integers(1, 10**6, MARKETS), "yes_ask_size_cc": rng.integers(1, 10**6, MARKETS),
+            "last_price_u": bid * 10_000, "volume_cc": rng.integers(0, 10**8, MARKETS),
+            "volume_24h_cc": rng.integers(0, 10**7, MARKETS), "open_interest_cc": rng.integers(0, 10**8, MARKETS),
         }
     ).select(name for name in QUOTES.names() if name != "seen_ts")  # fmt: skip
 
@@ -41,12 +41,12 @@ def moved(quotes: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     step = np.where(hit, rng.integers(-1, 2, MARKETS), 0) * 10_000
     sizes = {
         name: np.where(hit, rng.integers(1, 10**6, MARKETS), quotes[name])
-        for name in ("yes_bid_size_c", "yes_ask_size_c")
+        for name in ("yes_bid_size_cc", "yes_ask_size_cc")
     }
     bid = np.clip(quotes["yes_bid_u"].to_numpy() + step, 10_000, 970_000)
     more = np.where(hit, rng.integers(0, 10**5, MARKETS), 0)
     return quotes.with_columns(
-        yes_bid_u=pl.Series(bid), yes_ask_u=pl.Series(bid + 20_000), volume_c=quotes["volume_c"] + more,
+        yes_bid_u=pl.Series(bid), yes_ask_u=pl.Series(bid + 20_000), volume_cc=quotes["volume_cc"] + more,
         **{name: pl.Series(values) for name, values in sizes.items()},
     )  # fmt: skip
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.server import exchange
-from fairline.alerts import Rule
 from fairline.kalshi import Kalshi, Rate, TokenBucket, Transport
 from fairline.kalshi.memory import Memory
 from fairline.models import load
-from fairline.state import State
-from fairline.store import Store
-from fairline.watch import Duty, Watch
+from fairline.store.store import Store
+from fairline.watch.alerts import Rule
+from fairline.watch.loop import Duty, Watch
+from fairline.watch.state import State
 
 MARKETS, SCANS = 117_000, 8
 MODEL = """

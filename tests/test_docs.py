@@ -10,17 +10,17 @@ import pytest
 import typer
 
 import fairline
-from fairline.alerts import Rule
 from fairline.cli import app
-from fairline.config import ENVIRONMENT
-from fairline.datasets import DATASETS
-from fairline.devig import METHODS, devig
-from fairline.edge import Rules
-from fairline.fees import POLICIES
-from fairline.instructions import KEEP_DAYS
+from fairline.config.settings import ENVIRONMENT
 from fairline.kalshi.remedies import REMEDIES
-from fairline.output import FORMATS
+from fairline.markets.fees import POLICIES
+from fairline.output.files import FORMATS
+from fairline.pricing.devig import METHODS, devig
+from fairline.pricing.edge import Rules
 from fairline.sim import FAULTS
+from fairline.store.datasets import DATASETS
+from fairline.watch.alerts import Rule
+from fairline.watch.settings import KEEP_DAYS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
@@ -42,11 +42,9 @@ def test_every_command_is_documented(command):
 
 def test_every_room_is_in_the_architecture_and_no_other():
     source = ROOT / "src" / "fairline"
-    rooms = {p.name for p in source.glob("*.py") if not p.name.startswith("__")}
-    rooms |= {f"{p.parent.name}/" for p in source.glob("*/__init__.py")}
-    rooms |= {
-        f"kalshi/{p.name}" for p in (source / "kalshi").glob("*.py") if p.name not in ("__init__.py", "errors.py")
-    }
+    files = {p.relative_to(source) for p in source.rglob("*.py")}
+    rooms = {f"{file.parent}/" for file in files if file.name == "__init__.py" and file.parent.name}
+    rooms |= {str(f) for f in files if not f.name.startswith("__") and f.parts[0] not in ("cli", "sim")}
     told = set(re.findall(r"^\| `([^`]+)` \|", DOCS["architecture.md"], re.MULTILINE))
     assert told == rooms
 
@@ -111,7 +109,7 @@ def test_the_worked_margins_are_the_codes():
 
 def test_the_worked_numbers_of_the_arithmetic_are_the_codes(tmp_path):
 
-    from tests.unit.test_edge import edged, side
+    from tests.unit.pricing.test_edge import edged, side
 
     big = {"yes_ask_size_fp": "500.00", "yes_bid_size_fp": "500.00"}
     yes = side(edged(big, 0.65), "yes")

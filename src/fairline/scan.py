@@ -9,19 +9,19 @@ from typing import Any
 
 import polars as pl
 
-from fairline.books import levels, quotes, with_quotes
-from fairline.coherence import violations
-from fairline.edge import KEPT, Rules, edges, funnel, nearest_misses
 from fairline.errors import FairlineError, InputError, UsageError
-from fairline.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
-from fairline.frame import PREDICTIONS
 from fairline.kalshi import Kalshi
 from fairline.kalshi.books import Books, read_books
 from fairline.kalshi.memory import Memory
-from fairline.ladder import deepened, depth, offers
-from fairline.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
+from fairline.markets.books import levels, quotes, with_quotes
+from fairline.markets.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
+from fairline.markets.frame import PREDICTIONS
+from fairline.markets.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model, usable
-from fairline.sizing import Bankroll, sized
+from fairline.pricing.coherence import violations
+from fairline.pricing.edge import KEPT, Rules, edges, funnel, nearest_misses
+from fairline.pricing.ladder import deepened, depth, offers
+from fairline.pricing.sizing import Bankroll, sized
 from fairline.sources import Payload, Request, Sources, fetch
 
 
@@ -159,6 +159,14 @@ async def scan(
             how="left",
         )
     return listing, replace(made, problems=_without_filtered(made.problems, listing), advice=advice)
+
+
+def full_funnel(listing: Listing, evaluation: Evaluation) -> list[dict[str, object]]:
+    """From everything that the exchange listed to what is left: unreadable rows, filters, then the thresholds."""
+    first: dict[str, object] = {"step": "listed and readable", "kept": listing.listed, "dropped": listing.unreadable}
+    total = max(1, listing.listed + listing.unreadable)
+    rows = [first, *listing.funnel, *evaluation.funnel]
+    return [row | {"share": round(float(str(row["dropped"])) / total, 6)} for row in rows]
 
 
 def _confirmed(kalshi: Kalshi, listing: Listing, read: Books) -> Listing:

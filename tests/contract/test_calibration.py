@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from fairline.calibration import fit_curve
+from fairline.scoring.calibration import fit_curve
 
 
 def test_on_a_season_of_baseball_the_price_at_the_start_was_as_good(shared):

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.diffusion import doubt, probability, settling_sd, volatility
+from fairline.models.prices.diffusion import doubt, probability, settling_sd, volatility
 from tests.contract.reliability import slope
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from fairline.elo import leagues, rate
 from fairline.errors import InputError
+from fairline.models.sports.ratings import leagues, rate
 
 
 def test_the_nfl_of_a_century_to_a_hundredth_of_a_point(shared):

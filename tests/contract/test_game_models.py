@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.blending import fit_pool
-from fairline.elo import leagues as parameters
-from fairline.elo import rate, three_way
-from fairline.games import link_games, matched
-from fairline.odds import consensus, read_odds
-from fairline.results import played
-from fairline.teams import leagues
+from fairline.models.sports.games import link_games, matched
+from fairline.models.sports.odds import consensus, read_odds
+from fairline.models.sports.ratings import leagues as parameters
+from fairline.models.sports.ratings import rate, three_way
+from fairline.models.sports.results import played
+from fairline.models.sports.teams import leagues
+from fairline.scoring.blending import fit_pool
 from tests.contract.test_games import MLB, bare
 
 NO_TIME = pl.lit(None, dtype=pl.Datetime("us", "UTC"))

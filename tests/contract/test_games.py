@@ -4,12 +4,12 @@ import json
 
 import polars as pl
 
-from fairline.frame import empty_markets, markets_frame
-from fairline.games import link_games, matched
 from fairline.kalshi.wire import markets_page
-from fairline.linking import SURE
-from fairline.results import played
-from fairline.teams import key_of, leagues, names
+from fairline.markets.frame import empty_markets, markets_frame
+from fairline.models.linking import SURE
+from fairline.models.sports.games import link_games, matched
+from fairline.models.sports.results import played
+from fairline.models.sports.teams import key_of, leagues, names
 
 MLB = "kalshi_mlb_games_close_price_2025"
 

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.diffusion import probability
-from fairline.models.walks import _ERROR, _REALISED
+from fairline.models.prices.diffusion import probability
+from fairline.models.prices.feeds import _ERROR, _REALISED
 from tests.contract.reliability import slope
 
 SPLIT = 2006

@@ -7,9 +7,9 @@ import msgspec
 import polars as pl
 import pytest
 
-from fairline.frame import MARKETS, markets_frame
 from fairline.kalshi.wire import Market
-from fairline.linking import SURE, link, pays, subjects
+from fairline.markets.frame import MARKETS, markets_frame
+from fairline.models.linking import SURE, link, pays, subjects
 
 
 def markets(rows):

@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.election import DRIFT_ALL, DRIFT_PLACE, average, simulate
-from fairline.frame import MARKETS
+from fairline.markets.frame import MARKETS
 from fairline.models import load
-from fairline.polls import read_polls
+from fairline.models.politics.election import DRIFT_ALL, DRIFT_PLACE, average, simulate
+from fairline.models.politics.polls import read_polls
+from fairline.models.politics.states import electors, place_codes
 from fairline.sources import Payload
-from fairline.states import electors, place_codes
 
 # The states and districts that Joseph Biden won, 306 electors (Federal Election Commission, official results of 2020).
 WON = set(

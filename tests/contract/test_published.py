@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.books import levels, quotes
-from fairline.devig import devig
-from fairline.fees import COEFFICIENTS
-from fairline.frame import markets_frame
 from fairline.kalshi.wire import Market, OrderBook, Series
-from fairline.ladder import executions, offers
-from fairline.terms import quote, terms_at
-from fairline.ticks import grid_of, off_grid
+from fairline.markets.books import levels, quotes
+from fairline.markets.fees import COEFFICIENTS
+from fairline.markets.frame import markets_frame
+from fairline.markets.terms import quote, terms_at
+from fairline.markets.ticks import grid_of, off_grid
+from fairline.pricing.devig import devig
+from fairline.pricing.ladder import executions, offers
 
 NOW = datetime(2026, 8, 20, tzinfo=UTC)
 
@@ -119,7 +119,7 @@ def test_an_order_walks_a_recorded_book_as_plain_fractions_do(shared, size):
             assert str(i) not in made
             continue
         row = made[str(i)]
-        assert Fraction(row["fill_c"], 100) == filled
+        assert Fraction(row["fill_cc"], 100) == filled
         assert Fraction(row["cost"], 100_000_000) == cost
         assert Fraction(row["average_u"] - 1, 1_000_000) < cost / filled <= Fraction(row["average_u"], 1_000_000)
         # Rounded up, to a cent beyond the trade fee's own micro-dollars of each level.

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline import weather
-from fairline.weather import DAYS, errors, reading_probability
+from fairline.models.weather import forecast as arithmetic
+from fairline.models.weather.forecast import DAYS, errors, reading_probability
 
 CITIES = {"NY": "nyc", "CHI": "chi", "LAX": "lax", "MIA": "mia", "AUS": "aus"}
 
@@ -66,6 +66,6 @@ def test_errors_of_the_days_before_say_how_far_the_next_forecast_is_off(cities):
 @pytest.mark.parametrize(("days", "degrees"), [(60, 6.0), (92, 6.0), (DAYS, 1e6)])
 def test_other_spans_and_the_normal_distribution_score_worse(cities, monkeypatch, days, degrees):
     chosen = np.mean([walked(both)[0].mean() for both, _ in cities.values()])
-    monkeypatch.setattr(weather, "DAYS", days)
-    monkeypatch.setattr(weather, "DEGREES", degrees)
+    monkeypatch.setattr(arithmetic, "DAYS", days)
+    monkeypatch.setattr(arithmetic, "DEGREES", degrees)
     assert np.mean([walked(both)[0].mean() for both, _ in cities.values()]) > chosen

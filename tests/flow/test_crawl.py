@@ -22,12 +22,12 @@ from fairline.kalshi.errors import KalshiError, ResponseError
 from fairline.kalshi.http import Response, Unpacker
 from fairline.kalshi.memory import Memory, key_of
 from fairline.kalshi.routes import Query
-from fairline.listing import Filters, read_listing, read_market
-from fairline.plan import plan
+from fairline.markets.listing import Filters, read_listing, read_market
+from fairline.markets.plan import plan
 from fairline.sim import Exchange, Fault
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
-from tests.unit.test_wire import MARKET
+from tests.unit.kalshi.test_wire import MARKET
 
 SMALL = Query(page_size=100)
 
@@ -293,7 +293,7 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
     home = pl.col("title").str.contains(pl.format("at {}", "yes_sub_title"))
     said = pl.when(home).then("home_target").otherwise("away_target")
     assert games.select((pl.col("target") == said).all()).item(), "as in: Jorford at Wesville"
-    assert (games["known_ts"] - games["milestone_ts"]).unique().to_list() == [timedelta(hours=3)]
+    assert (games["decided_ts"] - games["milestone_ts"]).unique().to_list() == [timedelta(hours=3)]
     one = games["ticker"][0]
     async with kalshi_of(thousand.url) as kalshi:
         alone = await read_market(kalshi, one)

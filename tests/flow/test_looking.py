@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.datasets import DATASETS
 from fairline.sim import Exchange
-from fairline.store import Store
+from fairline.store.datasets import DATASETS
+from fairline.store.store import Store
 from tests.flow.test_cli import fairline, one_line
 from tests.flow.watching import Watched
 
@@ -173,7 +173,7 @@ def test_the_report_is_one_page_with_everything_in_it(fairline, watched, tmp_pat
 
 
 def test_what_the_exchange_says_cannot_become_markup(tmp_path):
-    from fairline.page import history_page
+    from fairline.output.html import history_page
 
     bad = '<script>alert("x")</script>$\\frac'
     quotes = DATASETS["quotes"].to_frame().clear()

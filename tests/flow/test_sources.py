@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fairline.config import model_key
+from fairline.config.connect import sources_of
+from fairline.config.settings import model_key
 from fairline.errors import ConfigError, InputError
-from fairline.session import sources_of
 from fairline.sources import Payload, Request, Shelf, Sources, fetch, replay
 
 

@@ -16,8 +16,8 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from fairline.sim import Fault
-from fairline.state import State
-from fairline.store import Store
+from fairline.store.store import Store
+from fairline.watch.state import State
 from tests.flow.watching import HOOKED, PROMPTLY, Hook, Watched, delivered, is_whole, wait_for, waiting
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from fairline.kalshi import Kalshi, Retry, Timeouts, Transport
 from fairline.sim import FAULTS, Exchange, Fault
-from fairline.state import State
-from fairline.store import Store
-from fairline.watch import Duty, Watch
+from fairline.store.store import Store
+from fairline.watch.loop import Duty, Watch
+from fairline.watch.state import State
 from tests.unit.test_scan import Stub
 
 # These want another server, or a key that is refused; the doctor's tests have them all.
@@ -73,7 +73,7 @@ async def test_what_nobody_foresaw_is_a_failed_scan_and_the_next_beat_comes(worl
         raise ZeroDivisionError("nobody foresaw this")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fairline.watch.scan", broken)
+        patch.setattr("fairline.watch.loop.scan", broken)
         await watch.round()
     await watch.round()
     await watch.kalshi.transport.close()

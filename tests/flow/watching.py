@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from fairline.store import Store
+from fairline.store.store import Store
 
 MODEL = """
 import polars as pl

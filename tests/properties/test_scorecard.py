@@ -5,9 +5,9 @@ import polars as pl
 from benchmarks.curse import flagged, forecast, settled
 from benchmarks.listed import listed
 
-from fairline.datasets import EDGES, PREDICTIONS, SETTLEMENTS
-from fairline.scorecard import scorecard
+from fairline.scoring.scorecard import scorecard
 from fairline.sim.world import World
+from fairline.store.datasets import EDGES, PREDICTIONS, SETTLEMENTS
 
 WORLDS = 60
 

@@ -12,10 +12,11 @@ from typing import Annotated
 
 import typer
 
-from fairline import keychain
 from fairline.cli.options import AsJson, Exchange_, KeyFile, KeyId, MemberId, Profile, Scheme
 from fairline.cli.terminal import ask_passphrase, auth_of, note, settings_of
-from fairline.config import Settings
+from fairline.config import keychain
+from fairline.config.connect import key_file_warning, patient_of, private_key, remember, transport_of
+from fairline.config.settings import Settings
 from fairline.errors import UsageError
 from fairline.kalshi import JwtAuth, Kalshi
 from fairline.kalshi.convention import SentRequest, parse_sent
@@ -24,7 +25,6 @@ from fairline.kalshi.errors import PassphraseError, PrivateKeyError
 from fairline.kalshi.keys import read_text
 from fairline.kalshi.remedies import REMEDIES
 from fairline.kalshi.wire import Balance
-from fairline.session import key_file_warning, patient_of, private_key, remember, transport_of
 
 commands = typer.Typer()
 

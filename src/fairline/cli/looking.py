@@ -11,23 +11,23 @@ import polars.selectors as cs
 import typer
 from rich.console import RenderableType
 
-from fairline import charts, report, screen
-from fairline.blending import fit_pool, opinions
-from fairline.calibration import fit, price_history
 from fairline.cli.options import AsJson, Exchange_, Profile, StoreFolder
 from fairline.cli.terminal import deliver, note, settings_of
+from fairline.config.connect import store_folder
 from fairline.errors import InputError, UsageError
-from fairline.frame import empty_markets, with_probabilities
+from fairline.markets.frame import empty_markets, with_probabilities
 from fairline.models import Model, installed, load, voices
 from fairline.models.blend import blend_path
 from fairline.models.calibrated import calibration_path
-from fairline.output import show, terminal, write_whole
-from fairline.page import history_page, report_page
-from fairline.query import query
-from fairline.scorecard import read_scorecard, scorecard_document
-from fairline.session import store_folder
-from fairline.spans import span
-from fairline.store import Store
+from fairline.output import charts, tables, terminal
+from fairline.output.files import open_console, show, write_whole
+from fairline.output.html import history_page, report_page
+from fairline.scoring.blending import fit_pool, opinions
+from fairline.scoring.calibration import fit, price_history
+from fairline.scoring.scorecard import read_scorecard, scorecard_document
+from fairline.store.sql import query
+from fairline.store.store import Store
+from fairline.text import span
 
 commands = typer.Typer()
 
@@ -67,10 +67,10 @@ def history(
         return
     if as_json:
         rows = {"quotes": quotes, "predictions": predictions, "edges": edges}
-        deliver(report.encode_json({"ticker": name, **{k: report.records(v) for k, v in rows.items()}}), None)
+        deliver(tables.encode_json({"ticker": name, **{k: tables.records(v) for k, v in rows.items()}}), None)
         return
-    print(charts.in_terminal(quotes, predictions, terminal().width))
-    show(screen.history_report(quotes, edges))
+    print(charts.in_terminal(quotes, predictions, open_console().width))
+    show(terminal.history_report(quotes, edges))
 
 
 @commands.command("report", epilog="Example: fairline report --since 24h --output yesterday.html")
@@ -107,9 +107,9 @@ def scorecard(
         write_whole(plot, charts.write_figure(charts.reliability_figure(card.reliability), plot))
         note(f"Wrote {plot}")
     if as_json:
-        deliver(report.encode_json(scorecard_document(card)), None)
+        deliver(tables.encode_json(scorecard_document(card)), None)
     else:
-        show(screen.scorecard_report(card))
+        show(terminal.scorecard_report(card))
 
 
 @commands.command(epilog="Example: fairline calibrate && fairline scan --model calibrated")
@@ -126,7 +126,7 @@ def calibrate(
     kept = _store(exchange, profile, store)
     curves = fit(price_history(kept), datetime.now(UTC))
     _say_troubles(kept)
-    _keep(curves, output, calibration_path(), None if as_json else screen.curves_report(curves))
+    _keep(curves, output, calibration_path(), None if as_json else terminal.curves_report(curves))
 
 
 @commands.command(epilog="Example: fairline blend && fairline scan --model blend")
@@ -157,7 +157,7 @@ def blend(
     markets = facts.unique("ticker", keep="last").with_columns(status=pl.lit("active"))
     markets = pl.concat([empty_markets(), markets.drop("seen_ts")], how="diagonal_relaxed")
     pool = fit_pool(said, voices(made, with_probabilities(markets), now), now)
-    _keep(pool, output, blend_path(), None if as_json else screen.pool_report(pool))
+    _keep(pool, output, blend_path(), None if as_json else terminal.pool_report(pool))
 
 
 def _keep(made: msgspec.Struct, output: Path | None, usual: str, report: RenderableType | None) -> None:
@@ -193,9 +193,9 @@ def sql(
             pl.Series(name, [str(value) for value in answer[name]])
             for name, dtype in answer.schema.items() if dtype.is_nested()
         )  # fmt: skip
-        deliver(report.encode(flat, "csv"), None)
+        deliver(tables.encode(flat, "csv"), None)
     else:
-        show(screen.plain_table(answer))
+        show(terminal.plain_table(answer))
 
 
 def _drawn(
@@ -203,7 +203,7 @@ def _drawn(
 ) -> bytes:
     suffix = output.suffix.lower()
     if suffix == ".csv":
-        return report.encode(quotes, "csv")
+        return tables.encode(quotes, "csv")
     if suffix == ".html":
         titles = kept.latest("facts", datetime.now(UTC), pl.col("ticker") == ticker)["title"].to_list()
         return history_page(ticker, (titles or [None])[0] or "", quotes, predictions, edges).encode()

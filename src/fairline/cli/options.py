@@ -7,11 +7,11 @@ import typer
 
 from fairline.errors import InputError, UsageError
 from fairline.kalshi.client import checked_ticker
-from fairline.listing import Ages, Filters
+from fairline.markets.listing import Ages, Filters
 from fairline.models import TableModel
-from fairline.output import FORMATS
-from fairline.sizing import Bankroll
-from fairline.spans import span
+from fairline.output.files import FORMATS
+from fairline.pricing.sizing import Bankroll
+from fairline.text import span
 
 Exchange_ = Annotated[str | None, typer.Option("--exchange", metavar="NAME|URL", help="production, demo or a URL.")]
 Profile = Annotated[str | None, typer.Option(metavar="NAME", help="A profile of fairline.toml.")]

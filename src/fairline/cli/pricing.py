@@ -11,10 +11,10 @@ import typer
 from fairline.cli.options import AsJson, Exchange_, Profile
 from fairline.cli.terminal import settings_of
 from fairline.errors import UsageError
-from fairline.fees import CAUTIOUS, COEFFICIENTS, POLICIES
-from fairline.frame import NOTIONAL_U, multiplier_units
 from fairline.kalshi import Kalshi, Transport
-from fairline.terms import Terms, quote, terms_at
+from fairline.markets.fees import CAUTIOUS, COEFFICIENTS, POLICIES
+from fairline.markets.frame import NOTIONAL_U, multiplier_units
+from fairline.markets.terms import Terms, quote, terms_at
 
 commands = typer.Typer()
 
@@ -36,8 +36,8 @@ def fees(
     """What an order is charged, with the calculation written out; offline with --type and --multiplier."""
     if policy not in POLICIES:
         raise UsageError(f"there is no policy {policy!r}", remedy=f"--policy takes {', '.join(POLICIES)}")
-    count_c = _exact(size, 2, "--size")
-    if not 0 < count_c <= 10**9:
+    count_cc = _exact(size, 2, "--size")
+    if not 0 < count_cc <= 10**9:
         raise UsageError(
             "the value of --size is impossible", remedy="It takes more than 0 contracts, at most 10,000,000"
         )
@@ -53,16 +53,16 @@ def fees(
     if price_u is None or not 0 < price_u < NOTIONAL_U:
         raise UsageError("there is no price" if price_u is None else "the value of --price is impossible",
                          remedy="--price takes dollars between 0 and 1, such as 0.37")  # fmt: skip
-    made = quote(terms, price_u, count_c, maker=maker, policy=POLICIES[policy])
+    made = quote(terms, price_u, count_cc, maker=maker, policy=POLICIES[policy])
     if not as_json:
         print("\n".join(made.derivation()))
         return
     document = {
         "fee": made.fee_u / NOTIONAL_U,
-        "fee_per_contract": round(made.fee_u / NOTIONAL_U / (count_c / 100), 6),
+        "fee_per_contract": round(made.fee_u / NOTIONAL_U / (count_cc / 100), 6),
         "trade_fee": made.trade_fee_u / NOTIONAL_U,
         "price": price_u / NOTIONAL_U,
-        "size": count_c / 100,
+        "size": count_cc / 100,
         "role": "maker" if maker else "taker",
         "fee_type": terms.fee_type,
         "multiplier": terms.multiplier_m / 10_000,

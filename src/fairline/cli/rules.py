@@ -5,7 +5,6 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from fairline import report, screen
 from fairline.cli.options import (
     AsJson,
     Category,
@@ -22,11 +21,12 @@ from fairline.cli.options import (
     filters_of,
 )
 from fairline.cli.terminal import ask, deliver, settings_of
+from fairline.config.connect import memory_of
 from fairline.kalshi import Kalshi
-from fairline.listing import Listing, Progress, read_listing
-from fairline.output import show
+from fairline.markets.listing import Listing, Progress, read_listing
+from fairline.output import tables, terminal
+from fairline.output.files import show
 from fairline.scan import rules_broken
-from fairline.session import memory_of
 
 commands = typer.Typer()
 
@@ -58,7 +58,7 @@ def coherence(
     listing, found = ask(settings, None, read, memory=memory, ages=ages, max_age=max_age)
     shown = found if everything else found.filter(found["profit_u"] > 0)
     if as_json:
-        deliver(report.encode_json(report.coherence_document(listing, shown.head(top) if top else shown)), None)
+        deliver(tables.encode_json(tables.coherence_document(listing, shown.head(top) if top else shown)), None)
     else:
-        show(screen.coherence_report(listing, found, shown.head(top or 20)))
+        show(terminal.coherence_report(listing, found, shown.head(top or 20)))
     raise typer.Exit(0 if listing.complete else 3)

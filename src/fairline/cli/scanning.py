@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fairline import report, screen
 from fairline.cli.options import (
     AsJson,
     BankrollOption,
@@ -50,17 +49,18 @@ from fairline.cli.options import (
     tables_of,
 )
 from fairline.cli.terminal import ask, auth_of, deliver, note, settings_of, show_plan, warn
-from fairline.edge import KEPT, Rules, walk
+from fairline.config.connect import connect, input_cache, memory_of, sources_of
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi
-from fairline.listing import Listing, Progress, read_listing
+from fairline.markets.listing import Listing, Progress, read_listing
+from fairline.markets.plan import Planned
+from fairline.markets.plan import plan as plan_listing
 from fairline.models import Model, about, inputs, installed, load
-from fairline.output import choose_format, show
-from fairline.plan import Planned
-from fairline.plan import plan as plan_listing
+from fairline.output import tables, terminal
+from fairline.output.files import choose_format, show
+from fairline.pricing.edge import KEPT, Rules, walk
 from fairline.scan import Evaluation, scan_market
 from fairline.scan import scan as run_scan
-from fairline.session import connect, input_cache, memory_of, sources_of
 
 commands = typer.Typer()
 
@@ -136,13 +136,13 @@ def scan(
 
     listing, evaluation = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
     if chosen == "table":
-        show(screen.scan_report(listing, evaluation, top or 20))
+        show(terminal.scan_report(listing, evaluation, top or 20))
     elif chosen == "json":
-        deliver(report.encode_json(report.scan_document(listing, evaluation, top)), output)
+        deliver(tables.encode_json(tables.scan_document(listing, evaluation, top)), output)
     else:
         kept = evaluation.opportunities
-        table = report.opportunity_table(kept.head(top) if top else kept, listing.exchange, evaluation.advice)
-        deliver(report.encode(table, chosen), output)
+        table = tables.opportunity_table(kept.head(top) if top else kept, listing.exchange, evaluation.advice)
+        deliver(tables.encode(table, chosen), output)
     warn(chosen, listing, [*listing.problems, *evaluation.problems])
     if not models and chosen == "table":
         note("No model was given, so nothing could be priced: add --probabilities FILE or --model NAME.")
@@ -185,13 +185,13 @@ def markets(
         return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
 
     listing = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
-    table = report.market_table(listing.markets)
+    table = tables.market_table(listing.markets)
     if chosen == "table":
-        show(screen.markets_report(listing, top or 40))
+        show(terminal.markets_report(listing, top or 40))
     elif chosen == "json":
-        deliver(report.encode_json(report.markets_document(listing, top)), output)
+        deliver(tables.encode_json(tables.markets_document(listing, top)), output)
     else:
-        deliver(report.encode(table.head(top) if top else table, chosen), output)
+        deliver(tables.encode(table.head(top) if top else table, chosen), output)
     warn(chosen, listing, listing.problems)
     raise typer.Exit(0 if listing.complete else 3)
 
@@ -228,7 +228,7 @@ def explain(
     # A table is about many markets: only what concerns this one is a problem here.
     problems = [problem for problem in made.problems if problem.ticker in ("", ticker.upper())]
     if as_json:
-        told = [report.problem_object(problem) for problem in problems]
+        told = [tables.problem_object(problem) for problem in problems]
         print(json.dumps({"ticker": ticker.upper(), "sides": walks, "problems": told}, indent=2))
         return
     print(f"{rows[0]['ticker']}  {rows[0]['title'] or ''}")

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from fairline import report, screen
+from fairline.cli.demo import run_demo
 from fairline.cli.options import AsJson, Top
 from fairline.cli.terminal import counting, deliver, note
-from fairline.demo import run_demo
 from fairline.errors import UsageError
 from fairline.kalshi.limits import TIERS
-from fairline.output import choose_format, show, write_whole
+from fairline.output import tables, terminal
+from fairline.output.files import choose_format, show, write_whole
 from fairline.sim import Exchange, Fault, Key, read_public_key, throw_away_pair
 
 commands = typer.Typer()
@@ -75,15 +75,15 @@ def demo(
     choose_format("csv", output)
     with counting("markets") as progress:
         result = run_demo(markets, seed, progress=progress, say=note)
-    table = report.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
-    write_whole(output, report.encode(table, "csv"))
+    table = tables.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
+    write_whole(output, tables.encode(table, "csv"))
     note(f"Wrote {table.height:,} opportunities to {output}")
     if as_json:
-        document = report.scan_document(result.listing, result.evaluation, top)
+        document = tables.scan_document(result.listing, result.evaluation, top)
         promise = {name: getattr(result, name) and asdict(getattr(result, name)) for name in ("promised", "realised")}
-        deliver(report.encode_json(document | {"settled": promise}), None)
+        deliver(tables.encode_json(document | {"settled": promise}), None)
     else:
-        show(screen.scan_report(result.listing, result.evaluation, top or 15))
+        show(terminal.scan_report(result.listing, result.evaluation, top or 15))
         print(result.summary())
     raise typer.Exit(0 if result.listing.complete else 3)
 

@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from fairline import report, screen
-from fairline.config import Settings, load_settings
+from fairline.config.connect import connect, sign_in
+from fairline.config.settings import Settings, load_settings
 from fairline.errors import UsageError
 from fairline.kalshi import Auth, Kalshi
 from fairline.kalshi.memory import Memory
-from fairline.listing import Ages, Listing, Problem
-from fairline.listing import Progress as ProgressCall
-from fairline.output import show, terminal, write_whole
-from fairline.plan import Planned
-from fairline.session import connect, sign_in
+from fairline.markets.listing import Ages, Listing, Problem
+from fairline.markets.listing import Progress as ProgressCall
+from fairline.markets.plan import Planned
+from fairline.output import tables, terminal
+from fairline.output.files import open_console, show, write_whole
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def ask_passphrase() -> str:
 @contextmanager
 def counting(noun: str) -> Iterator[ProgressCall | None]:
     """A counter on a terminal, nothing in a pipe."""
-    console = terminal(errors=True)
+    console = open_console(errors=True)
     if not console.is_terminal:
         yield None
         return
@@ -85,10 +85,10 @@ def ask(
 def show_plan(settings: Settings, steps: list[Planned], form: str, output: Path | None) -> None:
     """What would be asked for, as a table or JSON."""
     if form == "table":
-        show(screen.plan_report(steps))
+        show(terminal.plan_report(steps))
     else:
         rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
-        deliver(report.encode_json({"exchange": settings.url, "plan": rows}), output)
+        deliver(tables.encode_json({"exchange": settings.url, "plan": rows}), output)
 
 
 def deliver(content: bytes, output: Path | None) -> None:
@@ -111,5 +111,5 @@ def warn(form: str, listing: Listing, problems: list[Problem]) -> None:
     if form != "table" and not listing.complete:
         note(f"fairline: incomplete: {'; '.join(listing.incomplete_reasons)}")
     if form in ("csv", "parquet"):
-        for line in screen.trouble_lines(listing, problems):
+        for line in terminal.trouble_lines(listing, problems):
             note(f"fairline: {line}")

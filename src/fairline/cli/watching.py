@@ -16,6 +16,7 @@ from typing import Annotated
 import platformdirs
 import typer
 
+from fairline.cli.logs import log_to_stderr
 from fairline.cli.options import (
     AsJson,
     Category,
@@ -43,22 +44,21 @@ from fairline.cli.options import (
     tables_of,
 )
 from fairline.cli.terminal import auth_of, note, settings_of
-from fairline.config import Settings, supervisor
-from fairline.datasets import DATASETS
-from fairline.edge import Rules
+from fairline.config.connect import connect, memory_of, own_folders, sources_of, store_folder
+from fairline.config.settings import Settings, supervisor
 from fairline.errors import UsageError
-from fairline.instructions import MOST_DAYS, Instructions, read_instructions
 from fairline.kalshi.client import checked_ticker
-from fairline.logs import log_to_stderr
 from fairline.models import Model, load
-from fairline.monitor import Monitor
-from fairline.output import write_whole
-from fairline.service import containerfile, notifier, unit
-from fairline.session import connect, memory_of, own_folders, sources_of, store_folder
-from fairline.spans import span
-from fairline.state import State
-from fairline.store import Store
-from fairline.watch import Duty, Watch
+from fairline.output.files import write_whole
+from fairline.pricing.edge import Rules
+from fairline.store.datasets import DATASETS
+from fairline.store.store import Store
+from fairline.text import span
+from fairline.watch.loop import Duty, Watch
+from fairline.watch.monitor import Monitor
+from fairline.watch.service import containerfile, notifier, unit
+from fairline.watch.settings import MOST_DAYS, Instructions, read_instructions
+from fairline.watch.state import State
 
 log = logging.getLogger("fairline.watch")
 

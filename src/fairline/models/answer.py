@@ -5,8 +5,8 @@ from datetime import datetime
 
 import polars as pl
 
-from fairline.frame import PREDICTIONS
-from fairline.linking import SURE
+from fairline.markets.frame import PREDICTIONS
+from fairline.models.linking import SURE
 
 PARTS = pl.Schema({"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String})
 

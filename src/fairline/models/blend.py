@@ -12,9 +12,9 @@ import polars as pl
 from fairline.errors import FairlineError, InputError, UsageError
 from fairline.models.answer import answered, told
 from fairline.models.checks import usable
+from fairline.models.pool import Floats, pooled, read_pool
 from fairline.models.protocol import Model
 from fairline.models.registry import load
-from fairline.pool import Floats, pooled, read_pool
 from fairline.sources import Payload, Request
 
 FILE = "blend.json"

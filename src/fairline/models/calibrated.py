@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import platformdirs
 import polars as pl
 
-from fairline.curve import Curve, nearest, read_curves
 from fairline.errors import InputError
 from fairline.models.answer import answered, told
+from fairline.models.curve import Curve, nearest, read_curves
 from fairline.sources import Payload, Request
 
 FILE = "calibration.json"

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from fairline.frame import PREDICTIONS
+from fairline.markets.frame import PREDICTIONS
 
 
 def usable(made: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

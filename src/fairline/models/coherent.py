@@ -5,8 +5,8 @@ from datetime import datetime
 
 import polars as pl
 
-from fairline.coherence import coherent
-from fairline.frame import PREDICTIONS
+from fairline.markets.frame import PREDICTIONS
+from fairline.pricing.coherence import coherent
 from fairline.sources import Payload, Request
 
 

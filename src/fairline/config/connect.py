@@ -1,0 +1,166 @@
+"""From settings to a client that is signed in and paced by the account's own limits."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import platformdirs
+
+from fairline.config.settings import Settings, model_key
+from fairline.errors import ConfigError
+from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
+from fairline.kalshi.doctor import Patient
+from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
+from fairline.kalshi.keys import readable_by_others
+from fairline.kalshi.limits import TIERS
+from fairline.kalshi.memory import Memory
+from fairline.sources import Shelf, Sources
+from fairline.sources.shelf import SUFFIX
+
+Say = Callable[[str], None]
+
+
+def sign_in(settings: Settings, say: Say, ask: Callable[[], str] | None = None) -> Auth | None:
+    """The signing scheme; a passphrase that is needed and not set is asked for, if there is somebody to `ask`."""
+    try:
+        auth = settings.signer()
+    except PassphraseError:
+        if ask is None:
+            raise
+        auth = replace(settings, passphrase=ask()).signer()
+    warning = key_file_warning(settings)
+    if auth is not None and warning:
+        say(f"fairline: {warning}")
+    return auth
+
+
+def key_file_warning(settings: Settings) -> str:
+    """A sentence if the key file can be read by others, else nothing."""
+    path = Path(settings.key_file).expanduser()
+    if not settings.key_file or not path.is_file() or not readable_by_others(path):
+        return ""
+    return f"{settings.key_file} can be read by others; mend that with: chmod 600 {settings.key_file}"
+
+
+def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, ask: Callable[[], str] | None) -> Patient:
+    """What the doctor is to examine, from these settings."""
+
+    def load_key() -> PrivateKey:
+        try:
+            settings.identity()
+            return private_key(settings, ask)
+        except ConfigError as error:
+            raise PrivateKeyError(error.message, remedy=error.remedy) from None
+
+    key_id = settings.key_id
+    with contextlib.suppress(ConfigError):
+        key_id = settings.identity() if settings.has_key else ""
+    return Patient(
+        url=settings.url,
+        websocket_url=settings.websocket_url,
+        key_id=key_id,
+        load_key=load_key if settings.has_key else None,
+        scheme=settings.auth,
+        member_id=settings.member_id,
+        other_url=other_url or settings.other_url,
+        subaccount=subaccount,
+        known=_mark(settings, key_id) in _marks(),
+        use_server_time=bool(settings.use_server_time),
+    )
+
+
+def private_key(settings: Settings, ask: Callable[[], str] | None) -> PrivateKey:
+    """The private key of the settings, its passphrase asked for if there is somebody to `ask`."""
+    try:
+        return settings.private_key()
+    except PassphraseError:
+        if ask is None:
+            raise
+    return replace(settings, passphrase=ask()).private_key()
+
+
+def remember(settings: Settings) -> None:
+    """Note that this key worked in this environment, so that a later refusal can be told from a key that never did.
+
+    What is noted is a digest of environment and key id. Without a writable folder nothing is remembered.
+    """
+    marks = _marks() | {_mark(settings, settings.identity())}
+    if marks == _marks():
+        return
+    with contextlib.suppress(OSError):
+        _memory().parent.mkdir(parents=True, exist_ok=True)
+        temporary = _memory().with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(sorted(marks)))
+        temporary.replace(_memory())
+
+
+def _memory() -> Path:
+    return platformdirs.user_state_path("fairline") / "keys-that-worked.json"
+
+
+def _mark(settings: Settings, key_id: str) -> str:
+    return hashlib.sha256(f"{settings.environment} {key_id}".encode()).hexdigest()[:32]
+
+
+def _marks() -> set[str]:
+    try:
+        return set(json.loads(_memory().read_text()))
+    except (OSError, ValueError, TypeError):
+        return set()
+
+
+def memory_of(settings: Settings) -> Memory:
+    """What is remembered of this exchange, in the user's cache folder."""
+    return Memory(platformdirs.user_cache_path("fairline"), settings.url)
+
+
+def input_cache() -> Shelf:
+    """Where models' inputs are kept from run to run."""
+    return Shelf(platformdirs.user_cache_path("fairline") / "inputs")
+
+
+def sources_of(*, offline: bool = False, record: Path | None = None) -> Sources:
+    """Inputs with the user's keys, kept in the user's cache folder. Raises `ConfigError`."""
+    cache = input_cache()
+    cache.tidy(datetime.now(UTC))
+    if record is not None and any(record.glob(f"*{SUFFIX}")):
+        raise ConfigError(f"{record} holds a record already", remedy="Give --record a new folder")
+    return Sources(keys=model_key, cache=cache, record=Shelf(record) if record else None, offline=offline)
+
+
+def store_folder(settings: Settings, given: Path | None) -> Path:
+    """Where a watch of this exchange keeps what it saw, unless it is told."""
+    return given or platformdirs.user_data_path("fairline") / settings.environment.replace(":", "-")
+
+
+def own_folders() -> list[Path]:
+    """Where else than in its store a watch writes."""
+    return [platformdirs.user_cache_path("fairline"), platformdirs.user_state_path("fairline")]
+
+
+def transport_of(settings: Settings, auth: Auth | None, say: Say) -> Transport:
+    return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say)
+
+
+async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
+    """A client; with a key, paced by the account's own limits as far as they can be read."""
+    kalshi = Kalshi(transport_of(settings, auth, say))
+    if auth is None or isinstance(auth, JwtAuth):
+        return kalshi
+    kalshi.transport.bucket = TokenBucket(TIERS["basic"].with_reserve())
+    try:
+        limits = (await kalshi.account.limits()).read
+        remember(settings)
+        kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity).with_reserve())
+        kalshi.transport.costs = await kalshi.account.endpoint_costs()
+    except AuthError:
+        await kalshi.transport.close()
+        raise
+    except (KalshiError, ValueError) as error:
+        say(f"fairline: the account's limits cannot be read ({error}); keeping to those of the basic tier")
+    return kalshi

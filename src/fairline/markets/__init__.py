@@ -1,0 +1,1 @@
+"""What the exchange lists, as typed columns."""

@@ -1,0 +1,55 @@
+"""Order books as columns, and the quotes at their top.
+
+A book lists bids only, for YES and for NO; who offers YES bids for NO, so the ask of YES is one dollar less the best
+bid for NO, and its size that bid's. The order of the levels is never relied on.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from fairline.kalshi.wire import OrderBook
+from fairline.markets.frame import NOTIONAL_U, count_units, dollar_units, with_probabilities
+
+LEVELS = pl.Schema({"ticker": pl.String, "side": pl.String, "price_u": pl.Int64, "size_cc": pl.Int64})
+
+
+def levels(books: Sequence[OrderBook]) -> pl.DataFrame:
+    """LEVELS: a row for each level of each book, `side` yes or no being what is bid for. A level whose price or size
+    cannot be read, or has no size, is no offer and left out.
+    """
+    rows = [
+        (book.ticker, side, price, size)
+        for book in books
+        for side, bids in (("yes", book.orderbook_fp.yes_dollars), ("no", book.orderbook_fp.no_dollars))
+        for price, size in bids
+    ]
+    raw = pl.DataFrame(rows, schema=dict.fromkeys(LEVELS, pl.String), orient="row")
+    units = raw.with_columns(price_u=dollar_units("price_u"), size_cc=count_units("size_cc"))
+    offered = (pl.col("size_cc") > 0) & pl.col("price_u").is_between(0, NOTIONAL_U, closed="none")
+    return units.filter(offered).select(pl.col(name).cast(dtype) for name, dtype in LEVELS.items())
+
+
+def quotes(books: Sequence[OrderBook]) -> pl.DataFrame:
+    """Best bid and ask of YES of each book with their sizes, null where there is none. Levels of one price add up."""
+    merged = levels(books).group_by("ticker", "side", "price_u").agg(pl.col("size_cc").sum())
+    best = merged.sort("price_u").group_by("ticker", "side", maintain_order=True).last()
+    tickers = pl.DataFrame({"ticker": [book.ticker for book in books]}, schema={"ticker": pl.String}).unique()
+    bids = best.filter(pl.col("side") == "yes").select("ticker", yes_bid_u="price_u", yes_bid_size_cc="size_cc")
+    asks = best.filter(pl.col("side") == "no").select(
+        "ticker", yes_ask_u=NOTIONAL_U - pl.col("price_u"), yes_ask_size_cc="size_cc"
+    )
+    return (
+        tickers.join(bids, on="ticker", how="left")
+        .join(asks, on="ticker", how="left")
+        .with_columns(pl.col("yes_bid_size_cc", "yes_ask_size_cc").fill_null(0))
+    )
+
+
+def with_quotes(markets: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The markets with the quotes of `quotes` where there are some, probabilities and all; and how many had moved."""
+    names = ("yes_bid_u", "yes_ask_u", "yes_bid_size_cc", "yes_ask_size_cc")
+    joined = markets.join(fresh.with_columns(read=True), on="ticker", how="left", suffix="_now", maintain_order="left")
+    moved = joined.filter("read", ~pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n}_now")) for n in names)).height
+    now = [pl.when("read").then(f"{name}_now").otherwise(name).alias(name) for name in names]
+    return with_probabilities(joined.with_columns(now).select(markets.columns)), moved

@@ -1,0 +1,1 @@
+"""Models of elections: polls, states and races."""

@@ -1,0 +1,1 @@
+"""Models of prices that wander: coins and stock indices."""

@@ -1,0 +1,1 @@
+"""Models of games: teams, results, odds and ratings."""

@@ -1,0 +1,1 @@
+"""Models of daily high and low temperatures."""

@@ -1,0 +1,1 @@
+"""Tables, terminal reports, pages, charts and files."""

@@ -1,0 +1,88 @@
+"""Where a result goes: the terminal, or a file that is there whole or not at all; and its format."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from fairline.errors import OutputError, UsageError
+
+FORMATS = ("table", "json", "csv", "parquet")
+_SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
+
+
+def choose_format(given: str | None, output: Path | None) -> str:
+    """The format asked for, else the one that the output file's name implies, else a table."""
+    chosen = given or (_SUFFIXES.get(output.suffix.lower(), "") if output else "table")
+    if not chosen:
+        raise UsageError(
+            f"{output} does not say its format", remedy="Name it .json, .csv or .parquet, or give --format"
+        )
+    if chosen not in FORMATS:
+        raise UsageError(f"there is no format {chosen!r}", remedy=f"--format takes {', '.join(FORMATS)}")
+    if output is not None:
+        if chosen == "table":
+            raise UsageError("a table is for the terminal", remedy="With --output use --format json, csv or parquet")
+        _check_writable(output)
+    return chosen
+
+
+def _check_writable(path: Path) -> None:
+    """Raise `OutputError` before the work rather than after it."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", remedy="Name a file in it with --output")
+    folder = path.resolve().parent
+    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise OutputError(f"cannot write {path}", remedy="Choose another --output")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all; a link keeps pointing, a device is written to.
+
+    Raises `OutputError`.
+    """
+    target = path.resolve()
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+            return
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def show(renderable: RenderableType) -> None:
+    """Print to standard output; a reader that goes away is the caller's BrokenPipeError."""
+    console = open_console()
+    with console.capture() as captured:
+        console.print(renderable)
+    sys.stdout.write(captured.get())
+    sys.stdout.flush()
+
+
+def open_console(*, errors: bool = False) -> Console:
+    """A console for standard output or error, wide enough for a table where there is no terminal."""
+    console = Console(stderr=errors, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 160
+    return console

@@ -1,0 +1,151 @@
+"""One page about a stretch of watching, with everything in it: what appeared, what went, the funnel, health, charts."""
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from fairline.markets.frame import NOTIONAL_U
+from fairline.output import charts
+from fairline.pricing.edge import FAILED
+from fairline.scoring.metrics import Interval
+from fairline.scoring.scorecard import Scorecard, read_scorecard
+from fairline.store.store import Store
+
+_MOST = 60
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.85rem; }
+th, td { text-align: left; padding: 0.25rem 0.6rem 0.25rem 0; border-bottom: 1px solid #e3e7ee; vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.bad { color: #c4432b; } .quiet { color: #6b7586; } svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+"""
+
+
+def report_page(store: Store, since: datetime, until: datetime, exchange: str) -> str:
+    """Self-contained HTML: no script, no request. All that the exchange says is escaped. Raises `StoreError`."""
+    scans, edges = store.read("scans", since=since, until=until), store.read("edges", since=since, until=until)
+    card = read_scorecard(store, since)
+    parts = [
+        f"<h1>Fairline, {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC</h1>",
+        f'<p class="quiet">{_safe(exchange)} · {store.size_bytes() / 1e6:,.1f} MB kept</p>',
+        _health(scans),
+        "<h2>What appeared</h2>", _changes(edges, "appeared"),
+        "<h2>What went, and why</h2>", _gone(edges),
+        "<h2>What came of it</h2>", _card(card),
+        "<h2>Funnel</h2>", _funnel(scans),
+    ]  # fmt: skip
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width, initial-scale=1"><title>Fairline</title>'
+        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def history_page(ticker: str, title: str, quotes: pl.DataFrame, predictions: pl.DataFrame, edges: pl.DataFrame) -> str:
+    """A market's history as a page."""
+    drawn = charts.as_svg(charts.history_figure(ticker, quotes, predictions, edges))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_safe(ticker)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{_safe(ticker)}</h1><p>{_safe(title)}</p>{drawn}"
+        f"<h2>Opportunities</h2>{_changes(edges, None)}</body></html>\n"
+    )
+
+
+def _health(scans: pl.DataFrame) -> str:
+    if scans.is_empty():
+        return '<p class="bad">No scan was recorded in this time.</p>'
+    counts = dict(scans.group_by("outcome").len().sort("outcome").iter_rows())
+    words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    blind = scans.filter(pl.col("outcome").is_in(["failed", "incomplete", "paused"])).tail(10)
+    rows = [[f"{row['seen_ts']:%m-%d %H:%M:%S}", row["outcome"], row["detail"]] for row in blind.to_dicts()]
+    troubles = _table(["When (UTC)", "Outcome", "Why"], rows) if rows else "<p>Every scan was whole.</p>"
+    drawn = charts.as_svg(charts.scans_figure(scans)), charts.as_svg(charts.opportunities_figure(scans))
+    return f"<h2>Health</h2><p>{scans.height:,} scans: {_safe(words)}.</p>{troubles}" + "".join(drawn)
+
+
+def _changes(edges: pl.DataFrame, change: str | None) -> str:
+    """What appeared, once each with how often; or, of one market, every change."""
+    wanted = edges if change is None else edges.filter(pl.col("change") == change)
+    if wanted.is_empty():
+        return '<p class="quiet">Nothing.</p>'
+    key = ["ticker", "side", "model"]
+    times = wanted.group_by(key).len("times")
+    shown = wanted if change is None else wanted.unique(key, keep="last", maintain_order=True).join(times, on=key)
+    shown = shown if change is None else shown.sort("ev_per_dollar", descending=True, nulls_last=True)
+    rows = [
+        [f"{row['seen_ts']:%m-%d %H:%M}", row["change"] if change is None else f"{row['times']:,} ×", row["ticker"],
+         row["side"].upper(), row["model"], _figure(row["price_u"], NOTIONAL_U, 3), _figure(row["p"], 1, 3),
+         _figure(row["edge_points"], 1, 1), _figure(row["ev_u"], NOTIONAL_U, 3), row["title"]]
+        for row in shown.head(_MOST).to_dicts()
+    ]  # fmt: skip
+    heads = ["When (UTC)", "", "Ticker", "Side", "Model", "#Price", "#p", "#Edge pts", "#EV $", "Question"]
+    more = f'<p class="quiet">… and {shown.height - _MOST:,} more.</p>' if shown.height > _MOST else ""
+    return _table(heads, rows) + more
+
+
+def _gone(edges: pl.DataFrame) -> str:
+    gone = edges.filter(pl.col("change") == "gone")
+    if gone.is_empty():
+        return '<p class="quiet">Nothing.</p>'
+    counts = gone.group_by("reason").len().sort("len", descending=True)
+    return _table(
+        ["Reason", "#How many"], [[FAILED.get(reason, reason), f"{count:,}"] for reason, count in counts.iter_rows()]
+    )
+
+
+def _card(card: Scorecard) -> str:
+    rows = [
+        [f.what, f.name, f"{f.flagged:,}", f"{f.decided:,}", _range(f.promised, bare=True), _range(f.realised)]
+        for f in card.flagged
+    ]
+    made = _table(["", "", "#Flagged", "#Decided", "#Promised $", "#Realised $ (95 %)"], rows)
+    judged = [
+        [j.model, f"{j.brier.n:,}", _range(j.brier, bare=True), _range(j.market_brier, bare=True),
+         _range(j.brier_difference)]
+        for j in card.judged if j.brier is not None
+    ]  # fmt: skip
+    if judged:
+        made += _table(["Model", "#n", "#Brier", "#Market's Brier", "#Difference (95 %)"], judged)
+        made += charts.as_svg(charts.reliability_figure(card.reliability))
+    return made
+
+
+def _funnel(scans: pl.DataFrame) -> str:
+    last = scans.filter(pl.col("funnel").is_not_null()).tail(1)
+    if last.is_empty():
+        return '<p class="quiet">No scan came to its end.</p>'
+    return charts.as_svg(charts.funnel_figure(json.loads(last["funnel"][0])))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Columns whose head begins with # are numbers."""
+    kinds = [' class="n"' if head.startswith("#") else "" for head in heads]
+    head = "".join(f"<th{kind}>{_safe(text.lstrip('#'))}</th>" for text, kind in zip(heads, kinds, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{kind}>{_safe(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _range(made: Interval | None, *, bare: bool = False) -> str:
+    if made is None:
+        return "–"
+    if bare or made.clusters < 2:
+        return f"{made.mean:+.4f}"
+    return f"{made.mean:+.4f} ({made.low:+.4f} to {made.high:+.4f})"
+
+
+def _figure(value: float | None, scale: float, digits: int) -> str:
+    return "–" if value is None else f"{value / scale:.{digits}f}"
+
+
+def _safe(text: object) -> str:
+    return html.escape("" if text is None else str(text))

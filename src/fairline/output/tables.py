@@ -1,0 +1,230 @@
+"""Frames become something to keep or pipe: JSON, CSV or Parquet. Micro-dollars become dollars here only."""
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from fairline.kalshi.account import Account
+from fairline.markets.frame import NOTIONAL_U
+from fairline.markets.listing import Listing, Problem
+from fairline.scan import Evaluation, full_funnel
+
+
+def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame | None = None) -> pl.DataFrame:
+    """EDGES rows in a reader's units: dollars, contracts, percent; with what is known beside them as advice."""
+    known = (
+        []
+        if advice is None
+        else [made.alias(name) for name, made in _ADVICE.items() if _source(made) in advice.columns]
+    )
+    if advice is not None and known:
+        edges = edges.join(advice, on=["ticker", "side", "model"], how="left", maintain_order="left")
+    resting = (
+        {"ahead": pl.col("ahead_cc") / 100, "better_price": _dollars("better_u")} if "ahead_cc" in edges.columns else {}
+    )
+    return edges.select(
+        "ticker",
+        "event_ticker",
+        "series_ticker",
+        "category",
+        title=_title(),
+        side="side",
+        p=pl.col("p").round(9),
+        p_sd="p_sd",
+        model="model",
+        price=_dollars("price_u"),
+        fee=_dollars("fee_u"),
+        edge_points="edge_points",
+        ev_per_contract=_dollars("ev_u"),
+        ev_per_dollar=pl.col("ev_per_dollar").round(6),
+        kelly=pl.col("kelly").round(6),
+        spread_percent=pl.col("spread_percent").round(4),
+        size=pl.col("size_cc") / 100,
+        **resting,
+        closes_at="close_ts",
+        url=_url(exchange),
+        suspect="suspect",
+    ).hstack(edges.select(known))
+
+
+def market_table(markets: pl.DataFrame) -> pl.DataFrame:
+    """Markets with their implied probabilities in a reader's units."""
+    return markets.select(
+        "ticker",
+        "event_ticker",
+        "series_ticker",
+        "category",
+        title=_title(),
+        status="status",
+        yes_bid=_dollars("yes_bid_u"),
+        yes_ask=_dollars("yes_ask_u"),
+        p_bid="p_bid",
+        p_mid="p_mid",
+        p_ask="p_ask",
+        spread_cents=pl.col("spread_u") / 10_000,
+        spread_percent=pl.col("spread_percent").round(4),
+        yes_bid_size=pl.col("yes_bid_size_cc") / 100,
+        yes_ask_size=pl.col("yes_ask_size_cc") / 100,
+        last_price=_dollars("last_price_u"),
+        volume=pl.col("volume_cc") / 100,
+        open_interest=pl.col("open_interest_cc") / 100,
+        closes_at="close_ts",
+    )
+
+
+def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = None) -> dict[str, Any]:
+    """The JSON of a scan."""
+    kept = opportunity_table(evaluation.opportunities, listing.exchange, evaluation.advice)
+    misses = evaluation.nearest_misses
+    missed = opportunity_table(misses, listing.exchange).with_columns(missed_by=misses["missed_by"])
+    return {
+        "scan": _account(listing),
+        "funnel": full_funnel(listing, evaluation),
+        "opportunities": records(kept.head(top) if top else kept),
+        "nearest_misses": records(missed),
+        "problems": [problem_object(p) for p in (*listing.problems, *evaluation.problems)],
+    }
+
+
+def markets_document(listing: Listing, top: int | None = None) -> dict[str, Any]:
+    """The JSON of a listing without models."""
+    table = market_table(listing.markets)
+    return {
+        "scan": _account(listing),
+        "markets": records(table.head(top) if top else table),
+        "problems": [problem_object(p) for p in listing.problems],
+    }
+
+
+def encode(table: pl.DataFrame, form: str) -> bytes:
+    """A table as CSV (times in ISO 8601) or Parquet."""
+    buffer = io.BytesIO()
+    if form == "csv":
+        table.write_csv(buffer, datetime_format="%Y-%m-%dT%H:%M:%SZ")
+    else:
+        table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def encode_json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def coherence_document(listing: Listing, found: pl.DataFrame) -> dict[str, Any]:
+    """The JSON of broken rules, money in dollars."""
+    table = found.with_columns(
+        size=pl.col("size_cc") / 100,
+        **{name: _dollars(f"{name}_u") for name in ("cost", "fee", "payoff", "profit")},
+        legs=pl.col("legs").list.eval(
+            pl.struct(
+                pl.element().struct.field("ticker", "side"),
+                price=pl.element().struct.field("price_u") / NOTIONAL_U,
+                fee=pl.element().struct.field("fee_u") / NOTIONAL_U,
+            )
+        ),
+    )
+    names = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit", "legs"]
+    told = [problem_object(problem) for problem in listing.problems]
+    return {"scan": _account(listing), "violations": table.select(names).to_dicts(), "problems": told}
+
+
+def _account(listing: Listing) -> dict[str, Any]:
+    return {
+        "exchange": listing.exchange,
+        "started_ts": _iso(listing.started_ts),
+        "duration_s": round(listing.duration_s, 3),
+        "markets": listing.listed,
+        "requests": listing.requests,
+        "retries": listing.retries,
+        "bytes": listing.bytes,
+        "complete": listing.complete,
+        "incomplete_reason": "; ".join(listing.incomplete_reasons) or None,
+        "crawl": _crawl(listing.account),
+        "books": {"read": listing.books, "moved": listing.moved},
+        "quarantined": [
+            {"ticker": row.ticker, "field": row.field, "value": row.value, "reason": row.reason}
+            for row in listing.quarantined
+        ],
+    }
+
+
+def _crawl(account: Account) -> dict[str, Any]:
+    """How whole the listing is, and what that rests on."""
+    return {
+        "asof": _iso(datetime.fromtimestamp(account.asof_s, UTC)),
+        "pages": account.pages,
+        "windows": len(account.walks),
+        "duplicates": account.duplicates,
+        "conflicts": account.conflicts,
+        "late": account.late,
+        "rechecked": account.rechecked,
+        "resumed_pages": account.resumed_pages,
+        "notes": account.notes,
+        "missing": [
+            {
+                "what": walk.words,
+                "low_ts": walk.unread.low,
+                "high_ts": walk.unread.high,
+                "reason": walk.failure,
+            }
+            for walk in account.missing
+        ],
+    }
+
+
+def records(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows as objects, times in ISO 8601."""
+    return [
+        {name: _iso(value) if isinstance(value, datetime) else value for name, value in row.items()}
+        for row in table.iter_rows(named=True)
+    ]
+
+
+def problem_object(problem: Problem) -> dict[str, str]:
+    return {"where": problem.where, "message": problem.message} | (
+        {"traceback": problem.traceback} if problem.traceback else {}
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _dollars(name: str) -> pl.Expr:
+    # Rounded to the micro-dollar, since columns are divided by multiplying with a reciprocal.
+    return (pl.col(name) / NOTIONAL_U).round(6)
+
+
+_ADVICE = {
+    "fill_size": pl.col("fill_cc") / 100,
+    "fill_price": _dollars("average_u"),
+    "fill_worst_price": _dollars("worst_u"),
+    "fill_fee": _dollars("fill_fee_u"),
+    "fill_ev_per_contract": _dollars("fill_ev_u"),
+    "best_size": pl.col("best_cc") / 100,
+    "best_ev": _dollars("best_ev_u"),
+    "breakeven_size": pl.col("breakeven_cc") / 100,
+    "contracts": pl.col("contracts"),
+    "risk": _dollars("risk_u"),
+}
+"""What an order of the wanted size gets of the book, the size of the largest EV, and how much to risk."""
+
+
+def _source(made: pl.Expr) -> str:
+    return made.meta.root_names()[0]
+
+
+def _title() -> pl.Expr:
+    """The question with the outcome that YES stands for, unless it says so already."""
+    title, outcome = pl.col("title").fill_null(""), pl.col("yes_sub_title").fill_null("")
+    joined = pl.concat_str(title, pl.lit(" · "), outcome).str.strip_chars(" ·")
+    return pl.when((outcome == "") | title.str.contains(outcome, literal=True)).then(title).otherwise(joined)
+
+
+def _url(exchange: str) -> pl.Expr:
+    if "kalshi" in exchange and "demo" not in exchange:
+        return pl.concat_str(pl.lit("https://kalshi.com/markets/"), pl.col("series_ticker").str.to_lowercase())
+    return pl.concat_str(pl.lit(f"{exchange}/markets/"), pl.col("ticker"))

@@ -1,0 +1,1 @@
+"""The arithmetic of edges: pure functions over columns."""

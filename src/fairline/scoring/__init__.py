@@ -1,0 +1,1 @@
+"""What was claimed, compared with what happened."""

@@ -1,0 +1,72 @@
+"""What was promised against what came of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from scipy.special import stdtrit
+
+from fairline.kalshi.wire import Settlement
+from fairline.markets.frame import NOTIONAL_U
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its 95 % confidence interval, over `n` values in `clusters` independent groups."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    clusters: int
+
+
+def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
+    """`ticker, event_ticker, result, payout_u, settled_ts`: what one YES contract of each decided market paid, in
+    micro-dollars; null where neither a value nor a result of yes or no says so.
+    """
+    raw = pl.DataFrame(
+        [(row.ticker, row.event_ticker, row.result, row.settlement_value_dollars, row.settlement_ts) for row in rows],
+        schema=dict.fromkeys(("ticker", "event_ticker", "result", "value", "settled"), pl.String),
+        orient="row",
+    )
+    stated = pl.col("value").cast(pl.Decimal(18, 6), strict=False).to_physical().cast(pl.Int64)
+    implied = pl.col("result").replace_strict({"yes": NOTIONAL_U, "no": 0}, default=None, return_dtype=pl.Int64)
+    settled = pl.col("settled").str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
+    )
+    return raw.select("ticker", "event_ticker", "result", payout_u=pl.coalesce(stated, implied), settled_ts=settled)
+
+
+def profits(edges: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
+    """Per row of EDGES whose market is decided: `promised` and `realised` dollars a contract, fee included, with the
+    row's names.
+    """
+    paid = pl.col("payout_u")
+    payout_u = pl.when(pl.col("side") == "yes").then(paid).otherwise(NOTIONAL_U - paid)
+    decided = settlements.select("ticker", "payout_u").drop_nulls()
+    return edges.join(decided, on="ticker", how="inner", maintain_order="left").select(
+        *(name for name in ("ticker", "event_ticker", "side", "model", "category") if name in edges.columns),
+        promised=pl.col("ev_u") / NOTIONAL_U,
+        realised=(payout_u - pl.col("price_u") - pl.col("fee_u")) / NOTIONAL_U,
+    )
+
+
+def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker") -> Interval | None:
+    """Mean of `value` with a confidence interval that treats rows of one cluster as dependent; None without rows.
+
+    Linearised (sandwich) variance of a mean over clusters with the G/(G−1) correction and the 97.5 % point of Student's
+    t with G − 1 degrees of freedom (Cameron and Miller, "A practitioner's guide to cluster-robust inference", J. Human
+    Resources 2015, II.B and VI.D). With a single cluster the interval is unbounded.
+    """
+    if rows.is_empty():
+        return None
+    mean = float(rows[value].to_numpy().mean())
+    sums = rows.group_by(cluster).agg(residual=(pl.col(value) - mean).sum())["residual"]
+    groups, n = len(sums), rows.height
+    if groups < 2:
+        return Interval(mean, -math.inf, math.inf, n, groups)
+    error = math.sqrt(groups / (groups - 1) * float((sums**2).sum())) / n
+    reach = float(stdtrit(groups - 1, 0.975)) * error
+    return Interval(mean, mean - reach, mean + reach, n, groups)

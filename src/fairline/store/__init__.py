@@ -1,0 +1,1 @@
+"""Append-only datasets by day, and SQL over them."""

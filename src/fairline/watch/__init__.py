@@ -1,0 +1,1 @@
+"""Scans on a schedule, stored, compared with the last one, and reported."""

@@ -1,0 +1,113 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from fairline.kalshi.changes import Changes, read_changes
+from fairline.kalshi.memory import Memory
+from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange, series_list
+from fairline.markets.fees import POLICIES
+from fairline.markets.terms import Terms, due, quote, terms_at
+
+SERIES = Series("KXA", fee_type="quadratic_with_maker_fees", fee_multiplier=0.5)
+EVENT = Event("KXA-1", "KXA")
+
+
+def day(number):
+    return datetime(2026, 11, number, tzinfo=UTC)
+
+
+def changed(number, kind="quadratic", multiplier=1.0):
+    return SeriesFeeChange("KXA", kind, multiplier, day(number))
+
+
+def overridden(number, kind, multiplier):
+    return EventFeeChange("KXA-1", "KXA", day(number), kind, multiplier)
+
+
+def at(number, series_changes=(), event=EVENT, event_changes=(), **more):
+    terms = terms_at(SERIES, series_changes, event, event_changes, day(number), **more)
+    return terms.fee_type, terms.multiplier_m
+
+
+def test_without_anything_else_the_series_counts():
+    assert at(10) == ("quadratic_with_maker_fees", 5_000)
+
+
+def test_a_scheduled_change_counts_from_its_time_on():
+    changes = [changed(15), changed(20, multiplier=0.0)]
+    assert at(14, changes) == ("quadratic_with_maker_fees", 5_000)
+    assert at(15, changes) == ("quadratic", 10_000)
+    assert at(25, changes) == ("quadratic", 0)
+
+
+def test_an_override_wins_can_be_partial_and_can_be_cleared_again():
+    overriding = Event("KXA-1", "KXA", fee_multiplier_override=0.25)
+    assert at(10, event=overriding) == ("quadratic_with_maker_fees", 2_500)
+    changes = [overridden(12, "quadratic", 2.0), overridden(18, None, None)]
+    assert at(11, event=overriding, event_changes=changes) == ("quadratic_with_maker_fees", 2_500)
+    assert at(12, event=overriding, event_changes=changes) == ("quadratic", 20_000)
+    assert at(18, event=overriding, event_changes=changes) == ("quadratic_with_maker_fees", 5_000)
+
+
+def test_a_waiver_is_free_until_it_expires():
+    assert at(10, waived_until=day(11)) == ("quadratic", 0)
+    assert at(11, waived_until=day(11)) == ("quadratic_with_maker_fees", 5_000)
+
+
+def test_the_derivation_writes_the_calculation_out():
+    made = quote(Terms("quadratic", 10_000, "as given"), 100_000, 10_000)
+    assert made.fee_u == 630_000
+    assert "1 × 0.07 × 100 × 0.1 × 0.9 = $0.63" in made.derivation()[2]
+
+
+@pytest.mark.parametrize(("kind", "fee_u"), [("quadratic", 0), ("quadratic_with_maker_fees", 410_000)])
+def test_makers_pay_by_type(kind, fee_u):
+    # 0.0175 · 100 · 0.37 · 0.63 = 0.407925, up to 41 cents.
+    made = quote(Terms(kind, 10_000, ""), 370_000, 10_000, maker=True, policy=POLICIES["order-cent"])
+    assert made.fee_u == fee_u
+
+
+def test_what_falls_due_between_reading_and_now_changes_series_and_events():
+    changes = Changes([changed(15), changed(20, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
+    (series,), (event,) = due([SERIES], [EVENT], changes, (day(11), day(11)), day(16))
+    assert (series.fee_type, series.fee_multiplier) == ("quadratic", 1.0)
+    assert (event.fee_type_override, event.fee_multiplier_override) == ("quadratic", 2.0)
+    (series,), (event,) = due([SERIES], [EVENT], changes, (day(13), day(13)), day(14))
+    assert (series, event) == (SERIES, EVENT), "what was due before they were read is in them already"
+    (series,), _ = due([SERIES], [EVENT], changes, (day(11), day(11)), day(25))
+    assert series.fee_multiplier == 0.0, "the latest counts"
+
+
+def test_an_override_that_is_cleared_gives_way_to_the_series():
+    overriding = Event("KXA-1", "KXA", fee_type_override="quadratic", fee_multiplier_override=0.25)
+    _, (event,) = due([SERIES], [overriding], Changes([], [overridden(12, None, None)]), (day(11), day(11)), day(13))
+    assert (event.fee_type_override, event.fee_multiplier_override) == (None, None)
+
+
+def test_a_negative_multiplier_is_no_multiplier():
+    page = series_list(b'{"series": [{"ticker": "KXA", "fee_multiplier": -1}, {"ticker": "KXB", "fee_multiplier": 0}]}')
+    assert [s.ticker for s in page.rows] == ["KXB"]
+    assert [(r.ticker, r.field) for r in page.rejected] == [("KXA", "fee_multiplier")]
+
+
+def test_series_that_were_read_anew_are_left_alone_while_older_events_are_not():
+    changes = Changes([changed(12, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
+    (series,), (event,) = due([SERIES], [EVENT], changes, (day(13), day(11)), day(14))
+    assert (series, event.fee_multiplier_override) == (SERIES, 2.0)
+
+
+async def test_a_change_that_is_taken_back_is_forgotten_and_one_that_came_due_is_not(tmp_path):
+    now = datetime.now(UTC)
+    come, coming = (replace(changed(1), scheduled_ts=now + timedelta(hours=h)) for h in (-1, 1))
+    memory = Memory(tmp_path, "x")
+    memory.save("fee-changes", Changes([come, coming], [], 0.0))
+
+    class Nothing:
+        async def fee_changes(self):
+            return []
+
+    class Client:
+        series = events = Nothing()
+
+    assert (await read_changes(Client(), memory, 60)).series == [come]

@@ -1,0 +1,307 @@
+"""Polls, averages, races and what the model makes of them: what is given, and what is refused with its reason."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairline.errors import InputError
+from fairline.markets.frame import MARKETS
+from fairline.models import load
+from fairline.models.linking import SURE
+from fairline.models.politics.election import (
+    DRIFT_ALL,
+    DRIFT_PLACE,
+    ERROR_ALL,
+    ERROR_PLACE,
+    average,
+    simulate,
+    win_probability,
+)
+from fairline.models.politics.model import election_day
+from fairline.models.politics.polls import POLLS, read_polls
+from fairline.models.politics.races import link_races
+from fairline.models.politics.states import electors
+from fairline.sources import Payload
+
+NOW = datetime(2028, 10, 1, 16, tzinfo=UTC)
+HEAD = "poll_id,question_id,office_type,cycle,state,pollster,fte_grade,sample_size,population,partisan,end_date,candidate_party,candidate_name,pct\n"  # noqa: E501
+
+
+def lines(poll, dem, rep, state="Ohio", office="U.S. Senate", end="2028-09-25", **more):
+    about = {
+        "population": "lv",
+        "grade": "B",
+        "partisan": "",
+        "question": poll,
+        "names": ("Ann", "Bob"),
+        "n": 600,
+    } | more
+    return "".join(
+        f"{poll},{about['question']},{office},2028,{state},P{poll},{about['grade']},{about['n']},{about['population']},"
+        f"{about['partisan']},{end},{party},{name},{share}\n"
+        for party, name, share in zip(("DEM", "REP"), about["names"], (dem, rep), strict=True)
+    )
+
+
+def market(event="SENATEOH-28", code="D", name="Democratic", **more):
+    return dict.fromkeys(MARKETS) | {
+        "ticker": f"{event}-{code}", "event_ticker": event, "status": "active", "market_type": "binary",
+        "yes_sub_title": name, "close_ts": datetime(2029, 1, 3, tzinfo=UTC), **more,
+    }  # fmt: skip
+
+
+def predict(text, *rows, now=NOW, past=None):
+    model, markets = load("polls"), pl.DataFrame(rows, schema=MARKETS)
+    bodies = [text.encode(), past]
+    payloads = Missing({r: Payload(r, now, b) for r, b in zip(model.requests(markets, now), bodies, strict=False) if b})
+    made = model.predict(markets.filter(model.covers(markets)), payloads, now)
+    return made.filter(pl.col("p").is_not_null()), "\n".join(made["note"].drop_nulls())
+
+
+class Missing(dict):
+    def __missing__(self, request):
+        raise InputError(f"{request.shown} is not there", remedy="Put it there")
+
+
+def test_a_seat_by_its_polls_their_error_and_the_time_left():
+    text = HEAD + "".join(lines(n, 50, 46) for n in range(5))
+    made, notes = predict(text, market(), market(code="R", name="Republican"))
+    assert notes == ""
+    assert made["p"].sum() == pytest.approx(1.0)
+    assert 0.65 < made["p"][0] < 0.8, "four points ahead, five weeks before"
+    later, _ = predict(text, market(), now=datetime(2028, 11, 7, 12, tzinfo=UTC))
+    assert later["p"][0] > made["p"][0], "the same lead is worth more on the day"
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "now", "words"),
+    [
+        (HEAD + lines(1, 50, 46) + lines(2, 50, 46), market(), NOW, "fewer than 3 polls"),
+        (HEAD + "".join(lines(n, 50, 46, end="2028-07-01") for n in range(3)), market(), NOW, "is 92 days old"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(), NOW + timedelta(days=40), "is over"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(), NOW - timedelta(days=500), "days away"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market("SENATEOHS-28"), NOW, "fewer than 3 polls"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Republican"), NOW, "their link is not sure"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Ann Smith"), NOW, "their link is not sure"),
+        (HEAD + "".join(lines(n, 50, 46, "", "U.S. President") for n in range(3)), market("KXPRESPARTY-2028"), NOW,
+         "past-results.csv is not there"),
+    ],
+)  # fmt: skip
+def test_what_polls_say_nothing_of_stays_unpriced(text, row, now, words):
+    made, notes = predict(text, row, now=now)
+    assert made.is_empty()
+    assert words in notes
+
+
+def test_the_presidency_needs_every_state_to_have_a_poll_or_a_past():
+    states = [place for place in electors(2028) if "-" not in place and place != "DC"]
+    text = HEAD + "".join(lines(n, 50, 46, place, "U.S. President") for n, place in enumerate(states[:20]))
+    text += "".join(lines(n, 50, 46, "", "U.S. President") for n in range(900, 905))
+    past = "year,state,dem,rep\n" + "".join(f"2024,{place},0.48,0.49\n" for place in states)
+    market_ = market("KXPRESPARTY-2028")
+    assert "DC has neither a poll nor a past result" in predict(text, market_, past=past.encode())[1]
+    made, notes = predict(text, market_, past=(past + "2024,DC,0.9,0.06\n").encode())
+    assert notes == ""
+    assert made["p"][0] > 0.7
+    assert "the past results cannot be used" in predict(text, market_, past=b"a,b\n1,2\n")[1]
+
+
+def test_of_a_polls_versions_the_likeliest_voters_count_and_questions_are_averaged():
+    text = HEAD + lines(1, 50, 40) + lines(1, 44, 44, population="rv") + lines(1, 48, 42, question=9)
+    polls, faults = read_polls(text.encode())
+    assert faults == []
+    (row,) = polls.select("place", "office", "year", "dem", "rep").rows()
+    assert row == ("OH", "senate", 2028, 49.0, 41.0)
+
+
+def test_primaries_and_match_ups_that_did_not_come_are_left_out():
+    text = HEAD + lines(1, 50, 40) + lines(2, 51, 41) + lines(3, 20, 70, names=("Zed", "Bob"))
+    polls, faults = read_polls(text.encode())
+    assert polls["dem"].to_list() == [50.0, 51.0]
+    assert faults == ["1 questions ask about others than most of the latest, such as Bob and Zed"]
+    polls, faults = read_polls((HEAD + lines(1, 50, 40).replace("REP", "DEM")).encode())
+    assert polls.is_empty()
+    assert faults == ["1 questions do not name one candidate of each party"]
+
+
+def test_the_match_up_is_the_latest_one_and_not_the_one_asked_most():
+    before = "".join(lines(n, 38, 56, names=("Zed", "Bob"), end=f"2028-08-{1 + n:02}") for n in range(12))
+    after = "".join(lines(100 + n, 53, 43, end=f"2028-09-{10 + n:02}") for n in range(5))
+    with_them, alone = (predict(HEAD + text, market())[0]["p"][0] for text in (before + after, after))
+    assert with_them == pytest.approx(alone, abs=0.02)
+
+
+def test_no_poll_of_the_future_chooses_who_is_on_the_ballot():
+    now = "".join(lines(n, 50, 46) for n in range(4))
+    later = "".join(lines(n, 10, 86, names=("Cyd", "Bob"), end="2028-10-30") for n in range(50, 60))
+    assert predict(HEAD + now + later, market())[0]["p"].equals(predict(HEAD + now, market())[0]["p"])
+
+
+def test_a_file_given_twice_is_as_good_as_once():
+    body = "".join(lines(n, 50, 46) for n in range(4))
+    assert read_polls((HEAD + body + body).encode())[0].equals(read_polls((HEAD + body).encode())[0])
+
+
+@pytest.mark.parametrize("size", ["nan", "0", "-5", "inf", ""])
+def test_a_sample_that_is_none_is_unknown(size):
+    text = HEAD + "".join(lines(n, 50, 46, n=size) for n in range(3))
+    assert 0.5 < predict(text, market())[0]["p"][0] < 0.9
+
+
+def test_races_that_are_not_of_two_or_not_one_are_not_priced():
+    third = "".join(f"{n},{n},U.S. Senate,2028,Ohio,P{n},B,600,lv,,2028-09-25,IND,Dan,20\n" for n in range(5))
+    body = "".join(lines(n, 40, 36) for n in range(5))
+    assert "another candidate has 20 %" in predict(HEAD + body + third, market())[1]
+    rows = [market(), market(code="R", name="Republican"), market(code="DOSB", name="Dan")]
+    assert "3 markets are not priced: their link is not sure" in predict(HEAD + body, *rows)[1]
+    two = HEAD.replace("state,", "seat_name,state,") + body.replace(",Ohio,", ",Class II,Ohio,")
+    two += body.replace(",Ohio,", ",Class III,Ohio,")
+    made, notes = predict(two, market())
+    assert made.is_empty()
+    assert "two seats of OH are voted on" in notes
+
+
+def test_nothing_is_priced_while_votes_are_counted_and_nothing_is_certain():
+    text = HEAD + "".join(lines(n, 80, 15, end="2028-11-05") for n in range(10))
+    before, _ = predict(text, market(), now=datetime(2028, 11, 7, 22, 59, tzinfo=UTC))
+    assert before.select("p", "p_sd").row(0) == (0.995, 0.01)
+    after, notes = predict(text, market(), now=datetime(2028, 11, 7, 23, 0, tzinfo=UTC))
+    assert after.is_empty()
+    assert "its election day is over" in notes
+
+
+def test_a_house_that_polled_the_nation_in_better_days_has_no_lean():
+    today = date(2028, 10, 1)
+    nation = [
+        ("US", f"N{n}", today - timedelta(days=3 * n), 48 + 0.2 * 3 * n / 2, 48 - 0.2 * 3 * n / 2) for n in range(20)
+    ]
+    old = [("US", "Z", today - timedelta(days=age), 48 + 0.1 * age, 48 - 0.1 * age) for age in (45, 50, 55, 60)]
+    state = [("OH", "Z", today, 48.0, 48.0)]
+    made = average(frame(nation + old + state), today, {}).filter(pl.col("place") == "OH")
+    assert made["dem"][0] - made["rep"][0] == pytest.approx(0, abs=0.3)
+
+
+def test_past_results_of_that_election_or_in_percent_or_with_holes_are_not_used():
+    states = [place for place in electors(2028) if "-" not in place]
+    text = HEAD + "".join(lines(n, 50, 46, place, "U.S. President") for n, place in enumerate(states[:20]))
+    text += "".join(lines(n, 50, 46, "", "U.S. President") for n in range(900, 905))
+    past = "year,state,dem,rep\n" + "".join(f"2024,{place},0.48,0.49\n" for place in states)
+    row = market("KXPRESPARTY-2028")
+    plain = predict(text, row, past=past.encode())[0]["p"]
+    assert predict(text, row, past=(past + "2028,OH,0.9,0.1\n2024,PR,,0.3\n").encode())[0]["p"].equals(plain)
+    assert "not all between 0 and 1" in predict(text, row, past=past.replace("0.48", "48").encode())[1]
+
+
+def test_rows_that_cannot_be_used_are_counted_with_a_line():
+    text = HEAD + lines(1, 50, 40) + lines(2, 50, 40, end="soon") + lines(3, 50, 40, "Atlantis") + lines(4, 5, 400)
+    text += lines(5, 50, 40, office="Mayor")
+    polls, faults = read_polls(text.encode())
+    assert polls.height == 1
+    assert faults.pop() == "1 questions do not name one candidate of each party", "one lost an answer above"
+    assert [fault.partition(": ")[2] for fault in faults] == [
+        "soon is no date", "Atlantis is no place", "the share is not a percentage", "Mayor is no office that is known",
+    ]  # fmt: skip
+    assert faults[0].startswith("2 rows such as line 4")
+    with pytest.raises(InputError, match="have no column state"):
+        read_polls(b"a\n1\n")
+    with pytest.raises(InputError, match="are no CSV"):
+        read_polls(b"")
+
+
+def frame(rows):
+    full = [("x", "senate", 2028, place, pollster, "B", 600.0, "lv", False, end, dem, rep, 0.0)
+            for place, pollster, end, dem, rep in rows]  # fmt: skip
+    return pl.DataFrame(full, schema=POLLS, orient="row")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["US", "OH", "TX"]), st.sampled_from("ABC"), st.integers(0, 300), st.floats(30, 60),
+                  st.floats(30, 60)), min_size=1, max_size=25),
+)  # fmt: skip
+def test_an_average_lies_where_its_polls_do_and_looks_at_none_that_comes(rows):
+    today = date(2028, 10, 1)
+    polls = frame([(place, who, today - timedelta(days=age), dem, rep) for place, who, age, dem, rep in rows])
+    made = average(polls, today, {})
+    shares = [share for row in rows for share in row[3:]]
+    assert made["dem"].is_between(min(shares) - 31, max(shares) + 31).all()
+    assert (made["weight"] > 0).all()
+    later = frame([("OH", "A", today + timedelta(days=1), 0.0, 99.0)])
+    assert average(pl.concat([polls, later]), today, {}).equals(made)
+
+
+def test_a_lone_house_that_leans_is_not_believed_outright():
+    end = date(2028, 9, 30)
+    others = [("OH", f"P{n}", end, 48.0, 48.0) for n in range(6)]
+    biased = [(place, "Z", end, 58.0, 38.0) for place in ("OH", "TX", "FL", "PA")]
+    fair = [(place, f"Q{n}", end, 48.0, 48.0) for n in range(4) for place in ("TX", "FL", "PA")]
+    made = average(frame(others + biased + fair), date(2028, 10, 1), {}).filter(pl.col("place") == "OH")
+    assert made["dem"][0] < np.mean([48.0] * 6 + [58.0]), "its lean elsewhere is taken off"
+
+
+def test_chances_are_those_of_a_normal_margin():
+    weight = np.array([1e12])
+    p, sd = win_probability(np.array([0.0]), 100, weight)
+    assert p[0] == pytest.approx(0.5)
+    expected = ERROR_ALL**2 + ERROR_PLACE**2 + 100 * (DRIFT_ALL**2 + DRIFT_PLACE**2)
+    assert sd[0] ** 2 == pytest.approx(expected)
+    won = simulate(np.array([sd[0]]), weight, np.array([1]), 100, runs=100_000)
+    assert won.mean() == pytest.approx(0.8413, abs=0.005)
+
+
+def test_errors_of_places_hang_together():
+    margin, weight, votes = np.zeros(50), np.full(50, 1e12), np.ones(50, dtype=np.int64)
+    seats = simulate(margin, weight, votes, 0)
+    assert seats.mean() == pytest.approx(25, abs=0.5)
+    assert seats.std() > 3 * np.sqrt(50) / 2
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (market(), ("senate", "OH", 2028, "dem")),
+        (market("GOVPARTYNH-28", "R", "Republican Party"), ("governor", "NH", 2028, "rep")),
+        (market("KXPRESPARTY-2028", "R", "Republican"), ("president", "US", 2028, "rep")),
+    ],
+)
+def test_races_are_linked_by_event_ticker_and_name(row, expected):
+    (made,) = link_races(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert (made["office"], made["place"], made["year"], made["side"]) == expected
+    assert made["confidence"] >= SURE
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (market(code="JFET", name="John"), "it is not about one of the two parties"),
+        (market(name="Republican"), "the outcome is Republican, the ticker says dem"),
+        (market(rules_named=False), "the rules do not name Democratic"),
+        (market(market_type="scalar"), "has no YES and NO"),
+        (market(close_ts=datetime(2027, 1, 1, tzinfo=UTC)), "before the year of its ticker"),
+    ],
+)
+def test_a_race_that_contradicts_itself_is_not_linked(row, words):
+    (made,) = link_races(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert words in made["reason"]
+
+
+def test_other_events_are_no_races():
+    wrong = link_races(pl.DataFrame([market("SENATEUS-28"), market("SENATEXX-28")], schema=MARKETS))
+    assert wrong["confidence"].to_list() == [0.0, 0.0]
+    rows = [market("SENATEOH-28NOV"), market("KXHOUSERACE-28"), market("SENATEOHIO-28"), market("KXSENATEX-2028")]
+    assert link_races(pl.DataFrame(rows, schema=MARKETS)).is_empty()
+
+
+def test_there_are_538_electors_and_election_day_is_a_tuesday():
+    for year in (2012, 2016, 2020, 2024, 2028):
+        assert sum(electors(year).values()) == 538
+        assert election_day(year).weekday() == 1
+    assert election_day(2020) == date(2020, 11, 3)
+    assert election_day(2022) == date(2022, 11, 8)
+    with pytest.raises(InputError, match="2032 are not known"):
+        electors(2032)

@@ -1,0 +1,233 @@
+"""Which game a market is about: evidence that agrees, or no link and the reason."""
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from fairline.errors import ConfigError
+from fairline.markets.frame import MARKETS
+from fairline.models.linking import SURE
+from fairline.models.sports.games import link_games, matched
+from fairline.models.sports.teams import League, leagues
+
+DETROIT, PHILADELPHIA = "8905d233-d4fc-485d-9df7-3092bb192b3e", "bf277158-b28d-4a0e-aa3b-54fd3acd3009"
+GAME = {"ticker": "KXMLBGAME-26JUL101840PHIDET-DET", "event_ticker": "KXMLBGAME-26JUL101840PHIDET",
+        "series_ticker": "KXMLBGAME", "market_type": "binary", "yes_sub_title": "Detroit", "target": DETROIT,
+        "rules_day": date(2026, 7, 10), "rules_named": True,
+        "decided_ts": datetime(2026, 7, 11, 1, 40, tzinfo=UTC)}  # fmt: skip
+OTHER = GAME | {"ticker": "KXMLBGAME-26JUL101840PHIDET-PHI", "yes_sub_title": "Philadelphia", "target": PHILADELPHIA}
+MATCH = GAME | {"event_ticker": "KXEPLGAME-26AUG15ARSWBA", "series_ticker": "KXEPLGAME", "target": None,
+                "rules_day": date(2026, 8, 15), "decided_ts": None}  # fmt: skip
+
+
+def linked(*rows, known=None):
+    return link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row for row in rows], schema=MARKETS), known).to_dicts()
+
+
+def test_the_second_named_is_at_home_and_yes_is_the_win_of_the_markets_own_team():
+    (made,) = linked(GAME)
+    assert (made["league"], made["home"], made["away"], made["side"]) == ("mlb", "DET", "PHI", "home")
+    assert made["start_ts"] == datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "18:40 in New York, in summer"
+    assert made["confidence"] >= SURE
+    assert linked(OTHER)[0]["side"] == "away"
+
+
+def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_market():
+    rows = [
+        MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-ARS", "yes_sub_title": "Arsenal"},
+        MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-WBA", "yes_sub_title": "Reg Time: Wolves"},
+        MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-TIE", "yes_sub_title": "Tie"},
+    ]
+    made = linked(*rows)
+    assert [row["side"] for row in made] == ["home", "away", "tie"]
+    assert {(row["home"], row["away"]) for row in made} == {("ARS", "WOL")}, "the first named is at home"
+    assert linked(rows[2])[0]["reason"], "a tie alone names no team"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target": PHILADELPHIA}, "the target is PHI, the ticker says DET"),
+        ({"target": None, "yes_sub_title": "Philadelphia"}, "the outcome is PHI, the ticker says DET"),
+        ({"rules_named": False}, "the rules do not name Detroit"),
+        ({"rules_day": date(2026, 7, 11)}, "the ticker says 2026-07-10, the rules 2026-07-11"),
+        ({"decided_ts": datetime(2026, 7, 20, tzinfo=UTC)}, "it is decided on 2026-07-19, not on 2026-07-10"),
+        ({"decided_ts": datetime(2026, 7, 9, 16, tzinfo=UTC)}, "it is decided on 2026-07-09, not on 2026-07-10"),
+        ({"decided_ts": datetime(2026, 7, 10, 20, 0, tzinfo=UTC)}, "is expected at 2026-07-10 20:00, before"),
+        ({"market_type": "scalar"}, "a scalar market has no YES and NO"),
+        ({"event_ticker": "KXMLBGAME-PHIDET"}, "the ticker is not that of a game"),
+        ({"ticker": "KXMLBGAME-26JUL101840PHIDET-XYZ", "yes_sub_title": "X", "target": None}, "no team is known as X"),
+        (
+            {"event_ticker": "KXMLBGAME-26JUL101840PHIXYZ", "ticker": "KXMLBGAME-26JUL101840PHIXYZ-PHI",
+             "yes_sub_title": "Philadelphia", "target": None},
+            "PHIXYZ are not two teams",
+        ),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_not_linked(changes, words):
+    (made,) = linked(GAME | changes)
+    assert words in made["reason"]
+    assert made["confidence"] == 0
+
+
+MILESTONE = {"milestone_ts": datetime(2026, 7, 10, 22, 45, tzinfo=UTC), "home_target": DETROIT,
+             "away_target": PHILADELPHIA}  # fmt: skip
+CLOCKLESS = GAME | {"ticker": "KXMLBGAME-26JUL10PHIDET-DET", "event_ticker": "KXMLBGAME-26JUL10PHIDET"}
+
+
+def test_a_milestone_confirms_and_tells_the_time_where_the_ticker_does_not():
+    made = linked(GAME | MILESTONE, OTHER | MILESTONE)
+    assert [row["side"] for row in made] == ["home", "away"]
+    assert all(", milestone" in row["evidence"] and row["confidence"] >= SURE for row in made)
+    assert {row["start_ts"] for row in made} == {datetime(2026, 7, 10, 22, 40, tzinfo=UTC)}
+    (made,) = linked(CLOCKLESS | MILESTONE)
+    assert (made["start_ts"], made["likely_ts"]) == (None, MILESTONE["milestone_ts"])
+
+
+def test_the_same_target_told_twice_is_one_piece_of_evidence():
+    bare = dict.fromkeys(("yes_sub_title", "rules_day", "rules_named", "decided_ts"))
+    rows = [CLOCKLESS | bare | more | {"ticker": f"{CLOCKLESS['event_ticker']}-{code}", "target": target}
+            for more in ({}, MILESTONE) for code, target in (("DET", "x"), ("PHI", PHILADELPHIA))]  # fmt: skip
+    for two in (rows[:2], [row | {"home_target": "x"} for row in rows[2:]]):
+        assert linked(*two)[0]["confidence"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("row", "milestone", "before"),
+    [
+        (GAME, datetime(2026, 7, 11, 3, 0, tzinfo=UTC), datetime(2026, 7, 10, 22, 40, tzinfo=UTC)),
+        (GAME, datetime(2026, 7, 10, 20, 0, tzinfo=UTC), datetime(2026, 7, 10, 20, 0, tzinfo=UTC)),
+        (CLOCKLESS, datetime(2026, 7, 11, 3, 0, tzinfo=UTC), datetime(2026, 7, 10, 21, 40, tzinfo=UTC)),
+        (CLOCKLESS | {"decided_ts": None}, datetime(2026, 7, 11, 3, 0, tzinfo=UTC),
+         datetime(2026, 7, 11, 3, 0, tzinfo=UTC)),
+        (CLOCKLESS | {"decided_ts": None}, None, datetime(2026, 7, 10, 4, 0, tzinfo=UTC)),
+        # A mere date, written as its midnight.
+        (CLOCKLESS, datetime(2026, 7, 10, tzinfo=UTC), datetime(2026, 7, 10, 21, 40, tzinfo=UTC)),
+    ],
+)  # fmt: skip
+def test_a_game_may_have_begun_as_soon_as_anything_says_so(row, milestone, before):
+    (made,) = linked(row | MILESTONE | {"milestone_ts": milestone})
+    assert made["reason"] is None
+    assert made["before_ts"] == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"home_target": PHILADELPHIA, "away_target": DETROIT}, "the milestone has another team at home"),
+        ({"away_target": "b"}, "the milestone names another team"),
+        ({"milestone_ts": datetime(2026, 7, 11, 17, 5, tzinfo=UTC)},
+         "the ticker says 2026-07-10, the milestone 2026-07-11"),
+        # Nothing in it is of this game, or only half of it is told.
+        ({"home_target": "a", "away_target": "b", "milestone_ts": datetime(2026, 7, 20, tzinfo=UTC)}, None),
+        ({"away_target": None}, None),
+    ],
+)  # fmt: skip
+def test_what_a_milestone_contradicts_is_not_linked_nor_is_the_other_market(changes, words):
+    for made in linked(GAME | MILESTONE | changes, OTHER | MILESTONE | changes):
+        assert made["reason"] == words
+        assert (made["confidence"] == 0) == (words is not None)
+
+
+def test_a_tie_has_a_target_that_no_milestone_names():
+    milestone = {"milestone_ts": datetime(2026, 8, 15, 14, tzinfo=UTC), "home_target": "h", "away_target": "a"}
+    rows = [
+        MATCH | milestone | {"ticker": f"KXEPLGAME-26AUG15ARSWBA-{code}", "yes_sub_title": name, "target": target}
+        for code, name, target in (("ARS", "Arsenal", "h"), ("WBA", "Wolves", "a"), ("TIE", "Tie", "t"))
+    ]
+    assert [row["side"] for row in linked(*rows) if row["confidence"] >= SURE] == ["home", "away", "tie"]
+
+
+def test_two_games_of_a_day_are_told_apart_by_number_and_clock_whatever_the_milestone_says():
+    early, late = datetime(2026, 7, 10, 17, 5, tzinfo=UTC), datetime(2026, 7, 10, 22, 40, tzinfo=UTC)
+    fixtures = pl.DataFrame({
+        "league": ["mlb"] * 2, "day": [date(2026, 7, 10)] * 2, "start_ts": [early, late], "home": ["DET"] * 2,
+        "away": ["PHI"] * 2, "game": [1, 2],
+    })  # fmt: skip
+    rows = [
+        GAME | MILESTONE | {"ticker": f"{event}-DET", "event_ticker": event, "milestone_ts": early}
+        for event in ("KXMLBGAME-26JUL10PHIDETG2", "KXMLBGAME-26JUL101840PHIDETG2")
+    ]
+    links = link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row for row in rows], schema=MARKETS))
+    assert matched(links, fixtures)["game"].to_list() == [2, 2]
+
+
+def test_one_piece_of_evidence_alone_is_not_enough():
+    bare = dict.fromkeys(("target", "yes_sub_title", "rules_day", "rules_named", "decided_ts"))
+    (made,) = linked(GAME | bare)
+    assert made["reason"] is None
+    assert made["confidence"] < SURE
+
+
+def test_two_games_on_a_day_are_told_apart_by_time_or_number_or_not_at_all():
+    early, late = datetime(2026, 7, 10, 17, 10, tzinfo=UTC), datetime(2026, 7, 10, 22, 45, tzinfo=UTC)
+    both = fixtures(early, late)
+    timed = matched(frame(GAME), both)
+    assert timed["score"].to_list() == [1], "22:40 is the one of 22:45"
+    numbered = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDETG1", "ticker": "KXMLBGAME-26JUL10PHIDETG1-DET"}
+    assert matched(frame(numbered), both)["score"].to_list() == [0]
+    bare = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDET", "ticker": "KXMLBGAME-26JUL10PHIDET-DET"}
+    assert matched(frame(bare), both)["score"].to_list() == [1], "by when its answer is expected"
+    unknown = bare | {"decided_ts": None}
+    assert matched(frame(unknown), both)["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
+    assert matched(frame(bare), fixtures(None, None))["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
+    for one in (GAME, numbered, bare):
+        (reason,) = matched(frame(one), fixtures(early))["reason"]
+        assert reason == "it is another than the one game that is known", "which of two it is nobody can tell"
+
+
+def test_a_market_whose_neighbour_contradicts_itself_is_not_linked():
+    made = linked(GAME, OTHER | {"target": "c4a480e0-1cf0-4326-981f-dcf507692bf6"})
+    assert made[0]["reason"] == "another market of the game contradicts itself"
+    assert made[1]["reason"] == "the target is NYM, the ticker says PHI"
+
+
+def test_a_postponed_game_has_no_fixture_on_its_day():
+    moved = fixtures(datetime(2026, 7, 11, 22, 40, tzinfo=UTC)).with_columns(day=pl.lit(date(2026, 7, 11)))
+    (made,) = matched(frame(GAME), moved).to_dicts()
+    assert made["reason"] == "no game of PHI at DET on 2026-07-10 is known"
+
+
+def test_a_file_of_ones_own_adds_names_and_leagues(tmp_path):
+    path = tmp_path / "teams.toml"
+    path.write_text('[mlb.teams]\nDET = ["Motor City"]\n[xfl]\nseries = "KXXFL"\nhome = "first"\nteams = { A = [] }\n')
+    known = leagues(path)
+    assert known["xfl"] == League("xfl", "KXXFL", "first", teams={"A": []})
+    (made,) = linked(GAME | {"yes_sub_title": "Motor City"}, known=known)
+    assert made["reason"] is None
+    assert "name" in made["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[mlb.teams]\nDET = ["Philadelphia"]\n', "'philadelphia' names both"),
+        ('[mlb.teams]\nDET = "Detroit"\n', "is not a list of names"),
+        ('[mlb]\nhome = "third"\n', "is 'third'"),
+        ("[mlb]\nhomes = 1\n", "cannot be used"),
+        ("mlb = 1\n", "is not a league"),
+        ("[[", "cannot be read"),
+        ("[mlb]\nteams = 5\n", "are tables"),
+        ("[mlb]\ntargets = []\n", "are tables"),
+        ("[mlb]\nties = 'no'\n", "has another type"),
+        ("[mlb.targets]\nDET = 'bf277158-b28d-4a0e-aa3b-54fd3acd3009'\n", "is that of two teams"),
+        ("[x]\nseries = 'KXMLBGAME'\nhome = 'first'\n", "have one series"),
+    ],
+)
+def test_a_file_that_would_link_wrongly_is_refused(tmp_path, text, words):
+    path = tmp_path / "teams.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        leagues(path)
+
+
+def frame(row):
+    return link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row], schema=MARKETS))
+
+
+def fixtures(*starts):
+    schema = {"league": pl.String, "day": pl.Date, "start_ts": pl.Datetime("us", "UTC"), "home": pl.String,
+              "away": pl.String, "score": pl.Int64}  # fmt: skip
+    rows = [("mlb", date(2026, 7, 10), start, "DET", "PHI", n) for n, start in enumerate(starts)]
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,0 +1,128 @@
+"""What a market is about: by evidence that agrees, or not at all, with the reason."""
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from fairline.errors import ConfigError
+from fairline.markets.frame import MARKETS
+from fairline.models.linking import SURE, Subject, link, pays, subjects
+
+DAILY = {"ticker": "KXHIGHNY-26MAR30-B66.5", "event_ticker": "KXHIGHNY-26MAR30", "series_ticker": "KXHIGHNY",
+         "market_type": "binary", "strike_type": "between", "floor_strike": 66.0, "cap_strike": 67.0,
+         "close_ts": datetime(2026, 3, 31, 4, 59, tzinfo=UTC), "rules_station": "NYC"}  # fmt: skip
+HOURLY = DAILY | {"ticker": "KXBTC-26JUL0307-T1", "event_ticker": "KXBTC-26JUL0307", "series_ticker": "KXBTC",
+                  "close_ts": datetime(2026, 7, 3, 11, tzinfo=UTC), "strike_type": "greater",
+                  "rules_station": None}  # fmt: skip
+
+
+def linked(base=DAILY, **changes):
+    row = dict.fromkeys(MARKETS) | base | changes
+    made = link(pl.DataFrame([row], schema=MARKETS))
+    return made.row(0, named=True) if made.height else None
+
+
+def test_a_day_is_the_local_standard_one_also_in_summer():
+    winter = linked()
+    assert (winter["kind"], winter["subject"], winter["day"]) == ("high", "KNYC", date(2026, 3, 30))
+    assert winter["confidence"] >= SURE
+    summer = linked(event_ticker="KXHIGHNY-26JUL01", close_ts=datetime(2026, 7, 2, 4, 59, tzinfo=UTC))
+    assert summer["day"] == date(2026, 7, 1), "04:59 UTC is 23:59 of the day before by standard time, summer or not"
+
+
+def test_an_hour_is_new_yorks_as_the_ticker_says_it():
+    made = linked(HOURLY)
+    assert (made["subject"], made["at_ts"], made["day"]) == ("BTC", HOURLY["close_ts"], None)
+    assert made["window_s"] == 60
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "words"),
+    [
+        (
+            DAILY,
+            {"close_ts": datetime(2026, 4, 1, 4, 59, tzinfo=UTC)},
+            "the ticker says 2026-03-30, the closing time 2026-03-31",
+        ),
+        (HOURLY, {"close_ts": datetime(2026, 7, 3, 12, tzinfo=UTC)}, "the ticker says 7 o'clock, the closing time 8"),
+        (
+            HOURLY,
+            {"close_ts": datetime(2026, 7, 3, 11, 15, tzinfo=UTC)},
+            "the ticker says 0 minutes past the hour, the closing time 15",
+        ),
+        (HOURLY, {"event_ticker": "KXBTC-26JUL030715"}, "the ticker says 15 minutes past the hour, the closing time 0"),
+        (DAILY, {"market_type": "scalar"}, "a scalar market has no YES and NO"),
+        (DAILY, {"strike_type": "structured"}, "strike type structured is not a range of values"),
+        (DAILY, {"strike_type": None}, "strike type none is not a range"),
+        (DAILY, {"cap_strike": None}, "a strike is missing"),
+        (DAILY, {"floor_strike": 70.0}, "the floor lies above the cap"),
+        (DAILY, {"yes_sub_title": "64° to 65°"}, "the outcome is 64° to 65°, its strikes are not"),
+        (HOURLY, {"yes_sub_title": "$66 or below"}, "the outcome is $66 or below, its strikes are not"),
+        (HOURLY, {"yes_sub_title": "$67,000 or above"}, "the outcome is $67,000 or above, its strikes are not"),
+        (DAILY | {"strike_type": "less"}, {"yes_sub_title": "67° or above"}, "its strikes are not"),
+        (DAILY, {"rules_day": date(2026, 11, 30)}, "closing time says 2026-03-30, the rules 2026-11-30"),
+        (DAILY, {"rules_extreme": "low"}, "the rules are of a low, not of a high"),
+        (HOURLY, {"title": "Ethereum price on Jul 3, 2026?"}, "its title is Ethereum price on Jul 3, 2026?"),
+    ],
+)
+def test_where_evidence_contradicts_itself_there_is_no_link_and_a_reason(base, changes, words):
+    made = linked(base, **changes)
+    assert made["confidence"] == 0.0
+    assert words in made["reason"]
+
+
+def test_what_outcome_rules_and_title_confirm_is_evidence():
+    made = linked(DAILY, yes_sub_title="66° to 67°", rules_day=date(2026, 3, 30), rules_extreme="high",
+                  title="Highest temperature in NYC on Mar 30, 2026?")  # fmt: skip
+    assert made["evidence"] == "series, strikes, closing time, ticker, outcome, rules"
+    assert linked(HOURLY, yes_sub_title="$66.01 or above", title="Bitcoin price on Jul 3, 2026?")["reason"] is None
+
+
+def test_without_the_tickers_grammar_it_is_not_sure_enough():
+    made = linked(event_ticker="KXHIGHNY-SPECIAL")
+    assert 0 < made["confidence"] < SURE
+    assert made["evidence"] == "series, strikes, closing time, rules"
+
+
+def test_a_series_that_nobody_knows_is_not_linked_at_all():
+    assert linked(series_ticker="KXNEW", event_ticker="KXNEW-26MAR30") is None
+
+
+@pytest.mark.parametrize(
+    ("strike", "floor", "cap", "inside", "outside"),
+    [
+        ("greater", 70, None, [70.01, 71], [70, 69]),
+        ("greater_or_equal", 70, None, [70, 71], [69.99]),
+        ("less", None, 62, [61.99, 0], [62, 63]),
+        ("less_or_equal", None, 62, [62], [62.01]),
+        ("between", 66, 67, [66, 66.5, 67], [65.99, 67.01]),
+    ],
+)
+def test_yes_pays_where_the_strikes_say(strike, floor, cap, inside, outside):
+    row = dict.fromkeys(MARKETS) | DAILY | {"strike_type": strike, "floor_strike": floor, "cap_strike": cap}
+    made = link(pl.DataFrame([row], schema=MARKETS))
+    values = pl.DataFrame({"value": [float(v) for v in (*inside, *outside)]}).join(made, how="cross")
+    assert values.select(pays(pl.col("value"))).to_series().to_list() == [True] * len(inside) + [False] * len(outside)
+
+
+def test_subjects_of_ones_own_go_first_and_broken_ones_are_named(tmp_path, monkeypatch):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[KXHIGHNY]\nkind = "high"\nsubject = "KLGA"\nutc_offset = -5\n[KXNEW]\nkind = "price"\nsubject = "SOL"\n'
+    )
+    made = subjects(path)
+    assert (made["KXHIGHNY"].subject, made["KXNEW"]) == ("KLGA", Subject("KXNEW", "price", "SOL"))
+    assert "KXBTC" in made
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path)
+    assert "KXNEW" not in subjects()
+    assert subjects(path.rename(tmp_path / "subjects.toml")) == subjects()
+    for text, words in (
+        ('[A]\nkind = "mood"\nsubject = "x"', "has the kind 'mood'"),
+        ("[A]\nkinds = 1", "A cannot be used"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=words):
+            subjects(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        subjects(tmp_path / "none.toml")

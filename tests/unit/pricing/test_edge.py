@@ -1,0 +1,240 @@
+from datetime import UTC, datetime
+
+import msgspec
+import polars as pl
+import pytest
+
+from fairline.errors import UsageError
+from fairline.kalshi.wire import Market
+from fairline.markets.frame import PREDICTIONS, markets_frame, with_probabilities
+from fairline.pricing.edge import KEPT, Rules, edges, funnel, nearest_misses, walk
+from tests.unit.kalshi.test_wire import MARKET
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+LOOSE = Rules(max_spread_percent=200)
+
+
+def markets(*changes):
+    rows = [msgspec.convert(MARKET | {"ticker": f"T{i}"} | change, Market) for i, change in enumerate(changes)]
+    return with_probabilities(markets_frame(rows)[0])
+
+
+def predictions(*rows):
+    return pl.DataFrame(
+        [(ticker, p, sd, "m", NOW, None) for ticker, p, sd in rows], schema=PREDICTIONS, orient="row"
+    ).drop("note")
+
+
+def edged(change, p, *, sd=None, rules=LOOSE):
+    return edges(markets(change), predictions(("T0", p, sd)), asof=NOW, rules=rules)
+
+
+def side(frame, name):
+    return frame.filter(pl.col("side") == name).row(0, named=True)
+
+
+def test_golden_case_65_percent_against_an_ask_of_62():
+    yes = side(edged({"fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}, 0.65), "yes")
+    assert yes["edge_points"] == 3.0
+    assert yes["ev_u"] == 30_000, "3 cents before the fee, which is waived here"
+    assert yes["ev_per_dollar"] == pytest.approx(0.03 / 0.62)
+
+
+def test_ev_is_after_the_fee_of_an_order_of_the_size_that_is_there():
+    yes = side(edged({"yes_ask_size_fp": "20.00"}, 0.65), "yes")
+    # 0.07 · 20 · 0.62 · 0.38 = 0.329840, up to 33 cents for 20 contracts.
+    assert (yes["size_cc"], yes["order_fee_u"], yes["fee_u"]) == (2_000, 330_000, 16_500)
+    assert yes["ev_u"] == 650_000 - 620_000 - 16_500
+
+
+def test_the_no_side_costs_one_minus_the_bid_and_takes_its_size():
+    no = side(edged({"yes_bid_size_fp": "7.00"}, 0.50), "no")
+    assert (no["price_u"], no["p"], no["size_cc"]) == (420_000, 0.5, 700)
+    assert no["edge_points"] == pytest.approx(8.0)
+
+
+def test_golden_case_without_a_bid_only_the_yes_side_is_priced():
+    frame = edged({"yes_bid_dollars": "0.0000", "yes_bid_size_fp": "0.00"}, 0.65)
+    assert side(frame, "yes")["edge_points"] == 3.0
+    no = side(frame, "no")
+    assert (no["price_u"], no["edge_points"], no["ev_u"], no["kelly"]) == (None, None, None, None)
+
+
+def test_the_articles_defaults_are_2_points_1_cent_and_5_percent():
+    rules = Rules()
+    assert (rules.min_edge_points, rules.min_ev, rules.max_spread_percent) == (2.0, 0.01, 5.0)
+
+
+@pytest.mark.parametrize(
+    "change,p,step",
+    [
+        ({"status": "closed"}, 0.9, "open"),
+        ({"close_time": "2026-11-21T00:00:00Z"}, 0.9, "open"),
+        ({"status": "something_new"}, 0.9, "open"),
+        ({"yes_ask_size_fp": "0.00", "yes_bid_size_fp": "0.00"}, 0.9, "offered"),
+        ({"yes_bid_size_fp": "0.00"}, 0.9, "two-sided"),
+        ({"market_type": "scalar"}, 0.9, "binary"),
+        ({"yes_bid_dollars": "0.70", "yes_ask_dollars": "0.60"}, 0.9, "crossed"),
+        ({"yes_bid_dollars": "0.62"}, 0.9, "crossed"),
+        ({}, 0.9, "spread"),
+        ({"yes_bid_dollars": "0.61", "yes_ask_size_fp": "0.50"}, 0.9, "thin"),
+        ({"yes_bid_dollars": "0.61"}, None, "model"),
+        ({"yes_bid_dollars": "0.61"}, 0.63, "edge"),
+        ({"yes_bid_dollars": "0.61"}, 0.645, "ev"),
+        ({"yes_bid_dollars": "0.61"}, 0.70, KEPT),
+    ],
+)
+def test_each_market_ends_in_exactly_one_bin(change, p, step):
+    frame = edges(markets(change), predictions(("T0", p, None)).drop_nulls("p"), asof=NOW, rules=Rules())
+    assert side(frame, "yes")["bin"] == step
+
+
+def test_thresholds_are_strict():
+    change = {"yes_bid_dollars": "0.61", "fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}
+    assert side(edged(change, 0.64), "yes")["bin"] == "edge", "an edge of exactly 2.0 points is not above 2.0"
+    assert side(edged(change, 0.64, rules=Rules(1.0, 0.02)), "yes")["bin"] == "ev"
+
+
+def test_the_wanted_side_is_kept_to():
+    frame = edged({"yes_bid_dollars": "0.61"}, 0.9, rules=Rules(side="no"))
+    assert side(frame, "yes")["bin"] == "side"
+
+
+def test_the_funnel_adds_up_and_counts_a_market_once():
+    frame = edges(
+        markets({}, {"status": "closed"}, {"yes_bid_dollars": "0.61"}, {"yes_bid_dollars": "0.61"}),
+        predictions(("T2", 0.9, None), ("T3", 0.62, None)),
+        asof=NOW,
+        rules=Rules(),
+    )
+    steps = funnel(frame, Rules())
+    assert sum(int(step["dropped"]) for step in steps) + int(steps[-1]["kept"]) == 4
+    assert steps[-1]["kept"] == 1
+    assert [step["dropped"] for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0]
+    assert sum(step["share"] for step in steps) == pytest.approx(3 / 4)
+
+
+def test_kept_rows_come_first_by_ev_per_dollar():
+    frame = edges(
+        markets({"yes_bid_dollars": "0.61"}, {"yes_bid_dollars": "0.08", "yes_ask_dollars": "0.0900"}, {"status": "x"}),
+        predictions(("T0", 0.7, None), ("T1", 0.2, None)),
+        asof=NOW,
+        rules=LOOSE,
+    )
+    assert frame["ticker"].to_list()[:2] == ["T1", "T0"]
+    assert frame["bin"].to_list()[:2] == [KEPT, KEPT]
+    assert KEPT not in frame["bin"].to_list()[2:]
+
+
+def test_a_near_miss_is_named_with_what_it_missed():
+    frame = edged({"yes_bid_dollars": "0.61"}, 0.639, rules=Rules(2.0, 0.0))
+    misses = nearest_misses(frame, Rules(2.0, 0.0), 5)
+    assert misses.row(0, named=True)["missed_by"] == "edge 1.9 points (above 2.0 wanted)"
+
+
+def test_each_bin_with_a_threshold_has_its_own_nearest_misses():
+    near = {"yes_bid_dollars": "0.61"}
+    frame = edges(
+        markets(
+            {"yes_bid_dollars": "0.58"}, {"yes_bid_dollars": "0.50"}, near | {"yes_ask_size_fp": "0.90"}, near, near
+        ),
+        predictions(*((f"T{i}", p, None) for i, p in enumerate((0.7, 0.9, 0.9, 0.63, 0.645)))),
+        asof=NOW,
+        rules=Rules(side="yes"),
+    )
+    made = nearest_misses(frame, Rules(side="yes"), 1)
+    said = dict(made.select(pl.col("bin").cast(pl.String), "missed_by").iter_rows())
+    assert said == {
+        "spread": "spread 6.67 % (below 5.0 wanted)",
+        "thin": "0.9 contracts on offer (1.0 wanted)",
+        "edge": "edge 1.0 points (above 2.0 wanted); EV $-0.0065 (above 0.01 wanted)",
+        "ev": "EV $0.0085 (above 0.01 wanted)",
+    }
+    assert made["shortfall"].is_sorted()
+    assert nearest_misses(frame, Rules(side="yes"), 5).height == 5
+
+
+def test_who_rests_joins_the_best_bid_of_his_side_for_the_makers_fee():
+    change = {"yes_bid_dollars": "0.58", "yes_bid_size_fp": "7.00", "yes_ask_size_fp": "9.00"}
+    rules = Rules(max_spread_percent=200, rest=True, size=50)
+    frame = edges(
+        markets(change).with_columns(
+            fee_type=pl.lit("quadratic_with_maker_fees"),
+            price_ranges=pl.lit('[{"start":"0","end":"1","step":"0.01"}]').cast(pl.Categorical),
+        ),
+        predictions(("T0", 0.65, None)),
+        asof=NOW,
+        rules=rules,
+    )
+    yes, no = side(frame, "yes"), side(frame, "no")
+    assert (yes["price_u"], yes["ahead_cc"], yes["size_cc"], yes["better_u"]) == (580_000, 700, 5_000, 590_000)
+    assert (no["price_u"], no["ahead_cc"], no["size_cc"], no["better_u"]) == (380_000, 900, 5_000, 390_000)
+    # 0.0175 · 50 · 0.58 · 0.42 = 0.21315, up to 22 cents.
+    assert (yes["order_fee_u"], yes["ev_u"]) == (220_000, 650_000 - 580_000 - 4_400)
+    assert (yes["bin"], no["bin"]) == (KEPT, "edge")
+    assert "behind 7.00 contracts, first at $0.5900" in walk(yes, rules)[3]["numbers"]
+    assert walk(yes, rules)[-1]["numbers"].endswith("if filled")
+    assert "thin" not in rules.steps()
+
+
+def test_under_the_usual_terms_who_rests_pays_no_fee_and_needs_a_bid_to_join():
+    rules = Rules(max_spread_percent=200, rest=True)
+    listed = markets({}, {"yes_bid_size_fp": "0.00"}).with_columns(fee_type=pl.lit("quadratic"))
+    frame = edges(listed, predictions(("T0", 0.7, None), ("T1", 0.7, None)),
+                  asof=NOW, rules=rules)  # fmt: skip
+    found = {(row["ticker"], row["side"]): row for row in frame.to_dicts()}
+    assert found["T0", "yes"]["fee_u"] == 0
+    assert found["T1", "yes"]["bin"] == "offered"
+    assert [step["step"] for step in funnel(frame, rules)][3] == "has a bid to join"
+
+
+def test_kelly_is_shrunk_by_the_models_uncertainty_and_never_negative():
+    change = {"fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}
+    sure, unsure = side(edged(change, 0.65), "yes"), side(edged(change, 0.65, sd=0.03), "yes")
+    assert sure["kelly"] == pytest.approx((0.65 - 0.62) / 0.38)
+    assert unsure["kelly"] == pytest.approx(sure["kelly"] / 2), "as uncertain as the edge is wide halves the stake"
+    assert side(edged(change, 0.10), "yes")["kelly"] == 0.0
+
+
+def test_an_unknown_fee_multiplier_is_taken_as_the_full_one():
+    assert side(edged({}, 0.65), "yes")["multiplier_m"] == 10_000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"min_edge_points": 100},
+        {"min_edge_points": float("nan")},
+        {"min_ev": 1},
+        {"max_spread_percent": 0},
+        {"max_spread_percent": 201},
+        {"side": "maybe"},
+        {"size": 0},
+        {"kelly_fraction": 2},
+    ],
+)
+def test_impossible_thresholds_are_refused_by_name(wrong):
+    with pytest.raises(UsageError, match="is impossible. It takes"):
+        Rules(**wrong)
+
+
+def test_a_model_that_is_less_sure_ranks_below_one_that_is_surer_of_as_much():
+    made = edges(
+        markets({}, {}, {}), predictions(("T0", 0.7, 0.45), ("T1", 0.7, 0.0), ("T2", 0.7, 0.1)), asof=NOW, rules=LOOSE
+    ).filter((pl.col("bin") == KEPT) & (pl.col("side") == "yes"))
+    assert made["ticker"].to_list() == ["T1", "T2", "T0"]
+    assert made["ev_per_dollar"].n_unique() == 1
+
+
+def test_an_edge_that_is_large_against_all_experience_is_a_likely_bug_and_not_ranked_first():
+    frame = markets({}, {"yes_bid_dollars": "0.0400", "yes_ask_dollars": "0.0500"})
+    made = edges(frame, predictions(("T0", 0.70, None), ("T1", 0.60, None)), asof=NOW, rules=LOOSE)
+    kept = made.filter(pl.col("bin") == KEPT)
+    assert kept.select("ticker", "suspect").rows() == [("T0", False), ("T1", True)]
+    assert kept["ev_per_dollar"][1] > kept["ev_per_dollar"][0]
+    trusting = edges(
+        frame, predictions(("T1", 0.60, None)), asof=NOW, rules=Rules(max_spread_percent=200, suspect_points=60)
+    )
+    assert not trusting.filter(pl.col("bin") == KEPT)["suspect"].any()
+    with pytest.raises(UsageError, match="--suspect"):
+        Rules(suspect_points=0)

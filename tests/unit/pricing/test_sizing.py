@@ -1,0 +1,132 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairline.errors import UsageError
+from fairline.markets.frame import PREDICTIONS
+from fairline.pricing.edge import Rules, edges
+from fairline.pricing.sizing import Bankroll, joint_kelly, sized, states
+from tests.unit.pricing.test_edge import NOW, markets
+
+WHOLE = Bankroll(1_000_000_000, fraction=1.0, per_market=1.0, per_event=1.0, per_series=1.0, per_day=1.0)
+
+
+def predictions(*rows):
+    return pl.DataFrame(
+        [(ticker, p, sd, "m", NOW) for ticker, p, sd in rows],
+        schema={name: dtype for name, dtype in PREDICTIONS.items() if name != "note"},
+        orient="row",
+    )  # fmt: skip
+
+
+BIG = {"yes_ask_size_fp": "100000.00", "yes_bid_size_fp": "100000.00"}
+LOOSE = Rules(min_edge_points=-99, min_ev=-0.99, max_spread_percent=200)
+
+
+def bets(rows, priced, bankroll=WHOLE, exclusive=False):
+    frame = markets(*rows).with_columns(mutually_exclusive=pl.lit(exclusive))
+    edged = edges(frame, predictions(*priced), asof=NOW, rules=LOOSE)
+    return sized(edged, frame, bankroll)
+
+
+def test_one_bet_is_kellys_share_in_whole_contracts_and_what_they_cost():
+    (made,) = bets([{"ticker": "A", **BIG}], [("A", 0.75, None)]).to_dicts()
+    frame = markets({"ticker": "A", **BIG})
+    row = edges(frame, predictions(("A", 0.75, None)), asof=NOW, rules=LOOSE).row(0, named=True)
+    cost = (row["price_u"] + row["fee_u"]) / 1e6
+    assert made["share"] == pytest.approx((0.75 - cost) / (1 - cost))
+    assert made["contracts"] == int(made["share"] * 1_000 / cost)
+    # 0.07 · 490 · 0.62 · 0.38 = $8.081, up to the cent: the fee of so many, not of the 100 that were looked at.
+    assert (made["contracts"], made["risk_u"]) == (490, 490 * 620_000 + 8_090_000)
+
+
+@pytest.mark.parametrize("dollars", [3, 5, 17, 40])
+def test_what_is_risked_is_what_an_order_of_so_many_costs_and_never_more_than_there_is(dollars):
+    frame = markets({"ticker": "A", **BIG})
+    rows = edges(frame, predictions(("A", 0.75, None)), asof=NOW, rules=LOOSE)
+    made = sized(rows, frame, Bankroll(dollars * 1_000_000, 1, 1, 1, 1, 1)).row(0, named=True)
+    n = made["contracts"]
+    fee_u = -(-7 * n * 62 * 38 // 10_000) * 10_000
+    assert made["risk_u"] == n * 620_000 + fee_u * (n > 0)
+    assert made["risk_u"] <= dollars * 1_000_000 * made["share"] + 1
+
+
+def test_who_rests_is_never_advised_more_than_was_wanted():
+    frame = markets({"ticker": "A", **BIG})
+    rows = edges(
+        frame, predictions(("A", 0.75, None)), asof=NOW, rules=Rules(max_spread_percent=200, rest=True, size=30)
+    )
+    made = sized(rows, frame, Bankroll(10**12, 1, 1, 1, 1, 1))
+    assert made["contracts"].to_list() == [30]
+
+
+def test_doubt_makes_it_smaller_and_an_offer_limits_it():
+    sure, doubtful = (bets([{"ticker": "A", **BIG}], [("A", 0.75, sd)])["share"][0] for sd in (None, 0.1))
+    assert 0 < doubtful < sure
+    thin = {"ticker": "A", "yes_ask_size_fp": "7.50", "yes_bid_size_fp": "9.00"}
+    assert bets([thin], [("A", 0.75, None)])["contracts"].to_list() == [7]
+
+
+def test_caps_hold_for_market_event_series_and_day():
+    rows = [{"ticker": f"T{i}", "event_ticker": f"E{i // 2}", **BIG} for i in range(6)]
+    priced = [(f"T{i}", 0.8, None) for i in range(6)]
+    tight = Bankroll(10**9, 1.0, per_market=0.2, per_event=0.25, per_series=0.6, per_day=0.4)
+    made = bets(rows, priced, tight)
+    assert made["share"].max() <= 0.2
+    assert made["share"].sum() == pytest.approx(0.4)
+    assert bets([], [], tight).is_empty()
+
+
+@pytest.mark.parametrize("values", [(0, 0.5), (-1, 0.5), (100, 0), (100, 1.5)])
+def test_an_impossible_bankroll_is_refused(values):
+    with pytest.raises(UsageError, match="bankroll is impossible"):
+        Bankroll(*values)
+
+
+def test_two_outcomes_of_an_exclusive_event_hedge_each_other_and_unknown_ones_do_not():
+    win, chance = states("exclusive", np.array([0.5, 0.4]), ())
+    cost = np.array([0.4, 0.3])
+    exclusive = joint_kelly(win, chance, cost)
+    together = joint_kelly(*states("other", np.array([0.5, 0.4]), ()), cost)
+    single = (np.array([0.5, 0.4]) - cost) / (1 - cost)
+    assert exclusive.sum() > single.max()
+    assert together.sum() < single.sum()
+    # Smoczynski and Tomkins (2010): what is put on each is its chance less its cost times the reserve.
+    reserve = 0.1 / (1 - cost.sum())
+    assert exclusive == pytest.approx(np.array([0.5, 0.4]) - cost * reserve, abs=1e-4)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(0.05, 0.95)), min_size=1, max_size=4),
+    st.sampled_from(["exclusive", "ladder", "other"]),
+)
+@settings(deadline=None)
+def test_no_other_shares_grow_faster(bets_, kind):
+    yes, cost = (np.array(values) for values in zip(*bets_, strict=True))
+    pays, chance = states(kind, yes, range(len(yes)))
+    assert chance.sum() == pytest.approx(1)
+    assert (chance >= -1e-12).all()
+    share = joint_kelly(pays, chance, cost)
+
+    def growth(f):
+        wealth = 1 + (pays / cost - 1) @ f
+        return float(chance @ np.log(np.maximum(wealth, 1e-9)))
+
+    best = growth(share)
+    assert best >= -1e-9, "nothing at all is always possible"
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        other = np.clip(share + rng.normal(0, 0.05, len(share)), 0, 1)
+        if other.sum() < 0.999:
+            assert growth(other) <= best + 1e-5
+
+
+def test_states_of_a_ladder_are_nested_and_of_an_exclusive_event_single():
+    pays, chance = states("ladder", np.array([0.3, 0.9, 0.6]), [1, 2, 0])
+    assert pays.tolist() == [[0, 0, 0], [0, 1, 0], [0, 1, 1], [1, 1, 1]]
+    assert chance == pytest.approx([0.1, 0.3, 0.3, 0.3])
+    pays, chance = states("exclusive", np.array([0.7, 0.6]), ())
+    assert chance.sum() == pytest.approx(1)
+    assert chance[-1] == 0

@@ -1,0 +1,199 @@
+"""What of a scan is kept, and what became of opportunities from one scan to the next."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from fairline.errors import StoreError
+from fairline.kalshi.decoding import Rejected
+from fairline.markets.listing import Listing
+from fairline.pricing.edge import Rules
+from fairline.scan import evaluate
+from fairline.store.store import Store
+from fairline.watch.recorder import Recorder
+from tests.unit.pricing.test_edge import NOW as ASOF
+from tests.unit.pricing.test_edge import markets
+from tests.unit.test_scan import Stub
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+FLAGGED = ("T0", 0.75, None)
+
+
+def listing(frame, reasons=()):
+    return Listing(frame, "http://x", NOW, 1.0, frame.height, frame["ticker"], 3, 0, 100, list(reasons), [], 0, [])
+
+
+class Scans:
+    """Scans of made-up markets, a minute apart, into a store."""
+
+    def __init__(self, folder):
+        self.store = Store(folder)
+        self.store.acquire()
+        self.recorder, self.now = Recorder(self.store), NOW
+        self.recorder.resume(NOW)
+
+    def scan(self, *changes, said=(FLAGGED,), models=None, reasons=(), silent=(), rules=None):
+        frame = markets(*changes)
+        made = models or [Stub(*said)]
+        evaluation = evaluate(frame, made, {}, asof=ASOF, rules=rules or Rules(max_spread_percent=200))
+        self.now += timedelta(minutes=1)
+        edges = self.recorder.record(listing(frame, reasons), evaluation, self.now, silent)
+        return edges.select("change", "ticker", "side", "reason").rows()
+
+    def again(self):
+        """As after a kill."""
+        self.store.release()
+        now = self.now
+        self.__init__(self.store.folder)
+        self.now = now
+        self.recorder.resume(now)
+        return self
+
+
+@pytest.fixture
+def scans(tmp_path):
+    made = Scans(tmp_path / "store")
+    yield made
+    made.store.release()
+
+
+def test_only_what_changed_is_kept_and_everything_once_an_hour(scans):
+    scans.scan({}, {}, {})
+    scans.scan({}, {"yes_ask_dollars": "0.7000"}, {})
+    scans.scan({}, {"yes_ask_dollars": "0.7000"}, {"volume_24h_fp": "99.00"})
+    assert [scans.store.read("quotes").height, scans.store.read("facts").height] == [4, 3]
+    assert scans.store.read("scans")["outcome"].to_list() == ["done"] * 3
+    scans.now += timedelta(hours=1)
+    scans.scan({}, {"yes_ask_dollars": "0.7000"}, {})
+    assert len(list(scans.store.folder.glob("quotes/*/*-full.parquet"))) == 2
+    assert scans.store.read("quotes").height == 4
+    assert scans.store.asof(scans.now)["yes_ask_u"].to_list() == [620_000, 700_000, 620_000]
+
+
+def test_a_market_that_left_is_not_there_any_more_unless_the_scan_was_incomplete(scans):
+    scans.scan({}, {})
+    scans.scan({}, reasons=["a window is missing"])
+    assert scans.store.asof(scans.now).height == 2
+    before = scans.now
+    scans.scan({})
+    assert scans.store.asof(scans.now)["ticker"].to_list() == ["T0"]
+    assert scans.store.asof(before).height == 2
+    scans.scan({}, {})
+    assert scans.store.asof(scans.now).height == 2
+
+
+def test_after_a_restart_it_goes_on_from_what_was_recorded_last(scans):
+    assert scans.scan({}, {})[0][0] == "appeared"
+    again = scans.again()
+    assert again.scan({}, {}) == []
+    assert scans.store.read("quotes").height == 2
+
+
+def test_an_opportunity_appears_changes_and_goes_for_a_reason(scans):
+    assert scans.scan({}) == [("appeared", "T0", "yes", None)]
+    assert scans.scan({}) == []
+    assert scans.scan({"yes_ask_dollars": "0.6300"}) == [("changed", "T0", "yes", None)]
+    assert scans.scan({"yes_ask_dollars": "0.7400"}) == [("gone", "T0", "yes", "edge")]
+    assert scans.scan({"yes_ask_dollars": "0.7400"}) == []
+    assert scans.scan({}) == [("appeared", "T0", "yes", None)]
+    assert scans.scan({}, said=[("T0", None, None)]) == [("gone", "T0", "yes", "model")]
+
+
+def test_of_what_was_not_read_nothing_is_said(scans):
+    scans.scan({}, {})
+    assert scans.scan(said=[], reasons=["nothing came"]) == []
+    assert scans.scan(said=[]) == [("gone", "T0", "yes", "not listed any more")]
+
+
+def test_a_silent_models_opportunities_stand_and_anothers_go(scans):
+    one, two = Stub(FLAGGED, name="one"), Stub(FLAGGED, name="two")
+    assert len(scans.scan({}, models=[one, two])) == 2
+    assert scans.scan({}, models=[Stub(("T0", 0.6, None), name="two")], silent=["one"]) == [
+        ("gone", "T0", "yes", "edge")
+    ]
+    assert scans.scan({}, models=[one, two]) == [("appeared", "T0", "yes", None)]
+
+
+def test_a_market_that_cannot_be_read_in_one_scan_is_neither_gone_nor_unlisted(scans):
+    scans.scan({}, {})
+    frame, unread = markets({"ticker": "T1"}), [Rejected("T0", "yes_bid_dollars", "x", "no amount")]
+    found = replace(listing(frame), quarantined=unread)
+    evaluation = evaluate(frame, [Stub(FLAGGED)], {}, asof=ASOF, rules=Rules(max_spread_percent=200))
+    edges = scans.recorder.record(found, evaluation, scans.now + timedelta(seconds=1))
+    assert edges.is_empty()
+    assert scans.store.asof(scans.now + timedelta(minutes=1))["ticker"].to_list() == ["T0", "T1"]
+
+
+def test_a_market_that_comes_back_has_its_facts_again(scans):
+    scans.scan({}, {})
+    scans.scan({})
+    scans.now += timedelta(days=1)
+    scans.scan({})  # a snapshot without it
+    scans.scan({}, {})
+    made = scans.store.asof(scans.now).sort("ticker")
+    assert made["event_ticker"].null_count() == made["close_ts"].null_count() == 0
+
+
+def test_what_could_not_be_written_is_found_again(scans, monkeypatch):
+    scans.scan({})
+    append, failing = scans.store.append, {"quotes", "edges"}
+
+    def full(dataset, *rest, **more):
+        if dataset in failing:
+            raise StoreError("no room")
+        return append(dataset, *rest, **more)
+
+    monkeypatch.setattr(scans.store, "append", full)
+    moved = {"yes_ask_dollars": "0.6300"}
+    with pytest.raises(StoreError):
+        scans.scan(moved, {})
+    failing.remove("quotes")
+    with pytest.raises(StoreError):
+        scans.scan(moved, {})
+    failing.clear()
+    assert scans.scan(moved, {}) == [("changed", "T0", "yes", None)]
+    assert scans.store.asof(scans.now)["yes_ask_u"].to_list() == [630_000, 620_000]
+
+
+def test_of_two_models_the_one_that_prices_it_no_more_is_gone_for_want_of_it(scans):
+    one, two = Stub(FLAGGED, name="one"), Stub(FLAGGED, name="two")
+    scans.scan({}, models=[one, two])
+    silent = Stub(name="two")
+    assert scans.scan({}, models=[one, silent], reasons=["incomplete"]) == [("gone", "T0", "yes", "model")]
+
+
+def test_a_clock_that_stepped_back_over_a_restart_makes_nothing_appear_again(scans):
+    scans.scan({})
+    again = scans.again()
+    again.now = NOW - timedelta(hours=2)
+    again.recorder.resume(again.now)
+    assert again.scan({}) == []
+
+
+def test_a_prediction_is_kept_when_it_changes_with_the_markets_own_price(scans):
+    scans.scan({})
+    scans.scan({"yes_bid_dollars": "0.5000"})
+    scans.scan({}, said=[("T0", 0.7, 0.1)])
+    kept = scans.store.read("predictions").select("p", "p_sd", "p_bid", "p_ask", "model").rows()
+    assert kept == [(0.75, None, 0.58, 0.62, "stub"), (0.7, 0.1, 0.58, 0.62, "stub")]
+
+
+def test_the_account_of_a_scan_has_its_funnel(scans):
+    scans.scan({}, reasons=["a window is missing"])
+    row = scans.store.read("scans").row(0, named=True)
+    assert (row["outcome"], row["detail"], row["kept"], row["complete"]) == (
+        "incomplete",
+        "a window is missing",
+        1,
+        False,
+    )
+    assert '"step": "listed and readable"' in row["funnel"]
+
+
+def test_money_stays_integer_all_the_way(scans):
+    scans.scan({})
+    for dataset in ("quotes", "edges"):
+        schema = scans.store.read(dataset).schema
+        assert {schema[name] for name in schema if name.endswith(("_u", "_c"))} == {pl.Int64()}
