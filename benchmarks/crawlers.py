@@ -77,8 +77,8 @@ async def fairline(url: str, key_id: str = "", key_file: str = "", folder: str =
     from fairline.kalshi.crawl import MarketCrawl
     from fairline.kalshi.memory import Memory
     from fairline.kalshi.routes import Query
-    from fairline.markets.frame import wire_frame
-    from fairline.markets.listing import read_frame
+    from fairline.market.frame import wire_frame
+    from fairline.market.listing import read_frame
 
     auth = ApiKeyAuth(key_id, read_private_key(Path(key_file))) if key_id else None
     bucket = TokenBucket(TIERS["basic"].with_reserve() if key_id else Rate(1e9, 1e9))

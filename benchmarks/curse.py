@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from benchmarks.listed import listed
-from fairline.markets.frame import NOTIONAL_U, PREDICTIONS
+from fairline.market.frame import NOTIONAL_U, PREDICTIONS
 from fairline.pricing.edge import Rules
-from fairline.scan import Evaluation, price
+from fairline.scanner import Evaluation, price
 from fairline.scoring.metrics import Interval, clustered_mean, profits
 from fairline.sim.world import World
 

@@ -8,8 +8,8 @@ from math import ceil
 import numpy as np
 import polars as pl
 
-from fairline.markets.frame import MARKETS, PREDICTIONS, with_probabilities
-from fairline.scan import evaluate
+from fairline.market.frame import MARKETS, PREDICTIONS, with_probabilities
+from fairline.scanner import evaluate
 
 ROWS = 100_000
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

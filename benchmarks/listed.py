@@ -4,7 +4,7 @@ import msgspec
 import polars as pl
 
 from fairline.kalshi.wire import Event, Market, Series
-from fairline.markets.frame import markets_frame, with_context, with_probabilities
+from fairline.market.frame import markets_frame, with_context, with_probabilities
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
 

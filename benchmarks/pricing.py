@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from benchmarks.evaluate import Flat, best
 from benchmarks.listed import listed
 from benchmarks.rules import plain_rules
-from fairline.markets.frame import MARKETS, with_probabilities
+from fairline.market.frame import MARKETS, with_probabilities
 from fairline.pricing.coherence import violations
 from fairline.pricing.devig import devig
 from fairline.pricing.edge import Rules
-from fairline.scan import predict, price
+from fairline.scanner import predict, price
 from fairline.sim.world import World
 
 MARKETS_OPEN = 117_000

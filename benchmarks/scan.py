@@ -12,7 +12,7 @@ import requests
 from benchmarks.server import Server, exchange
 from fairline.kalshi import Kalshi, Transport
 from fairline.models import TableModel
-from fairline.scan import scan
+from fairline.scanner import scan
 
 BOT = Path(__file__).parents[1] / "tests" / "flow" / "article_bot.py"
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from benchmarks.server import exchange
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, parse_private_key, read_private_key
-from fairline.markets.listing import read_listing
+from fairline.market.listing import read_listing
 
 SIGNATURES = 400
 

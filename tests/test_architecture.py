@@ -47,6 +47,6 @@ def importers_of_ours(name: str) -> bool:
 
 def test_files_are_small_and_columns_are_never_walked_in_the_hot_path():
     assert max(len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")) <= 400
-    for name in ("pricing/edge.py", "markets/fees.py", "scan.py"):
+    for name in ("pricing/edge.py", "market/fees.py", "scanner.py"):
         calls = {n.attr for n in ast.walk(FILES[name]) if isinstance(n, ast.Attribute)}
         assert not calls & {"map_elements", "iter_slices", "to_dicts", "apply"}

@@ -13,7 +13,7 @@ import fairline
 from fairline.cli import app
 from fairline.config.settings import ENVIRONMENT
 from fairline.kalshi.remedies import REMEDIES
-from fairline.markets.fees import POLICIES
+from fairline.market.fees import POLICIES
 from fairline.output.files import FORMATS
 from fairline.pricing.devig import METHODS, devig
 from fairline.pricing.edge import Rules

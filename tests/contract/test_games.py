@@ -5,7 +5,7 @@ import json
 import polars as pl
 
 from fairline.kalshi.wire import markets_page
-from fairline.markets.frame import empty_markets, markets_frame
+from fairline.market.frame import empty_markets, markets_frame
 from fairline.models.linking import SURE
 from fairline.models.sports.games import link_games, matched
 from fairline.models.sports.results import played

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fairline.kalshi.wire import Market
-from fairline.markets.frame import MARKETS, markets_frame
+from fairline.market.frame import MARKETS, markets_frame
 from fairline.models.linking import SURE, link, pays, subjects
 
 

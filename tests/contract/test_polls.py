@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.models import load
 from fairline.models.politics.election import DRIFT_ALL, DRIFT_PLACE, average, simulate
 from fairline.models.politics.polls import read_polls

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from fairline.kalshi.wire import Market, OrderBook, Series
-from fairline.markets.books import levels, quotes
-from fairline.markets.fees import COEFFICIENTS
-from fairline.markets.frame import markets_frame
-from fairline.markets.terms import quote, terms_at
-from fairline.markets.ticks import grid_of, off_grid
+from fairline.market.books import levels, quotes
+from fairline.market.fees import COEFFICIENTS
+from fairline.market.frame import markets_frame
+from fairline.market.terms import quote, terms_at
+from fairline.market.ticks import grid_of, off_grid
 from fairline.pricing.devig import devig
 from fairline.pricing.ladder import executions, offers
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairline.kalshi import Kalshi, Transport
-from fairline.scan import Filters, read_listing
+from fairline.scanner import Filters, read_listing
 from fairline.sim import Exchange
 
 

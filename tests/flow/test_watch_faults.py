@@ -9,7 +9,7 @@ from fairline.sim import FAULTS, Exchange, Fault
 from fairline.store.store import Store
 from fairline.watch.loop import Duty, Watch
 from fairline.watch.state import State
-from tests.unit.test_scan import Stub
+from tests.unit.test_scanner import Stub
 
 # These want another server, or a key that is refused; the doctor's tests have them all.
 _ELSEWHERE = {"tls", "revoked-key", "no-scope", "pinned-subaccount", "expired-token", "strip-headers"}

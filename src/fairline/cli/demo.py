@@ -11,10 +11,10 @@ import polars as pl
 
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
 from fairline.kalshi.routes import MAX_TICKERS, batches
-from fairline.markets.listing import Listing, Progress
+from fairline.market.listing import Listing, Progress
 from fairline.models import TableModel
 from fairline.pricing.edge import Rules
-from fairline.scan import Evaluation, scan
+from fairline.scanner import Evaluation, scan
 from fairline.scoring.metrics import Interval, clustered_mean, profits, settlements_frame
 from fairline.sim import Exchange, Key, throw_away_pair
 

@@ -15,7 +15,7 @@ from fairline.cli.options import AsJson, Exchange_, Profile, StoreFolder
 from fairline.cli.terminal import deliver, note, settings_of
 from fairline.config.connect import store_folder
 from fairline.errors import InputError, UsageError
-from fairline.markets.frame import empty_markets, with_probabilities
+from fairline.market.frame import empty_markets, with_probabilities
 from fairline.models import Model, installed, load, voices
 from fairline.models.blend import blend_path
 from fairline.models.calibrated import calibration_path

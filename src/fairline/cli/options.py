@@ -7,7 +7,7 @@ import typer
 
 from fairline.errors import InputError, UsageError
 from fairline.kalshi.client import checked_ticker
-from fairline.markets.listing import Ages, Filters
+from fairline.market.listing import Ages, Filters
 from fairline.models import TableModel
 from fairline.output.files import FORMATS
 from fairline.pricing.sizing import Bankroll

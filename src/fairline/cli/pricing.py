@@ -12,9 +12,9 @@ from fairline.cli.options import AsJson, Exchange_, Profile
 from fairline.cli.terminal import settings_of
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi, Transport
-from fairline.markets.fees import CAUTIOUS, COEFFICIENTS, POLICIES
-from fairline.markets.frame import NOTIONAL_U, multiplier_units
-from fairline.markets.terms import Terms, quote, terms_at
+from fairline.market.fees import CAUTIOUS, COEFFICIENTS, POLICIES
+from fairline.market.frame import NOTIONAL_U, multiplier_units
+from fairline.market.terms import Terms, quote, terms_at
 
 commands = typer.Typer()
 

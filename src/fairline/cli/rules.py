@@ -23,10 +23,10 @@ from fairline.cli.options import (
 from fairline.cli.terminal import ask, deliver, settings_of
 from fairline.config.connect import memory_of
 from fairline.kalshi import Kalshi
-from fairline.markets.listing import Listing, Progress, read_listing
+from fairline.market.listing import Listing, Progress, read_listing
 from fairline.output import tables, terminal
 from fairline.output.files import show
-from fairline.scan import rules_broken
+from fairline.scanner import rules_broken
 
 commands = typer.Typer()
 

@@ -52,15 +52,15 @@ from fairline.cli.terminal import ask, auth_of, deliver, note, settings_of, show
 from fairline.config.connect import connect, input_cache, memory_of, sources_of
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi
-from fairline.markets.listing import Listing, Progress, read_listing
-from fairline.markets.plan import Planned
-from fairline.markets.plan import plan as plan_listing
+from fairline.market.listing import Listing, Progress, read_listing
+from fairline.market.plan import Planned
+from fairline.market.plan import plan as plan_listing
 from fairline.models import Model, about, inputs, installed, load
 from fairline.output import tables, terminal
 from fairline.output.files import choose_format, show
 from fairline.pricing.edge import KEPT, Rules, walk
-from fairline.scan import Evaluation, scan_market
-from fairline.scan import scan as run_scan
+from fairline.scanner import Evaluation, scan_market
+from fairline.scanner import scan as run_scan
 
 commands = typer.Typer()
 

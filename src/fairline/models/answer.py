@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from fairline.markets.frame import PREDICTIONS
+from fairline.market.frame import PREDICTIONS
 from fairline.models.linking import SURE
 
 PARTS = pl.Schema({"ticker": pl.String, "p": pl.Float64, "p_sd": pl.Float64, "note": pl.String})

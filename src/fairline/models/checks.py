@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from fairline.markets.frame import PREDICTIONS
+from fairline.market.frame import PREDICTIONS
 
 
 def usable(made: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

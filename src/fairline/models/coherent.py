@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from fairline.markets.frame import PREDICTIONS
+from fairline.market.frame import PREDICTIONS
 from fairline.pricing.coherence import coherent
 from fairline.sources import Payload, Request
 

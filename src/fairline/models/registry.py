@@ -12,7 +12,7 @@ from types import ModuleType
 import polars as pl
 
 from fairline.errors import UsageError
-from fairline.markets.frame import empty_markets, with_probabilities
+from fairline.market.frame import empty_markets, with_probabilities
 from fairline.models.protocol import Model
 from fairline.sources import Request, Shelf
 

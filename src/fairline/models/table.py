@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from fairline.errors import InputError
-from fairline.markets.frame import PREDICTIONS
+from fairline.market.frame import PREDICTIONS
 from fairline.sources import Payload, Request
 
 

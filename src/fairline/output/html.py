@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from fairline.markets.frame import NOTIONAL_U
+from fairline.market.frame import NOTIONAL_U
 from fairline.output import charts
 from fairline.pricing.edge import FAILED
 from fairline.scoring.metrics import Interval

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from fairline.kalshi.account import Account
-from fairline.markets.frame import NOTIONAL_U
-from fairline.markets.listing import Listing, Problem
-from fairline.scan import Evaluation, full_funnel
+from fairline.market.frame import NOTIONAL_U
+from fairline.market.listing import Listing, Problem
+from fairline.scanner import Evaluation, full_funnel
 
 
 def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fairline.markets.frame import NOTIONAL_U
-from fairline.markets.listing import Listing, Problem
-from fairline.markets.plan import Planned
+from fairline.market.frame import NOTIONAL_U
+from fairline.market.listing import Listing, Problem
+from fairline.market.plan import Planned
 from fairline.models.curve import Curves
 from fairline.models.pool import Pool
 from fairline.output.tables import market_table, opportunity_table
-from fairline.scan import Evaluation, full_funnel
+from fairline.scanner import Evaluation, full_funnel
 from fairline.scoring.metrics import Interval
 from fairline.scoring.scorecard import Scorecard
 from fairline.text import plain

@@ -22,8 +22,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from fairline.markets.fees import CAUTIOUS, Policy, coefficient, contract_fee_u, multiplier_at, order_fee_u
-from fairline.markets.frame import NOTIONAL_U
+from fairline.market.fees import CAUTIOUS, Policy, coefficient, contract_fee_u, multiplier_at, order_fee_u
+from fairline.market.frame import NOTIONAL_U
 
 LOCKED, ASSUMED = "locked", "assumed"
 EXHAUSTIVE = "one of these {} markets settles YES"

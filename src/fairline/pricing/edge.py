@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 
 from fairline.errors import UsageError
-from fairline.markets.fees import CAUTIOUS, Policy, coefficient, multiplier_at, order_fee_u, per_contract_u
-from fairline.markets.frame import NOTIONAL_U
-from fairline.markets.ticks import improved
+from fairline.market.fees import CAUTIOUS, Policy, coefficient, multiplier_at, order_fee_u, per_contract_u
+from fairline.market.frame import NOTIONAL_U
+from fairline.market.ticks import improved
 from fairline.pricing.sizing import shrinkage
 
 # Every (market, side, model) row ends in exactly one bin: the first of these steps that dropped it, or `KEPT`.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from fairline.markets.fees import (
+from fairline.market.fees import (
     CAUTIOUS,
     FEE_DENOMINATOR,
     TAKER,
@@ -18,7 +18,7 @@ from fairline.markets.fees import (
     contract_fee_u,
     trade_fee_parts,
 )
-from fairline.markets.frame import FEE_UNIT, NOTIONAL_U
+from fairline.market.frame import FEE_UNIT, NOTIONAL_U
 
 _KEY = ["ticker", "side"]
 

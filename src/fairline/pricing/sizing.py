@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from fairline.errors import UsageError
-from fairline.markets.fees import CAUTIOUS, Policy, coefficient, order_fee_u
-from fairline.markets.frame import NOTIONAL_U
+from fairline.market.fees import CAUTIOUS, Policy, coefficient, order_fee_u
+from fairline.market.frame import NOTIONAL_U
 
 Floats = NDArray[np.float64]
 _MOST_BETS = 12

@@ -8,7 +8,7 @@ import polars as pl
 from scipy.special import stdtrit
 
 from fairline.kalshi.wire import Settlement
-from fairline.markets.frame import NOTIONAL_U
+from fairline.market.frame import NOTIONAL_U
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ by then, whatever the exchange says of when it happened. Units are those of `fra
 
 import polars as pl
 
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 
 VERSION = 1
 """Of the datasets' columns. Readers fill in columns that are not there yet, and refuse a later version."""

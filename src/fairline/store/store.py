@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from fairline.errors import StoreError
-from fairline.markets.frame import MARKETS, with_probabilities
+from fairline.market.frame import MARKETS, with_probabilities
 from fairline.store import parquet
 from fairline.store.datasets import DATASETS, VERSION
 

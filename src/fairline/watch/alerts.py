@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from fairline.errors import ConfigError, UsageError
-from fairline.markets.frame import NOTIONAL_U
+from fairline.market.frame import NOTIONAL_U
 from fairline.pricing.edge import FAILED
 from fairline.text import plain, span
 

@@ -24,10 +24,10 @@ from fairline.kalshi.clock import maintenance
 from fairline.kalshi.errors import AuthError
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.wire import ExchangeStatus
-from fairline.markets.listing import Ages, Filters, Listing
+from fairline.market.listing import Ages, Filters, Listing
 from fairline.models import Model
 from fairline.pricing.edge import Rules
-from fairline.scan import Evaluation, scan
+from fairline.scanner import Evaluation, scan
 from fairline.sources import Sources
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule

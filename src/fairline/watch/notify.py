@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from fairline.markets.listing import Listing
-from fairline.scan import Evaluation
+from fairline.market.listing import Listing
+from fairline.scanner import Evaluation
 from fairline.store.datasets import EDGES
 from fairline.watch.alerts import Happened, Key, Rule, Told, compose, decide, hold
 from fairline.watch.recorder import departures

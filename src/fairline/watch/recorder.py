@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from fairline.markets.listing import Listing
+from fairline.market.listing import Listing
 from fairline.pricing.edge import KEPT, STEPS
-from fairline.scan import Evaluation, full_funnel
+from fairline.scanner import Evaluation, full_funnel
 from fairline.store.datasets import EDGES, FACTS, QUOTES, SCANS
 from fairline.store.store import Store
 

@@ -15,7 +15,7 @@ from fairline.kalshi.routes import Query, batches
 from fairline.kalshi.transport import Retry
 from fairline.kalshi.walk import Walk, walk
 from fairline.kalshi.windows import CREATED, Window
-from fairline.markets.frame import wire_frame
+from fairline.market.frame import wire_frame
 from tests.unit.kalshi.test_wire import MARKET
 
 PAIRS = Query(page_size=2)

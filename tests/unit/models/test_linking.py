@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from fairline.errors import ConfigError
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.models.linking import SURE, Subject, link, pays, subjects
 
 DAILY = {"ticker": "KXHIGHNY-26MAR30-B66.5", "event_ticker": "KXHIGHNY-26MAR30", "series_ticker": "KXHIGHNY",

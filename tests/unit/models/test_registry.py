@@ -8,8 +8,8 @@ import pytest
 
 from fairline import models
 from fairline.errors import InputError, UsageError
-from fairline.markets.frame import MARKETS as COLUMNS
-from fairline.markets.frame import PREDICTIONS
+from fairline.market.frame import MARKETS as COLUMNS
+from fairline.market.frame import PREDICTIONS
 from fairline.models import Model, TableModel, load, registry
 from fairline.models.registry import inputs, voices
 from fairline.sources import Payload, Request, Shelf

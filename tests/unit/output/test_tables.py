@@ -9,9 +9,9 @@ from fairline.errors import OutputError, UsageError
 from fairline.kalshi.decoding import Rejected
 from fairline.output import tables, terminal
 from fairline.output.files import choose_format, open_console, write_whole
-from fairline.scan import Listing, Problem, evaluate
+from fairline.scanner import Listing, Problem, evaluate
 from tests.unit.pricing.test_edge import LOOSE, NOW, markets
-from tests.unit.test_scan import Stub
+from tests.unit.test_scanner import Stub
 
 
 def listing(frame, **more):

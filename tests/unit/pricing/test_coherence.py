@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.pricing.coherence import ASSUMED, LOCKED, coherent, violations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 
 from fairline.errors import UsageError
 from fairline.kalshi.wire import Market
-from fairline.markets.frame import PREDICTIONS, markets_frame, with_probabilities
+from fairline.market.frame import PREDICTIONS, markets_frame, with_probabilities
 from fairline.pricing.edge import KEPT, Rules, edges, funnel, nearest_misses, walk
 from tests.unit.kalshi.test_wire import MARKET
 

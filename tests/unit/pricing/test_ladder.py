@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairline.markets.books import levels
-from fairline.markets.fees import CAUTIOUS, POLICIES, fills_fee_u
+from fairline.market.books import levels
+from fairline.market.fees import CAUTIOUS, POLICIES, fills_fee_u
 from fairline.pricing.ladder import best_sizes, deepened, depth, executions, offers
-from tests.unit.markets.test_books import book
+from tests.unit.market.test_books import book
 
 BOOK = book("A", yes=[("0.3000", "10.00"), ("0.2500", "5.00")], no=[("0.6000", "8.00"), ("0.5500", "20.00")])
 

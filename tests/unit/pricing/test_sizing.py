@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairline.errors import UsageError
-from fairline.markets.frame import PREDICTIONS
+from fairline.market.frame import PREDICTIONS
 from fairline.pricing.edge import Rules, edges
 from fairline.pricing.sizing import Bankroll, joint_kelly, sized, states
 from tests.unit.pricing.test_edge import NOW, markets

@@ -8,14 +8,14 @@ import pytest
 
 from fairline.errors import StoreError
 from fairline.kalshi.decoding import Rejected
-from fairline.markets.listing import Listing
+from fairline.market.listing import Listing
 from fairline.pricing.edge import Rules
-from fairline.scan import evaluate
+from fairline.scanner import evaluate
 from fairline.store.store import Store
 from fairline.watch.recorder import Recorder
 from tests.unit.pricing.test_edge import NOW as ASOF
 from tests.unit.pricing.test_edge import markets
-from tests.unit.test_scan import Stub
+from tests.unit.test_scanner import Stub
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FLAGGED = ("T0", 0.75, None)

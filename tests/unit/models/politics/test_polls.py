@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairline.errors import InputError
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.models import load
 from fairline.models.linking import SURE
 from fairline.models.politics.election import (

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy.stats import t as student
 
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.models import load
 from fairline.models.prices.diffusion import DEGREES, Volatility, doubt, probability, settling_sd, volatility
 from fairline.models.prices.feeds import _closes

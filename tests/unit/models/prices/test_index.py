@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairline.errors import InputError
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.models import load
 from fairline.models.prices.diffusion import probability
 from fairline.models.prices.model import DiffusionModel

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit, logit
 
 from fairline.errors import InputError
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.models import load
 from fairline.models.sports.ratings import GAMES, leagues, rate, three_way
 from fairline.sources import Payload

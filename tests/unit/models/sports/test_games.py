@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from fairline.errors import ConfigError
-from fairline.markets.frame import MARKETS
+from fairline.market.frame import MARKETS
 from fairline.models.linking import SURE
 from fairline.models.sports.games import link_games, matched
 from fairline.models.sports.teams import League, leagues

@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from fairline.errors import InputError
 from fairline.kalshi.wire import Market
-from fairline.markets.frame import MARKETS, markets_frame
+from fairline.market.frame import MARKETS, markets_frame
 from fairline.models import load
 from fairline.models.linking import link
 from fairline.models.stations import stations

@@ -7,8 +7,8 @@ from fairline.errors import InputError, UsageError
 from fairline.kalshi import Kalshi, Transport
 from fairline.kalshi.transport import Retry
 from fairline.kalshi.wire import Series
-from fairline.markets.frame import PREDICTIONS
-from fairline.scan import Filters, evaluate, read_listing, scan
+from fairline.market.frame import PREDICTIONS
+from fairline.scanner import Filters, evaluate, read_listing, scan
 from fairline.sim import Fault
 from fairline.sources import Payload, Request, Sources, fetch
 from tests.unit.pricing.test_edge import NOW, markets

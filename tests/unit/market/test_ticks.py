@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairline.markets.ticks import down_u, grid_of, improved, off_grid, stands, up_u
+from fairline.market.ticks import down_u, grid_of, improved, off_grid, stands, up_u
 
 CENT = json.dumps([{"start": "0.0000", "end": "1.0000", "step": "0.0100"}])
 TAPERED = json.dumps(

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from fairline.kalshi.wire import Event, Market, Series
-from fairline.markets.frame import MARKETS, markets_frame, with_context, with_probabilities
+from fairline.market.frame import MARKETS, markets_frame, with_context, with_probabilities
 from tests.unit.kalshi.test_wire import MARKET
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairline.markets.fees import (
+from fairline.market.fees import (
     CAUTIOUS,
     COEFFICIENTS,
     POLICIES,

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 from fairline.kalshi.changes import Changes, read_changes
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange, series_list
-from fairline.markets.fees import POLICIES
-from fairline.markets.terms import Terms, due, quote, terms_at
+from fairline.market.fees import POLICIES
+from fairline.market.terms import Terms, due, quote, terms_at
 
 SERIES = Series("KXA", fee_type="quadratic_with_maker_fees", fee_multiplier=0.5)
 EVENT = Event("KXA-1", "KXA")

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-from fairline.markets.frame import FEE_UNIT, NOTIONAL_U
+from fairline.market.frame import FEE_UNIT, NOTIONAL_U
 
 # k in units of 1/10,000, by fee type: (taker, maker). Makers under "quadratic" pay nothing; the quarter and the half of
 # the taker's are from the 2026 schedule and the changelog of 2026-08-20 (combos). "flat" has an unpublished table.

@@ -27,7 +27,7 @@ from fairline.kalshi.events import read_events
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import Query
 from fairline.kalshi.wire import STATUS_FIELDS, Event, Series, series_list
-from fairline.markets.frame import (
+from fairline.market.frame import (
     NOTIONAL_U,
     empty_markets,
     markets_frame,
@@ -36,8 +36,8 @@ from fairline.markets.frame import (
     with_context,
     with_probabilities,
 )
-from fairline.markets.terms import due
-from fairline.markets.ticks import off_grid
+from fairline.market.terms import due
+from fairline.market.ticks import off_grid
 
 A = TypeVar("A")
 B = TypeVar("B")

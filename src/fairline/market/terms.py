@@ -15,8 +15,8 @@ import polars as pl
 
 from fairline.kalshi.changes import Changes
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange
-from fairline.markets.fees import CAUTIOUS, COEFFICIENTS, TAKER, Policy, coefficient, order_fee_u
-from fairline.markets.frame import FEE_UNIT, NOTIONAL_U, multiplier_units
+from fairline.market.fees import CAUTIOUS, COEFFICIENTS, TAKER, Policy, coefficient, order_fee_u
+from fairline.market.frame import FEE_UNIT, NOTIONAL_U, multiplier_units
 
 C = TypeVar("C", SeriesFeeChange, EventFeeChange)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from fairline.kalshi.wire import OrderBook
-from fairline.markets.frame import NOTIONAL_U, count_units, dollar_units, with_probabilities
+from fairline.market.frame import NOTIONAL_U, count_units, dollar_units, with_probabilities
 
 LEVELS = pl.Schema({"ticker": pl.String, "side": pl.String, "price_u": pl.Int64, "size_cc": pl.Int64})
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec
 import polars as pl
 
-from fairline.markets.frame import NOTIONAL_U
+from fairline.market.frame import NOTIONAL_U
 
 Grid = tuple[tuple[int, int, int], ...]
 """Ranges `(start, end, step)` in micro-dollars, ascending."""

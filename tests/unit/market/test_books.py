@@ -4,9 +4,9 @@ import pytest
 from fairline.kalshi import Kalshi, Rate, TokenBucket, Transport
 from fairline.kalshi.books import read_books
 from fairline.kalshi.wire import Levels, OrderBook
-from fairline.markets.books import levels, quotes, with_quotes
+from fairline.market.books import levels, quotes, with_quotes
 from fairline.models import TableModel
-from fairline.scan import scan
+from fairline.scanner import scan
 from fairline.sim import Exchange, Fault
 from tests.unit.pricing.test_edge import markets
 

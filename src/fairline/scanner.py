@@ -13,10 +13,10 @@ from fairline.errors import FairlineError, InputError, UsageError
 from fairline.kalshi import Kalshi
 from fairline.kalshi.books import Books, read_books
 from fairline.kalshi.memory import Memory
-from fairline.markets.books import levels, quotes, with_quotes
-from fairline.markets.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
-from fairline.markets.frame import PREDICTIONS
-from fairline.markets.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
+from fairline.market.books import levels, quotes, with_quotes
+from fairline.market.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
+from fairline.market.frame import PREDICTIONS
+from fairline.market.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
 from fairline.models import Model, usable
 from fairline.pricing.coherence import violations
 from fairline.pricing.edge import KEPT, Rules, edges, funnel, nearest_misses
