@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from benchmarks.listed import listed
 from fairline.market.frame import NOTIONAL_U, PREDICTIONS
-from fairline.pricing.edge import Rules
+from fairline.pricing.rules import Rules
 from fairline.scanner import Evaluation, price
 from fairline.scoring.metrics import Interval, clustered_mean, profits
 from fairline.sim.world import World

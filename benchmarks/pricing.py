@@ -17,7 +17,7 @@ from benchmarks.rules import plain_rules
 from fairline.market.frame import MARKETS, with_probabilities
 from fairline.pricing.coherence import violations
 from fairline.pricing.devig import devig
-from fairline.pricing.edge import Rules
+from fairline.pricing.rules import Rules
 from fairline.scanner import predict, price
 from fairline.sim.world import World
 

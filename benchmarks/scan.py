@@ -12,7 +12,7 @@ import requests
 from benchmarks.server import Server, exchange
 from fairline.kalshi import Kalshi, Transport
 from fairline.models import TableModel
-from fairline.scanner import scan
+from fairline.scanner import run_scan
 
 BOT = Path(__file__).parents[1] / "tests" / "flow" / "article_bot.py"
 
@@ -20,10 +20,10 @@ BOT = Path(__file__).parents[1] / "tests" / "flow" / "article_bot.py"
 async def fairline_scan(url: str, forecast: Path) -> tuple[float, int, int]:
     start = time.perf_counter()
     async with Kalshi(Transport(url)) as kalshi:
-        listing, evaluation = await scan(kalshi, [TableModel(forecast)])
-        ranked = evaluation.opportunities.height
-    assert listing.complete
-    return time.perf_counter() - start, listing.listed, ranked
+        result = await run_scan(kalshi, [TableModel(forecast)])
+        ranked = result.opportunities.height
+    assert result.complete
+    return time.perf_counter() - start, result.listing.listed, ranked
 
 
 def article(server: Server) -> tuple[float, int]:

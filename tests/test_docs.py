@@ -16,7 +16,7 @@ from fairline.kalshi.remedies import REMEDIES
 from fairline.market.fees import POLICIES
 from fairline.output.files import FORMATS
 from fairline.pricing.devig import METHODS, devig
-from fairline.pricing.edge import Rules
+from fairline.pricing.rules import Rules
 from fairline.sim import FAULTS
 from fairline.store.datasets import DATASETS
 from fairline.watch.alerts import Rule

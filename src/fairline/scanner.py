@@ -1,11 +1,10 @@
-"""The scan: fetch, then `evaluate`, which is pure and which everything else calls too."""
+"""The scan: fetch, then evaluate. `predict`, `price` and `evaluate` are pure; every other part calls them too."""
 
 import contextlib
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import polars as pl
 
@@ -15,39 +14,97 @@ from fairline.kalshi.books import Books, read_books
 from fairline.kalshi.memory import Memory
 from fairline.market.books import levels, quotes, with_quotes
 from fairline.market.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
+from fairline.market.filters import Filters
 from fairline.market.frame import PREDICTIONS
-from fairline.market.listing import Ages, Filters, Listing, Problem, Progress, Step, read_listing, read_market
+from fairline.market.funnel import FunnelStep, with_shares
+from fairline.market.listing import Ages, Listing, Progress, read_listing, read_market
+from fairline.market.problem import Problem
 from fairline.models import Model, usable
 from fairline.pricing.coherence import violations
-from fairline.pricing.edge import KEPT, Rules, edges, funnel, nearest_misses
+from fairline.pricing.edge import edges
+from fairline.pricing.funnel import SideExplanation, explain_rows, funnel, nearest_misses
 from fairline.pricing.ladder import deepened, depth, offers
+from fairline.pricing.rules import Rules
 from fairline.pricing.sizing import Bankroll, sized
+from fairline.pricing.steps import KEPT
 from fairline.sources import Payload, Request, Sources, fetch
+
+Payloads = Mapping[Request, Payload | FairlineError]
+"""What models read, by request: the bytes, or why they could not be read."""
+
+_BET = ["ticker", "side", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """What to scan and how.
+
+    `books` rereads the order books of what survives: they are current, while the quotes of a listing may have been
+    cached by the exchange for 15 seconds. `bankroll` adds position sizes. `misses` is the number of nearest misses per
+    threshold. `ages` limits how old reused answers may be.
+    """
+
+    filters: Filters = field(default_factory=Filters)
+    rules: Rules = field(default_factory=Rules)
+    fees: Policy = CAUTIOUS
+    books: bool = True
+    bankroll: Bankroll | None = None
+    ages: Ages = field(default_factory=Ages)
+    misses: int = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Every market, side and model with its edge and its bin; the funnel; what did not work.
+    """EDGES of every market, side and model; the funnel; the nearest misses; what did not work.
 
-    `advice` is about the opportunities, by ticker, side and model: what an order gets of the book, if books were read,
-    and how much to risk, if there is a bankroll. What is not known is not among its columns.
+    `advice` has a row per opportunity, keyed by ticker, side and model: what an order gets in the order book, if books
+    were read, and how much to risk, if there is a bankroll. Columns that were not computed are absent.
     """
 
     edges: pl.DataFrame
-    funnel: list[Step]
+    funnel: list[FunnelStep]
     nearest_misses: pl.DataFrame
     problems: list[Problem]
     advice: pl.DataFrame | None = None
+    rules: Rules = field(default_factory=Rules)
 
     @property
     def opportunities(self) -> pl.DataFrame:
         return self.edges.filter(pl.col("bin") == KEPT)
 
+    def explain(self, ticker: str) -> list[SideExplanation]:
+        """Return what every step did with a market, for each side and model; empty if it was not evaluated."""
+        return explain_rows(self.edges.filter(pl.col("ticker") == ticker), self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """A scan: what the exchange listed and what it is worth."""
+
+    listing: Listing
+    evaluation: Evaluation
+
+    @property
+    def complete(self) -> bool:
+        return self.listing.complete
+
+    @property
+    def problems(self) -> list[Problem]:
+        return [*self.listing.problems, *self.evaluation.problems]
+
+    @property
+    def opportunities(self) -> pl.DataFrame:
+        return self.evaluation.opportunities
+
+    @property
+    def funnel(self) -> list[FunnelStep]:
+        return full_funnel(self.listing, self.evaluation)
+
 
 def evaluate(
     markets: pl.DataFrame,
     models: Sequence[Model],
-    payloads: Mapping[Request, Payload | FairlineError],
+    payloads: Payloads,
     *,
     asof: datetime,
     fees: Policy = CAUTIOUS,
@@ -55,10 +112,10 @@ def evaluate(
     strict: bool = False,
     misses: int = 5,
 ) -> Evaluation:
-    """Price `markets` (MARKETS with probability columns) by every model, as of an instant.
+    """Price `markets` (MARKETS with probability columns) with every model, as of an instant.
 
-    Pure: the same arguments give the same answer. A failing model becomes a problem with its traceback and the others
-    go on; with `strict` it raises instead.
+    Pure: the same arguments give the same result. A failing model becomes a problem with its traceback and the other
+    models still run; with `strict` its error is raised.
     """
     predictions, problems = predict(markets, models, payloads, asof=asof, strict=strict)
     return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules, misses=misses)
@@ -67,32 +124,33 @@ def evaluate(
 def predict(
     markets: pl.DataFrame,
     models: Sequence[Model],
-    payloads: Mapping[Request, Payload | FairlineError],
+    payloads: Payloads,
     *,
     asof: datetime,
-    asked: datetime | None = None,
+    requested: datetime | None = None,
     strict: bool = False,
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """What the models say of these markets, as PREDICTIONS without notes, and what went wrong. `asked` is the instant
-    at which the payloads were asked for, if that is another: a request may depend on it.
+    """Return the models' PREDICTIONS without notes, and what went wrong.
+
+    `requested`: when the payloads were requested (defaults to `asof`); a model's requests may depend on it.
+    Raises `UsageError` if two models have the same name.
     """
     names = [model.name for model in models]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UsageError(f"two models are called {min(twice)}", remedy="Give each a name of its own")
-    predictions, problems = [PREDICTIONS.to_frame()], _unknown_fees(markets)
+    duplicates = {name for name in names if names.count(name) > 1}
+    if duplicates:
+        raise UsageError(f"two models are called {min(duplicates)}", remedy="Give each its own name")
+    predictions = [PREDICTIONS.to_frame()]
+    problems = _unknown_fee_types(markets)
     for model in models:
         try:
-            made, notes = _predict(model, markets, payloads, asof, asked or asof)
-        except (Exception, SystemExit) as error:  # a model is anybody's code; the scan of the others must go on
+            rows, model_problems = _run_model(model, markets, payloads, asof, requested or asof)
+        except (Exception, SystemExit) as error:  # models are third-party code; one must not stop the others
             if strict:
                 raise
-            ours = isinstance(error, FairlineError)
-            message = str(error) if ours else f"{type(error).__name__}: {error}"
-            problems.append(Problem(model.name, message, "" if ours else traceback.format_exc(), silent=True))
+            problems.append(_model_failure(model, error))
             continue
-        predictions.append(made)
-        problems += notes
+        predictions.append(rows)
+        problems += model_problems
     return pl.concat(predictions).drop("note"), problems
 
 
@@ -106,152 +164,171 @@ def price(
     rules: Rules | None = None,
     misses: int = 5,
 ) -> Evaluation:
-    """The edges of predictions at the markets' quotes."""
+    """Compare predictions with the quotes of the markets."""
     rules = rules or Rules()
-    edged = edges(markets, predictions, asof=asof, rules=rules, policy=fees)
-    return Evaluation(edged, funnel(edged, rules), nearest_misses(edged, rules, misses), problems)
+    rows = edges(markets, predictions, asof=asof, rules=rules, policy=fees)
+    near = nearest_misses(rows, rules, misses, asof=asof)
+    return Evaluation(rows, funnel(rows, rules), near, problems, rules=rules)
 
 
-async def scan(
+async def run_scan(
     kalshi: Kalshi,
     models: Sequence[Model],
-    filters: Filters | None = None,
-    rules: Rules | None = None,
+    options: ScanOptions | None = None,
     *,
-    fees: Policy = CAUTIOUS,
-    misses: int = 5,
-    progress: Progress | None = None,
-    memory: Memory | None = None,
-    ages: Ages | None = None,
-    books: bool = True,
-    bankroll: Bankroll | None = None,
     sources: Sources | None = None,
-) -> tuple[Listing, Evaluation]:
-    """Fetch, then evaluate: the whole of a scan.
+    memory: Memory | None = None,
+    progress: Progress | None = None,
+) -> ScanResult:
+    """Read the markets and the models' inputs, then evaluate.
 
-    What survives is looked at again by its order book, which is as of now, while the quotes of a listing may have been
-    kept by the exchange's front for 15 seconds; not with `books` off. Models' inputs come from the `sources`, which
-    also keep them from scan to scan by their declared age.
+    `sources` reads the inputs and keeps them between scans for their declared age; `memory` keeps answers of the
+    exchange. Raises like `read_listing`.
     """
-    rules = rules or Rules()
-    listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
-    asked = datetime.now(UTC)
-    payloads = await fetch(_requests(models, listing.markets, asked), sources)
+    options = options or ScanOptions()
+    listing = await read_listing(kalshi, options.filters, progress=progress, memory=memory, ages=options.ages)
+    requested = datetime.now(UTC)
+    payloads = await fetch(_requests(models, listing.markets, requested), sources)
     asof = datetime.now(UTC)
-    predictions, problems = predict(listing.markets, models, payloads, asof=asof, asked=asked)
-    at: dict[str, Any] = {"asof": asof, "fees": fees, "rules": rules, "misses": misses}
-    made = price(listing.markets, predictions, problems, **at)
-    offered = offers(levels([]))
-    if books and made.opportunities.height:
-        read = await read_books(kalshi, made.opportunities["ticker"].unique(maintain_order=True).to_list())
-        listing, offered = _confirmed(kalshi, listing, read), offers(levels(read.rows))
-        if listing.moved:
-            # Models look at prices too, and at those of other markets: what they said of the old ones is void.
-            predictions, problems = predict(listing.markets, models, payloads, asof=asof, asked=asked)
-        made = price(listing.markets, predictions, problems, **at)
-    advice = made.opportunities.select("ticker", "side", "model")
-    if books and not rules.rest:
-        advice = advice.join(depth(made.opportunities, offered, rules.size, fees), on=advice.columns, how="left")
-    if bankroll is not None:
-        advice = advice.join(
-            sized(made.edges.filter(~pl.col("suspect").fill_null(value=False)), listing.markets, bankroll, fees),
-            on=["ticker", "side", "model"],
-            how="left",
+
+    def evaluate_listing(found: Listing, predicted: tuple[pl.DataFrame, list[Problem]]) -> Evaluation:
+        return price(
+            found.markets, *predicted, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
         )
-    return listing, replace(made, problems=_without_filtered(made.problems, listing), advice=advice)
+
+    predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
+    evaluation = evaluate_listing(listing, predicted)
+    offered = offers(levels([]))
+    if options.books and evaluation.opportunities.height:
+        tickers = evaluation.opportunities["ticker"].unique(maintain_order=True).to_list()
+        books = await read_books(kalshi, tickers)
+        listing = _with_book_quotes(kalshi, listing, books)
+        offered = offers(levels(books.rows))
+        if listing.moved:
+            # Models may read prices, also of other markets: predictions from the old prices are void.
+            predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
+        evaluation = evaluate_listing(listing, predicted)
+    problems = _without_filtered(evaluation.problems, listing)
+    advice = _advice(listing, evaluation, offered, options)
+    return ScanResult(listing, replace(evaluation, problems=problems, advice=advice))
 
 
-def full_funnel(listing: Listing, evaluation: Evaluation) -> list[dict[str, object]]:
-    """From everything that the exchange listed to what is left: unreadable rows, filters, then the thresholds."""
-    first: dict[str, object] = {"step": "listed and readable", "kept": listing.listed, "dropped": listing.unreadable}
-    total = max(1, listing.listed + listing.unreadable)
-    rows = [first, *listing.funnel, *evaluation.funnel]
-    return [row | {"share": round(float(str(row["dropped"])) / total, 6)} for row in rows]
+def _advice(listing: Listing, evaluation: Evaluation, offered: pl.DataFrame, options: ScanOptions) -> pl.DataFrame:
+    opportunities = evaluation.opportunities
+    advice = opportunities.select(_BET)
+    if options.books and not options.rules.rest:
+        fills = depth(opportunities, offered, options.rules.size, options.fees)
+        advice = advice.join(fills, on=_BET, how="left")
+    if options.bankroll is not None:
+        trusted = evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
+        bets = sized(trusted, listing.markets, options.bankroll, options.fees)
+        advice = advice.join(bets, on=_BET, how="left")
+    return advice
 
 
-def _confirmed(kalshi: Kalshi, listing: Listing, read: Books) -> Listing:
-    """The listing with the candidates' quotes by their order books, as far as those could be read."""
-    markets, moved = with_quotes(listing.markets, quotes(read.rows))
-    problems = [Problem("books", str(rejected), ticker=rejected.ticker) for rejected in read.rejected]
-    if read.unasked:
-        words = f"{read.unasked} of the candidates' books could not be read ({read.reason})"
-        problems.append(Problem("books", f"{words}: their quotes are the listing's"))
-    kept = [*listing.problems, *problems]
+def full_funnel(listing: Listing, evaluation: Evaluation) -> list[FunnelStep]:
+    """Return the funnel from everything the exchange listed: unreadable rows, filters, thresholds."""
+    first = FunnelStep("listed and readable", listing.listed, listing.unreadable)
+    return with_shares([first, *listing.funnel, *evaluation.funnel], listing.listed + listing.unreadable)
+
+
+def _with_book_quotes(kalshi: Kalshi, listing: Listing, books: Books) -> Listing:
+    """The listing with quotes from the order books that could be read."""
+    markets, moved = with_quotes(listing.markets, quotes(books.rows))
+    problems = [Problem(str(rejected), stage="books", ticker=rejected.ticker) for rejected in books.rejected]
+    if books.unasked:
+        message = f"{books.unasked} order books could not be read ({books.reason}): their quotes are the listing's"
+        problems.append(Problem(message, stage="books"))
     traffic = kalshi.transport.traffic
     return replace(
-        listing, markets=markets, problems=kept, books=len(read.rows), moved=moved, requests=traffic.requests,
-        retries=traffic.retries, bytes=traffic.bytes,
-    )  # fmt: skip
+        listing,
+        markets=markets,
+        problems=[*listing.problems, *problems],
+        books=len(books.rows),
+        moved=moved,
+        requests=traffic.requests,
+        retries=traffic.retries,
+        bytes=traffic.bytes,
+    )
 
 
-async def rules_broken(
+async def find_violations(
     kalshi: Kalshi, listing: Listing, *, books: bool = True, fees: Policy = CAUTIOUS
 ) -> tuple[Listing, pl.DataFrame]:
-    """Quotes that break a rule (`coherence.violations`), with `books` those of the legs that seemed worth it read and
-    walked: what is broken no more by then is left out.
+    """Return quotes that break a rule (`coherence.violations`).
+
+    With `books`, the order books of the profitable ones are read and every leg is walked through its book; what no
+    longer breaks a rule by then is left out.
     """
     asof = datetime.now(UTC)
     found = violations(listing.markets, asof=asof, policy=fees)
-    worth = found.filter(pl.col("profit_u") > 0)
-    if not books or worth.is_empty():
+    profitable = found.filter(pl.col("profit_u") > 0)
+    if not books or profitable.is_empty():
         return listing, found
-    tickers = worth["legs"].explode().struct.field("ticker").unique(maintain_order=True).to_list()
+    tickers = profitable["legs"].explode().struct.field("ticker").unique(maintain_order=True).to_list()
     read = await read_books(kalshi, tickers)
-    listing = _confirmed(kalshi, listing, read)
-    again = violations(listing.markets, asof=asof, policy=fees)
+    listing = _with_book_quotes(kalshi, listing, read)
+    current = violations(listing.markets, asof=asof, policy=fees)
     terms = listing.markets.select("ticker", rate=coefficient(pl.col("fee_type")), multiplier_m=multiplier_at(asof))
-    seen = {book.ticker for book in read.rows}
-    mine = pl.col("legs").list.eval(pl.element().struct.field("ticker").is_in(list(seen))).list.all()
-    walked = deepened(again.filter(mine), offers(levels(read.rows)), terms, policy=fees)
-    return listing, pl.concat([walked, again.filter(~mine)]).sort("profit_u", descending=True, maintain_order=True)
+    have_books = [book.ticker for book in read.rows]
+    complete = pl.col("legs").list.eval(pl.element().struct.field("ticker").is_in(have_books)).list.all()
+    walked = deepened(current.filter(complete), offers(levels(read.rows)), terms, policy=fees)
+    rest = current.filter(~complete)
+    return listing, pl.concat([walked, rest]).sort("profit_u", descending=True, maintain_order=True)
 
 
-async def scan_market(
+async def explain_market(
     kalshi: Kalshi,
     ticker: str,
     models: Sequence[Model],
-    rules: Rules | None = None,
+    options: ScanOptions | None = None,
     *,
-    fees: Policy = CAUTIOUS,
     sources: Sources | None = None,
 ) -> Evaluation:
-    """One market through the same evaluation, whatever becomes of it."""
+    """Evaluate one market whatever its status; `Evaluation.explain` then shows every step.
+
+    Only `rules`, `fees` and `misses` of the options matter. Raises like `read_market`.
+    """
+    options = options or ScanOptions()
     markets = await read_market(kalshi, ticker)
-    asked = datetime.now(UTC)
-    payloads = await fetch(_requests(models, markets, asked), sources)
+    requested = datetime.now(UTC)
+    payloads = await fetch(_requests(models, markets, requested), sources)
     asof = datetime.now(UTC)
-    predictions, problems = predict(markets, models, payloads, asof=asof, asked=asked)
-    return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules)
+    predictions, problems = predict(markets, models, payloads, asof=asof, requested=requested)
+    return price(
+        markets, predictions, problems, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
+    )
 
 
 def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem]:
-    """Lines about markets that the filters left out are no fault of the file: one line counts them. If the exchange was
-    asked for some markets only, that is all markets but these.
+    """Replace problems of markets that the filters left out by one that counts them: the file is not at fault.
+
+    If the exchange was asked for some markets only, those are all markets that were not asked for.
     """
-    kept_tickers, listed = set(listing.markets["ticker"]), set(listing.tickers)
+    matching, listed = set(listing.markets["ticker"]), set(listing.tickers)
 
-    def hidden(ticker: str) -> bool:
-        return bool(ticker) and ticker not in kept_tickers and (listing.narrowed or ticker in listed)
+    def is_filtered(ticker: str) -> bool:
+        return bool(ticker) and ticker not in matching and (listing.narrowed or ticker in listed)
 
-    kept = [problem for problem in problems if not hidden(problem.ticker)]
-    if len(kept) == len(problems):
+    relevant = [problem for problem in problems if not is_filtered(problem.ticker)]
+    if len(relevant) == len(problems):
         return problems
-    gone = len(problems) - len(kept)
+    count = len(problems) - len(relevant)
     doubt = " or that do not exist" if listing.narrowed else ""
-    return [*kept, Problem("filters", f"{gone:,} lines are about markets that the filters left out{doubt}")]
+    message = f"{count:,} lines are about markets that the filters left out{doubt}"
+    return [*relevant, Problem(message, stage="filters")]
 
 
-def _unknown_fees(markets: pl.DataFrame) -> list[Problem]:
+def _unknown_fee_types(markets: pl.DataFrame) -> list[Problem]:
     """A problem for each fee type that this version does not know."""
     unknown = markets.filter(pl.col("fee_type").is_not_null() & ~pl.col("fee_type").is_in(list(COEFFICIENTS)))
-    return [
-        Problem("fees", f"fee type {name!r} of {count:,} markets is not known; the taker's usual fee is assumed")
-        for name, count in unknown.group_by("fee_type").len().sort("fee_type").iter_rows()
-    ]
+    message = "unknown fee type {!r} of {:,} markets; the usual taker fee is assumed"
+    counts = unknown.group_by("fee_type").len().sort("fee_type")
+    return [Problem(message.format(name, count), stage="fees") for name, count in counts.iter_rows()]
 
 
 def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[Request]:
-    """What the models want to read. A model that fails here fails again in `evaluate`, which reports it."""
+    """What the models want to read. A model that fails here fails again in `predict`, which reports it."""
     wanted: list[Request] = []
     for model in models:
         with contextlib.suppress(Exception, SystemExit):
@@ -260,45 +337,51 @@ def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) ->
     return wanted
 
 
-class _Given(dict[Request, Payload]):
-    """A model's payloads. To ask for one that could not be read raises why: who can do without it catches that."""
+class _ModelPayloads(dict[Request, Payload]):
+    """The payloads of one model.
+
+    Raises the fetch error when a failed payload is accessed; a model catches it if the input is optional.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.failed: dict[Request, FairlineError] = {}
-        self.missed: set[Request] = set()
+        self.accessed: set[Request] = set()
 
     def __missing__(self, request: Request) -> Payload:
-        self.missed.add(request)
+        self.accessed.add(request)
         raise self.failed.get(request) or KeyError(request.shown)
 
-    def unsaid(self) -> list[str]:
-        """What failed and the model did not come upon, so that nobody was told of it."""
-        return [error.message for request, error in self.failed.items() if request not in self.missed]
+    def unreported(self) -> list[str]:
+        """Fetch errors of payloads that the model never accessed, so that they were not raised."""
+        return [error.message for request, error in self.failed.items() if request not in self.accessed]
 
 
-def _predict(
-    model: Model,
-    markets: pl.DataFrame,
-    payloads: Mapping[Request, Payload | FairlineError],
-    asof: datetime,
-    asked: datetime,
+def _model_failure(model: Model, error: BaseException) -> Problem:
+    if isinstance(error, FairlineError):
+        return Problem(str(error), model=model.name, silent=True)
+    message = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return Problem(message, model=model.name, traceback=trace, silent=True)
+
+
+def _run_model(
+    model: Model, markets: pl.DataFrame, payloads: Payloads, asof: datetime, requested: datetime
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """A model's usable predictions in PREDICTIONS columns, and a problem for each that is not usable."""
+    """A model's usable PREDICTIONS, and a problem for each prediction that is not usable."""
     covered = markets.filter(model.covers(markets))
-    mine = _Given()
     if covered.is_empty():
         return PREDICTIONS.to_frame(), []
-    for request in model.requests(covered, asked):
+    inputs = _ModelPayloads()
+    for request in model.requests(covered, requested):
         payload = payloads.get(request)
         if payload is None:
             raise InputError(f"no payload for {request.source} {request.shown}", remedy="Fetch what the model requests")
         if isinstance(payload, FairlineError):
-            mine.failed[request] = payload
+            inputs.failed[request] = payload
         else:
-            mine[request] = payload
-    made = model.predict(covered, mine, asof)
-    sound, faulty = usable(made)
-    problems = [Problem(model.name, text, ticker=ticker or "") for ticker, text in faulty.iter_rows()]
-    problems += [Problem(model.name, words) for words in mine.unsaid()]
-    return sound, problems
+            inputs[request] = payload
+    valid, invalid = usable(model.predict(covered, inputs, asof))
+    problems = [Problem(text, model=model.name, ticker=ticker or "") for ticker, text in invalid.iter_rows()]
+    problems += [Problem(message, model=model.name) for message in inputs.unreported()]
+    return valid, problems

@@ -1,4 +1,4 @@
-"""Clean text that came from elsewhere, and parse durations that people type."""
+"""Clean untrusted text and parse durations."""
 
 import re
 import unicodedata
@@ -7,19 +7,22 @@ from datetime import timedelta
 from fairline.errors import UsageError
 
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 168}
+_MAX_HOURS = 24 * 36_525
+"""A century."""
 
 
-def plain(text: object) -> str:
-    """Without control characters, line ends and marks that turn the direction of writing; a space stands for each."""
-    return "".join(" " if unicodedata.category(sign) in _UNSAFE_CATEGORIES else sign for sign in str(text))
+def sanitize(text: object) -> str:
+    """Replace control characters, line breaks and characters that change the writing direction by spaces."""
+    return "".join(" " if unicodedata.category(char) in _UNSAFE_CATEGORIES else char for char in str(text))
 
 
-def span(text: str, what: str = "--closes-within") -> timedelta:
-    """Raises `UsageError`; `what` names the option or setting in it."""
+def parse_duration(text: str, *, field: str = "duration") -> timedelta:
+    """Parse a duration such as 90m, 12h, 7d or 4w. Raises `UsageError` for `field`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip().lower())
     if match is None:
-        raise UsageError(f"{text!r} is not a span of time", remedy=f"{what} takes spans such as 90m, 12h, 7d, 4w")
-    hours = float(match[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 168}[match[2]]
-    if hours > 24 * 36_525:
-        raise UsageError(f"{text!r} is longer than a century", remedy=f"{what} takes spans such as 7d")
+        raise UsageError(f"expected a duration such as 90m, 12h, 7d or 4w, not {text!r}", field=field)
+    hours = float(match[1]) * _HOURS[match[2]]
+    if hours > _MAX_HOURS:
+        raise UsageError(f"{text!r} is longer than a century; expected a duration such as 7d", field=field)
     return timedelta(hours=hours)

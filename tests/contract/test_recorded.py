@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fairline.kalshi import Kalshi, Transport
-from fairline.scanner import Filters, read_listing
+from fairline.market.filters import Filters
+from fairline.market.listing import read_listing
 from fairline.sim import Exchange
 
 

@@ -150,9 +150,9 @@ def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_pat
     one_line(fairline("balance", *keyed, tmp_path / "gone.pem"), 1, "does not exist", "--key-file")
     one_line(fairline("balance", *keyed, tmp_path / "public.pem"), 1, "public key")
     one_line(fairline("balance", *keyed, tmp_path / "key.pem"), 1, "NOT_FOUND", "key id is unknown")
-    one_line(fairline("scan", *at, "--min-edge", "200"), 2, "--min-edge is impossible", "points between")
+    one_line(fairline("scan", *at, "--min-edge", "200"), 2, "invalid --min-edge: expected points")
     one_line(fairline("scan", *at, "--category", "sprots"), 2, "no category 'sprots'", "Sports")
-    one_line(fairline("scan", *at, "--closes-within", "soon"), 2, "'soon' is not a span")
+    one_line(fairline("scan", *at, "--closes-within", "soon"), 2, "invalid --closes-within: expected a duration")
     one_line(fairline("scan", *at, "--status", "active"), 2, "no status 'active'", "paused")
     one_line(fairline("scan", *at, "--probabilities", "gone.csv"), 2, "gone.csv does not exist")
     one_line(fairline("scan", *at, "--model", "oracle"), 2, "no model 'oracle'")
@@ -182,7 +182,7 @@ def test_lines_about_filtered_markets_are_counted_not_listed(fairline, exchange,
         "scan", "--exchange", exchange.url, "--probabilities", forecast, "--category", "crypto", "--format", "json"
     )
     (problem,) = json.loads(done.stdout)["problems"]
-    assert problem["where"] == "filters"
+    assert problem["stage"] == "filters"
     assert "lines are about markets that the filters left out" in problem["message"]
 
 
@@ -316,7 +316,7 @@ def test_explain_walks_one_market_through_every_step_with_its_numbers(fairline, 
     side = next(s for s in got["sides"] if s["side"] == best["side"])
     assert side["bin"] == "kept"
     assert {step["result"] for step in side["steps"]} == {"pass"}
-    assert f"{best['edge_points']:.2f} points" in [step["numbers"] for step in side["steps"]]
+    assert f"{best['edge_points']:.2f} points" in [step["detail"] for step in side["steps"]]
     missed = scanned["nearest_misses"][0]
     shown = fairline("explain", missed["ticker"], *at).stdout
     assert "no opportunity" in shown
@@ -382,7 +382,7 @@ def test_explain_walks_a_recorded_market_by_coherence_alone(fairline, shared):
     assert [side["side"] for side in got["sides"]] == ["yes", "no"]
     steps = {step["step"]: step for step in got["sides"][0]["steps"]}
     quotes = f"YES bid ${market['yes_bid_dollars']}, ask ${market['yes_ask_dollars']}"
-    assert steps["has a bid and an ask"]["numbers"] == quotes
+    assert steps["has a bid and an ask"]["detail"] == quotes
     assert steps["open for trading"]["result"] == "stop", "it closed long ago"
     assert f"${market['yes_bid_dollars']}, behind " in resting
 

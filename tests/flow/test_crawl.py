@@ -22,7 +22,8 @@ from fairline.kalshi.errors import KalshiError, ResponseError
 from fairline.kalshi.http import Response, Unpacker
 from fairline.kalshi.memory import Memory, key_of
 from fairline.kalshi.routes import Query
-from fairline.market.listing import Filters, read_listing, read_market
+from fairline.market.filters import Filters
+from fairline.market.listing import read_listing, read_market
 from fairline.market.plan import plan
 from fairline.sim import Exchange, Fault
 from fairline.sim.catalog import WorldCatalog

@@ -145,7 +145,7 @@ def test_where_there_is_no_store_or_no_such_market_is_one_line(fairline, watched
     for command in (["history", "A"], ["report"], ["scorecard"], ["sql", "SELECT 1"]):
         one_line(fairline(*command, "--store", tmp_path / "none"), 1, "there is no store at")
     one_line(fairline("history", "KXNOPE", "--store", watched), 1, "the store has nothing of KXNOPE")
-    one_line(fairline("report", "--since", "yesterday", "--store", watched), 2, "is not a span of time")
+    one_line(fairline("report", "--since", "yesterday", "--store", watched), 2, "invalid --since: expected a duration")
 
 
 def test_an_empty_store_has_an_honest_report(fairline, tmp_path):

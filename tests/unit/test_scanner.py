@@ -7,8 +7,11 @@ from fairline.errors import InputError, UsageError
 from fairline.kalshi import Kalshi, Transport
 from fairline.kalshi.transport import Retry
 from fairline.kalshi.wire import Series
+from fairline.market.filters import Filters
 from fairline.market.frame import PREDICTIONS
-from fairline.scanner import Filters, evaluate, read_listing, scan
+from fairline.market.funnel import FunnelStep
+from fairline.market.listing import read_listing
+from fairline.scanner import evaluate, run_scan
 from fairline.sim import Fault
 from fairline.sources import Payload, Request, Sources, fetch
 from tests.unit.pricing.test_edge import NOW, markets
@@ -53,7 +56,7 @@ def test_evaluation_is_pure():
 def test_a_failing_model_is_a_problem_with_its_traceback_and_the_others_go_on():
     result = evaluate(markets({}), [Failing(name="bad"), Stub(("T0", 0.9, None))], {}, asof=NOW)
     (problem,) = result.problems
-    assert (problem.where, problem.message) == ("bad", "ZeroDivisionError: boom")
+    assert (problem.model, problem.message) == ("bad", "ZeroDivisionError: boom")
     assert "predict" in problem.traceback
     assert result.edges["p"].drop_nulls().len() == 2
 
@@ -118,7 +121,7 @@ def test_filters_tell_how_many_rows_each_took():
     filters = Filters(closes_within=timedelta(days=30), search="RAIN")
     kept, steps = filters.apply(frame, [], NOW)
     assert kept["ticker"].to_list() == ["T1"]
-    assert [(s["kept"], s["dropped"]) for s in steps] == [(4, 0), (4, 0), (1, 3)]
+    assert [(s.kept, s.dropped) for s in steps] == [(4, 0), (4, 0), (1, 3)]
     assert Filters(closes_within=timedelta(days=3)).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T2"]
     assert Filters(min_volume=100).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T3"]
 
@@ -134,13 +137,14 @@ def test_a_category_is_matched_in_any_case_and_by_any_of_a_series_categories():
 
 async def test_a_scan_reads_every_open_market_and_their_context(exchange, unhurried):
     async with client(exchange, unhurried) as kalshi:
-        listing, evaluation = await scan(kalshi, [])
+        result = await run_scan(kalshi, [])
+    listing, evaluation = result.listing, result.evaluation
     assert listing.complete
     assert listing.listed == 1_500
     assert listing.markets["series_ticker"].null_count() == 0
     assert listing.markets["category"].null_count() == 0
     assert not listing.quarantined
-    assert evaluation.funnel[0]["kept"] == 1_500
+    assert evaluation.funnel[0].kept == 1_500
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "502-html", "reset", "reset-body"])
@@ -169,7 +173,7 @@ async def test_a_row_with_an_unknown_status_is_read_again(exchange, unhurried):
     async with client(exchange, unhurried) as kalshi:
         listing = await read_listing(kalshi)
     assert listing.listed == 1_500
-    assert listing.funnel == [{"step": "still open", "kept": 1_500, "dropped": 0}]
+    assert listing.funnel == [FunnelStep("still open", 1_500, 0)]
     assert listing.account.rechecked == 1
 
 

@@ -13,8 +13,7 @@ from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, re
 from fairline.kalshi.routes import MAX_TICKERS, batches
 from fairline.market.listing import Listing, Progress
 from fairline.models import TableModel
-from fairline.pricing.edge import Rules
-from fairline.scanner import Evaluation, scan
+from fairline.scanner import Evaluation, run_scan
 from fairline.scoring.metrics import Interval, clustered_mean, profits, settlements_frame
 from fairline.sim import Exchange, Key, throw_away_pair
 
@@ -77,16 +76,16 @@ async def _run(
     async with Kalshi(Transport(exchange.url, auth=auth, bucket=bucket)) as kalshi:
         balance = await kalshi.portfolio.balance()
         say(f"Signed in at {exchange.url}; balance ${balance.balance / 100:,.2f}. Scanning …")
-        listing, evaluation = await scan(kalshi, [TableModel(forecast)], rules=Rules(), progress=progress)
+        result = await run_scan(kalshi, [TableModel(forecast)], progress=progress)
         say("Letting the exchange settle …")
         exchange.world.settle()
-        flagged = evaluation.opportunities
+        flagged = result.opportunities
         tickers = flagged["ticker"].unique().sort().to_list()
         pages = [await kalshi.markets.settlements(batch) for batch in batches(tickers, MAX_TICKERS)]
     outcome = profits(flagged, settlements_frame([row for page in pages for row in page.rows]))
     return Demo(
-        listing,
-        evaluation,
+        result.listing,
+        result.evaluation,
         clustered_mean(outcome, "promised"),
         clustered_mean(outcome, "realised"),
     )

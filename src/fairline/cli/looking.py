@@ -27,7 +27,7 @@ from fairline.scoring.calibration import fit, price_history
 from fairline.scoring.scorecard import read_scorecard, scorecard_document
 from fairline.store.sql import query
 from fairline.store.store import Store
-from fairline.text import span
+from fairline.text import parse_duration
 
 commands = typer.Typer()
 
@@ -84,7 +84,7 @@ def report_command(
     """One self-contained page: what appeared, what went and why, what came of it, funnel, health, charts."""
     settings = settings_of(exchange=exchange, profile=profile)
     kept, until = _store(exchange, profile, store), datetime.now(UTC)
-    page = report_page(kept, until - span(since, "--since"), until, settings.url)
+    page = report_page(kept, until - parse_duration(since, field="since"), until, settings.url)
     _say_troubles(kept)
     write_whole(output, page.encode())
     note(f"Wrote {output}")
@@ -218,7 +218,7 @@ def _store(exchange: str | None, profile: str | None, given: Path | None) -> Sto
 
 
 def _since(text: str | None) -> datetime | None:
-    return None if text is None else datetime.now(UTC) - span(text, "--since")
+    return None if text is None else datetime.now(UTC) - parse_duration(text, field="since")
 
 
 def _say_troubles(kept: Store) -> None:

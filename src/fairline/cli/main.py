@@ -9,7 +9,7 @@ import typer
 import fairline
 from fairline.cli import account, looking, pricing, rules, scanning, simulation, watching
 from fairline.cli.terminal import note
-from fairline.errors import ConfigError, FairlineError, UsageError
+from fairline.errors import ConfigError, FairlineError, InputError, UsageError
 from fairline.kalshi import KalshiError
 from fairline.sim import SimError
 
@@ -37,6 +37,21 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+_FLAGS = {
+    "min_edge_points": "--min-edge",
+    "max_spread_percent": "--max-spread",
+    "suspect_points": "--suspect",
+    "kelly_fraction": "--kelly",
+    "tickers": "--ticker",
+}
+"""Fields whose flag is not the field's own name."""
+
+
+def flag_of(field: str) -> str:
+    """Return the flag that sets a field of the library; empty if `field` is."""
+    return _FLAGS.get(field, "--" + field.replace("_", "-")) if field else ""
+
+
 def main() -> None:
     """Run the command line; every foreseen failure is one line on standard error."""
     try:
@@ -52,9 +67,10 @@ def main() -> None:
             print(text)
             sys.exit(2)
         _fail(text, 2)
-    except (UsageError, ConfigError) as error:
-        _fail(str(error), 2)
-    except (FairlineError, KalshiError, SimError) as error:
+    except FairlineError as error:
+        name = flag_of(error.field) if isinstance(error, UsageError | InputError) else error.field
+        _fail(error.describe(name), 2 if isinstance(error, UsageError | ConfigError) else 1)
+    except (KalshiError, SimError) as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", _INTERRUPTED)

@@ -1,17 +1,19 @@
 """The options that several commands share, and what their texts mean."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from fairline.errors import InputError, UsageError
 from fairline.kalshi.client import checked_ticker
-from fairline.market.listing import Ages, Filters
+from fairline.market.filters import Filters
+from fairline.market.filters import Status as MarketStatus
+from fairline.market.listing import Ages
 from fairline.models import TableModel
 from fairline.output.files import FORMATS
 from fairline.pricing.sizing import Bankroll
-from fairline.text import span
+from fairline.text import parse_duration
 
 Exchange_ = Annotated[str | None, typer.Option("--exchange", metavar="NAME|URL", help="production, demo or a URL.")]
 Profile = Annotated[str | None, typer.Option(metavar="NAME", help="A profile of fairline.toml.")]
@@ -101,16 +103,13 @@ def filters_of(
     search: str,
     ticker: list[str] | None = None,
 ) -> Filters:
-    statuses = ("unopened", "open", "paused", "closed", "settled")
-    if status not in statuses:
-        raise UsageError(f"there is no status {status!r}", remedy=f"--status takes {', '.join(statuses)}")
     return Filters(
-        status=status,
+        status=cast(MarketStatus, status),  # Filters checks it
         categories=tuple(category or ()),
         series=tuple(name.upper() for name in series or ()),
         events=tuple(name.upper() for name in event or ()),
         tickers=tuple(checked_ticker(name.strip().upper()) for name in ticker or ()),
-        closes_within=None if closes_within is None else span(closes_within),
+        closes_within=None if closes_within is None else parse_duration(closes_within, field="closes_within"),
         min_volume=min_volume,
         search=search,
     )
@@ -129,7 +128,7 @@ def bankroll_of(dollars: float | None, kelly: float, caps: str) -> Bankroll | No
 
 
 def ages_of(max_age: str, *, fresh: bool) -> Ages:
-    age = span(max_age, "--max-age").total_seconds()
+    age = parse_duration(max_age, field="max_age").total_seconds()
     return Ages(facts_s=0, crawl_s=0) if fresh else Ages(crawl_s=age)
 
 

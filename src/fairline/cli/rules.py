@@ -26,7 +26,7 @@ from fairline.kalshi import Kalshi
 from fairline.market.listing import Listing, Progress, read_listing
 from fairline.output import tables, terminal
 from fairline.output.files import show
-from fairline.scanner import rules_broken
+from fairline.scanner import find_violations
 
 commands = typer.Typer()
 
@@ -53,7 +53,7 @@ def coherence(
 
     async def read(kalshi: Kalshi, progress: Progress | None) -> tuple[Listing, pl.DataFrame]:
         listing = await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
-        return await rules_broken(kalshi, listing, books=not no_books)
+        return await find_violations(kalshi, listing, books=not no_books)
 
     listing, found = ask(settings, None, read, memory=memory, ages=ages, max_age=max_age)
     shown = found if everything else found.filter(found["profit_u"] > 0)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -58,9 +58,8 @@ from fairline.market.plan import plan as plan_listing
 from fairline.models import Model, about, inputs, installed, load
 from fairline.output import tables, terminal
 from fairline.output.files import choose_format, show
-from fairline.pricing.edge import KEPT, Rules, walk
-from fairline.scanner import Evaluation, scan_market
-from fairline.scanner import scan as run_scan
+from fairline.pricing.rules import Rules, SideChoice
+from fairline.scanner import Evaluation, ScanOptions, ScanResult, explain_market, run_scan
 
 commands = typer.Typer()
 
@@ -104,7 +103,14 @@ def scan(
 ) -> None:
     """Scan every market, price it by your models, and rank what is mispriced after fees."""
     rules = Rules(
-        min_edge, min_ev, max_spread, side, size, min_contracts=min_contracts, rest=rest, suspect_points=suspect
+        min_edge,
+        min_ev,
+        max_spread,
+        cast(SideChoice, side),  # Rules checks it
+        size,
+        min_contracts=min_contracts,
+        rest=rest,
+        suspect_points=suspect,
     )
     filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
     money = bankroll_of(bankroll, kelly, caps)
@@ -120,21 +126,14 @@ def scan(
         show_plan(settings, [*steps, *books], chosen, output)
         return
 
-    async def read(kalshi: Kalshi, progress: Progress | None) -> tuple[Listing, Evaluation]:
-        return await run_scan(
-            kalshi,
-            models,
-            filters,
-            rules,
-            progress=progress,
-            memory=memory,
-            ages=ages,
-            books=not no_books,
-            bankroll=money,
-            sources=sources_of(offline=offline, record=record),
-        )
+    options = ScanOptions(filters, rules, books=not no_books, bankroll=money, ages=ages)
+    sources = sources_of(offline=offline, record=record)
 
-    listing, evaluation = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
+    async def read(kalshi: Kalshi, progress: Progress | None) -> ScanResult:
+        return await run_scan(kalshi, models, options, sources=sources, memory=memory, progress=progress)
+
+    result = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
+    listing, evaluation = result.listing, result.evaluation
     if chosen == "table":
         show(terminal.scan_report(listing, evaluation, top or 20))
     elif chosen == "json":
@@ -143,7 +142,7 @@ def scan(
         kept = evaluation.opportunities
         table = tables.opportunity_table(kept.head(top) if top else kept, listing.exchange, evaluation.advice)
         deliver(tables.encode(table, chosen), output)
-    warn(chosen, listing, [*listing.problems, *evaluation.problems])
+    warn(chosen, listing, result.problems)
     if not models and chosen == "table":
         note("No model was given, so nothing could be priced: add --probabilities FILE or --model NAME.")
     raise typer.Exit(0 if listing.complete else 3)
@@ -220,25 +219,25 @@ def explain(
 
     async def read() -> Evaluation:
         async with await connect(settings, None, note) as kalshi:
-            return await scan_market(kalshi, ticker.upper(), models, rules, sources=sources)
+            return await explain_market(kalshi, ticker.upper(), models, ScanOptions(rules=rules), sources=sources)
 
     made = asyncio.run(read())
-    rows = made.edges.sort("side", "model", descending=[True, False]).to_dicts()
-    walks = [{"side": row["side"], "model": row["model"], "bin": row["bin"], "steps": walk(row, rules)} for row in rows]
+    sides = made.explain(ticker.upper())
     # A table is about many markets: only what concerns this one is a problem here.
     problems = [problem for problem in made.problems if problem.ticker in ("", ticker.upper())]
     if as_json:
         told = [tables.problem_object(problem) for problem in problems]
-        print(json.dumps({"ticker": ticker.upper(), "sides": walks, "problems": told}, indent=2))
+        document = {"ticker": ticker.upper(), "sides": [asdict(side) for side in sides], "problems": told}
+        print(json.dumps(document, indent=2))
         return
-    print(f"{rows[0]['ticker']}  {rows[0]['title'] or ''}")
-    for side in walks:
-        by = f" by {side['model']}" if side["model"] and len(models) > 1 else ""
-        print(f"\n{side['side'].upper()}{by}: {'an opportunity' if side['bin'] == KEPT else 'no opportunity'}")
-        for step in side["steps"]:
-            print(f"  {step['result']:5}{step['step']:40}{step['numbers']}")
+    print(f"{ticker.upper()}  {made.edges['title'][0] or ''}")
+    for side in sides:
+        by = f" by {side.model}" if side.model and len(models) > 1 else ""
+        print(f"\n{side.side.upper()}{by}: {'an opportunity' if side.kept else 'no opportunity'}")
+        for step in side.steps:
+            print(f"  {step.result:5}{step.step:40}{step.detail}")
     for problem in problems:
-        print(f"problem: {problem.where}: {problem.message}")
+        print(f"problem: {problem}")
 
 
 @commands.command(epilog="Example: fairline models --json")

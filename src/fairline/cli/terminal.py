@@ -16,9 +16,10 @@ from fairline.config.settings import Settings, load_settings
 from fairline.errors import UsageError
 from fairline.kalshi import Auth, Kalshi
 from fairline.kalshi.memory import Memory
-from fairline.market.listing import Ages, Listing, Problem
+from fairline.market.listing import Ages, Listing
 from fairline.market.listing import Progress as ProgressCall
 from fairline.market.plan import Planned
+from fairline.market.problem import Problem
 from fairline.output import tables, terminal
 from fairline.output.files import open_console, show, write_whole
 

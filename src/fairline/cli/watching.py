@@ -50,10 +50,10 @@ from fairline.errors import UsageError
 from fairline.kalshi.client import checked_ticker
 from fairline.models import Model, load
 from fairline.output.files import write_whole
-from fairline.pricing.edge import Rules
+from fairline.pricing.rules import Rules
 from fairline.store.datasets import DATASETS
 from fairline.store.store import Store
-from fairline.text import span
+from fairline.text import parse_duration
 from fairline.watch.loop import Duty, Watch
 from fairline.watch.monitor import Monitor
 from fairline.watch.service import containerfile, notifier, unit
@@ -112,10 +112,12 @@ def watch(
     )
     filters = filters_of(category, series, event, "open", closes_within, min_volume, "", ticker)
     settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
-    rhythm, settling = span(every, "--every"), span(settle_every, "--settle-every")
+    rhythm = parse_duration(every, field="every")
+    settling = parse_duration(settle_every, field="settle_every")
     for flag, value in (("--every", rhythm), ("--settle-every", settling)):
         if value < timedelta(seconds=1):
             raise UsageError(f"the value of {flag} is impossible", remedy="It takes a second or more")
+    facts_s = parse_duration(facts_every, field="facts_every").total_seconds()
     kept = _days(keep)
     log_to_stderr(log_format)
 
@@ -127,7 +129,7 @@ def watch(
         return Duty(
             models, filters, rules, told.rules, dict(told.receivers), every=rhythm, dead_man=told.dead_man,
             settle_every=settling, keep_days={**told.keep_days, **kept},
-            facts_s=span(facts_every, "--facts-every").total_seconds(), books=not no_books, ping=told.ping(),
+            facts_s=facts_s, books=not no_books, ping=told.ping(),
         )  # fmt: skip
 
     asyncio.run(_watch(settings, duty, store_folder(settings, store), scans, (host, port)))

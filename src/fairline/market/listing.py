@@ -1,18 +1,16 @@
-"""What the exchange lists, read and joined: markets with series, category, fees and implied probabilities.
+"""Read what the exchange lists: markets joined with series, category, fees and implied probabilities.
 
-A listing carries its own account: whether it is complete, what it left out and why. It never passes a part off as
-the whole, and what could not be read is named.
+A partial result is always marked incomplete and lists what is missing.
 """
 
 import asyncio
 import contextlib
 import difflib
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
 
 import polars as pl
 
@@ -27,6 +25,7 @@ from fairline.kalshi.events import read_events
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import Query
 from fairline.kalshi.wire import STATUS_FIELDS, Event, Series, series_list
+from fairline.market.filters import Filters, categories_of
 from fairline.market.frame import (
     NOTIONAL_U,
     empty_markets,
@@ -36,104 +35,25 @@ from fairline.market.frame import (
     with_context,
     with_probabilities,
 )
-from fairline.market.terms import due
+from fairline.market.funnel import FunnelStep
+from fairline.market.problem import Problem
+from fairline.market.terms import apply_changes
 from fairline.market.ticks import off_grid
 
-A = TypeVar("A")
-B = TypeVar("B")
+_ROWS_PER_PARSE = 8_000
 
-_AT_ONCE = 8_000
-_EVERYTHING = 120
-"""Requests that everything takes if nothing is known: 117,187 markets were open in September 2026."""
-
-Step = dict[str, object]
-"""A row of a funnel: `{step, kept, dropped}`."""
 Progress = Callable[[int], None]
-"""Told the number of markets read so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that did not work and was worked around: where, what, and for a failing model its traceback.
-
-    `silent` is a model that gave no answer at all.
-    """
-
-    where: str
-    message: str
-    traceback: str = ""
-    ticker: str = ""
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which markets a scan is about. Category is matched in any case, by any category of the market's series."""
-
-    status: str = "open"
-    categories: tuple[str, ...] = ()
-    series: tuple[str, ...] = ()
-    events: tuple[str, ...] = ()
-    tickers: tuple[str, ...] = ()
-    closes_within: timedelta | None = None
-    min_volume: float = 0
-    search: str = ""
-    combos: bool = False
-
-    def query(self, series: Sequence[Series] = (), everything: int | None = None) -> Query:
-        """What of this the exchange can be asked for; the rest is `apply`. It knows no categories, so with the `series`
-        list a category becomes its series, if asking for each of them takes fewer requests than `everything` does.
-        """
-        names = self.series
-        if series and self.categories and not names:
-            tickers = tuple(self._in_category(series))
-            names = tickers if len(tickers) < (everything or _EVERYTHING) else ()
-        now = int(datetime.now(UTC).timestamp())
-        closes = None if self.closes_within is None else (now, now + int(self.closes_within.total_seconds()))
-        return Query(self.status, names, self.events, self.tickers, closes, self.combos)
-
-    def apply(self, markets: pl.DataFrame, series: Sequence[Series], asof: datetime) -> tuple[pl.DataFrame, list[Step]]:
-        """The markets asked for, and a funnel row for each filter in use."""
-        rows: list[Step] = []
-        for words, test in self._tests(series, asof).items():
-            kept = markets.filter(test.fill_null(value=False))
-            rows.append({"step": words, "kept": kept.height, "dropped": markets.height - kept.height})
-            markets = kept
-        return markets, rows
-
-    def _tests(self, series: Sequence[Series], asof: datetime) -> dict[str, pl.Expr]:
-        # A market can change its state between being selected and being sent.
-        still = pl.col("status").is_in(STATUS_FIELDS[self.status])
-        tests = {f"still {self.status}": still & (pl.col("close_ts") > asof) if self.status == "open" else still}
-        if self.events and self.tickers:
-            tests[f"in event {', '.join(self.events)}"] = pl.col("event_ticker").is_in(list(self.events))
-        if self.series and (self.events or self.tickers):
-            tests[f"in series {', '.join(self.series)}"] = pl.col("series_ticker").is_in(list(self.series))
-        if self.categories:
-            tests[f"in category {', '.join(self.categories)}"] = pl.col("series_ticker").is_in(
-                self._in_category(series)
-            )
-        if self.closes_within is not None:
-            tests[f"closes within {self.closes_within}"] = pl.col("close_ts") <= asof + self.closes_within
-        if self.min_volume:
-            tests[f"volume of at least {self.min_volume:g}"] = pl.col("volume_cc") >= self.min_volume * 100
-        if self.search:
-            text = pl.concat_str("ticker", "title", "yes_sub_title", separator=" ", ignore_nulls=True)
-            tests[f"contains {self.search!r}"] = text.str.to_lowercase().str.contains(self.search.lower(), literal=True)
-        return tests
-
-    def _in_category(self, series: Sequence[Series]) -> list[str]:
-        wanted = {category.casefold() for category in self.categories}
-        return [s.ticker for s in series if wanted & {c.casefold() for c in _categories(s)}]
+"""Called with the number of markets read so far."""
 
 
 @dataclass(slots=True)
 class Listing:
-    """What was read from the exchange, and how: the markets asked for with probabilities, and the account.
+    """The markets asked for, with probabilities, and how they were read.
 
-    `listed` counts the readable markets before filters; `quarantined` names markets, series and events that could not
-    be read, `unreadable` counts the markets among them. `books` were read for candidates, whose quotes are those of the
-    books since; `moved` had changed. It is `narrowed` if the exchange was not asked for everything.
+    `listed` counts the readable markets before filters. `quarantined` names the markets, series and events that could
+    not be read; `unreadable` counts the markets among them. `narrowed` is true if the exchange was asked for some
+    markets only. `books` order books of candidates were read and their quotes used; `moved` of them differed from the
+    listing.
     """
 
     markets: pl.DataFrame
@@ -148,7 +68,7 @@ class Listing:
     incomplete_reasons: list[str]
     quarantined: list[Rejected]
     unreadable: int
-    funnel: list[Step]
+    funnel: list[FunnelStep]
     account: Account = field(default_factory=Account)
     narrowed: bool = False
     books: int = 0
@@ -162,7 +82,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """What may be used again: answers that seldom change, and a crawl that was cut short, in seconds since then."""
+    """How old reused answers may be, in seconds: facts that seldom change, and an interrupted crawl to resume."""
 
     facts_s: float = 3_600
     crawl_s: float = 120
@@ -177,27 +97,34 @@ async def read_listing(
     memory: Memory | None = None,
     ages: Ages | None = None,
 ) -> Listing:
-    """Read the markets asked for with their series and events.
+    """Read the markets asked for, with their series and events.
 
-    Raises `KalshiError` when nothing at all could be read and `UsageError` for a category, series, event or market that
-    does not exist. Series or events that could not be read leave fees and categories unknown: the listing is
-    incomplete.
+    Raises `KalshiError` if nothing at all could be read and `UsageError` for a category, series, event or market that
+    does not exist. If series or events could not be read, fees and categories are unknown and the listing incomplete.
     """
-    filters, started, clock = filters or Filters(), asof or datetime.now(UTC), time.monotonic()
-    context = _Context(kalshi, filters, memory, ages or Ages())
-    crawl, series = await context.begin()
-    read, rows = await _together(read_frame(crawl, progress), series)
-    events, changes = await _together(context.events(read), context.changes())
-    rows = await context.with_new(rows, events)
-    oldest = started - timedelta(seconds=(ages or Ages()).facts_s)
-    since = (started if context.anew else oldest, oldest)
-    markets = with_context(read, *due(rows, events, changes, since, datetime.now(UTC)))
+    filters, ages = filters or Filters(), ages or Ages()
+    started = asof or datetime.now(UTC)
+    clock = time.monotonic()
+    context = _Context(kalshi, filters, memory, ages)
+    crawl, known_series = await context.begin()
+    async with _task_group() as tasks:
+        reading = tasks.create_task(read_frame(crawl, progress))
+        reading_series = tasks.create_task(context.series() if known_series is None else _ready(known_series))
+    frame = reading.result()
+    async with _task_group() as tasks:
+        reading_events = tasks.create_task(context.events(frame))
+        reading_changes = tasks.create_task(context.changes())
+    events = reading_events.result()
+    series = await context.with_new_series(reading_series.result(), events)
+    oldest = started - timedelta(seconds=ages.facts_s)
+    since = (started if context.series_reread else oldest, oldest)
+    markets = with_context(frame, *apply_changes(series, events, reading_changes.result(), since, datetime.now(UTC)))
     if filters.tickers:
-        _all_there("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.account.rejected}, [])
-    kept, steps = filters.apply(markets, rows, started)
+        _check_names("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.account.rejected}, [])
+    matching, steps = filters.apply(markets, series, started)
     traffic, account = kalshi.transport.traffic, crawl.account
     return Listing(
-        markets=with_probabilities(kept),
+        markets=with_probabilities(matching),
         exchange=kalshi.transport.base_url,
         started_ts=started,
         duration_s=time.monotonic() - clock,
@@ -211,43 +138,53 @@ async def read_listing(
         unreadable=len(account.rejected),
         funnel=steps,
         account=account,
-        problems=_not_open(markets, filters) + context.problems + _astray(kept),
+        problems=_wrong_status(markets, filters) + context.problems + _off_grid_quotes(matching),
         narrowed=crawl.query.narrow,
     )
 
 
-def _not_open(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
-    """A problem for each market that was named and is not in the state asked for."""
+@contextlib.asynccontextmanager
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises the first task's error itself instead of a group around it."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+
+
+def _wrong_status(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
+    """A problem for each market that was named and does not have the status asked for."""
     if not filters.tickers:
         return []
     other = markets.filter(~pl.col("status").is_in(STATUS_FIELDS[filters.status]))
-    words = f"its status is {{}}, not {filters.status}"
     return [
-        Problem("filters", f"{t}: {words.format(status)}", ticker=t)
-        for t, status in other.select("ticker", "status").iter_rows()
+        Problem(f"{ticker}: its status is {status}, not {filters.status}", stage="filters", ticker=ticker)
+        for ticker, status in other.select("ticker", "status").iter_rows()
     ]
 
 
-def _astray(markets: pl.DataFrame) -> list[Problem]:
-    """A problem if there are quotes where by the market's own grid none can be: the grid has changed, or the price."""
-    found = off_grid(markets)
-    if found.is_empty():
+def _off_grid_quotes(markets: pl.DataFrame) -> list[Problem]:
+    """A problem if quotes are off the market's own tick grid: the grid has changed, or the price was misread."""
+    quotes = off_grid(markets)
+    if quotes.is_empty():
         return []
-    ticker, price_u = found.row(0)
-    words = f"{found.height:,} quotes are off the tick grid, such as {price_u / NOTIONAL_U:g} of {ticker}"
-    return [Problem("prices", f"{words}; they are taken as they came")]
+    ticker, price_u = quotes.row(0)
+    example = f"{price_u / NOTIONAL_U:g} of {ticker}"
+    message = f"{quotes.height:,} quotes are off the tick grid, such as {example}; they are used as they are"
+    return [Problem(message, stage="prices")]
 
 
 async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
-    """One market, whatever its status, with its event's and series' terms and its probabilities.
+    """Read one market, whatever its status, with the terms of its event and series and its probabilities.
 
-    Raises `KalshiError` if there is none, or if its values cannot be read.
+    Raises `KalshiError` if it does not exist or cannot be read.
     """
     market = await kalshi.markets.get(ticker)
     frame, rejected = markets_frame([market])
     if rejected:
         raise ShapeError(str(rejected[0]))
-    # In the list an event comes with its milestone; combos are not in it.
+    # In the list an event comes with its milestone; multivariate events are not in the list.
     listed = (await kalshi.events.list(tickers=market.event_ticker)).rows
     event = listed[0] if listed else await kalshi.events.get(market.event_ticker)
     series = await kalshi.series.get(event.series_ticker)
@@ -255,19 +192,22 @@ async def read_market(kalshi: Kalshi, ticker: str) -> pl.DataFrame:
 
 
 async def read_frame(crawl: MarketCrawl[pl.DataFrame], progress: Progress | None = None) -> pl.DataFrame:
-    """The crawl's markets as columns, page by page as they come. Values are parsed for eight pages at once, in a
-    thread, because that is work outside the interpreter.
+    """Read the crawl's markets as columns, page by page.
+
+    Values are parsed in a thread, eight pages at once: polars works outside the interpreter.
     """
-    pages, waiting = list[pl.DataFrame](), 0
-    parsing = list[asyncio.Task[tuple[pl.DataFrame, list[Rejected]]]]()
+    pages: list[pl.DataFrame] = []
+    waiting = 0
+    parsing: list[asyncio.Task[tuple[pl.DataFrame, list[Rejected]]]] = []
     async for page in crawl.pages():
         pages.append(page)
         waiting += page.height
         if progress is not None:
             progress(crawl.account.rows)
-        if waiting >= _AT_ONCE:
+        if waiting >= _ROWS_PER_PARSE:
             parsing.append(asyncio.create_task(asyncio.to_thread(typed, pl.concat(pages))))
-            pages, waiting = [], 0
+            pages = []
+            waiting = 0
     parsed = [*(await asyncio.gather(*parsing)), typed(pl.concat([wire_frame([]), *pages]))]
     for _, rejected in parsed:
         crawl.account.rejected += rejected
@@ -275,32 +215,36 @@ async def read_frame(crawl: MarketCrawl[pl.DataFrame], progress: Progress | None
 
 
 class _Context:
-    """The series and events of a listing, and what of them could not be read."""
+    """The series and events of a listing, and what could not be read of them."""
 
     def __init__(self, kalshi: Kalshi, filters: Filters, memory: Memory | None, ages: Ages) -> None:
         self.missing: list[str] = []
         self.rejected: list[Rejected] = []
         self.problems: list[Problem] = []
-        self._kalshi, self._filters, self._memory, self.ages = kalshi, filters, memory, ages
-        self._kept = self.anew = False
+        self.ages = ages
+        self.series_reread = False
+        self._series_cached = False
+        self._kalshi = kalshi
+        self._filters = filters
+        self._memory = memory
 
-    async def begin(self) -> tuple[MarketCrawl[pl.DataFrame], Coroutine[None, None, list[Series]]]:
-        """The crawl that answers the filters, and the series: known beforehand only if they say where to look."""
+    async def begin(self) -> tuple[MarketCrawl[pl.DataFrame], list[Series] | None]:
+        """Return the crawl for the filters, and the series if the filters needed them to choose the crawl."""
         filters = self._filters
-        if filters.categories and not (filters.series or filters.events or filters.tickers):
-            series = await self.series()
-            crawl = self.crawl(filters.query(series, self.crawl(filters.query()).route().requests))
-            if self._kept and crawl.query.series and self._memory is not None:
-                age = self._memory.age_s("series") / 60
-                crawl.account.notes.append(f"the series list is {age:.0f} min old; --fresh reads it anew")
-            return crawl, _ready(series)
-        return self.crawl(filters.query()), self.series()
+        if not filters.categories or filters.series or filters.events or filters.tickers:
+            return self.crawl(filters.query()), None
+        series = await self.series()
+        crawl = self.crawl(filters.query(series, self.crawl(filters.query()).route().requests))
+        if self._series_cached and crawl.query.series and self._memory is not None:
+            age = self._memory.age_s("series") / 60
+            crawl.account.notes.append(f"the series list is {age:.0f} min old; --fresh reads it anew")
+        return crawl, series
 
     def crawl(self, query: Query) -> MarketCrawl[pl.DataFrame]:
         return MarketCrawl(self._kalshi, query, wire_frame, memory=self._memory, max_age_s=self.ages.crawl_s)
 
     async def series(self) -> list[Series]:
-        """The series list. Only a category filter cannot do without it."""
+        """Return the series list. Raises `KalshiError` only if a category filter needs it."""
         filters = self._filters
         try:
             page = await self._read_series()
@@ -310,57 +254,58 @@ class _Context:
             self.missing.append(f"no series ({error.message}): categories and fee multipliers are not known")
             return []
         self._reject(page.rejected, "series", "their markets have no category and an assumed fee")
-        known = {name.casefold(): name for s in page.rows for name in _categories(s)}
+        known = {name.casefold(): name for s in page.rows for name in categories_of(s)}
         for category in filters.categories:
             if category.casefold() not in known:
-                there = ", ".join(sorted(known.values()))
-                raise UsageError(f"the exchange has no category {category!r}", remedy=f"Categories: {there}")
+                remedy = f"Categories: {', '.join(sorted(known.values()))}"
+                raise UsageError(f"the exchange has no category {category!r}", remedy=remedy)
         names = [s.ticker for s in page.rows]
-        _all_there("series", filters.series, {*names, *(r.ticker for r in page.rejected)}, names)
+        _check_names("series", filters.series, {*names, *(r.ticker for r in page.rejected)}, names)
         return page.rows
 
     async def _read_series(self) -> Page[Series]:
-        kept = self._memory and self._memory.body("series", self.ages.facts_s)
-        if kept:
+        cached = self._memory and self._memory.body("series", self.ages.facts_s)
+        if cached:
             with contextlib.suppress(KalshiError):
-                page = series_list(kept)
+                page = series_list(cached)
                 if {s.ticker for s in page.rows} >= set(self._filters.series):
-                    self._kept = True
+                    self._series_cached = True
                     return page
-        self._kept = False
+        self._series_cached = False
         keep = partial(self._memory.keep, "series") if self._memory is not None else None
         return await self._kalshi.series.list(keep=keep)
 
-    async def with_new(self, series: list[Series], events: list[Event]) -> list[Series]:
-        """The series, read anew if an event belongs to one that was not listed yet when they were kept."""
-        if not self._kept or {e.series_ticker for e in events} <= {s.ticker for s in series}:
+    async def with_new_series(self, series: list[Series], events: list[Event]) -> list[Series]:
+        """Return the series, reread if an event belongs to one that is newer than the cached list."""
+        if not self._series_cached or {e.series_ticker for e in events} <= {s.ticker for s in series}:
             return series
-        self.ages, self.anew = replace(self.ages, facts_s=-1), True
+        self.ages = replace(self.ages, facts_s=-1)
+        self.series_reread = True
         return await self.series()
 
     async def events(self, markets: pl.DataFrame) -> list[Event]:
-        """The events of these markets, and those that were asked for by name."""
+        """Return the events of these markets and the events named by the filters."""
         named = self._filters.events
         tickers = list(dict.fromkeys([*named, *markets["event_ticker"].unique(maintain_order=True)]))
-        made = await read_events(self._kalshi, tickers, self._memory, self.ages.facts_s)
-        if made.unasked:
-            lost = "no events" if made.unasked == len(tickers) else f"{made.unasked:,} events not read"
-            self.missing.append(f"{lost} ({made.reason}): event titles and fee overrides are not known")
+        answer = await read_events(self._kalshi, tickers, self._memory, self.ages.facts_s)
+        if answer.unasked:
+            count = "no events" if answer.unasked == len(tickers) else f"{answer.unasked:,} events not read"
+            self.missing.append(f"{count} ({answer.reason}): event titles and fee overrides are not known")
         else:
-            there = {e.event_ticker for e in made.rows} | {r.ticker for r in made.rejected}
-            _all_there("event", named, there, sorted(there))
-        self._reject(made.rejected, "events", "their fee overrides are not known")
-        return made.rows
+            known = {e.event_ticker for e in answer.rows} | {r.ticker for r in answer.rejected}
+            _check_names("event", named, known, sorted(known))
+        self._reject(answer.rejected, "events", "their fee overrides are not known")
+        return answer.rows
 
     async def changes(self) -> Changes:
-        """What was scheduled since the facts were read that are remembered; without a memory, all are of now."""
+        """Return the fee changes scheduled since the cached facts were read; none without a cache."""
         if self._memory is None:
             return Changes()
         try:
             return await read_changes(self._kalshi, self._memory, self.ages.facts_s)
         except KalshiError as error:
-            words = f"scheduled fee changes could not be read ({error.message})"
-            self.problems.append(Problem("fees", f"{words}: fees that were remembered may have changed since"))
+            message = f"scheduled fee changes could not be read ({error.message}): cached fees may have changed since"
+            self.problems.append(Problem(message, stage="fees"))
             return Changes()
 
     def _reject(self, rejected: list[Rejected], what: str, consequence: str) -> None:
@@ -369,31 +314,14 @@ class _Context:
             self.missing.append(f"{len(rejected)} {what} could not be read: {consequence}")
 
 
-async def _together(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tuple[A, B]:
-    """Both results; when one fails the other is stopped."""
-    tasks = asyncio.create_task(one), asyncio.create_task(other)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def _ready(series: list[Series]) -> list[Series]:
     return series
 
 
-def _all_there(noun: str, wanted: Sequence[str], there: set[str], names: Sequence[str]) -> None:
-    """Raises `UsageError` naming what is not there, and the nearest of what is."""
-    missing = sorted(set(wanted) - there)
+def _check_names(noun: str, wanted: Sequence[str], known: set[str], names: Sequence[str]) -> None:
+    """Raise `UsageError` for wanted names that are not known, with the most similar names."""
+    missing = sorted(set(wanted) - known)
     if missing:
-        near = sorted(
-            {name for ticker in missing for name in difflib.get_close_matches(ticker, names, n=3, cutoff=0.5)}
-        )
-        remedy = f"Near to it: {', '.join(near)}" if near else f"Check the {noun} ticker"
+        similar = {name for ticker in missing for name in difflib.get_close_matches(ticker, names, n=3, cutoff=0.5)}
+        remedy = f"Similar: {', '.join(sorted(similar))}" if similar else f"Check the {noun} ticker"
         raise UsageError(f"the exchange has no {noun} {', '.join(missing)}", remedy=remedy)
-
-
-def _categories(series: Series) -> set[str]:
-    return {name for name in (series.category, *(series.categories or ())) if name}

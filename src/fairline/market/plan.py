@@ -9,7 +9,8 @@ from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.windows import CREATED
 from fairline.kalshi.wire import series_list
-from fairline.market.listing import Ages, Filters
+from fairline.market.filters import Filters
+from fairline.market.listing import Ages
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def terms_at(
     return Terms(kind or base.fee_type, units, f"event override{since}")
 
 
-def due(
+def apply_changes(
     series: Sequence[Series],
     events: Sequence[Event],
     changes: Changes,

@@ -10,7 +10,7 @@ import polars as pl
 
 from fairline.market.frame import NOTIONAL_U
 from fairline.output import charts
-from fairline.pricing.edge import FAILED
+from fairline.pricing.steps import failure_text
 from fairline.scoring.metrics import Interval
 from fairline.scoring.scorecard import Scorecard, read_scorecard
 from fairline.store.store import Store
@@ -96,7 +96,7 @@ def _gone(edges: pl.DataFrame) -> str:
         return '<p class="quiet">Nothing.</p>'
     counts = gone.group_by("reason").len().sort("len", descending=True)
     return _table(
-        ["Reason", "#How many"], [[FAILED.get(reason, reason), f"{count:,}"] for reason, count in counts.iter_rows()]
+        ["Reason", "#How many"], [[failure_text(reason), f"{count:,}"] for reason, count in counts.iter_rows()]
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,8 @@ import polars as pl
 
 from fairline.kalshi.account import Account
 from fairline.market.frame import NOTIONAL_U
-from fairline.market.listing import Listing, Problem
+from fairline.market.listing import Listing
+from fairline.market.problem import Problem
 from fairline.scanner import Evaluation, full_funnel
 
 
@@ -82,7 +84,7 @@ def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = No
     missed = opportunity_table(misses, listing.exchange).with_columns(missed_by=misses["missed_by"])
     return {
         "scan": _account(listing),
-        "funnel": full_funnel(listing, evaluation),
+        "funnel": [asdict(step) for step in full_funnel(listing, evaluation)],
         "opportunities": records(kept.head(top) if top else kept),
         "nearest_misses": records(missed),
         "problems": [problem_object(p) for p in (*listing.problems, *evaluation.problems)],
@@ -184,9 +186,8 @@ def records(table: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def problem_object(problem: Problem) -> dict[str, str]:
-    return {"where": problem.where, "message": problem.message} | (
-        {"traceback": problem.traceback} if problem.traceback else {}
-    )
+    """The fields of a problem that are set."""
+    return {name: value for name, value in asdict(problem).items() if isinstance(value, str) and value}
 
 
 def _iso(moment: datetime) -> str:

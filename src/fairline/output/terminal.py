@@ -9,15 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from fairline.market.frame import NOTIONAL_U
-from fairline.market.listing import Listing, Problem
+from fairline.market.funnel import FunnelStep
+from fairline.market.listing import Listing
 from fairline.market.plan import Planned
+from fairline.market.problem import Problem
 from fairline.models.curve import Curves
 from fairline.models.pool import Pool
 from fairline.output.tables import market_table, opportunity_table
 from fairline.scanner import Evaluation, full_funnel
 from fairline.scoring.metrics import Interval
 from fairline.scoring.scorecard import Scorecard
-from fairline.text import plain
+from fairline.text import sanitize
 
 _NEAREST = 2
 """How many of each bin's nearest misses are shown."""
@@ -62,7 +64,7 @@ def markets_report(listing: Listing, top: int = 40) -> RenderableType:
         table.add_row(
             row["ticker"],
             row["category"] or "–",
-            plain(row["title"] or "–"),
+            sanitize(row["title"] or "–"),
             _share(row["p_bid"]),
             _share(row["p_mid"]),
             _share(row["p_ask"]),
@@ -173,7 +175,7 @@ def plain_table(rows: pl.DataFrame) -> Table:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else plain(value)
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else sanitize(value)
 
 
 def _told(made: Interval | None) -> tuple[str, str]:
@@ -215,7 +217,7 @@ def coherence_report(listing: Listing, found: pl.DataFrame, shown: pl.DataFrame)
 
 def trouble_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
     """A line for each thing that did not work, for where the format itself has no place for them."""
-    lines = [f"{problem.where}: {problem.message}" for problem in problems]
+    lines = [str(problem) for problem in problems]
     lines += [f"quarantined {row}" for row in listing.quarantined]
     more = [f"… and {len(lines) - _SHOWN:,} more; --format json has them all"] if len(lines) > _SHOWN else []
     return lines[:_SHOWN] + more
@@ -266,19 +268,19 @@ def _opportunities(rows: pl.DataFrame) -> Table:
             f"{row['size']:,.0f}",
             _when(row["closes_at"]),
             *("–" if row[name] is None else form.format(row[name]) for _, form, name in advised),
-            plain(row["title"]),
+            sanitize(row["title"]),
         )
     return table
 
 
-def _funnel(steps: Sequence[dict[str, object]]) -> Table:
+def _funnel(steps: Sequence[FunnelStep]) -> Table:
     table = Table(box=None, pad_edge=False, title="Funnel (markets)", title_justify="left")
     table.add_column("Step")
     table.add_column("Kept", justify="right")
     table.add_column("Dropped", justify="right")
     table.add_column("Of all", justify="right")
     for step in steps:
-        table.add_row(str(step["step"]), f"{step['kept']:,}", f"{step['dropped']:,}", f"{step['share']:.1%}")
+        table.add_row(step.step, f"{step.kept:,}", f"{step.dropped:,}", f"{step.share:.1%}")
     return table
 
 
@@ -293,7 +295,7 @@ def _misses(misses: pl.DataFrame) -> Table:
 
 
 def _troubles(listing: Listing, problems: Sequence[Problem]) -> list[RenderableType]:
-    lines = [f"{problem.where}: {problem.message}" for problem in problems]
+    lines = [str(problem) for problem in problems]
     found: list[RenderableType] = []
     for words, items in (("problems", lines), ("rows quarantined", [str(row) for row in listing.quarantined])):
         if items:

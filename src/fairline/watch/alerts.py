@@ -16,8 +16,8 @@ import polars as pl
 
 from fairline.errors import ConfigError, UsageError
 from fairline.market.frame import NOTIONAL_U
-from fairline.pricing.edge import FAILED
-from fairline.text import plain, span
+from fairline.pricing.steps import failure_text
+from fairline.text import parse_duration, sanitize
 
 KINDS = ("appeared", "grew", "gone", "settled")
 Key = tuple[str, str, str]
@@ -199,11 +199,11 @@ def compose(rule: Rule, items: Sequence[Item], held: str = "") -> tuple[str, str
 
 def describe(kind: str, row: Mapping[str, Any]) -> str:
     """A change in a line."""
-    what = plain(f"{row.get('side', '').upper()} {row.get('ticker', '')}")
+    what = sanitize(f"{row.get('side', '').upper()} {row.get('ticker', '')}")
     price = f"at {row['price_u'] / NOTIONAL_U:.3f}"
-    title = plain(row.get("title") or "")
+    title = sanitize(row.get("title") or "")
     if kind == "gone":
-        return f"gone: {what}: {FAILED.get(row['reason'], row['reason'])}"
+        return f"gone: {what}: {failure_text(row['reason'])}"
     if kind == "settled":
         paid = row["payout_u"] if row.get("side") == "yes" else NOTIONAL_U - row["payout_u"]
         made = (paid - row["price_u"] - row["fee_u"]) / NOTIONAL_U
@@ -211,7 +211,7 @@ def describe(kind: str, row: Mapping[str, Any]) -> str:
     grown = f" (was {row['edge_before']:.1f})" if kind == "grew" else ""
     closes = f", closes {row['close_ts']:%Y-%m-%d %H:%M} UTC" if row.get("close_ts") else ""
     return (
-        f"{kind}: {what} {price}, p {row['p']:.3f} by {plain(row['model'])}: "
+        f"{kind}: {what} {price}, p {row['p']:.3f} by {sanitize(row['model'])}: "
         f"edge {row['edge_points']:.1f} points{grown}, "
         f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_cc'] / 100:,.0f} contracts{closes} · {title}"
         + (" (an edge so large is more likely a bug)" if row.get("suspect") else "")
@@ -283,7 +283,7 @@ def _yes(value: Any) -> bool:
 _READ = {
     **dict.fromkeys(("to", "categories", "models"), _texts),
     **dict.fromkeys(("min_edge", "min_ev", "min_contracts", "grow_points"), _number),
-    **dict.fromkeys(("closes_within", "cooldown", "digest"), lambda value: span(str(value), "it")),
+    **dict.fromkeys(("closes_within", "cooldown", "digest"), lambda value: parse_duration(str(value))),
     "on": _among(*KINDS),
     "sides": _among("yes", "no"),
     "series": lambda value: tuple(text.upper() for text in _texts(value)),

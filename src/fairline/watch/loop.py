@@ -24,10 +24,11 @@ from fairline.kalshi.clock import maintenance
 from fairline.kalshi.errors import AuthError
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.wire import ExchangeStatus
-from fairline.market.listing import Ages, Filters, Listing
+from fairline.market.filters import Filters
+from fairline.market.listing import Ages, Listing
 from fairline.models import Model
-from fairline.pricing.edge import Rules
-from fairline.scanner import Evaluation, scan
+from fairline.pricing.rules import Rules
+from fairline.scanner import Evaluation, ScanOptions, run_scan
 from fairline.sources import Sources
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule
@@ -196,13 +197,11 @@ class Watch:
     async def _look(self, models: Sequence[Model]) -> tuple[Listing, Evaluation]:
         """The scan, with what it alone sent."""
         duty, before = self.duty, replace(self.kalshi.transport.traffic)
-        listing, evaluation = await scan(
-            self.kalshi, models, duty.filters, duty.rules, memory=self._memory, books=duty.books,
-            ages=Ages(duty.facts_s, 0), misses=0, sources=self._sources,
-        )  # fmt: skip
+        options = ScanOptions(duty.filters, duty.rules, books=duty.books, ages=Ages(duty.facts_s, 0), misses=0)
+        result = await run_scan(self.kalshi, models, options, memory=self._memory, sources=self._sources)
         spent = self.kalshi.transport.traffic
         mine = {name: getattr(spent, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}
-        return replace(listing, **mine), evaluation
+        return replace(result.listing, **mine), result.evaluation
 
     def _playing(self, now: datetime) -> list[Model]:
         benched = self.state.benched()
@@ -212,12 +211,12 @@ class Watch:
 
     def _judge(self, evaluation: Evaluation, played: Sequence[Model], now: datetime) -> None:
         """Bench the models that gave no answer, the longer the more often in a row."""
-        failed = {problem.where: problem for problem in evaluation.problems if problem.silent}
+        failed = {problem.model: problem for problem in evaluation.problems if problem.silent}
         priced = set(evaluation.edges["model"].unique())
         for problem in evaluation.problems:
             # Nothing that can be used is no answer either.
-            if problem.ticker and problem.where not in priced and any(problem.where == m.name for m in played):
-                failed.setdefault(problem.where, problem)
+            if problem.model and problem.ticker and problem.model not in priced:
+                failed.setdefault(problem.model, problem)
         before = self.state.benched()
         self.state.unbench(m.name for m in played if m.name in before and m.name not in failed)
         for model in played:

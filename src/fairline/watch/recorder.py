@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
 
 from fairline.market.listing import Listing
-from fairline.pricing.edge import KEPT, STEPS
+from fairline.pricing.steps import KEPT, bins_before
 from fairline.scanner import Evaluation, full_funnel
 from fairline.store.datasets import EDGES, FACTS, QUOTES, SCANS
 from fairline.store.store import Store
@@ -169,8 +169,7 @@ def departures(keys: pl.DataFrame, listing: Listing, evaluation: Evaluation, sil
     mine = evaluation.edges.select(*_EDGE, "bin").join(left.select("ticker").unique(), on="ticker", how="semi")
     bins = mine.select(*_EDGE, reason=pl.col("bin").cast(pl.String))
     # Of a market that this model does not price any more others may tell where it ends; at the latest for want of it.
-    steps = list(STEPS)
-    early = bins.filter(pl.col("reason").is_in(steps[: steps.index("model")])).unique(["ticker", "side"])
+    early = bins.filter(pl.col("reason").is_in(bins_before("model"))).unique(["ticker", "side"])
     there = bins.select("ticker", unpriced=pl.lit("model")).unique("ticker")
     known = (
         left.join(bins, on=_EDGE, how="left", maintain_order="left")
@@ -214,5 +213,5 @@ def scan_row(listing: Listing, evaluation: Evaluation) -> dict[str, object]:
         "bytes": listing.bytes,
         "quarantined": len(listing.quarantined),
         "problems": len(listing.problems) + len(evaluation.problems),
-        "funnel": json.dumps(full_funnel(listing, evaluation)),
+        "funnel": json.dumps([asdict(step) for step in full_funnel(listing, evaluation)]),
     }

@@ -27,7 +27,7 @@ from fairline.kalshi import Timeouts
 from fairline.kalshi.http import AiohttpSend, Request
 from fairline.kalshi.keys import readable_by_others
 from fairline.store.datasets import DATASETS
-from fairline.text import span
+from fairline.text import parse_duration
 from fairline.watch.alerts import Rule
 from fairline.watch.receivers import Receiver
 
@@ -87,7 +87,7 @@ def _watch(table: dict[str, Any], environ: Mapping[str, str] | None) -> dict[str
     made: dict[str, Any] = {"keep_days": KEEP_DAYS | _days(_table("watch.keep", table.get("keep", {})))}
     if "dead_man" in table:
         try:
-            made["dead_man"] = span(str(table["dead_man"]), "dead_man")
+            made["dead_man"] = parse_duration(str(table["dead_man"]), field="dead_man")
         except UsageError as error:
             raise ConfigError(f"watch: {error.message}", remedy=error.remedy) from None
         if made["dead_man"] < timedelta(seconds=1):

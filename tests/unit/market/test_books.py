@@ -6,7 +6,7 @@ from fairline.kalshi.books import read_books
 from fairline.kalshi.wire import Levels, OrderBook
 from fairline.market.books import levels, quotes, with_quotes
 from fairline.models import TableModel
-from fairline.scanner import scan
+from fairline.scanner import ScanOptions, run_scan
 from fairline.sim import Exchange, Fault
 from tests.unit.pricing.test_edge import markets
 
@@ -73,7 +73,7 @@ async def test_only_what_survives_the_screen_is_looked_at_and_what_moved_falls_a
     with Exchange(markets=1_500, seed=3) as exchange:
         model = forecast(exchange)
         async with kalshi_of(exchange) as kalshi:
-            listing, first = await scan(kalshi, [model], books=False)
+            first = await run_scan(kalshi, [model], ScanOptions(books=False))
             kept = first.opportunities["ticker"].unique()
             # The listing is kept by a cache; the books are as of now. Let the markets found move away meanwhile.
             columns = exchange.world.columns
@@ -81,7 +81,8 @@ async def test_only_what_survives_the_screen_is_looked_at_and_what_moved_falls_a
             stale = {row: exchange.backend.catalog.market(row) for row in rows}
             columns.bid[rows], columns.ask[rows] = 0, 0
             assert {row: exchange.backend.catalog.market(row) for row in rows} == stale
-            listing, made = await scan(kalshi, [model])
+            result = await run_scan(kalshi, [model])
+    listing, made = result.listing, result.evaluation
     assert listing.books == len(kept)
     assert listing.moved == 3
     assert not set(kept[:3]) & set(made.opportunities["ticker"])

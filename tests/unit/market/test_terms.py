@@ -7,7 +7,7 @@ from fairline.kalshi.changes import Changes, read_changes
 from fairline.kalshi.memory import Memory
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange, series_list
 from fairline.market.fees import POLICIES
-from fairline.market.terms import Terms, due, quote, terms_at
+from fairline.market.terms import Terms, apply_changes, quote, terms_at
 
 SERIES = Series("KXA", fee_type="quadratic_with_maker_fees", fee_multiplier=0.5)
 EVENT = Event("KXA-1", "KXA")
@@ -70,18 +70,20 @@ def test_makers_pay_by_type(kind, fee_u):
 
 def test_what_falls_due_between_reading_and_now_changes_series_and_events():
     changes = Changes([changed(15), changed(20, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
-    (series,), (event,) = due([SERIES], [EVENT], changes, (day(11), day(11)), day(16))
+    (series,), (event,) = apply_changes([SERIES], [EVENT], changes, (day(11), day(11)), day(16))
     assert (series.fee_type, series.fee_multiplier) == ("quadratic", 1.0)
     assert (event.fee_type_override, event.fee_multiplier_override) == ("quadratic", 2.0)
-    (series,), (event,) = due([SERIES], [EVENT], changes, (day(13), day(13)), day(14))
+    (series,), (event,) = apply_changes([SERIES], [EVENT], changes, (day(13), day(13)), day(14))
     assert (series, event) == (SERIES, EVENT), "what was due before they were read is in them already"
-    (series,), _ = due([SERIES], [EVENT], changes, (day(11), day(11)), day(25))
+    (series,), _ = apply_changes([SERIES], [EVENT], changes, (day(11), day(11)), day(25))
     assert series.fee_multiplier == 0.0, "the latest counts"
 
 
 def test_an_override_that_is_cleared_gives_way_to_the_series():
     overriding = Event("KXA-1", "KXA", fee_type_override="quadratic", fee_multiplier_override=0.25)
-    _, (event,) = due([SERIES], [overriding], Changes([], [overridden(12, None, None)]), (day(11), day(11)), day(13))
+    _, (event,) = apply_changes(
+        [SERIES], [overriding], Changes([], [overridden(12, None, None)]), (day(11), day(11)), day(13)
+    )
     assert (event.fee_type_override, event.fee_multiplier_override) == (None, None)
 
 
@@ -93,7 +95,7 @@ def test_a_negative_multiplier_is_no_multiplier():
 
 def test_series_that_were_read_anew_are_left_alone_while_older_events_are_not():
     changes = Changes([changed(12, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
-    (series,), (event,) = due([SERIES], [EVENT], changes, (day(13), day(11)), day(14))
+    (series,), (event,) = apply_changes([SERIES], [EVENT], changes, (day(13), day(11)), day(14))
     assert (series, event.fee_multiplier_override) == (SERIES, 2.0)
 
 

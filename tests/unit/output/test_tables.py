@@ -7,9 +7,11 @@ import pytest
 
 from fairline.errors import OutputError, UsageError
 from fairline.kalshi.decoding import Rejected
+from fairline.market.listing import Listing
+from fairline.market.problem import Problem
 from fairline.output import tables, terminal
 from fairline.output.files import choose_format, open_console, write_whole
-from fairline.scanner import Listing, Problem, evaluate
+from fairline.scanner import evaluate
 from tests.unit.pricing.test_edge import LOOSE, NOW, markets
 from tests.unit.test_scanner import Stub
 
@@ -90,7 +92,7 @@ def test_the_terminal_shows_incompleteness_problems_and_quarantine(capsys):
         frame,
         incomplete_reasons=["page 2 failed"],
         quarantined=[Rejected(f"Q{i}", "close_time", '"x"', "bad") for i in range(12)],
-        problems=[Problem("series", "not known")],
+        problems=[Problem("not known", stage="series")],
     )
     open_console().print(terminal.scan_report(made, evaluate(frame, [], {}, asof=NOW)))
     shown = capsys.readouterr().out

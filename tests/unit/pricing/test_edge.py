@@ -7,7 +7,10 @@ import pytest
 from fairline.errors import UsageError
 from fairline.kalshi.wire import Market
 from fairline.market.frame import PREDICTIONS, markets_frame, with_probabilities
-from fairline.pricing.edge import KEPT, Rules, edges, funnel, nearest_misses, walk
+from fairline.pricing.edge import edges
+from fairline.pricing.funnel import funnel, nearest_misses
+from fairline.pricing.rules import Rules
+from fairline.pricing.steps import KEPT, active_steps, explain_row
 from tests.unit.kalshi.test_wire import MARKET
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -108,10 +111,10 @@ def test_the_funnel_adds_up_and_counts_a_market_once():
         rules=Rules(),
     )
     steps = funnel(frame, Rules())
-    assert sum(int(step["dropped"]) for step in steps) + int(steps[-1]["kept"]) == 4
-    assert steps[-1]["kept"] == 1
-    assert [step["dropped"] for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0]
-    assert sum(step["share"] for step in steps) == pytest.approx(3 / 4)
+    assert sum(step.dropped for step in steps) + steps[-1].kept == 4
+    assert steps[-1].kept == 1
+    assert [step.dropped for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0]
+    assert sum(step.share for step in steps) == pytest.approx(3 / 4)
 
 
 def test_kept_rows_come_first_by_ev_per_dollar():
@@ -128,8 +131,8 @@ def test_kept_rows_come_first_by_ev_per_dollar():
 
 def test_a_near_miss_is_named_with_what_it_missed():
     frame = edged({"yes_bid_dollars": "0.61"}, 0.639, rules=Rules(2.0, 0.0))
-    misses = nearest_misses(frame, Rules(2.0, 0.0), 5)
-    assert misses.row(0, named=True)["missed_by"] == "edge 1.9 points (above 2.0 wanted)"
+    misses = nearest_misses(frame, Rules(2.0, 0.0), 5, asof=NOW)
+    assert misses.row(0, named=True)["missed_by"] == "edge 1.9 points (needs above 2.0)"
 
 
 def test_each_bin_with_a_threshold_has_its_own_nearest_misses():
@@ -142,16 +145,16 @@ def test_each_bin_with_a_threshold_has_its_own_nearest_misses():
         asof=NOW,
         rules=Rules(side="yes"),
     )
-    made = nearest_misses(frame, Rules(side="yes"), 1)
+    made = nearest_misses(frame, Rules(side="yes"), 1, asof=NOW)
     said = dict(made.select(pl.col("bin").cast(pl.String), "missed_by").iter_rows())
     assert said == {
-        "spread": "spread 6.67 % (below 5.0 wanted)",
-        "thin": "0.9 contracts on offer (1.0 wanted)",
-        "edge": "edge 1.0 points (above 2.0 wanted); EV $-0.0065 (above 0.01 wanted)",
-        "ev": "EV $0.0085 (above 0.01 wanted)",
+        "spread": "spread 6.67 % (needs below 5.0)",
+        "thin": "0.9 contracts on offer (needs 1.0)",
+        "edge": "edge 1.0 points (needs above 2.0); EV $-0.0065 (needs above 0.01)",
+        "ev": "EV $0.0085 (needs above 0.01)",
     }
     assert made["shortfall"].is_sorted()
-    assert nearest_misses(frame, Rules(side="yes"), 5).height == 5
+    assert nearest_misses(frame, Rules(side="yes"), 5, asof=NOW).height == 5
 
 
 def test_who_rests_joins_the_best_bid_of_his_side_for_the_makers_fee():
@@ -172,9 +175,9 @@ def test_who_rests_joins_the_best_bid_of_his_side_for_the_makers_fee():
     # 0.0175 · 50 · 0.58 · 0.42 = 0.21315, up to 22 cents.
     assert (yes["order_fee_u"], yes["ev_u"]) == (220_000, 650_000 - 580_000 - 4_400)
     assert (yes["bin"], no["bin"]) == (KEPT, "edge")
-    assert "behind 7.00 contracts, first at $0.5900" in walk(yes, rules)[3]["numbers"]
-    assert walk(yes, rules)[-1]["numbers"].endswith("if filled")
-    assert "thin" not in rules.steps()
+    assert "behind 7.00 contracts, first at $0.5900" in explain_row(yes, rules)[3].detail
+    assert explain_row(yes, rules)[-1].detail.endswith("if filled")
+    assert "thin" not in [step.name for step in active_steps(rules)]
 
 
 def test_under_the_usual_terms_who_rests_pays_no_fee_and_needs_a_bid_to_join():
@@ -185,7 +188,7 @@ def test_under_the_usual_terms_who_rests_pays_no_fee_and_needs_a_bid_to_join():
     found = {(row["ticker"], row["side"]): row for row in frame.to_dicts()}
     assert found["T0", "yes"]["fee_u"] == 0
     assert found["T1", "yes"]["bin"] == "offered"
-    assert [step["step"] for step in funnel(frame, rules)][3] == "has a bid to join"
+    assert [step.step for step in funnel(frame, rules)][3] == "has a bid to join"
 
 
 def test_kelly_is_shrunk_by_the_models_uncertainty_and_never_negative():
@@ -214,7 +217,7 @@ def test_an_unknown_fee_multiplier_is_taken_as_the_full_one():
     ],
 )
 def test_impossible_thresholds_are_refused_by_name(wrong):
-    with pytest.raises(UsageError, match="is impossible. It takes"):
+    with pytest.raises(UsageError, match="^invalid .*: expected"):
         Rules(**wrong)
 
 
@@ -236,5 +239,5 @@ def test_an_edge_that_is_large_against_all_experience_is_a_likely_bug_and_not_ra
         frame, predictions(("T1", 0.60, None)), asof=NOW, rules=Rules(max_spread_percent=200, suspect_points=60)
     )
     assert not trusting.filter(pl.col("bin") == KEPT)["suspect"].any()
-    with pytest.raises(UsageError, match="--suspect"):
+    with pytest.raises(UsageError, match="suspect_points"):
         Rules(suspect_points=0)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from fairline.errors import UsageError
 from fairline.market.frame import PREDICTIONS
-from fairline.pricing.edge import Rules, edges
+from fairline.pricing.edge import edges
+from fairline.pricing.rules import Rules
 from fairline.pricing.sizing import Bankroll, joint_kelly, sized, states
 from tests.unit.pricing.test_edge import NOW, markets
 

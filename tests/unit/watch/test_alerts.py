@@ -173,7 +173,7 @@ def test_a_message_of_very_many_changes_counts_what_it_does_not_spell_out():
         ({"quiet": "23:00Z-07:00Z"}, "the zone is a setting of its own"),
         ({"timezone": "America"}, "timezone = 'America' cannot be used"),
         ({"timezone": "New York"}, "timezone = 'New York' cannot be used"),
-        ({"cooldown": "soon"}, "'soon' is not a span of time"),
+        ({"cooldown": "soon"}, "not 'soon'"),
         ({"min_edge": float("nan")}, "a number that is finite"),
         ({"min_edge": 10**400}, "min_edge"),
         ({"sides": ["maybe"]}, "it takes yes, no"),

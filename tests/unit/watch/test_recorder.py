@@ -9,7 +9,7 @@ import pytest
 from fairline.errors import StoreError
 from fairline.kalshi.decoding import Rejected
 from fairline.market.listing import Listing
-from fairline.pricing.edge import Rules
+from fairline.pricing.rules import Rules
 from fairline.scanner import evaluate
 from fairline.store.store import Store
 from fairline.watch.recorder import Recorder

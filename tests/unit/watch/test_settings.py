@@ -79,7 +79,7 @@ def test_without_a_file_there_is_nothing_to_tell_and_nobody(tmp_path):
         ("receivers = 3", "receivers must be a table"),
         ("[alerts]\nx = 3", "alerts.x must be a table"),
         ('[alerts.x]\nto = ["mum"]', "alerts.x tells 'mum', which is no receiver. There are: none"),
-        ('[watch]\ndead_man = "soon"', "'soon' is not a span of time"),
+        ('[watch]\ndead_man = "soon"', "not 'soon'"),
         ("[watch]\nevery = 5", "watch has an unknown setting 'every'"),
         ("[watch.keep]\nquote = 5", "watch.keep names 'quote'"),
         ("[watch.keep]\nquotes = 0.5", "quotes = 0.5 is no number of days"),

@@ -1,0 +1,66 @@
+import polars as pl
+import pytest
+
+from fairline.output import tables
+from fairline.pricing import steps
+from fairline.pricing.steps import Gap, Step, bins, bins_before, failure_text
+from fairline.scanner import evaluate
+from fairline.watch.alerts import describe
+from tests.unit.output.test_tables import listing
+from tests.unit.pricing.test_edge import NOW, markets
+from tests.unit.test_scanner import Stub
+
+CHEAP = Step(
+    "cheap",
+    label=lambda _: "costs less than 10 cents",
+    failure="it costs too much",
+    test=lambda *_: pl.col("price_u") >= 100_000,
+    detail=lambda row, _: f"{row['price_u'] / 10_000:.0f} cents",
+    gap=lambda _: Gap(pl.col("price_u") / 10_000 - 10, 10.0, pl.format("{} cents", pl.col("price_u") // 10_000)),
+)
+
+
+@pytest.fixture
+def evaluation(monkeypatch):
+    monkeypatch.setattr(steps, "STEPS", (*steps.STEPS, CHEAP))
+    return evaluate(markets({"yes_bid_dollars": "0.61"}), [Stub(("T0", 0.9, None))], {}, asof=NOW)
+
+
+def test_an_added_step_is_a_bin_of_the_edges(evaluation):
+    assert evaluation.edges.filter(pl.col("side") == "yes")["bin"].to_list() == ["cheap"]
+    assert bins()[-2:] == ("cheap", "kept")
+    assert bins_before("cheap")[-1] == "ev"
+
+
+def test_an_added_step_is_in_the_funnel_and_its_json(evaluation):
+    assert (evaluation.funnel[-1].step, evaluation.funnel[-1].dropped) == ("costs less than 10 cents", 1)
+    document = tables.scan_document(listing(markets({})), evaluation)
+    assert document["funnel"][-1]["step"] == "costs less than 10 cents"
+
+
+def test_an_added_step_is_explained(evaluation):
+    last = evaluation.explain("T0")[0].steps[-1]
+    assert (last.step, last.result, last.detail) == ("costs less than 10 cents", "stop", "62 cents")
+
+
+def test_an_added_step_has_near_misses(evaluation):
+    (miss,) = evaluation.nearest_misses.filter(pl.col("bin") == "cheap").to_dicts()
+    assert miss["missed_by"] == "62 cents"
+    assert miss["shortfall"] == pytest.approx(5.2)
+
+
+def test_an_added_step_is_named_by_alerts(evaluation):
+    row = {"side": "yes", "ticker": "T0", "price_u": 620_000, "reason": "cheap"}
+    assert describe("gone", row) == "gone: YES T0: it costs too much"
+
+
+def test_every_step_can_be_explained_for_a_market_without_any_quote():
+    nothing = {"yes_bid_size_fp": "0.00", "yes_ask_size_fp": "0.00"}
+    result = evaluate(markets(nothing), [], {}, asof=NOW)
+    sides = result.explain("T0")
+    assert [side.bin for side in sides] == ["offered", "offered"]
+    assert {step.result for step in sides[0].steps} == {"pass", "stop", "–"}
+
+
+def test_an_unknown_bin_is_shown_as_it_is():
+    assert failure_text("not listed any more") == "not listed any more"
