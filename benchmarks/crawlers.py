@@ -74,19 +74,19 @@ async def aiohttp_msgspec(url: str, *_: str) -> int:
 async def fairline(url: str, key_id: str = "", key_file: str = "", folder: str = "", combos: str = "") -> int:
     """All the way into the frame. With a key at its tier, without at no limit; with a folder by the last profile."""
     from fairline.kalshi import TIERS, ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
+    from fairline.kalshi.cache import ExchangeCache
     from fairline.kalshi.crawl import MarketCrawl
-    from fairline.kalshi.memory import Memory
     from fairline.kalshi.routes import Query
     from fairline.market.frame import wire_frame
     from fairline.market.listing import read_frame
 
     auth = ApiKeyAuth(key_id, read_private_key(Path(key_file))) if key_id else None
     bucket = TokenBucket(TIERS["basic"].with_reserve() if key_id else Rate(1e9, 1e9))
-    memory = Memory(Path(folder), url) if folder else None
+    memory = ExchangeCache(Path(folder), url) if folder else None
     async with Kalshi(Transport(url, auth=auth, bucket=bucket)) as kalshi:
-        crawl = MarketCrawl(kalshi, Query(combos=bool(combos)), wire_frame, memory=memory)
+        crawl = MarketCrawl(kalshi, Query(combos=bool(combos)), wire_frame, cache=memory)
         frame = await read_frame(crawl)
-        assert crawl.account.complete, crawl.account.incomplete_reasons
+        assert crawl.report.complete, crawl.report.incomplete_reasons
         EXTRA["requests"] = kalshi.transport.traffic.requests
     return frame.height
 

@@ -24,8 +24,8 @@ async def crawl(url: str) -> list[Walk]:
         made = MarketCrawl(kalshi, Query(), list)
         async for _ in made.pages():
             pass
-        assert made.account.complete
-        return [walk for walk in made.account.walks if walk.pages]
+        assert made.report.complete
+        return [walk for walk in made.report.walks if walk.pages]
 
 
 def draw(walks: list[Walk]) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from benchmarks.server import exchange
 from fairline.kalshi import Kalshi, Rate, TokenBucket, Transport
-from fairline.kalshi.memory import Memory
+from fairline.kalshi.cache import ExchangeCache
 from fairline.models import load
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule
@@ -42,7 +42,7 @@ async def watched(url: str, folder: Path) -> dict[str, float]:
     (folder / "model.py").write_text(MODEL)
     duty = Duty([load(f"{folder / 'model.py'}:Above")], alerts=[Rule("all", min_edge=2.0)], every=timedelta(seconds=4))
     async with Kalshi(Transport(url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:
-        watch = Watch(kalshi, duty, store, state, memory=Memory(folder / "cache", url))
+        watch = Watch(kalshi, duty, store, state, memory=ExchangeCache(folder / "cache", url))
         await watch.run(most=1)  # what is new is everything, once
         watch.health.seconds.clear()
         await watch.run(most=SCANS)

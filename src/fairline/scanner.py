@@ -10,8 +10,10 @@ import polars as pl
 
 from fairline.errors import FairlineError, InputError, UsageError
 from fairline.kalshi import Kalshi
-from fairline.kalshi.books import Books, read_books
-from fairline.kalshi.memory import Memory
+from fairline.kalshi.books import read_books
+from fairline.kalshi.bulk import BulkResult
+from fairline.kalshi.cache import ExchangeCache
+from fairline.kalshi.wire import OrderBook
 from fairline.market.books import levels, quotes, with_quotes
 from fairline.market.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
 from fairline.market.filters import Filters
@@ -177,7 +179,7 @@ async def run_scan(
     options: ScanOptions | None = None,
     *,
     sources: Sources | None = None,
-    memory: Memory | None = None,
+    memory: ExchangeCache | None = None,
     progress: Progress | None = None,
 ) -> ScanResult:
     """Read the markets and the models' inputs, then evaluate.
@@ -232,12 +234,12 @@ def full_funnel(listing: Listing, evaluation: Evaluation) -> list[FunnelStep]:
     return with_shares([first, *listing.funnel, *evaluation.funnel], listing.listed + listing.unreadable)
 
 
-def _with_book_quotes(kalshi: Kalshi, listing: Listing, books: Books) -> Listing:
+def _with_book_quotes(kalshi: Kalshi, listing: Listing, books: BulkResult[OrderBook]) -> Listing:
     """The listing with quotes from the order books that could be read."""
     markets, moved = with_quotes(listing.markets, quotes(books.rows))
     problems = [Problem(str(rejected), stage="books", ticker=rejected.ticker) for rejected in books.rejected]
-    if books.unasked:
-        message = f"{books.unasked} order books could not be read ({books.reason}): their quotes are the listing's"
+    if books.unread:
+        message = f"{books.unread} order books could not be read ({books.reason}): their quotes are the listing's"
         problems.append(Problem(message, stage="books"))
     traffic = kalshi.transport.traffic
     return replace(

@@ -16,11 +16,12 @@ import pytest
 from msgspec.structs import replace
 
 from fairline.kalshi import Kalshi, Rate, Retry, Timeouts, TokenBucket, Transport
-from fairline.kalshi.changes import Changes
+from fairline.kalshi.cache import ExchangeCache, key_of
 from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.errors import KalshiError, ResponseError
+from fairline.kalshi.fee_changes import FeeChanges
 from fairline.kalshi.http import Response, Unpacker
-from fairline.kalshi.memory import Memory, key_of
+from fairline.kalshi.journal import Record
 from fairline.kalshi.routes import Query
 from fairline.market.filters import Filters
 from fairline.market.listing import read_listing, read_market
@@ -39,11 +40,11 @@ def kalshi_of(url, silence_s=0.3):
     return Kalshi(Transport(url, bucket=TokenBucket(Rate(1e9, 1e9)), retry=retry, timeouts=timeouts))
 
 
-async def crawl(url, query=SMALL, memory=None, **more):
+async def crawl(url, query=SMALL, cache=None, **more):
     async with kalshi_of(url) as kalshi:
-        made = MarketCrawl(kalshi, query, list, memory=memory, **more)
+        made = MarketCrawl(kalshi, query, list, cache=cache, **more)
         tickers = [market.ticker async for page in made.pages() for market in page]
-        return tickers, made.account, kalshi.transport.traffic
+        return tickers, made.report, kalshi.transport.traffic
 
 
 def everything(exchange):
@@ -99,98 +100,98 @@ async def test_each_fault_has_its_outcome(thousand, name):
             with pytest.raises(KalshiError):
                 await crawl(thousand.url)
             return
-        tickers, account, _ = await crawl(thousand.url)
+        tickers, report, _ = await crawl(thousand.url)
     finally:
         thousand.faults.set()
     assert len(tickers) == len(set(tickers))
-    assert account.complete == (outcome != "incomplete")
-    assert bool(account.notes) == (outcome == "noted") or outcome == "incomplete"
-    named = {rejected.ticker for rejected in account.rejected}
+    assert report.complete == (outcome != "incomplete")
+    assert bool(report.notes) == (outcome == "noted") or outcome == "incomplete"
+    named = {rejected.ticker for rejected in report.rejected}
     assert bool(named) == (outcome == "rows named")
     assert set(tickers) | named - {""} == everything(thousand) or "" in named
 
 
 async def test_a_row_left_out_of_a_full_page_is_found_by_asking_again(thousand):
     thousand.faults.set(Fault("vanished-row", 1.0, 1))
-    tickers, account, _ = await crawl(thousand.url)
+    tickers, report, _ = await crawl(thousand.url)
     thousand.faults.set()
     assert set(tickers) == everything(thousand)
-    assert account.complete
+    assert report.complete
 
 
 async def test_markets_listed_while_it_runs_are_caught_by_the_closing_pass():
     with Exchange(markets=600, arrivals=300, speed=3_600, seed=2, latency_ms=60) as exchange:
-        tickers, account, _ = await crawl(exchange.url)
+        tickers, report, _ = await crawl(exchange.url)
         columns = exchange.world.columns
     began = exchange.world.now.timestamp() * 1e6
     late = {t for t, c in zip(columns.ticker, columns.created_us, strict=True) if c > began}
-    assert account.late > 0
+    assert report.late > 0
     assert set(tickers) & late
-    assert account.complete
+    assert report.complete
 
 
 async def test_the_second_crawl_starts_from_what_the_first_one_learnt(thousand, tmp_path):
-    memory = Memory(tmp_path, thousand.url)
+    cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
-        first = MarketCrawl(kalshi, SMALL, list, memory=memory)
+        first = MarketCrawl(kalshi, SMALL, list, cache=cache)
         assert first.route().requests is None
         [_ async for _ in first.pages()]
-        route = MarketCrawl(kalshi, SMALL, list, memory=memory).route()
+        route = MarketCrawl(kalshi, SMALL, list, cache=cache).route()
     assert len(route.windows) > 5
-    tickers, account, traffic = await crawl(thousand.url, memory=memory)
+    tickers, report, traffic = await crawl(thousand.url, cache=cache)
     assert set(tickers) == everything(thousand)
-    assert len({walk.window for walk in account.walks}) >= len(route.windows)
+    assert len({walk.window for walk in report.walks}) >= len(route.windows)
     assert traffic.requests <= 1.5 * route.requests
-    assert not memory.unfinished()
+    assert not cache.has_unfinished_crawl()
 
 
-async def test_a_crawl_that_was_stopped_goes_on_where_it_was(thousand, tmp_path):
-    memory = Memory(tmp_path, thousand.url)
+async def test_a_stopped_crawl_continues_where_it_was(thousand, tmp_path):
+    cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
-        pages = MarketCrawl(kalshi, SMALL, list, memory=memory).pages()
+        pages = MarketCrawl(kalshi, SMALL, list, cache=cache).pages()
         for _ in range(4):
             await anext(pages)
         await pages.aclose()
-    assert memory.unfinished()
+    assert cache.has_unfinished_crawl()
     whole = (await crawl(thousand.url))[2].requests
-    tickers, account, traffic = await crawl(thousand.url, memory=memory)
-    assert account.resumed_pages >= 4
-    assert "went on with a crawl begun" in account.notes[0]
+    tickers, report, traffic = await crawl(thousand.url, cache=cache)
+    assert report.resumed_pages >= 4
+    assert "continued a crawl begun" in report.notes[0]
     assert set(tickers) == everything(thousand)
-    assert traffic.requests + account.resumed_pages <= whole + 4
-    assert not memory.unfinished()
+    assert traffic.requests + report.resumed_pages <= whole + 4
+    assert not cache.has_unfinished_crawl()
 
 
 async def test_a_journal_that_is_too_old_held_or_damaged_is_not_used(thousand, tmp_path):
-    memory = Memory(tmp_path, thousand.url)
+    cache = ExchangeCache(tmp_path, thousand.url)
     key = key_of(SMALL)
-    held = memory.journal(key, 100)
-    other = memory.journal(key, 100)
-    assert other.found == [], "another process has the first one"
+    held = cache.journal(key, 100)
+    other = cache.journal(key, 100)
+    assert other.records == [], "another process holds the first one"
     other.close(keep=False)
-    held.add({"walk": 0, "filters": SMALL.base(), "axis": ""})
-    held.add({"walk": 0, "last": True}, b"{}")
+    held.add(Record(kind="started", walk=0, filters=SMALL.base()))
+    held.add(Record(kind="page", walk=0), b"{}")
     held.close(keep=True)
     (path,) = tmp_path.rglob("*.pages")
-    path.write_bytes(path.read_bytes() + b'{"walk":0,"bytes":500}\nhalf a pa')
-    again = memory.journal(key, 100)
-    assert [len(body) for _, body in again.found] == [0, 2], "the half record is cut off"
+    path.write_bytes(path.read_bytes() + b'{"kind":"page","walk":0,"bytes":500}\nhalf a pa')
+    again = cache.journal(key, 100)
+    assert [len(body) for _, body in again.records] == [0, 2], "the incomplete record is truncated"
     again.close(keep=True)
-    fresh = memory.journal(key, -1)
-    assert fresh.found == []
+    fresh = cache.journal(key, -1)
+    assert fresh.records == []
     assert not path.exists(), "what is too old is removed"
     fresh.close(keep=False)
     (path.parent / f"{key}-0-0.pages").write_bytes(b"no journal\n")
-    tickers, account, _ = await crawl(thousand.url, memory=memory)
-    assert not account.notes
+    tickers, report, _ = await crawl(thousand.url, cache=cache)
+    assert not report.notes
     assert set(tickers) == everything(thousand)
 
 
 async def test_a_folder_that_cannot_be_written_costs_nothing_but_the_memory(thousand, tmp_path):
     (tmp_path / "file").write_text("")
-    tickers, account, _ = await crawl(thousand.url, memory=Memory(tmp_path / "file", thousand.url))
+    tickers, report, _ = await crawl(thousand.url, cache=ExchangeCache(tmp_path / "file", thousand.url))
     assert set(tickers) == everything(thousand)
-    assert account.complete
+    assert report.complete
 
 
 CRAWL = """
@@ -198,12 +199,12 @@ import asyncio, sys
 from pathlib import Path
 from fairline.kalshi import Kalshi, Rate, TokenBucket, Transport
 from fairline.kalshi.crawl import MarketCrawl
-from fairline.kalshi.memory import Memory
+from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.routes import Query
 
 async def main(url, folder):
     async with Kalshi(Transport(url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:
-        crawl = MarketCrawl(kalshi, Query(page_size=100), list, memory=Memory(Path(folder), url))
+        crawl = MarketCrawl(kalshi, Query(page_size=100), list, cache=ExchangeCache(Path(folder), url))
         async for page in crawl.pages():
             print(len(page), flush=True)
 
@@ -221,10 +222,10 @@ def test_kill_9_loses_at_most_the_pages_in_flight(tmp_path):
                     running.stdout.readline()
                 running.send_signal(signal.SIGKILL)
             assert running.returncode == -signal.SIGKILL
-        tickers, account, _ = asyncio.run(crawl(exchange.url, memory=Memory(tmp_path, exchange.url)))
+        tickers, report, _ = asyncio.run(crawl(exchange.url, cache=ExchangeCache(tmp_path, exchange.url)))
         assert set(tickers) == everything(exchange)
-        assert account.complete
-        assert account.resumed_pages >= 7, "the third process had begun with the pages of the second"
+        assert report.complete
+        assert report.resumed_pages >= 7, "the third process had begun with the pages of the second"
 
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path):
@@ -268,7 +269,7 @@ async def test_closing_time_is_asked_for_by_close_windows_and_gives_the_same(tho
 
 
 async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh(thousand, tmp_path):
-    memory = Memory(tmp_path, thousand.url)
+    cache = ExchangeCache(tmp_path, thousand.url)
     asked = []
     async with kalshi_of(thousand.url) as kalshi:
         send = kalshi.transport._send
@@ -278,12 +279,12 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
             return await send(request)
 
         kalshi.transport._send = noted
-        first = await read_listing(kalshi, memory=memory)
+        first = await read_listing(kalshi, memory=cache)
         changes = {"/series/fee_changes", "/events/fee_changes"}
         assert set(asked) == {"/series", "/markets", "/events"} | changes
         asked.clear()
-        steps = {step.path: step.requests for step in plan(thousand.url, Filters(), memory)}
-        second = await read_listing(kalshi, memory=memory)
+        steps = {step.path: step.requests for step in plan(thousand.url, Filters(), cache)}
+        second = await read_listing(kalshi, memory=cache)
     assert steps["/series"] == 0
     assert set(asked) == {"/markets"}
     columns = ["ticker", "series_ticker", "category", "fee_type", "mutually_exclusive", "milestone_ts", "home_target"]
@@ -326,9 +327,9 @@ def test_a_compressed_answer_without_end_is_given_up():
 
 async def test_an_endless_listing_of_one_series_ends(thousand):
     thousand.faults.set(Fault("endless-cursor"))
-    _, account, _ = await asyncio.wait_for(crawl(thousand.url, Query(series=("KXHOUSERACE",))), 20)
+    _, report, _ = await asyncio.wait_for(crawl(thousand.url, Query(series=("KXHOUSERACE",))), 20)
     thousand.faults.set()
-    assert "with nothing new" in account.incomplete_reasons[0]
+    assert "with nothing new" in report.incomplete_reasons[0]
 
 
 def test_rows_of_the_world_are_as_many_as_asked_for(thousand):
@@ -337,7 +338,7 @@ def test_rows_of_the_world_are_as_many_as_asked_for(thousand):
 
 
 async def test_what_failed_is_not_taken_for_read_by_whoever_goes_on(thousand, tmp_path):
-    memory = Memory(tmp_path, thousand.url)
+    cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
         send, count = kalshi.transport._send, 0
 
@@ -349,12 +350,12 @@ async def test_what_failed_is_not_taken_for_read_by_whoever_goes_on(thousand, tm
             return await send(request)
 
         kalshi.transport._send = breaking
-        made = MarketCrawl(kalshi, SMALL, list, memory=memory)
+        made = MarketCrawl(kalshi, SMALL, list, cache=cache)
         first = [market.ticker async for page in made.pages() for market in page]
-    assert not made.account.complete
+    assert not made.report.complete
     assert len(first) < 1_000
-    tickers, account, _ = await crawl(thousand.url, memory=memory)
-    assert account.complete
+    tickers, report, _ = await crawl(thousand.url, cache=cache)
+    assert report.complete
     assert set(tickers) == everything(thousand)
 
 
@@ -367,9 +368,9 @@ async def test_one_row_with_an_odd_time_ends_no_walk(odd):
             strange = int(opens[place])
             text = json.dumps(json.loads(real(strange)) | {"created_time": odd}).encode()
             catalog.market = lambda row, strange=strange, text=text: text if row == strange else real(row)
-            tickers, account, _ = await crawl(exchange.url)
+            tickers, report, _ = await crawl(exchange.url)
             assert set(tickers) == everything(exchange)
-            assert account.complete
+            assert report.complete
 
 
 @pytest.mark.parametrize(
@@ -379,21 +380,21 @@ async def test_arrivals_are_there_as_of_the_instant_stated(faults, tmp_path):
     world = World(700, arrivals=400, arrival_hours=4 / 3600, seed=6)
     with Exchange(catalog=WorldCatalog(world), latency_ms=90, faults=[Fault(name) for name in faults]) as exchange:
         for turn in range(2):
-            memory = Memory(tmp_path, exchange.url) if turn else None
+            cache = ExchangeCache(tmp_path, exchange.url) if turn else None
             if turn:
                 async with kalshi_of(exchange.url) as kalshi:
-                    pages = MarketCrawl(kalshi, SMALL, list, memory=memory).pages()
+                    pages = MarketCrawl(kalshi, SMALL, list, cache=cache).pages()
                     for _ in range(3):
                         await anext(pages)
                     await pages.aclose()
-            tickers, account, _ = await crawl(exchange.url, memory=memory)
-            columns, asof = world.columns, int(account.asof_s * 1e6)
+            tickers, report, _ = await crawl(exchange.url, cache=cache)
+            columns, asof = world.columns, int(report.asof_s * 1e6)
             there = {
                 t
                 for t, c, s in zip(columns.ticker, columns.created_us, columns.status, strict=True)
                 if c <= asof and s == 1
             }
-            assert account.complete
+            assert report.complete
             assert not there - set(tickers)
 
 
@@ -410,7 +411,7 @@ async def test_one_row_outside_its_window_does_not_give_the_windows_up(thousand)
             listing = await read_listing(kalshi, Filters(closes_within=timedelta(days=2)))
     finally:
         catalog.market = real
-    assert not listing.account.notes
+    assert not listing.report.notes
     assert listing.complete
 
 
@@ -426,14 +427,14 @@ async def test_pages_that_repeat_under_ever_new_cursors_end():
     kalshi = Kalshi(Transport("http://h/trade-api/v2", send=send, bucket=TokenBucket(Rate(1e9, 1e9))))
     made = MarketCrawl(kalshi, Query(page_size=3), list)
     [_ async for _ in made.pages()]
-    assert not made.account.complete
+    assert not made.report.complete
     assert count < 40
 
 
 async def test_a_damaged_or_full_disk_costs_the_journal_and_not_the_crawl(thousand, tmp_path, monkeypatch):
-    memory = Memory(tmp_path, thousand.url)
+    cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
-        pages = MarketCrawl(kalshi, SMALL, list, memory=memory).pages()
+        pages = MarketCrawl(kalshi, SMALL, list, cache=cache).pages()
         for _ in range(3):
             await anext(pages)
         await pages.aclose()
@@ -442,31 +443,31 @@ async def test_a_damaged_or_full_disk_costs_the_journal_and_not_the_crawl(thousa
     at = content.index(b"\x1f\x8b") + 200
     content[at : at + 40] = bytes(40)
     path.write_bytes(content)
-    tickers, account, _ = await crawl(thousand.url, memory=memory)
+    tickers, report, _ = await crawl(thousand.url, cache=cache)
     assert set(tickers) == everything(thousand)
-    assert account.complete
+    assert report.complete
     assert not list(tmp_path.rglob("*.pages"))
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("fairline.kalshi.journal.Journal.add", full)
-    tickers, account, _ = await crawl(thousand.url, memory=memory)
+    tickers, report, _ = await crawl(thousand.url, cache=cache)
     assert set(tickers) == everything(thousand)
 
 
 async def test_a_series_listed_after_the_list_was_kept_is_read_anew(thousand, tmp_path):
-    memory = Memory(tmp_path, thousand.url)
+    cache = ExchangeCache(tmp_path, thousand.url)
     series = thousand.backend.catalog.series
     hidden = next(s for s in series if s["ticker"] == "KXHOUSERACE")
     series.remove(hidden)
     try:
         async with kalshi_of(thousand.url) as kalshi:
-            await read_listing(kalshi, memory=memory)
+            await read_listing(kalshi, memory=cache)
     finally:
         series.append(hidden)
     async with kalshi_of(thousand.url) as kalshi:
-        listing = await read_listing(kalshi, memory=memory)
+        listing = await read_listing(kalshi, memory=cache)
     rows = listing.markets.filter(listing.markets["series_ticker"] == "KXHOUSERACE")
     assert rows.height > 0
     assert rows["fee_type"].null_count() == 0
@@ -491,16 +492,16 @@ async def test_tickers_series_and_events_narrow_each_other_and_a_closed_one_is_s
 def test_a_journal_cut_off_at_any_byte_leads_to_everything(faults, tmp_path):
     """As if killed there: whatever an earlier process had written, whoever goes on with it has every market."""
 
-    async def stopped_late(url, memory):
+    async def stopped_late(url, cache):
         async with kalshi_of(url) as kalshi:
-            pages = MarketCrawl(kalshi, Query(page_size=20), list, memory=memory).pages()
+            pages = MarketCrawl(kalshi, Query(page_size=20), list, cache=cache).pages()
             with contextlib.suppress(StopAsyncIteration, KalshiError):
                 for _ in range(24):
                     await anext(pages)
             await pages.aclose()
 
     with Exchange(markets=500, seed=11, faults=[Fault.parse(text) for text in faults]) as exchange:
-        asyncio.run(stopped_late(exchange.url, Memory(tmp_path / "first", exchange.url)))
+        asyncio.run(stopped_late(exchange.url, ExchangeCache(tmp_path / "first", exchange.url)))
         exchange.faults.set(*(fault for fault in map(Fault.parse, faults) if "windows" in fault.name))
         (path,) = (tmp_path / "first").rglob("*.pages")
         content = path.read_bytes()
@@ -514,25 +515,25 @@ def test_a_journal_cut_off_at_any_byte_leads_to_everything(faults, tmp_path):
             again = tmp_path / "again" / path.parent.name / path.name
             again.parent.mkdir(parents=True, exist_ok=True)
             again.write_bytes(content[:cut])
-            memory = Memory(tmp_path / "again", exchange.url)
-            tickers, account, _ = asyncio.run(crawl(exchange.url, Query(page_size=20), memory=memory))
+            cache = ExchangeCache(tmp_path / "again", exchange.url)
+            tickers, report, _ = asyncio.run(crawl(exchange.url, Query(page_size=20), cache=cache))
             assert set(tickers) == everything(exchange), cut
-            assert account.complete
+            assert report.complete
 
 
 async def test_a_fee_change_that_falls_due_while_facts_are_remembered_counts(thousand, tmp_path):
-    memory = Memory(tmp_path, thousand.url)
+    cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
-        first = await read_listing(kalshi, memory=memory)
-        changes = memory.load("fee-changes", Changes)
+        first = await read_listing(kalshi, memory=cache)
+        changes = cache.load("fee-changes", FeeChanges)
         changed = changes.series[0]
         assert changed.scheduled_ts > datetime.now(UTC)
         before = first.markets.filter(pl.col("series_ticker") == changed.series_ticker)
         assert before.height > 0
         assert 0 not in before["fee_multiplier_m"]
         due = replace(changed, fee_multiplier=0.0, scheduled_ts=datetime.now(UTC) - timedelta(seconds=1))
-        memory.save("fee-changes", replace(changes, series=[due]))
-        second = await read_listing(kalshi, memory=memory)
+        cache.save("fee-changes", replace(changes, series=[due]))
+        second = await read_listing(kalshi, memory=cache)
     after = second.markets.filter(pl.col("series_ticker") == changed.series_ticker)
     assert 0 in after["fee_multiplier_m"]
 
@@ -545,6 +546,6 @@ async def test_fee_changes_that_cannot_be_read_are_a_problem_and_no_more(thousan
             return Response(404, {}, b"") if "fee_changes" in request.url else await send(request)
 
         kalshi.transport._send = broken
-        listing = await read_listing(kalshi, memory=Memory(tmp_path, thousand.url))
+        listing = await read_listing(kalshi, memory=ExchangeCache(tmp_path, thousand.url))
     assert listing.complete
     assert "scheduled fee changes could not be read" in listing.problems[0].message

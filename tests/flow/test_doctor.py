@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 from fairline.kalshi import ApiKeyAuth, JwtAuth, Kalshi, Transport, parse_private_key
 from fairline.kalshi.convention import SentRequest, parse_sent, sign_otherwise
-from fairline.kalshi.doctor import Doctor, Patient, diagnose_sent
+from fairline.kalshi.doctor import Doctor, Setup, diagnose_sent
 from fairline.kalshi.errors import AuthError, KalshiError
 from fairline.kalshi.remedies import REMEDIES
 from fairline.sim import Exchange, Fault, Key
@@ -31,7 +31,7 @@ def place(rsa_pem):
 
 def patient(exchange, key, **more):
     values = {"url": exchange.url, "websocket_url": exchange.websocket_url, "key_id": "good", "load_key": lambda: key}
-    return Patient(**(values | more))
+    return Setup(**(values | more))
 
 
 async def examined(subject, **more):

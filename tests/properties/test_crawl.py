@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairline.kalshi import Kalshi, Rate, Retry, TokenBucket, Transport
+from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.errors import KalshiError
-from fairline.kalshi.memory import Memory
 from fairline.kalshi.routes import Query
 from fairline.kalshi.windows import second_of, tile
 from fairline.sim import Exchange, Fault
@@ -30,32 +30,32 @@ STATES = {"refused-windows", "ignored-windows", "endless-cursor"}
 mixes = st.dictionaries(st.sampled_from(FAULTS), st.sampled_from([0.02, 0.1, 0.3]), max_size=4)
 
 
-async def crawl(url, size, memory):
+async def crawl(url, size, cache):
     bucket = TokenBucket(Rate(1e9, 1e9))
     retry = Retry(tries=4, base_s=0.001, cap_s=0.002)
     async with Kalshi(Transport(url, bucket=bucket, retry=retry)) as kalshi:
-        made = MarketCrawl(kalshi, Query(page_size=size), list, memory=memory)
+        made = MarketCrawl(kalshi, Query(page_size=size), list, cache=cache)
         tickers = [market.ticker async for page in made.pages() for market in page]
-    return tickers, made.account
+    return tickers, made.report
 
 
-def check(exchange, tickers, account):
-    """The tickers are those of the world as of the account's instant, or the account names where some are missing."""
+def check(exchange, tickers, report):
+    """The tickers are those of the world as of the report's instant, or the report names where some are missing."""
     columns = exchange.world.columns
     # Where the fault is a wrong `Date`, the instant that is told from it is wrong by as much.
-    asof = int((account.asof_s - 46 * exchange.faults.in_force("skew")) * 1e6)
+    asof = int((report.asof_s - 46 * exchange.faults.in_force("skew")) * 1e6)
     assert len(tickers) == len(set(tickers))
     surely = {t for t, c, o in zip(columns.ticker, columns.created_us, columns.status == 1, strict=True)
               if o and c <= asof}  # fmt: skip
-    known = set(tickers) | {rejected.ticker for rejected in account.rejected}
+    known = set(tickers) | {rejected.ticker for rejected in report.rejected}
     missing = surely - known
     assert not set(tickers) - set(columns.ticker)
-    if account.complete:
+    if report.complete:
         assert not missing
         return
     second = dict(zip(columns.ticker, columns.created_us // 1_000_000, strict=True))
     for ticker in missing:
-        assert any(inside(walk, int(second[ticker])) for walk in account.missing), (ticker, account.incomplete_reasons)
+        assert any(inside(walk, int(second[ticker])) for walk in report.missing), (ticker, report.incomplete_reasons)
 
 
 def inside(walk, second):
@@ -67,13 +67,13 @@ def one_example(markets, arrivals, seed, size, mix, folder):
     faults = [Fault(name, 1.0 if name in STATES else share) for name, share in mix.items()]
     world = World(markets, arrivals=arrivals, arrival_hours=1 / 3600, seed=seed)
     with Exchange(catalog=WorldCatalog(world), faults=faults) as exchange:
-        memory = Memory(folder, exchange.url)
+        cache = ExchangeCache(folder, exchange.url)
         for turn in range(2):  # the second one has the first one's profile, or its journal
             try:
-                tickers, account = asyncio.run(crawl(exchange.url, size, memory if turn else None))
+                tickers, report = asyncio.run(crawl(exchange.url, size, cache if turn else None))
             except KalshiError:
                 continue  # nothing at all could be read, and it said so
-            check(exchange, tickers, account)
+            check(exchange, tickers, report)
 
 
 examples = given(
@@ -90,7 +90,7 @@ def test_every_market_or_the_windows_where_some_are_missing(tmp_path_factory):
     @examples
     @settings(max_examples=50, **patient)
     def run(markets, arrivals, seed, size, mix):
-        one_example(markets, arrivals, seed, size, mix, tmp_path_factory.mktemp("memory"))
+        one_example(markets, arrivals, seed, size, mix, tmp_path_factory.mktemp("cache"))
 
     run()
 
@@ -100,7 +100,7 @@ def test_every_market_or_the_windows_where_some_are_missing_500_times(tmp_path_f
     @examples
     @settings(max_examples=int(os.environ.get("EXAMPLES", "500")), **patient)
     def run(markets, arrivals, seed, size, mix):
-        one_example(markets, arrivals, seed, size, mix, tmp_path_factory.mktemp("memory"))
+        one_example(markets, arrivals, seed, size, mix, tmp_path_factory.mktemp("cache"))
 
     run()
 

@@ -174,7 +174,7 @@ async def test_a_row_with_an_unknown_status_is_read_again(exchange, unhurried):
         listing = await read_listing(kalshi)
     assert listing.listed == 1_500
     assert listing.funnel == [FunnelStep("still open", 1_500, 0)]
-    assert listing.account.rechecked == 1
+    assert listing.report.rechecked == 1
 
 
 async def test_a_cursor_loop_makes_the_scan_incomplete_never_endless(exchange, unhurried):
@@ -191,7 +191,7 @@ async def small_pages(kalshi):
     crawl = MarketCrawl(kalshi, Query(page_size=500), list)
     async for _ in crawl.pages():
         pass
-    return crawl.account
+    return crawl.report
 
 
 async def test_filters_by_series_event_status_and_category_agree_with_the_whole(exchange, unhurried):

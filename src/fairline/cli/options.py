@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from fairline.errors import InputError, UsageError
-from fairline.kalshi.client import checked_ticker
+from fairline.kalshi.client import check_ticker
 from fairline.market.filters import Filters
 from fairline.market.filters import Status as MarketStatus
 from fairline.market.listing import Ages
@@ -108,7 +108,7 @@ def filters_of(
         categories=tuple(category or ()),
         series=tuple(name.upper() for name in series or ()),
         events=tuple(name.upper() for name in event or ()),
-        tickers=tuple(checked_ticker(name.strip().upper()) for name in ticker or ()),
+        tickers=tuple(check_ticker(name.strip().upper()) for name in ticker or ()),
         closes_within=None if closes_within is None else parse_duration(closes_within, field="closes_within"),
         min_volume=min_volume,
         search=search,

@@ -15,7 +15,7 @@ from fairline.config.connect import connect, sign_in
 from fairline.config.settings import Settings, load_settings
 from fairline.errors import UsageError
 from fairline.kalshi import Auth, Kalshi
-from fairline.kalshi.memory import Memory
+from fairline.kalshi.cache import ExchangeCache
 from fairline.market.listing import Ages, Listing
 from fairline.market.listing import Progress as ProgressCall
 from fairline.market.plan import Planned
@@ -53,13 +53,13 @@ def counting(noun: str) -> Iterator[ProgressCall | None]:
 
 
 @contextmanager
-def resumable(memory: Memory, ages: Ages, max_age: str) -> Iterator[None]:
+def resumable(memory: ExchangeCache, ages: Ages, max_age: str) -> Iterator[None]:
     """Say on an interruption that what was read is kept, and for how long."""
     began = time.time()
     try:
         yield
     except KeyboardInterrupt:
-        if ages.crawl_s > 0 and memory.unfinished(began):
+        if ages.crawl_s > 0 and memory.has_unfinished_crawl(began):
             note(f"fairline: what was read so far is kept; the same command goes on with it within {max_age}")
         raise
 
@@ -69,7 +69,7 @@ def ask(
     auth: Auth | None,
     read: Callable[[Kalshi, ProgressCall | None], Coroutine[Any, Any, T]],
     *,
-    memory: Memory,
+    memory: ExchangeCache,
     ages: Ages,
     max_age: str,
 ) -> T:

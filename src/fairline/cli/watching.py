@@ -47,7 +47,7 @@ from fairline.cli.terminal import auth_of, note, settings_of
 from fairline.config.connect import connect, memory_of, own_folders, sources_of, store_folder
 from fairline.config.settings import Settings, supervisor
 from fairline.errors import UsageError
-from fairline.kalshi.client import checked_ticker
+from fairline.kalshi.client import check_ticker
 from fairline.models import Model, load
 from fairline.output.files import write_whole
 from fairline.pricing.rules import Rules
@@ -233,7 +233,7 @@ def follow(
 ) -> None:
     """Keep a list of markets for the alert rules that say `followed = true`."""
     state = _state(exchange, profile, store)
-    names = [checked_ticker(name.strip().upper()) for name in ticker or []]
+    names = [check_ticker(name.strip().upper()) for name in ticker or []]
     if remove:
         state.unfollow(names)
     elif names:

@@ -14,11 +14,11 @@ import platformdirs
 from fairline.config.settings import Settings, model_key
 from fairline.errors import ConfigError
 from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
-from fairline.kalshi.doctor import Patient
+from fairline.kalshi.cache import ExchangeCache
+from fairline.kalshi.doctor import Setup
 from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
 from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
-from fairline.kalshi.memory import Memory
 from fairline.sources import Shelf, Sources
 from fairline.sources.shelf import SUFFIX
 
@@ -47,7 +47,7 @@ def key_file_warning(settings: Settings) -> str:
     return f"{settings.key_file} can be read by others; mend that with: chmod 600 {settings.key_file}"
 
 
-def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, ask: Callable[[], str] | None) -> Patient:
+def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, ask: Callable[[], str] | None) -> Setup:
     """What the doctor is to examine, from these settings."""
 
     def load_key() -> PrivateKey:
@@ -60,7 +60,7 @@ def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, as
     key_id = settings.key_id
     with contextlib.suppress(ConfigError):
         key_id = settings.identity() if settings.has_key else ""
-    return Patient(
+    return Setup(
         url=settings.url,
         websocket_url=settings.websocket_url,
         key_id=key_id,
@@ -114,9 +114,9 @@ def _marks() -> set[str]:
         return set()
 
 
-def memory_of(settings: Settings) -> Memory:
+def memory_of(settings: Settings) -> ExchangeCache:
     """What is remembered of this exchange, in the user's cache folder."""
-    return Memory(platformdirs.user_cache_path("fairline"), settings.url)
+    return ExchangeCache(platformdirs.user_cache_path("fairline"), settings.url)
 
 
 def input_cache() -> Shelf:

@@ -3,22 +3,22 @@
     async with Kalshi(Transport(PRODUCTION)) as kalshi:
         page = await kalshi.markets.list(status="open", limit=1000)
 
-One call is one request (with its retries); walking cursors is `crawl`'s business. Market data needs no key.
+One call is one request with its retries. `crawl` follows cursors. Market data needs no key.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from fairline.kalshi import wire
+from fairline.kalshi.cursor import paginate
 from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, KalshiError
 from fairline.kalshi.http import Response
 from fairline.kalshi.routes import MAX_MARKETS
 from fairline.kalshi.transport import Params, Transport
-from fairline.kalshi.walk import walk
 
 Keep = Callable[[Response], None]
-"""Handed each response that decoded."""
+"""Called with each response that was decoded."""
 
 PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
 DEMO = "https://external-api.demo.kalshi.co/trade-api/v2"
@@ -32,13 +32,14 @@ class _Group:
         self._transport = transport
 
 
-class Exchange(_Group):
+class ExchangeGroup(_Group):
     async def status(self) -> wire.ExchangeStatus:
         return await self._transport.get("/exchange/status", decode=wire.exchange_status, signed=False)
 
-    async def glance(self) -> wire.ExchangeStatus | None:
-        """The same by a single try, also where it comes with an error's status, as in a pause; None if it cannot be
-        told.
+    async def probe(self) -> wire.ExchangeStatus | None:
+        """Return the status after a single attempt, even if it arrives with an error status, as in a pause.
+
+        None if there is no readable answer.
         """
         try:
             response = await self._transport.once("/exchange/status", {})
@@ -49,32 +50,32 @@ class Exchange(_Group):
 
 class SeriesGroup(_Group):
     async def list(self, *, category: str | None = None, keep: Keep | None = None) -> Page[wire.Series]:
-        """Every series in one answer (some MB). `category` is case-sensitive; an unknown one gives no rows."""
+        """Return every series in one answer (several MB). `category` is case-sensitive; an unknown one has no rows."""
         return await self._transport.get("/series", {"category": category}, decode=wire.series_list, keep=keep)
 
     async def get(self, ticker: str) -> wire.Series:
-        path = f"/series/{checked_ticker(ticker)}"
+        path = f"/series/{check_ticker(ticker)}"
         return (await self._transport.get(path, decode=wire.one_series)).series
 
     async def fee_changes(self, series_ticker: str | None = None) -> Sequence[wire.SeriesFeeChange]:
-        """Past and scheduled changes of a series' fee terms; without a ticker the scheduled ones of all."""
+        """Return past and scheduled fee changes of a series; without a ticker, the scheduled ones of all series."""
         params = {"series_ticker": series_ticker, "show_historical": "true" if series_ticker else None}
         return (await self._transport.get("/series/fee_changes", params, decode=wire.series_fee_changes)).rows
 
 
-class Events(_Group):
+class EventsGroup(_Group):
     async def get(self, event_ticker: str) -> wire.Event:
-        path = f"/events/{checked_ticker(event_ticker)}"
+        path = f"/events/{check_ticker(event_ticker)}"
         return (await self._transport.get(path, decode=wire.one_event)).event
 
     async def fee_changes(self, event_ticker: str | None = None) -> Sequence[wire.EventFeeChange]:
-        """Past and scheduled changes of an event's overrides, or of all events'."""
+        """Return past and scheduled changes of an event's fee overrides, or of all events'."""
 
-        async def page(cursor: str | None) -> Page[wire.EventFeeChange]:
+        async def fetch(cursor: str | None) -> Page[wire.EventFeeChange]:
             params: Params = {"event_ticker": event_ticker, "limit": 1000, "cursor": cursor}
             return await self._transport.get("/events/fee_changes", params, decode=wire.event_fee_changes)
 
-        return [change async for read in walk(page) for change in read.rows]
+        return [change async for read in paginate(fetch) for change in read.rows]
 
     async def list(
         self,
@@ -85,7 +86,7 @@ class Events(_Group):
         series_ticker: str | None = None,
         tickers: str | None = None,
     ) -> Page[wire.Event]:
-        """One page (at most 200) of events with their milestones, combos excluded."""
+        """Return one page (at most 200) of events with their milestones, without combos."""
         params = {
             "limit": limit,
             "cursor": cursor,
@@ -97,7 +98,7 @@ class Events(_Group):
         return await self._transport.get("/events", params, decode=wire.events_page)
 
 
-class Markets(_Group):
+class MarketsGroup(_Group):
     async def list(
         self,
         *,
@@ -113,7 +114,7 @@ class Markets(_Group):
         min_close_ts: int | None = None,
         max_close_ts: int | None = None,
     ) -> Page[wire.Market]:
-        """One page (at most 1,000) of markets; times are Unix seconds. Combos are left out unless asked for."""
+        """Return one page (at most 1,000) of markets. Times are Unix seconds. `mve_filter=None` includes combos."""
         params = {
             "limit": limit,
             "cursor": cursor,
@@ -130,80 +131,82 @@ class Markets(_Group):
         return await self._transport.get("/markets", params, decode=wire.markets_page)
 
     async def page(self, params: Mapping[str, str | int], keep: Keep | None = None) -> Page[wire.Market]:
-        """One page for these very parameters: for who walks."""
+        """Return the page for exactly these parameters."""
         return await self._transport.get("/markets", params, decode=wire.markets_page, keep=keep)
 
     async def get(self, ticker: str) -> wire.Market:
-        return (await self._transport.get(f"/markets/{checked_ticker(ticker)}", decode=wire.one_market)).market
+        return (await self._transport.get(f"/markets/{check_ticker(ticker)}", decode=wire.one_market)).market
 
     async def settlements(self, tickers: Iterable[str]) -> Page[wire.Settlement]:
-        """How at most 300 markets ended; unknown ones and ones still open are silently not among the rows."""
-        names = ",".join(checked_ticker(ticker) for ticker in tickers)
+        """Return the settlements of at most 300 markets. Unknown and unsettled markets are not among the rows."""
+        names = ",".join(check_ticker(ticker) for ticker in tickers)
         params: Params = {"limit": MAX_MARKETS, "status": "settled", "tickers": names}
         return await self._transport.get("/markets", params, decode=wire.settlements_page)
 
     async def settled(self, min_settled_ts: int, cursor: str | None = None) -> Page[wire.Settlement]:
-        """One page of how markets ended that were settled at that Unix second or later, the latest first; without what
-        is in the archive, and without combos.
-        """
+        """Return one page of settlements at or after a Unix second, the latest first, without archive and combos."""
         params: Params = {
-            "limit": MAX_MARKETS, "status": "settled", "mve_filter": "exclude", "min_settled_ts": min_settled_ts,
+            "limit": MAX_MARKETS,
+            "status": "settled",
+            "mve_filter": "exclude",
+            "min_settled_ts": min_settled_ts,
             "cursor": cursor,
-        }  # fmt: skip
+        }
         return await self._transport.get("/markets", params, decode=wire.settlements_page)
 
     async def order_books(self, tickers: Iterable[str]) -> Page[wire.OrderBook]:
-        """Books of at most 100 markets. A comma list would silently be taken as one unknown ticker, so a ticker
-        with a comma in it is refused here.
+        """Return the order books of at most 100 markets.
+
+        The exchange takes a comma-separated list for one unknown ticker, so tickers with a comma are refused here.
         """
-        names = [checked_ticker(ticker) for ticker in tickers]
+        names = [check_ticker(ticker) for ticker in tickers]
         return await self._transport.get("/markets/orderbooks", {"tickers": names}, decode=wire.order_books)
 
 
-class Historical(_Group):
-    """The archive: what was settled some months ago."""
+class HistoricalGroup(_Group):
+    """The archive of markets settled some months ago."""
 
     async def settlements(self, tickers: Iterable[str]) -> Page[wire.Settlement]:
-        """How markets in the archive ended; those that are not in it are silently not among the rows."""
-        names = ",".join(checked_ticker(ticker) for ticker in tickers)
+        """Return the settlements of archived markets. Markets not in the archive are not among the rows."""
+        names = ",".join(check_ticker(ticker) for ticker in tickers)
         params: Params = {"limit": MAX_MARKETS, "tickers": names}
         return await self._transport.get("/historical/markets", params, decode=wire.settlements_page)
 
 
-class Portfolio(_Group):
+class PortfolioGroup(_Group):
     async def balance(self) -> wire.Balance:
         return await self._transport.get("/portfolio/balance", decode=wire.balance)
 
 
-class Member(_Group):
-    """The article's surface, behind its token; the real exchange has no such endpoint."""
+class MemberGroup(_Group):
+    """The endpoints of the article, behind its token. The real exchange has none of them."""
 
     async def balance(self) -> wire.Balance:
         return await self._transport.get("/member/balance", decode=wire.balance)
 
 
-class Account(_Group):
+class AccountGroup(_Group):
     async def limits(self) -> wire.AccountLimits:
         return await self._transport.get("/account/limits", decode=wire.account_limits)
 
     async def endpoint_costs(self) -> wire.EndpointCosts:
-        """What each endpoint costs in tokens; public."""
+        """Return the cost of each endpoint in tokens. Public."""
         return await self._transport.get("/account/endpoint_costs", decode=wire.endpoint_costs, signed=False)
 
 
 class Kalshi:
-    """The exchange through one transport; an async context manager that closes it."""
+    """The exchange's endpoints over one transport. An async context manager that closes the transport."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self.exchange = Exchange(transport)
+        self.exchange = ExchangeGroup(transport)
         self.series = SeriesGroup(transport)
-        self.events = Events(transport)
-        self.markets = Markets(transport)
-        self.historical = Historical(transport)
-        self.portfolio = Portfolio(transport)
-        self.account = Account(transport)
-        self.member = Member(transport)
+        self.events = EventsGroup(transport)
+        self.markets = MarketsGroup(transport)
+        self.historical = HistoricalGroup(transport)
+        self.portfolio = PortfolioGroup(transport)
+        self.account = AccountGroup(transport)
+        self.member = MemberGroup(transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -213,12 +216,14 @@ class Kalshi:
 
 
 def is_plain(ticker: str) -> bool:
-    """Whether a ticker can stand alone in a request."""
+    """Return whether a ticker can be sent in a request."""
     return bool(ticker) and not any(c in ticker for c in ", /?#&")
 
 
-def checked_ticker(ticker: str) -> str:
-    """The ticker, if it can stand alone in a request. Raises `BadRequestError` before anything is sent."""
+def check_ticker(ticker: str) -> str:
+    """Return the ticker if it can be sent in a request. Raises `BadRequestError` before anything is sent."""
     if not is_plain(ticker):
-        raise BadRequestError(f"{ticker!r} is not a ticker", remedy="A ticker has no comma, space or slash", status=400)
+        raise BadRequestError(
+            f"{ticker!r} is not a ticker", remedy="A ticker contains no comma, space or slash", status=400
+        )
     return ticker

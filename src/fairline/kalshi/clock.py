@@ -1,4 +1,4 @@
-"""How far this machine's clock is from the exchange's, by the `Date` header of any answer."""
+"""The difference between this machine's clock and the exchange's, measured from the `Date` header of answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-# Accepted and refused differences as measured on the wire in 2026: 10 s passed, 60 s did not (production, October);
-# 30 s back was refused (demo, June). The official window is not documented.
+# Accepted and refused differences measured on the wire in 2026: production accepted 10 s and refused 60 s (October),
+# demo refused 30 s (June). The exchange documents no limit.
 SAFE_S = 5.0
 TOLERATED_S = 10.0
 REFUSED_S = 30.0
@@ -15,7 +15,7 @@ REFUSED_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Skew:
-    """`seconds` that the exchange's clock is ahead of ours (negative: behind), give or take `error`."""
+    """How many `seconds` the exchange's clock is ahead of ours (negative: behind), plus or minus `error`."""
 
     seconds: float
     error: float
@@ -28,28 +28,28 @@ class Skew:
 
 
 def skew_of(headers: Mapping[str, str], sent: float, received: float) -> Skew | None:
-    """The skew by an answer's `Date` (whole seconds), corrected for the round trip; None without a usable `Date`.
+    """Return the skew measured from an answer's `Date` header, or None without a usable one.
 
-    `sent` and `received` are Unix seconds by the local clock. The header names the second in which the answer was
-    made, which was on average half a second old, at a moment taken as the middle of the round trip.
+    `sent` and `received` are Unix seconds by the local clock. `Date` names the whole second in which the answer was
+    made, on average half a second before it. That instant is assumed to be the middle of the round trip.
     """
     try:
         stamp = parsedate_to_datetime(headers["Date"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return Skew(stamp + 0.5 - (sent + received) / 2, 0.5 + (received - sent) / 2)
 
 
-def surely_past(ours: float, skew: Skew | None) -> float:
-    """The exchange's time at our time `ours`, for sure not later than it was: its `Date` is of whole seconds."""
+def certainly_past(ours: float, skew: Skew | None) -> float:
+    """Return the exchange's time at our time `ours`, rounded down by the error of the measurement."""
     if skew is None:
         return ours
     theirs = ours + skew.seconds - skew.error
     return min(ours, theirs) if abs(skew.seconds) <= skew.error else theirs
 
 
-def maintenance(now: float) -> bool:
-    """Whether it is Thursday 03:00-05:00 in New York, the exchange's weekly window."""
+def in_maintenance_window(now: float) -> bool:
+    """Return whether it is Thursday 03:00-05:00 in New York, the exchange's weekly maintenance window."""
     try:
         local = datetime.fromtimestamp(now, ZoneInfo("America/New_York"))
     except ZoneInfoNotFoundError:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from fairline.kalshi import wire
 from fairline.kalshi.auth import ApiKeyAuth, Auth, JwtAuth
-from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S, maintenance
+from fairline.kalshi.clock import REFUSED_S, SAFE_S, TOLERATED_S, in_maintenance_window
 from fairline.kalshi.convention import SentRequest, examine, sign_otherwise
 from fairline.kalshi.decoding import error_body
 from fairline.kalshi.errors import KalshiError, PrivateKeyError, TransportError
@@ -52,7 +52,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class Setup:
     """What is to be examined. `load_key` raises `PrivateKeyError`; `known` says that this key once worked here."""
 
     url: str
@@ -72,7 +72,7 @@ class Doctor:
 
     def __init__(
         self,
-        patient: Patient,
+        patient: Setup,
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -143,7 +143,7 @@ class Doctor:
                 status.exchange_estimated_resume_time
             )
             what = "the exchange is paused" if not status.exchange_active else "trading is paused"
-            window = " (this is the weekly maintenance window)" * maintenance(self._clock())
+            window = " (this is the weekly maintenance window)" * in_maintenance_window(self._clock())
             if not status.exchange_active:
                 return self._fail("exchange", "exchange_paused", f"{what}{resume}{window}")
             return self._warn("exchange", f"{what}{resume}{window}", REMEDIES["exchange_paused"])

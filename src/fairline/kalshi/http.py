@@ -22,7 +22,7 @@ GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """What is sent: an absolute URL and headers (never logged, they carry the signature)."""
 
     method: str
@@ -52,7 +52,7 @@ class Response:
         return len(self.packed or self.plain)
 
 
-Send = Callable[[Request], Awaitable[Response]]
+Send = Callable[[HttpRequest], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class AiohttpSend:
         )
         self._session: aiohttp.ClientSession | None = None
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: HttpRequest) -> Response:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=self._timeout,

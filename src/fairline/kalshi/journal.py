@@ -1,54 +1,89 @@
-"""Pages as they came, on disk while a crawl runs, so that a crash in the middle costs the pages in flight.
+"""Pages on disk while a crawl runs, so that a crash costs only the pages in flight.
 
-A journal is a header and records, each a line of JSON and, after a page's line, the bytes of the page. The file is
-locked as long as its process lives; whoever finds an unlocked one that is young enough goes on where it ends.
+A journal is a header line and records. Each record is a line of JSON, followed by the bytes of a page where it has one.
+The file is locked while its process lives. The next crawl of the same query continues an unlocked journal that is
+young enough.
 """
 
 import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Literal
 
-Record = dict[str, Any]
-_VERSION = 1
-_FORGET_S = 86_400
+import msgspec
+
+VERSION: Literal[2] = 2
+FORGET_AFTER_S = 86_400
+MAX_PAGE_BYTES = 1 << 26
+"""The longest answer that the HTTP layer accepts."""
+
+
+class Header(msgspec.Struct):
+    """The first line: `began` is the Unix time at which the crawl began."""
+
+    version: Literal[2]
+    began: float
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """What happened to a walk.
+
+    - `started`: a new walk with these filters over the window `low` to `high` of `axis`.
+    - `page`: the walk received the page that follows; `last` is false for all but the last answer to one request.
+    - `shared`: the part of the window below `low` was given to another walk.
+    - `superseded`: other walks read what this one has not read.
+    - `windows_dropped`: one cursor replaces all windows, for this `reason`.
+    - `reopened`: the walk covers the whole listing again.
+    """
+
+    kind: Literal["started", "page", "shared", "superseded", "windows_dropped", "reopened"]
+    walk: int
+    filters: dict[str, str] = {}
+    axis: str = ""
+    low: int | None = None
+    high: int | None = None
+    closing: bool = False
+    last: bool = True
+    reason: str = ""
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGE_BYTES)] = 0
 
 
 class Journal:
-    """An open journal: `began` is when its crawl did, `found` what an earlier process had got."""
+    """An open journal. `began` is when its crawl began, `records` what an earlier process recorded."""
 
-    def __init__(self, file: IO[bytes], path: Path, began: float, found: list[tuple[Record, bytes]]) -> None:
-        self._file, self._path = file, path
+    def __init__(self, file: IO[bytes], path: Path, began: float, records: list[tuple[Record, bytes]]) -> None:
+        self._file = file
+        self._path = path
         self.began = began
-        self.found = found
+        self.records = records
 
     @classmethod
     def open(cls, folder: Path, key: str, max_age_s: float) -> "Journal | None":
-        """The youngest abandoned journal of this key if it is not older than `max_age_s`, else a new one; older ones
-        are removed. None if the folder cannot be written: a journal is a help, not a condition.
+        """Return the youngest abandoned journal of this key that is at most `max_age_s` old, else a new one.
+
+        Older ones are removed. Returns None if the folder cannot be written: a crawl works without a journal.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _tidy(folder)
-            journals = [cls._take(path) for path in folder.glob(f"{key}-*.pages")]
-            found = sorted((j for j in journals if j is not None), key=lambda j: j.began)
-            kept = found.pop() if found and time.time() - found[-1].began <= max_age_s else None
-            for stale in found:
+            _remove_forgotten(folder)
+            taken = [cls._take(path) for path in folder.glob(f"{key}-*.pages")]
+            journals = sorted((journal for journal in taken if journal is not None), key=lambda journal: journal.began)
+            youngest = None
+            if journals and 0 <= time.time() - journals[-1].began <= max_age_s:
+                youngest = journals.pop()
+            for stale in journals:
                 stale.close(keep=False)
-            return kept or cls._new(folder / f"{key}-{os.getpid()}-{time.time_ns()}.pages")
+            return youngest or cls._new(folder / f"{key}-{os.getpid()}-{time.time_ns()}.pages")
         except OSError:
             return None
 
     def add(self, record: Record, body: bytes = b"") -> None:
-        """Append a record; it is whole on disk, short of the machine failing, when this returns."""
-        line = json.dumps(record | {"bytes": len(body)}, separators=(",", ":")).encode()
-        rest = memoryview(b"".join((line, b"\n", body, b"\n")))
-        while rest:
-            rest = rest[os.write(self._file.fileno(), rest) :]
+        """Append a record. It is complete in the file when this returns."""
+        record.bytes = len(body)
+        self._write(msgspec.json.encode(record), body)
 
     def close(self, *, keep: bool) -> None:
         with contextlib.suppress(OSError):
@@ -62,7 +97,7 @@ class Journal:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         journal = cls(file, path, time.time(), [])
         try:
-            journal.add({"version": _VERSION, "began": journal.began})
+            journal._write(msgspec.json.encode(Header(VERSION, journal.began)))
         except OSError:
             journal.close(keep=False)
             raise
@@ -70,41 +105,55 @@ class Journal:
 
     @classmethod
     def _take(cls, path: Path) -> "Journal | None":
-        """An abandoned journal with its whole records; None if another process holds it or it cannot be read."""
+        """Return an abandoned journal with its complete records.
+
+        Returns None if another process holds it. A journal that is damaged or has no page is removed.
+        """
         file = path.open("a+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
             return None
-        records = list(_records(file))
-        # One without a page may end before all of the crawl's windows are in it, and there is nothing to lose.
-        if not any(body for _, body in records) or records[0][0].get("version") != _VERSION:
+        file.seek(0)
+        try:
+            header = msgspec.json.decode(file.readline(), type=Header)
+            file.readline()
+            records = list(_read_records(file))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            records = []
+        # Without a page the journal may lack some of the crawl's windows, and there is nothing to lose.
+        if not any(body for _, body in records):
             path.unlink(missing_ok=True)
             file.close()
             return None
-        return cls(file, path, float(records[0][0]["began"]), records[1:])
+        return cls(file, path, header.began, records)
+
+    def _write(self, line: bytes, body: bytes = b"") -> None:
+        rest = memoryview(b"".join((line, b"\n", body, b"\n")))
+        while rest:
+            rest = rest[os.write(self._file.fileno(), rest) :]
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what nobody will go on with: of whatever question, a day old and not held by anybody."""
+def _remove_forgotten(folder: Path) -> None:
+    """Remove journals of any query that are a day old and not locked."""
     for path in folder.glob("*.pages"):
-        if time.time() - path.stat().st_mtime > _FORGET_S:
+        if time.time() - path.stat().st_mtime > FORGET_AFTER_S:
             with contextlib.suppress(OSError), path.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
 
 
-def _records(file: IO[bytes]) -> Iterator[tuple[Record, bytes]]:
-    """The whole records of the file, which is cut off after the last of them."""
-    end = file.seek(0)
+def _read_records(file: IO[bytes]) -> Iterator[tuple[Record, bytes]]:
+    """Yield the complete records from the file's position on, and truncate the file after the last of them."""
+    end = file.tell()
     while line := file.readline():
         try:
-            record = json.loads(line)
-            body = file.read(record["bytes"])
-        except (ValueError, TypeError, KeyError):
+            record = msgspec.json.decode(line, type=Record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             break
-        if len(body) < record["bytes"] or file.read(1) != b"\n":
+        body = file.read(record.bytes)
+        if len(body) < record.bytes or file.read(1) != b"\n":
             break
         end = file.tell()
         yield record, body

@@ -1,7 +1,7 @@
 """The exchange's rate limit as a token bucket, with the published tiers as data.
 
 A request costs 10 tokens unless the exchange's endpoint costs say otherwise; the bucket refills continuously. There
-is no Retry-After and no penalty for a 429, so a client that stays just under the limit is as fast as one can be.
+is no Retry-After and no penalty for a 429, so the fastest client stays just under the limit.
 """
 
 import asyncio
@@ -11,32 +11,34 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 DEFAULT_COST = 10
-_MARGIN = 1.3
-"""More side by side than it takes on the average, because answers come unevenly; with 1.6 and with 2.0 a first crawl of
-simulated worlds takes longer.
+CONCURRENCY_MARGIN = 1.3
+"""Concurrent requests beyond the average need, because answers arrive unevenly. On simulated worlds a first crawl takes
+longer with 1.6 and with 2.0.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A read budget: `refill` tokens a second, at most `capacity` saved up."""
+    """A read budget: `refill` tokens per second, at most `capacity` saved up."""
 
     refill: float
     capacity: float
 
     def __post_init__(self) -> None:
         if not (self.refill > 0 and self.capacity >= DEFAULT_COST):
-            raise ValueError(f"a rate needs a positive refill and room for one request, not {self}")
+            raise ValueError(f"invalid rate {self}: expected a positive refill and a capacity of at least one request")
 
     def with_reserve(self) -> "Rate":
-        """With one request less saved up: the exchange's bucket starts to fill when the first request arrives there,
-        a little after ours, and a burst to the last token would end in a 429.
+        """Return the rate with one request less in the burst.
+
+        The exchange's bucket starts to refill when the first request arrives there, a little after ours. A burst to
+        the last token would end in a 429.
         """
         return Rate(self.refill, max(self.capacity - DEFAULT_COST, DEFAULT_COST))
 
 
-# Read tiers of the rate-limit documentation as of October 2026. Without a key nothing is documented; about 20
-# requests a second per address with a burst of 60 was measured in October 2026, so half of that is the cautious start.
+# Read tiers of the rate-limit documentation as of October 2026. Nothing is documented without a key. About 20 requests
+# per second and address with a burst of 60 were measured in October 2026; the default is a cautious half of that.
 ANONYMOUS = Rate(refill=100, capacity=300)
 TIERS = {
     "basic": Rate(refill=200, capacity=600),
@@ -77,21 +79,24 @@ class TokenBucket:
 
     @property
     def available(self) -> float:
-        """Tokens that are there now."""
+        """Tokens available now."""
         self._refill()
         return self._tokens
 
-    def abreast(self, requests: float, seconds: float) -> float:
-        """How many of so many requests, each of which takes so long, to send side by side, if each costs 10 tokens: by
-        the last one all that was saved up shall be used too. Infinite if the rate does not bind.
+    def useful_concurrency(self, requests: float, seconds: float) -> float:
+        """Return how many of `requests` to send concurrently, if each takes `seconds` and costs 10 tokens.
+
+        That many use up the saved tokens by the last request. Infinite if the rate does not limit them.
         """
         beyond = requests - self.available / DEFAULT_COST
         if beyond <= 0:
             return math.inf
-        return math.ceil(_MARGIN * self.rate.refill * self.share / DEFAULT_COST * seconds * requests / beyond)
+        return math.ceil(
+            CONCURRENCY_MARGIN * self.rate.refill * self.share / DEFAULT_COST * seconds * requests / beyond
+        )
 
     async def take(self, cost: float = DEFAULT_COST) -> None:
-        """Wait until `cost` tokens are there and take them. A cost above the capacity takes the whole bucket."""
+        """Wait for `cost` tokens and take them. A cost above the capacity takes the whole bucket."""
         cost = min(cost, self.rate.capacity)
         async with self._queue:
             self._refill()
@@ -126,6 +131,6 @@ class TokenBucket:
         self._tokens = min(self.rate.capacity, self._tokens + elapsed * self.rate.refill * self.share)
 
 
-def walkers(rate: Rate) -> int:
-    """How many requests at once it takes to use up a rate at the latencies seen (0.15 to 0.5 s)."""
+def worker_count(rate: Rate) -> int:
+    """Return how many concurrent requests use up a rate at the latencies seen (0.15 to 0.5 s)."""
     return 8 if rate.refill <= 30 * DEFAULT_COST else 16

@@ -18,7 +18,7 @@ from fairline.kalshi.auth import Auth, JwtAuth
 from fairline.kalshi.clock import SAFE_S, Skew, skew_of
 from fairline.kalshi.decoding import Bytes, error_body
 from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, ResponseError, error_for_status
-from fairline.kalshi.http import AiohttpSend, Request, Response, Send, Timeouts, Unpacker
+from fairline.kalshi.http import AiohttpSend, HttpRequest, Response, Send, Timeouts, Unpacker
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
 from fairline.kalshi.wire import EndpointCosts
 
@@ -154,9 +154,9 @@ class Transport:
         """One plain try with these headers, whatever comes back: for whoever takes a failing set-up apart."""
         await self.bucket.take()
         self.traffic.requests += 1
-        return await self._ask(Request("GET", f"{self.base_url}{path}", headers))
+        return await self._ask(HttpRequest("GET", f"{self.base_url}{path}", headers))
 
-    async def _ask(self, request: Request) -> Response:
+    async def _ask(self, request: HttpRequest) -> Response:
         """Send, and read the clock off the answer."""
         sent = self._clock()
         response = await self._send(request)
@@ -190,7 +190,7 @@ class Transport:
         headers = await self._sign(path) if signed else {}
         url = f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
         self.traffic.requests += 1
-        response = await self._ask(Request("GET", url, headers))
+        response = await self._ask(HttpRequest("GET", url, headers))
         self.traffic.bytes += response.received
         log.debug("GET %s %d %d bytes", url, response.status, response.received)
         if response.status == 429:

@@ -1,88 +1,31 @@
-"""One walk along a cursor: how far it has come, whether it goes in circles, and whether rows come in order."""
+"""The state of one cursor walk in a crawl: how far it got, and whether its rows arrive in order."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, TypeVar
 
+from fairline.kalshi.cursor import CursorTrail
 from fairline.kalshi.decoding import Page
-from fairline.kalshi.errors import CursorLoopError
 from fairline.kalshi.windows import BEGINNING, Axis, Window, second_of
 from fairline.kalshi.wire import Market
 
-T = TypeVar("T")
-Fetch = Callable[[str | None], Awaitable[Page[T]]]
-
-_PATIENCE = 5
-"""Pages in a row that bring nothing, before a walk counts as endless."""
-
-
-async def walk(fetch: Fetch[T]) -> AsyncIterator[Page[T]]:
-    """Every page from the first to the end. Raises `CursorLoopError` rather than go round in circles."""
-    trail, cursor = Trail(), None
-    while True:
-        page = await fetch(cursor)
-        yield page
-        if not page.cursor:
-            return
-        trail.follow(page.cursor, page.rows)
-        cursor = page.cursor
-
-
-def _falling(texts: list[str], falling: list[str]) -> bool:
-    """Whether times in UTC come the latest first. As text (`falling` is their order) that is nearly so: not within a
-    second, some of which have a fraction; those are looked at again without.
-    """
-    if "".join(texts).count("Z") != len(texts):
-        return False
-    if falling == texts:
-        return True
-    moments = [text[:19] for text in texts]
-    return sorted(moments, reverse=True) == moments
-
-
-@dataclass(slots=True)
-class Trail:
-    """The cursors followed so far, and the pages that they led to by their first and last row."""
-
-    followed: set[str] = field(default_factory=set)
-    pages: set[tuple[str, str]] = field(default_factory=set)
-    barren: int = 0
-
-    def follow(self, cursor: str, rows: Sequence[Any]) -> None:
-        """Raises `CursorLoopError` if the cursor was followed before, or too many pages in a row had nothing new."""
-        if cursor in self.followed:
-            raise CursorLoopError(f"the exchange repeated a cursor after {len(self.followed)} pages")
-        self.followed.add(cursor)
-        ends = (_name(rows[0]), _name(rows[-1])) if rows else None
-        self.barren = self.barren + 1 if ends is None or ends in self.pages else 0
-        if ends is not None:
-            self.pages.add(ends)
-        if self.barren >= _PATIENCE:
-            raise CursorLoopError(
-                f"the exchange sent {self.barren} pages in a row with nothing new, and another cursor"
-            )
-
-
-def _name(row: object) -> str:
-    return str(getattr(row, "ticker", None) or getattr(row, "event_ticker", ""))
-
-
-_CROWDED = 200
-"""How much denser than the pages before a page is that lies in a batch listed at once. From simulated worlds: with 10
-or 500 a first crawl takes longer.
+DENSE_PAGE_RATIO = 200
+"""A page this many times denser than the pages before it lies in a batch listed at once. Chosen on simulated worlds:
+with 10 or 500 a first crawl takes longer.
 """
 
 
 @dataclass(slots=True)
 class Walk:
-    """A cursor walk over what `filters` select, in a crawl. With an axis it covers `window` of it.
+    """A cursor walk over the markets that `filters` select. With an axis, it covers `window` of that axis.
 
-    `oldest` is the earliest second that was surely reached, by two rows: a single odd time proves nothing, and `stride`
-    how many seconds the last page covered; it is `dense` where that is far less than before, as in a batch listed at
-    once, and `guessed` if it begins where such a batch might end. As long as
-    rows come `ordered`, the latest first, the part of the window below what was reached can be given away to another
-    walk; the window then ends above it.
+    - `oldest`: the earliest second certainly reached. It takes two rows, because one odd time proves nothing.
+    - `stride`: seconds covered by the last page.
+    - `dense`: the last page covers far less time than those before it, as in a batch listed at once.
+    - `guessed`: the walk begins where such a batch might end.
+    - `ordered`: rows arrive with the latest first. While that holds, the part of the window below `oldest` can be given
+      to another walk; the window then ends above it and the walk is `shared`.
+    - `requested` and `span`: filters and window of the first request. They stay the same while its cursor is followed.
     """
 
     number: int
@@ -104,77 +47,99 @@ class Walk:
     began_s: float | None = None
     ended_s: float | None = None
     closing: bool = False
-    trail: Trail = field(default_factory=Trail)
-    asked: dict[str, str | int] = field(default_factory=dict)
+    trail: CursorTrail = field(default_factory=CursorTrail)
+    requested: dict[str, str | int] = field(default_factory=dict)
     span: Window = field(default_factory=Window)
 
     def params(self) -> dict[str, str | int]:
-        """The filters of the next request. They stay those of the first as long as its cursor is followed."""
-        if not self.asked:
-            self.asked = self.filters | (self.window.filters(self.axis) if self.axis is not None else {})
+        """Return the parameters of the next request. The filters stay those of the first request."""
+        if not self.requested:
+            self.requested = self.filters | (self.window.filters(self.axis) if self.axis is not None else {})
             self.span = self.window
-        return self.asked if self.cursor is None else self.asked | {"cursor": self.cursor}
+        return self.requested if self.cursor is None else self.requested | {"cursor": self.cursor}
 
-    def reach(self, rows: Sequence[Market]) -> bool:
-        """Take note of a page's times. False if the exchange does not look at the window: most rows lie outside it."""
+    def observe(self, rows: Sequence[Market]) -> bool:
+        """Record the times of a page. Return False if most rows lie outside the window: the exchange ignores it."""
         if self.axis is None or not rows:
             return True
         texts: list[str] = [text or "" for text in map(attrgetter(self.axis.field), rows)]
-        falling = sorted(texts, reverse=True)
+        latest_first = sorted(texts, reverse=True)
         try:
-            high, low, lowest = second_of(falling[0]), second_of(falling[-2:][0]), second_of(falling[-1])
+            latest = second_of(latest_first[0])
+            second_oldest = second_of(latest_first[-2:][0])
+            oldest = second_of(latest_first[-1])
         except ValueError:
             self.ordered = False
             return True
-        inside = self.span.holds(high) and self.span.holds(lowest) and lowest >= BEGINNING
-        if not inside or not _falling(texts, falling) or (self.oldest is not None and high > self.oldest):
+        inside = self.span.holds(latest) and self.span.holds(oldest) and oldest >= BEGINNING
+        continues = self.oldest is None or latest <= self.oldest
+        if not (inside and continues and _is_descending(texts, latest_first)):
             self.ordered = False
         if len(rows) > 1:
-            self.stride = max(1, high - low)
-            self.oldest = low if self.oldest is None else min(self.oldest, low)
+            self.stride = max(1, latest - second_oldest)
+            self.oldest = second_oldest if self.oldest is None else min(self.oldest, second_oldest)
         return inside or 2 * sum(self.span.holds(second_of(text)) for text in texts) > len(texts)
 
     def advance(self, page: Page[Market], now_s: float) -> None:
-        """Go on to the next page, or end: with the cursor, or where the rest was given away.
+        """Move on to the next page, or end: at the last page, or where the rest was given to another walk.
 
         Raises `CursorLoopError`.
         """
         start = now_s if self.span.high is None else self.span.high
         if self.oldest is not None:
-            self.dense = self.stride * _CROWDED < (start - self.oldest) / (self.pages + 1)
+            self.dense = self.stride * DENSE_PAGE_RATIO < (start - self.oldest) / (self.pages + 1)
         self.pages += 1
         self.rows += len(page.rows)
         self.cursor = page.cursor
-        given_away = self.shared and self.ordered and self.oldest is not None and self.oldest < (self.window.low or 0)
-        if page.cursor and not given_away:
+        if page.cursor and not self._reached_shared_part():
             self.trail.follow(page.cursor, page.rows)
             return
-        self.ended, self.ended_s = True, now_s
+        self.ended = True
+        self.ended_s = now_s
 
-    def rest(self) -> Window | None:
-        """The window of what was not reached, to be asked for without the cursor. None if that is everything again."""
+    def _reached_shared_part(self) -> bool:
+        reached = self.oldest is not None and self.oldest < (self.window.low or 0)
+        return self.shared and self.ordered and reached
+
+    def remainder(self) -> Window | None:
+        """Return the window not reached yet, to be requested without the cursor. None if that is the whole window."""
         if self.axis is None or self.oldest is None or not self.ordered:
             return None
         return Window(self.window.low, self.oldest)
 
     @property
     def divisible(self) -> bool:
-        """Whether part of it can be given away: what lies below the second that it has reached, within its window.
+        """Whether the part of the window below the second reached can be given to another walk.
 
-        A walk still at the second where its window begins would give away all of it, for another to do the same.
+        A walk still at the top of its window would give away all of it, and the receiver would do the same.
         """
-        begun = self.oldest is not None and (self.window.high is None or self.oldest < self.window.high)
-        return begun and self.axis is not None and self.ordered and not self.ended and not self.closing
+        if self.oldest is None or (self.window.high is not None and self.oldest >= self.window.high):
+            return False
+        return self.axis is not None and self.ordered and not self.ended and not self.closing
 
     @property
     def unread(self) -> Window:
-        """The window without what was surely read."""
+        """The window without the part that was certainly read."""
         return Window(self.window.low, self.oldest if self.ordered and self.oldest is not None else self.span.high)
 
     @property
-    def words(self) -> str:
-        """What it is about, for a reader."""
+    def description(self) -> str:
+        """What the walk reads, for messages."""
         if self.axis is not None:
-            return self.unread.words(self.axis)
-        named = [f"{name} {value}" for name, value in self.filters.items() if name.endswith(("_ticker", "tickers"))]
-        return " ".join(named) or "the listing"
+            return self.unread.describe(self.axis)
+        names = [f"{name} {value}" for name, value in self.filters.items() if name.endswith(("_ticker", "tickers"))]
+        return " ".join(names) or "the listing"
+
+
+def _is_descending(texts: list[str], latest_first: list[str]) -> bool:
+    """Return whether UTC times arrive with the latest first; `latest_first` is `texts` sorted as text.
+
+    Text order is wrong within a second, where some times have a fraction and some have none. Such pages are compared
+    again by whole seconds.
+    """
+    if "".join(texts).count("Z") != len(texts):
+        return False
+    if latest_first == texts:
+        return True
+    seconds = [text[:19] for text in texts]
+    return sorted(seconds, reverse=True) == seconds

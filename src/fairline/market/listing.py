@@ -16,13 +16,13 @@ import polars as pl
 
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi, KalshiError
-from fairline.kalshi.account import Account
-from fairline.kalshi.changes import Changes, read_changes
+from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.decoding import Page, Rejected
 from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.events import read_events
-from fairline.kalshi.memory import Memory
+from fairline.kalshi.fee_changes import FeeChanges, read_fee_changes
+from fairline.kalshi.report import CrawlReport
 from fairline.kalshi.routes import Query
 from fairline.kalshi.wire import STATUS_FIELDS, Event, Series, series_list
 from fairline.market.filters import Filters, categories_of
@@ -69,7 +69,7 @@ class Listing:
     quarantined: list[Rejected]
     unreadable: int
     funnel: list[FunnelStep]
-    account: Account = field(default_factory=Account)
+    report: CrawlReport = field(default_factory=CrawlReport)
     narrowed: bool = False
     books: int = 0
     moved: int = 0
@@ -94,7 +94,7 @@ async def read_listing(
     *,
     asof: datetime | None = None,
     progress: Progress | None = None,
-    memory: Memory | None = None,
+    memory: ExchangeCache | None = None,
     ages: Ages | None = None,
 ) -> Listing:
     """Read the markets asked for, with their series and events.
@@ -120,9 +120,9 @@ async def read_listing(
     since = (started if context.series_reread else oldest, oldest)
     markets = with_context(frame, *apply_changes(series, events, reading_changes.result(), since, datetime.now(UTC)))
     if filters.tickers:
-        _check_names("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.account.rejected}, [])
+        _check_names("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.report.rejected}, [])
     matching, steps = filters.apply(markets, series, started)
-    traffic, account = kalshi.transport.traffic, crawl.account
+    traffic, report = kalshi.transport.traffic, crawl.report
     return Listing(
         markets=with_probabilities(matching),
         exchange=kalshi.transport.base_url,
@@ -133,11 +133,11 @@ async def read_listing(
         requests=traffic.requests,
         retries=traffic.retries,
         bytes=traffic.bytes,
-        incomplete_reasons=account.incomplete_reasons + context.missing,
-        quarantined=account.rejected + context.rejected,
-        unreadable=len(account.rejected),
+        incomplete_reasons=report.incomplete_reasons + context.missing,
+        quarantined=report.rejected + context.rejected,
+        unreadable=len(report.rejected),
         funnel=steps,
-        account=account,
+        report=report,
         problems=_wrong_status(markets, filters) + context.problems + _off_grid_quotes(matching),
         narrowed=crawl.query.narrow,
     )
@@ -203,21 +203,21 @@ async def read_frame(crawl: MarketCrawl[pl.DataFrame], progress: Progress | None
         pages.append(page)
         waiting += page.height
         if progress is not None:
-            progress(crawl.account.rows)
+            progress(crawl.report.rows)
         if waiting >= _ROWS_PER_PARSE:
             parsing.append(asyncio.create_task(asyncio.to_thread(typed, pl.concat(pages))))
             pages = []
             waiting = 0
     parsed = [*(await asyncio.gather(*parsing)), typed(pl.concat([wire_frame([]), *pages]))]
     for _, rejected in parsed:
-        crawl.account.rejected += rejected
+        crawl.report.rejected += rejected
     return pl.concat([empty_markets(), *(frame for frame, _ in parsed)])
 
 
 class _Context:
     """The series and events of a listing, and what could not be read of them."""
 
-    def __init__(self, kalshi: Kalshi, filters: Filters, memory: Memory | None, ages: Ages) -> None:
+    def __init__(self, kalshi: Kalshi, filters: Filters, memory: ExchangeCache | None, ages: Ages) -> None:
         self.missing: list[str] = []
         self.rejected: list[Rejected] = []
         self.problems: list[Problem] = []
@@ -236,12 +236,12 @@ class _Context:
         series = await self.series()
         crawl = self.crawl(filters.query(series, self.crawl(filters.query()).route().requests))
         if self._series_cached and crawl.query.series and self._memory is not None:
-            age = self._memory.age_s("series") / 60
-            crawl.account.notes.append(f"the series list is {age:.0f} min old; --fresh reads it anew")
+            age = self._memory.body_age_s("series") / 60
+            crawl.report.notes.append(f"the series list is {age:.0f} min old; --fresh reads it anew")
         return crawl, series
 
     def crawl(self, query: Query) -> MarketCrawl[pl.DataFrame]:
-        return MarketCrawl(self._kalshi, query, wire_frame, memory=self._memory, max_age_s=self.ages.crawl_s)
+        return MarketCrawl(self._kalshi, query, wire_frame, cache=self._memory, max_age_s=self.ages.crawl_s)
 
     async def series(self) -> list[Series]:
         """Return the series list. Raises `KalshiError` only if a category filter needs it."""
@@ -264,7 +264,7 @@ class _Context:
         return page.rows
 
     async def _read_series(self) -> Page[Series]:
-        cached = self._memory and self._memory.body("series", self.ages.facts_s)
+        cached = self._memory and self._memory.load_body("series", self.ages.facts_s)
         if cached:
             with contextlib.suppress(KalshiError):
                 page = series_list(cached)
@@ -272,7 +272,7 @@ class _Context:
                     self._series_cached = True
                     return page
         self._series_cached = False
-        keep = partial(self._memory.keep, "series") if self._memory is not None else None
+        keep = partial(self._memory.save_body, "series") if self._memory is not None else None
         return await self._kalshi.series.list(keep=keep)
 
     async def with_new_series(self, series: list[Series], events: list[Event]) -> list[Series]:
@@ -288,8 +288,8 @@ class _Context:
         named = self._filters.events
         tickers = list(dict.fromkeys([*named, *markets["event_ticker"].unique(maintain_order=True)]))
         answer = await read_events(self._kalshi, tickers, self._memory, self.ages.facts_s)
-        if answer.unasked:
-            count = "no events" if answer.unasked == len(tickers) else f"{answer.unasked:,} events not read"
+        if answer.unread:
+            count = "no events" if answer.unread == len(tickers) else f"{answer.unread:,} events not read"
             self.missing.append(f"{count} ({answer.reason}): event titles and fee overrides are not known")
         else:
             known = {e.event_ticker for e in answer.rows} | {r.ticker for r in answer.rejected}
@@ -297,16 +297,16 @@ class _Context:
         self._reject(answer.rejected, "events", "their fee overrides are not known")
         return answer.rows
 
-    async def changes(self) -> Changes:
+    async def changes(self) -> FeeChanges:
         """Return the fee changes scheduled since the cached facts were read; none without a cache."""
         if self._memory is None:
-            return Changes()
+            return FeeChanges()
         try:
-            return await read_changes(self._kalshi, self._memory, self.ages.facts_s)
+            return await read_fee_changes(self._kalshi, self._memory, self.ages.facts_s)
         except KalshiError as error:
             message = f"scheduled fee changes could not be read ({error.message}): cached fees may have changed since"
             self.problems.append(Problem(message, stage="fees"))
-            return Changes()
+            return FeeChanges()
 
     def _reject(self, rejected: list[Rejected], what: str, consequence: str) -> None:
         if rejected:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from fairline.kalshi import Kalshi, Transport
-from fairline.kalshi.changes import kept_changes
+from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.client import MAX_EVENTS
 from fairline.kalshi.crawl import MarketCrawl
-from fairline.kalshi.memory import Memory
+from fairline.kalshi.fee_changes import cached_fee_changes
 from fairline.kalshi.windows import CREATED
 from fairline.kalshi.wire import series_list
 from fairline.market.filters import Filters
@@ -22,10 +22,10 @@ class Planned:
     why: str
 
 
-def plan(url: str, filters: Filters, memory: Memory | None = None, ages: Ages | None = None) -> list[Planned]:
+def plan(url: str, filters: Filters, memory: ExchangeCache | None = None, ages: Ages | None = None) -> list[Planned]:
     """What `read_listing` would ask the exchange at `url`, without asking."""
     ages, kalshi = ages or Ages(), Kalshi(Transport(url))
-    kept = memory and memory.body("series", ages.facts_s)
+    kept = memory and memory.load_body("series", ages.facts_s)
     series = series_list(kept).rows if kept else []
     steps = [
         Planned(
@@ -37,13 +37,13 @@ def plan(url: str, filters: Filters, memory: Memory | None = None, ages: Ages | 
         why = "one walk for each series, if that is fewer requests than everything"
         steps.append(Planned("/markets", None, why))
     else:
-        everything = MarketCrawl(kalshi, filters.query(), list, memory=memory).route()
+        everything = MarketCrawl(kalshi, filters.query(), list, cache=memory).route()
         query = filters.query(series, everything.requests)
-        route = MarketCrawl(kalshi, query, list, memory=memory).route()
+        route = MarketCrawl(kalshi, query, list, cache=memory).route()
         steps.append(Planned("/markets", route.requests, route.why))
         if route.axis is CREATED:
             steps.append(Planned("/markets", 1, "closing pass: what is created meanwhile"))
-    if memory is not None and kept_changes(memory, ages.facts_s) is None:
+    if memory is not None and cached_fee_changes(memory, ages.facts_s) is None:
         steps += [Planned(f"/{noun}/fee_changes", 1, "fee changes that are scheduled") for noun in ("series", "events")]
     steps.append(Planned("/events", None, f"{MAX_EVENTS} a request, those not read within {ages.facts_s / 60:.0f} min"))
     return steps

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 import polars as pl
 
-from fairline.kalshi.changes import Changes
+from fairline.kalshi.fee_changes import FeeChanges
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange
 from fairline.market.fees import CAUTIOUS, COEFFICIENTS, TAKER, Policy, coefficient, order_fee_u
 from fairline.market.frame import FEE_UNIT, NOTIONAL_U, multiplier_units
@@ -90,7 +90,7 @@ def terms_at(
 def apply_changes(
     series: Sequence[Series],
     events: Sequence[Event],
-    changes: Changes,
+    changes: FeeChanges,
     since: tuple[datetime, datetime],
     asof: datetime,
 ) -> tuple[list[Series], list[Event]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from fairline.kalshi.account import Account
+from fairline.kalshi.report import CrawlReport
 from fairline.market.frame import NOTIONAL_U
 from fairline.market.listing import Listing
 from fairline.market.problem import Problem
@@ -83,7 +83,7 @@ def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = No
     misses = evaluation.nearest_misses
     missed = opportunity_table(misses, listing.exchange).with_columns(missed_by=misses["missed_by"])
     return {
-        "scan": _account(listing),
+        "scan": _scan_report(listing),
         "funnel": [asdict(step) for step in full_funnel(listing, evaluation)],
         "opportunities": records(kept.head(top) if top else kept),
         "nearest_misses": records(missed),
@@ -95,7 +95,7 @@ def markets_document(listing: Listing, top: int | None = None) -> dict[str, Any]
     """The JSON of a listing without models."""
     table = market_table(listing.markets)
     return {
-        "scan": _account(listing),
+        "scan": _scan_report(listing),
         "markets": records(table.head(top) if top else table),
         "problems": [problem_object(p) for p in listing.problems],
     }
@@ -130,10 +130,10 @@ def coherence_document(listing: Listing, found: pl.DataFrame) -> dict[str, Any]:
     )
     names = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit", "legs"]
     told = [problem_object(problem) for problem in listing.problems]
-    return {"scan": _account(listing), "violations": table.select(names).to_dicts(), "problems": told}
+    return {"scan": _scan_report(listing), "violations": table.select(names).to_dicts(), "problems": told}
 
 
-def _account(listing: Listing) -> dict[str, Any]:
+def _scan_report(listing: Listing) -> dict[str, Any]:
     return {
         "exchange": listing.exchange,
         "started_ts": _iso(listing.started_ts),
@@ -144,7 +144,7 @@ def _account(listing: Listing) -> dict[str, Any]:
         "bytes": listing.bytes,
         "complete": listing.complete,
         "incomplete_reason": "; ".join(listing.incomplete_reasons) or None,
-        "crawl": _crawl(listing.account),
+        "crawl": _crawl(listing.report),
         "books": {"read": listing.books, "moved": listing.moved},
         "quarantined": [
             {"ticker": row.ticker, "field": row.field, "value": row.value, "reason": row.reason}
@@ -153,26 +153,26 @@ def _account(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _crawl(account: Account) -> dict[str, Any]:
+def _crawl(report: CrawlReport) -> dict[str, Any]:
     """How whole the listing is, and what that rests on."""
     return {
-        "asof": _iso(datetime.fromtimestamp(account.asof_s, UTC)),
-        "pages": account.pages,
-        "windows": len(account.walks),
-        "duplicates": account.duplicates,
-        "conflicts": account.conflicts,
-        "late": account.late,
-        "rechecked": account.rechecked,
-        "resumed_pages": account.resumed_pages,
-        "notes": account.notes,
+        "asof": _iso(datetime.fromtimestamp(report.asof_s, UTC)),
+        "pages": report.pages,
+        "windows": len(report.walks),
+        "duplicates": report.duplicates,
+        "conflicts": report.conflicts,
+        "late": report.late,
+        "rechecked": report.rechecked,
+        "resumed_pages": report.resumed_pages,
+        "notes": report.notes,
         "missing": [
             {
-                "what": walk.words,
+                "what": walk.description,
                 "low_ts": walk.unread.low,
                 "high_ts": walk.unread.high,
                 "reason": walk.failure,
             }
-            for walk in account.missing
+            for walk in report.missing
         ],
     }
 

@@ -230,7 +230,7 @@ def _summary(listing: Listing) -> Text:
     )
     if listing.books:
         text.append(f"\nOrder books of {listing.books} candidates read; {listing.moved} had moved since the listing.")
-    for remark in listing.account.notes:
+    for remark in listing.report.notes:
         text.append(f"\nNote: {remark}.")
     if not listing.complete:
         text.append(f"\nINCOMPLETE: {'; '.join(listing.incomplete_reasons)}", style="bold red")

@@ -12,8 +12,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 from fairline.errors import FairlineError, InputError
 from fairline.kalshi import KalshiError, Timeouts
-from fairline.kalshi.http import AiohttpSend, Send
-from fairline.kalshi.http import Request as Asked
+from fairline.kalshi.http import AiohttpSend, HttpRequest, Send
 from fairline.sources.payload import Payload, Request
 from fairline.sources.shelf import Shelf
 
@@ -169,7 +168,7 @@ async def _ask(request: Request, address: str, send: Send) -> Payload | InputErr
     why = ""
     for pause in (*_PAUSES_S, None):
         try:
-            response = await send(Asked("GET", address, {}))
+            response = await send(HttpRequest("GET", address, {}))
             if response.status == 200:
                 return Payload(request, datetime.now(UTC), response.body)
             why = f"it answered {response.status}"

@@ -20,9 +20,9 @@ import polars as pl
 
 from fairline.errors import FairlineError, StoreError, UsageError
 from fairline.kalshi import Kalshi, KalshiError
-from fairline.kalshi.clock import maintenance
+from fairline.kalshi.cache import ExchangeCache
+from fairline.kalshi.clock import in_maintenance_window
 from fairline.kalshi.errors import AuthError
-from fairline.kalshi.memory import Memory
 from fairline.kalshi.wire import ExchangeStatus
 from fairline.market.filters import Filters
 from fairline.market.listing import Ages, Listing
@@ -73,7 +73,7 @@ class Watch:
         store: Store,
         state: State,
         *,
-        memory: Memory | None = None,
+        memory: ExchangeCache | None = None,
         sources: Sources | None = None,
         reload: Callable[[], Duty] | None = None,
         said: Callable[[str], None] = lambda _: None,
@@ -172,7 +172,7 @@ class Watch:
         self._said("READY=1\nWATCHDOG=1\nSTATUS=" + self.line())
 
     async def _scan(self) -> None:
-        status = await self.kalshi.exchange.glance()
+        status = await self.kalshi.exchange.probe()
         if status is not None and not (status.exchange_active and status.trading_active):
             self._blind("paused", _pause(status, self._now()), outcome="paused")
             return
@@ -359,4 +359,4 @@ def _pause(status: ExchangeStatus, now: datetime) -> str:
     what = "trading is paused" if status.exchange_active else "the exchange is paused"
     back = status.exchange_estimated_resume_time
     weekly = " (the weekly maintenance window, Thursday 03:00 to 05:00 in New York)"
-    return what + (f", expected back {back}" if back else "") + weekly * maintenance(now.timestamp())
+    return what + (f", expected back {back}" if back else "") + weekly * in_maintenance_window(now.timestamp())

@@ -24,7 +24,7 @@ from typing import Any
 from fairline.config.settings import read_tables, secret
 from fairline.errors import ConfigError, UsageError
 from fairline.kalshi import Timeouts
-from fairline.kalshi.http import AiohttpSend, Request
+from fairline.kalshi.http import AiohttpSend, HttpRequest
 from fairline.kalshi.keys import readable_by_others
 from fairline.store.datasets import DATASETS
 from fairline.text import parse_duration
@@ -54,7 +54,7 @@ class Instructions:
         send = AiohttpSend(Timeouts(connect_s=5, silence_s=5, total_s=10))
 
         async def ask() -> None:
-            await send(Request("GET", self.ping_url, {}))
+            await send(HttpRequest("GET", self.ping_url, {}))
             await send.close()
 
         return ask

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from fairline.kalshi import Kalshi
-from fairline.kalshi.settled import settled_of, settled_since
+from fairline.kalshi.settlements import read_settlements, read_settlements_since
 from fairline.kalshi.wire import Settlement
 from fairline.scoring.metrics import settlements_frame
 from fairline.store.store import Store
 from fairline.watch.state import State
 
-_NOTE, _SOUGHT = "settled_since", "settlements_sought"
+_NOTE, _SOUGHT = "read_settlements_since", "settlements_sought"
 _OVERLAP = timedelta(minutes=10)
 _SEEK_EVERY = timedelta(days=1)
 _REMEMBERED = timedelta(days=2)
@@ -34,7 +34,7 @@ class Settling:
         """
         noted = self._state.note(_NOTE)
         since = datetime.fromisoformat(noted) if noted else now - timedelta(hours=1)
-        found = settlements_frame(await settled_since(self._kalshi, int((since - _OVERLAP).timestamp())))
+        found = settlements_frame(await read_settlements_since(self._kalshi, int((since - _OVERLAP).timestamp())))
         fresh = await self._keep(found, now, learn)
         latest = found["settled_ts"].max()
         if isinstance(latest, datetime):
@@ -63,7 +63,7 @@ class Settling:
 
     async def _seek(self, now: datetime) -> list[Settlement]:
         """How markets ended that were flagged, have closed, and are not known to have ended."""
-        return await settled_of(self._kalshi, await asyncio.to_thread(self._wanted, now))
+        return await read_settlements(self._kalshi, await asyncio.to_thread(self._wanted, now))
 
     def _wanted(self, now: datetime) -> list[str]:
         closed = self._store.read("edges", where=pl.col("close_ts") < now, columns=["ticker"]).unique()

@@ -6,14 +6,15 @@ import polars as pl
 import pytest
 
 from fairline.kalshi import Kalshi, Transport
-from fairline.kalshi.client import checked_ticker
+from fairline.kalshi.client import check_ticker
 from fairline.kalshi.crawl import MarketCrawl
+from fairline.kalshi.cursor import paginate
 from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, ServerError
 from fairline.kalshi.http import Response
 from fairline.kalshi.routes import Query, batches
 from fairline.kalshi.transport import Retry
-from fairline.kalshi.walk import Walk, walk
+from fairline.kalshi.walk import Walk
 from fairline.kalshi.windows import CREATED, Window
 from fairline.market.frame import wire_frame
 from tests.unit.kalshi.test_wire import MARKET
@@ -44,15 +45,15 @@ def client(bucket, *bodies):
 async def crawl(kalshi, query=PAIRS):
     made = MarketCrawl(kalshi, query, list)
     tickers = [market.ticker async for rows in made.pages() for market in rows]
-    return tickers, made.account
+    return tickers, made.report
 
 
 async def test_every_page_is_walked_with_the_same_filters(unhurried):
     kalshi, asked = client(unhurried, body(["A", "B"], "c1"), body(["C", "D"], "c2"), body(["E"]))
-    tickers, account = await crawl(kalshi)
+    tickers, report = await crawl(kalshi)
     assert tickers == ["A", "B", "C", "D", "E"]
-    assert account.complete
-    assert account.rows == 5
+    assert report.complete
+    assert report.rows == 5
     assert all("limit=2" in url and "mve_filter=exclude" in url and "status=open" in url for url in asked)
     assert "cursor=" not in asked[0]
     assert "cursor=c1" in asked[1]
@@ -62,10 +63,10 @@ async def test_every_page_is_walked_with_the_same_filters(unhurried):
 async def test_a_repeated_cursor_ends_the_walk_as_incomplete(unhurried):
     query = Query(status="paused", page_size=2)
     kalshi, asked = client(unhurried, body(["A", "B"], "c1"), body(["C", "D"], "c2"), body(["E", "F"], "c1"))
-    tickers, account = await crawl(kalshi, query)
+    tickers, report = await crawl(kalshi, query)
     assert tickers == ["A", "B", "C", "D", "E", "F"]
-    assert not account.complete
-    assert "repeated a cursor" in account.incomplete_reasons[0]
+    assert not report.complete
+    assert "repeated a cursor" in report.incomplete_reasons[0]
     assert len([url for url in asked if "status=" in url]) == 3
 
 
@@ -77,24 +78,24 @@ async def test_cursors_without_end_and_without_rows_are_a_loop():
         return Page([], [], f"c{len(asked)}")
 
     with pytest.raises(CursorLoopError, match="pages in a row with nothing new"):
-        async for _ in walk(fetch):
+        async for _ in paginate(fetch):
             pass
     assert len(asked) == 5
 
 
 async def test_a_failure_after_the_first_page_keeps_the_part_and_says_so(unhurried):
     kalshi, _ = client(unhurried, body(["A", "B"], "c1"), None, None)
-    tickers, account = await crawl(kalshi)
+    tickers, report = await crawl(kalshi)
     assert tickers == ["A", "B"]
-    assert account.incomplete_reasons == ["the listing ended after page 1: /markets answered 500"]
-    assert [walk.pages for walk in account.missing] == [1]
+    assert report.incomplete_reasons == ["the listing ended after page 1: /markets answered 500"]
+    assert [walk.pages for walk in report.missing] == [1]
 
 
 async def test_a_walk_that_failed_goes_on_from_its_cursor_once_more(unhurried):
     kalshi, asked = client(unhurried, body(["A", "B"], "c1"), None, body(["C"]))
-    tickers, account = await crawl(kalshi)
+    tickers, report = await crawl(kalshi)
     assert tickers == ["A", "B", "C"]
-    assert account.complete
+    assert report.complete
     assert "cursor=c1" in asked[1]
     assert "cursor=c1" in asked[2]
 
@@ -107,17 +108,17 @@ async def test_a_failure_before_the_first_page_raises(unhurried):
 
 async def test_duplicates_are_dropped_and_counted_and_contradictions_too(unhurried):
     pages = body(["A", "B"], "c1"), body(["B", "C"], "c2"), body(["C"], created_time="2020-01-01T00:00:00Z")
-    tickers, account = await crawl(client(unhurried, *pages)[0])
+    tickers, report = await crawl(client(unhurried, *pages)[0])
     assert tickers == ["A", "B", "C"]
-    assert (account.duplicates, account.conflicts) == (2, 1)
+    assert (report.duplicates, report.conflicts) == (2, 1)
 
 
 async def test_a_short_page_with_more_to_come_is_asked_for_again(unhurried):
     kalshi, asked = client(unhurried, body(["A"], "c1"), body(["A", "B"], "c1"), body(["C"]))
-    tickers, account = await crawl(kalshi)
+    tickers, report = await crawl(kalshi)
     assert tickers == ["A", "B", "C"]
     assert asked[0] == asked[1]
-    assert account.complete
+    assert report.complete
 
 
 async def test_a_market_in_another_state_than_asked_for_is_read_again(unhurried):
@@ -128,7 +129,7 @@ async def test_a_market_in_another_state_than_asked_for_is_read_again(unhurried)
     made = MarketCrawl(kalshi, PAIRS, list)
     rows = {market.ticker: market.status async for page in made.pages() for market in page}
     assert rows == {"A": "active", "B": "determined"}
-    assert made.account.rechecked == 1
+    assert made.report.rechecked == 1
     assert "tickers=B" in asked[2]
 
 
@@ -158,7 +159,7 @@ async def test_what_is_held_back_keeps_its_own_bytes_while_other_pages_take_thei
     frames = [frame async for frame in made.pages()]
     rows = pl.concat(frames)
     assert rows.height == 850
-    assert made.account.rechecked == 400
+    assert made.report.rechecked == 400
     assert rows["target"].to_list() == [target(ticker) for ticker in rows["ticker"]]
 
 
@@ -189,7 +190,7 @@ def test_batches_respect_number_and_length():
 @pytest.mark.parametrize("ticker", ["A,B", "", "A B", "../x", "A?x", "A&b"])
 def test_a_ticker_that_would_widen_the_question_is_refused(ticker):
     with pytest.raises(BadRequestError, match="is not a ticker"):
-        checked_ticker(ticker)
+        check_ticker(ticker)
 
 
 @pytest.mark.parametrize("top", [100, 101])

@@ -94,8 +94,8 @@ async def test_a_cost_above_the_capacity_takes_the_whole_bucket_rather_than_wait
 
 def test_as_many_side_by_side_as_use_up_the_rate_and_what_is_saved_by_the_end():
     bucket = TokenBucket(Rate(refill=200, capacity=600), clock=lambda: 0.0)
-    assert bucket.abreast(60, 0.2) == math.inf, "the savings are enough for all"
-    few, many = bucket.abreast(10_000, 0.2), bucket.abreast(120, 0.2)
+    assert bucket.useful_concurrency(60, 0.2) == math.inf, "the savings are enough for all"
+    few, many = bucket.useful_concurrency(10_000, 0.2), bucket.useful_concurrency(120, 0.2)
     assert few == 6, "20 a second at 0.2 s each, and some more because answers come unevenly"
     assert many == 11, "half are paid by savings: twice as fast"
 

@@ -71,7 +71,7 @@ def test_old_markets_are_expected_to_be_few_and_cuts_lie_accordingly():
     assert ages == sorted(ages)
     ratios = [b / a for a, b in pairwise(ages)]
     assert ratios[0] == pytest.approx(ratios[1], rel=0.01)
-    assert density.extrapolated(2_000, None, NOW - 3_600, NOW - 60) > density.extrapolated(
+    assert density.extrapolate(2_000, None, NOW - 3_600, NOW - 60) > density.extrapolate(
         1_000, None, NOW - 3_600, NOW - 60
     )
 
@@ -80,8 +80,8 @@ def test_in_a_batch_whose_end_is_unknown_cuts_lie_by_the_logarithm_of_its_possib
     density = Density(NOW, None)
     cuts = density.cuts(NOW - 10_000, NOW, 2, 100)
     assert cuts == [NOW - 1_000]
-    assert density.crowd(NOW - 10_000, NOW, 100) == pytest.approx(10)
-    assert density.crowd(NOW, NOW, 100) == 0
+    assert density.pages_in_batch(NOW - 10_000, NOW, 100) == pytest.approx(10)
+    assert density.pages_in_batch(NOW, NOW, 100) == 0
     assert density.cuts(NOW - 50, NOW, 2, 100) == [NOW - 100], "beyond the window: dropped by who asked"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fairline.kalshi import errors, wire
 from fairline.kalshi.auth import ApiKeyAuth
-from fairline.kalshi.transport import Request, Response, Retry, Transport, encode_query
+from fairline.kalshi.transport import HttpRequest, Response, Retry, Transport, encode_query
 
 OK = Response(200, {}, b'{"exchange_active":true,"trading_active":true}')
 
@@ -14,7 +14,7 @@ class Script:
 
     def __init__(self, *answers):
         self.answers = list(answers)
-        self.asked: list[Request] = []
+        self.asked: list[HttpRequest] = []
         self.slept: list[float] = []
 
     async def __call__(self, request):

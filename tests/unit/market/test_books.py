@@ -96,7 +96,7 @@ async def test_books_that_cannot_be_read_are_said_and_the_listings_quotes_stay(f
         async with kalshi_of(exchange) as kalshi:
             exchange.faults.set(Fault("moved"))
             read = await read_books(kalshi, [f"T{i}" for i in range(150)])
-    assert read.unasked == 150
+    assert read.unread == 150
     assert "401" in read.reason
 
 
@@ -106,5 +106,5 @@ async def test_a_ticker_that_cannot_be_asked_for_costs_itself_and_no_other(excha
     async with Kalshi(Transport(exchange.url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:
         read = await read_books(kalshi, [*good[:2], "A B", *good[2:]])
     assert {book.ticker for book in read.rows} == set(good)
-    assert [(r.ticker, r.reason) for r in read.rejected] == [("A B", "cannot be asked for")]
-    assert read.unasked == 0
+    assert [(r.ticker, r.reason) for r in read.rejected] == [("A B", "cannot be requested")]
+    assert read.unread == 0

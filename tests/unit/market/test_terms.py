@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from fairline.kalshi.changes import Changes, read_changes
-from fairline.kalshi.memory import Memory
+from fairline.kalshi.cache import ExchangeCache
+from fairline.kalshi.fee_changes import FeeChanges, read_fee_changes
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange, series_list
 from fairline.market.fees import POLICIES
 from fairline.market.terms import Terms, apply_changes, quote, terms_at
@@ -69,7 +69,7 @@ def test_makers_pay_by_type(kind, fee_u):
 
 
 def test_what_falls_due_between_reading_and_now_changes_series_and_events():
-    changes = Changes([changed(15), changed(20, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
+    changes = FeeChanges([changed(15), changed(20, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
     (series,), (event,) = apply_changes([SERIES], [EVENT], changes, (day(11), day(11)), day(16))
     assert (series.fee_type, series.fee_multiplier) == ("quadratic", 1.0)
     assert (event.fee_type_override, event.fee_multiplier_override) == ("quadratic", 2.0)
@@ -82,7 +82,7 @@ def test_what_falls_due_between_reading_and_now_changes_series_and_events():
 def test_an_override_that_is_cleared_gives_way_to_the_series():
     overriding = Event("KXA-1", "KXA", fee_type_override="quadratic", fee_multiplier_override=0.25)
     _, (event,) = apply_changes(
-        [SERIES], [overriding], Changes([], [overridden(12, None, None)]), (day(11), day(11)), day(13)
+        [SERIES], [overriding], FeeChanges([], [overridden(12, None, None)]), (day(11), day(11)), day(13)
     )
     assert (event.fee_type_override, event.fee_multiplier_override) == (None, None)
 
@@ -94,7 +94,7 @@ def test_a_negative_multiplier_is_no_multiplier():
 
 
 def test_series_that_were_read_anew_are_left_alone_while_older_events_are_not():
-    changes = Changes([changed(12, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
+    changes = FeeChanges([changed(12, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
     (series,), (event,) = apply_changes([SERIES], [EVENT], changes, (day(13), day(11)), day(14))
     assert (series, event.fee_multiplier_override) == (SERIES, 2.0)
 
@@ -102,8 +102,8 @@ def test_series_that_were_read_anew_are_left_alone_while_older_events_are_not():
 async def test_a_change_that_is_taken_back_is_forgotten_and_one_that_came_due_is_not(tmp_path):
     now = datetime.now(UTC)
     come, coming = (replace(changed(1), scheduled_ts=now + timedelta(hours=h)) for h in (-1, 1))
-    memory = Memory(tmp_path, "x")
-    memory.save("fee-changes", Changes([come, coming], [], 0.0))
+    memory = ExchangeCache(tmp_path, "x")
+    memory.save("fee-changes", FeeChanges([come, coming], [], 0.0))
 
     class Nothing:
         async def fee_changes(self):
@@ -112,4 +112,4 @@ async def test_a_change_that_is_taken_back_is_forgotten_and_one_that_came_due_is
     class Client:
         series = events = Nothing()
 
-    assert (await read_changes(Client(), memory, 60)).series == [come]
+    assert (await read_fee_changes(Client(), memory, 60)).series == [come]

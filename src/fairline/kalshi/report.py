@@ -1,20 +1,22 @@
-"""The account of a crawl: what it did, and whether what it brought is everything."""
+"""The report of a crawl: what it did, and whether it read everything."""
 
 from dataclasses import dataclass, field
 
 from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.walk import Walk
 
-_GUESSES = 2
+FREE_GUESSES = 2
+"""Guesses at the end of a batch that a crawl makes before their success counts."""
 
 
 @dataclass(slots=True)
-class Account:
+class CrawlReport:
     """What a crawl did. `complete` is an assertion about the listing; `incomplete_reasons` name what is missing.
 
-    `asof_s` is the Unix time for which it holds: what was created up to then was asked for. `late` rows were created
-    while the crawl ran, `conflicts` are duplicates that contradict each other in what never changes, `rechecked` rows
-    were read again because their status was not the one asked for.
+    - `asof_s`: the Unix time for which the listing holds; everything created up to then was requested.
+    - `late`: rows created while the crawl ran.
+    - `conflicts`: duplicates that differ in a field that never changes.
+    - `rechecked`: rows read again because their status was not the requested one.
     """
 
     pages: int = 0
@@ -36,11 +38,12 @@ class Account:
 
     @property
     def guesses_pay(self) -> bool:
-        """Whether guesses at where a batch ends are worth a request. Where there are many small batches most are wrong,
-        and cost more than they save: then no more are made.
+        """Whether guessing where a batch ends is worth a request.
+
+        Most guesses are wrong where there are many small batches, and cost more requests than they save.
         """
-        guessed = [walk.rows for walk in self.walks if walk.guessed and walk.ended]
-        return 2 * guessed.count(0) < len(guessed) + _GUESSES
+        rows = [walk.rows for walk in self.walks if walk.guessed and walk.ended]
+        return 2 * rows.count(0) < len(rows) + FREE_GUESSES
 
     @property
     def missing(self) -> list[Walk]:

@@ -1,4 +1,4 @@
-"""What is remembered of an exchange between runs: slow answers with their age, the last crawl's profile, journals."""
+"""Cached facts of one exchange: slow answers with their age, crawl profiles and journals."""
 
 import contextlib
 import os
@@ -15,31 +15,34 @@ from fairline.kalshi.journal import Journal
 
 T = TypeVar("T")
 
-_A_PAGE = 4_096
-"""A journal without a page is shorter, one with a page longer."""
+MIN_PAGE_BYTES = 4_096
+"""A journal without a page is shorter than this, one with a page longer."""
 
 
-class Memory:
-    """A folder that may be deleted at any time. What cannot be read or written is as if it were not there."""
+class ExchangeCache:
+    """A folder that may be deleted at any time. Files that cannot be read or written count as absent.
+
+    A file dated in the future is not fresh: its age is unknown.
+    """
 
     def __init__(self, folder: Path, exchange: str) -> None:
         self._folder = folder / sha256(exchange.encode()).hexdigest()[:16]
 
-    def body(self, name: str, max_age_s: float) -> bytes | None:
-        """An answer that was kept, if it is not older than `max_age_s`."""
+    def load_body(self, name: str, max_age_s: float) -> bytes | None:
+        """Return a saved answer if it is at most `max_age_s` old."""
         path = self._folder / f"{name}.gz"
         with contextlib.suppress(OSError, ResponseError):
-            if time.time() - path.stat().st_mtime <= max_age_s:
+            if 0 <= time.time() - path.stat().st_mtime <= max_age_s:
                 packed = path.read_bytes()
                 return bytes(Unpacker()(packed)) if packed[:2] == GZIP else packed
         return None
 
-    def keep(self, name: str, response: Response) -> None:
+    def save_body(self, name: str, response: Response) -> None:
         self._write(f"{name}.gz", response.packed or response.plain)
 
     def load(self, name: str, shape: type[T]) -> T | None:
-        """What was saved under that name, if it still has that shape."""
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
+        """Return the value saved under that name if it still has that shape."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=shape)
         return None
 
@@ -49,22 +52,22 @@ class Memory:
     def journal(self, key: str, max_age_s: float) -> Journal | None:
         return Journal.open(self._folder, key, max_age_s)
 
-    def unfinished(self, since_s: float = 0.0) -> bool:
-        """Whether there are pages, written since that Unix time, of a crawl that did not end."""
+    def has_unfinished_crawl(self, since_s: float = 0.0) -> bool:
+        """Return whether a crawl that did not end has left pages written since that Unix time."""
         with contextlib.suppress(OSError):
-            found = [path.stat() for path in self._folder.glob("*.pages")]
-            return any(file.st_size > _A_PAGE and file.st_mtime >= since_s for file in found)
+            files = [path.stat() for path in self._folder.glob("*.pages")]
+            return any(file.st_size > MIN_PAGE_BYTES and file.st_mtime >= since_s for file in files)
         return False
 
-    def age_s(self, name: str) -> float:
-        """How long ago an answer was kept."""
+    def body_age_s(self, name: str) -> float:
+        """Return the age of a saved answer in seconds, 0 if there is none."""
         try:
-            return time.time() - (self._folder / f"{name}.gz").stat().st_mtime
+            return max(0.0, time.time() - (self._folder / f"{name}.gz").stat().st_mtime)
         except OSError:
             return 0.0
 
     def _write(self, name: str, content: bytes) -> None:
-        """Whole or not at all."""
+        """Write a file atomically."""
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = self._folder / f"{name}.{os.getpid()}"
@@ -73,5 +76,5 @@ class Memory:
 
 
 def key_of(*parts: object) -> str:
-    """A file name for a question."""
+    """Return a file name for a query."""
     return sha256(repr(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,59 @@
+"""Cursor pagination: read every page of a listing, and notice a cursor that leads nowhere."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fairline.kalshi.decoding import Page
+from fairline.kalshi.errors import CursorLoopError
+
+T = TypeVar("T")
+FetchPage = Callable[[str | None], Awaitable[Page[T]]]
+
+MAX_PAGES_WITHOUT_NEWS = 5
+"""Pages in a row without a new row before a listing counts as endless."""
+
+
+async def paginate(fetch: FetchPage[T]) -> AsyncIterator[Page[T]]:
+    """Yield every page from the first to the last. Raises `CursorLoopError` instead of looping for ever."""
+    trail = CursorTrail()
+    cursor = None
+    while True:
+        page = await fetch(cursor)
+        yield page
+        if not page.cursor:
+            return
+        trail.follow(page.cursor, page.rows)
+        cursor = page.cursor
+
+
+@dataclass(slots=True)
+class CursorTrail:
+    """The cursors followed so far, and the pages they led to, identified by their first and last row."""
+
+    followed: set[str] = field(default_factory=set)
+    pages: set[tuple[str, str]] = field(default_factory=set)
+    pages_without_news: int = 0
+
+    def follow(self, cursor: str, rows: Sequence[Any]) -> None:
+        """Record a cursor and the rows that came with it.
+
+        Raises `CursorLoopError` for a cursor followed before, or after too many pages in a row without a new row.
+        """
+        if cursor in self.followed:
+            raise CursorLoopError(f"the exchange repeated a cursor after {len(self.followed)} pages")
+        self.followed.add(cursor)
+        ends = (_identifier(rows[0]), _identifier(rows[-1])) if rows else None
+        if ends is None or ends in self.pages:
+            self.pages_without_news += 1
+        else:
+            self.pages_without_news = 0
+            self.pages.add(ends)
+        if self.pages_without_news >= MAX_PAGES_WITHOUT_NEWS:
+            raise CursorLoopError(
+                f"the exchange sent {self.pages_without_news} pages in a row with nothing new, and another cursor"
+            )
+
+
+def _identifier(row: object) -> str:
+    return str(getattr(row, "ticker", None) or getattr(row, "event_ticker", ""))
