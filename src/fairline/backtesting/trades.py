@@ -4,6 +4,7 @@ Every mean comes with its number of trades, its number of events and a 95 % inte
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -119,7 +120,7 @@ def judge(trades: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
 def _band(price: pl.Expr) -> pl.Expr:
     """Return the label of the price band, whose lower bound belongs to it."""
     bounds = [f"${bound:.2f}" for bound in BANDS]
-    labels = {number: f"{low} to {high}" for number, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False))}
+    labels = {number: f"{low} to {high}" for number, (low, high) in enumerate(pairwise(bounds))}
     number = pl.sum_horizontal((price >= bound).cast(pl.Int64) for bound in BANDS[1:-1])
     return number.replace_strict(labels, return_dtype=pl.String)
 
