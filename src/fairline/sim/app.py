@@ -9,6 +9,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fairline.sim import feed, history, listing, market_data, members, reference
 from fairline.sim.auth import Forbidden, Key, Refused
+from fairline.sim.feed_hub import FeedHub
 from fairline.sim.reply import NOT_FOUND, TOO_MANY, Backend, Reply, broken, send
 
 PREFIX = "/trade-api/v2"
@@ -64,7 +65,9 @@ PRIVATE: dict[str, tuple[Handler, str]] = {
 } | {path: (members.nothing(body), "read") for path, body in members.NOTHING.items()}
 
 
-def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> web.Application:
+def make_app(
+    backend: Backend, extra: Mapping[str, Handler] | None = None, hub: feed.Hub | None = None
+) -> web.Application:
     """The application: today's API under `/trade-api/v2`, `/sim/truth`, and whatever `extra` routes serve."""
     app = web.Application()
 
@@ -75,7 +78,7 @@ def make_app(backend: Backend, extra: Mapping[str, Handler] | None = None) -> we
         add(PREFIX + path, handler, "optional")
     for path, (handler, scope) in PRIVATE.items():
         add(PREFIX + path, handler, "signed", scope)
-    app.router.add_get(WEBSOCKET, functools.partial(_websocket, backend))
+    app.router.add_get(WEBSOCKET, functools.partial(_websocket, backend, hub or FeedHub(backend)))
     for path, handler in (extra or {}).items():
         add(path, handler, "token")
     add("/sim/truth", market_data.truth, "none")
@@ -139,14 +142,16 @@ def _authenticate(request: web.Request, backend: Backend, auth: str) -> Key | No
     return None
 
 
-async def _websocket(backend: Backend, request: web.Request) -> web.StreamResponse:
+async def _websocket(backend: Backend, hub: feed.Hub, request: web.Request) -> web.StreamResponse:
     """The signed handshake, and then the feed."""
     try:
         _authenticate(request, backend, "signed")
     except Refused as refused:
         return await send(request, backend, Reply(401, refused.body))
+    if backend.faults.strikes("feed-unavailable"):
+        return web.Response(status=503)
     socket = web.WebSocketResponse(heartbeat=None)
     await socket.prepare(request)
     transport = request.transport
-    await feed.Connection(backend, socket, transport.abort if transport is not None else lambda: None).serve()
+    await feed.Connection(hub, socket, transport.abort if transport is not None else lambda: None).serve()
     return socket

@@ -70,8 +70,8 @@ class Life:
 
     def since(self, count: int) -> Iterator[Happening]:
         """What happened after the first `count` happenings, as far as it is kept."""
-        first = self.count - len(self._happenings)
-        return islice(self._happenings, max(0, count - first), None)
+        newest = list(islice(reversed(self._happenings), max(0, self.count - count)))
+        return reversed(newest)
 
     def note(self, happening: Happening) -> None:
         self._happenings.append(happening)

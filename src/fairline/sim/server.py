@@ -26,6 +26,9 @@ from fairline.sim.auth import Key, KeyBook
 from fairline.sim.catalog import Catalog, WorldCatalog
 from fairline.sim.errors import SimError
 from fairline.sim.faults import Fault, Faults
+from fairline.sim.feed import Hub
+from fairline.sim.feed_hub import FeedHub
+from fairline.sim.feed_replay import ReplayHub, read_frames
 from fairline.sim.limits import Limits
 from fairline.sim.replay import ReplayCatalog
 from fairline.sim.reply import Backend
@@ -45,6 +48,9 @@ class Exchange:
         moves: float = 0.0,
         seed: int = 0,
         replay: Path | None = None,
+        replay_feed: Path | None = None,
+        feed_speed: float = 1.0,
+        feed_market_limit: int | None = None,
         catalog: Catalog | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -62,6 +68,11 @@ class Exchange:
                 else WorldCatalog(World(markets, combos=combos, arrivals=arrivals, speed=speed, moves=moves, seed=seed))
             )
         self.backend = Backend(catalog, KeyBook(), Faults(*faults, seed=seed), Limits(tier), latency_ms / 1000)
+        self.hub: Hub = (
+            FeedHub(self.backend, feed_market_limit)
+            if replay_feed is None
+            else ReplayHub(read_frames(replay_feed), self.backend.faults, feed_speed)
+        )
         for key in keys:
             self.backend.keys.register(key)
         self._host, self._port = host, port
@@ -138,7 +149,10 @@ class Exchange:
 
     async def _start(self) -> web.AppRunner:
         runner = web.AppRunner(
-            make_app(self.backend, article.ROUTES), access_log=None, shutdown_timeout=0.1, max_line_size=1 << 16
+            make_app(self.backend, article.ROUTES, self.hub),
+            access_log=None,
+            shutdown_timeout=0.1,
+            max_line_size=1 << 16,
         )
         await runner.setup()
         tls = _unsigned_certificate(self._host) if self.faults.in_force("tls") else None
