@@ -7,7 +7,7 @@ import polars as pl
 
 from benchmarks.evaluate import best, markets
 from fairline.pricing.coherence import coherent, violations
-from fairline.pricing.ladder import executions, offers
+from fairline.pricing.depth import executions, offers
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BOOKS, DEPTH = 5_000, 10

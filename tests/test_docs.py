@@ -108,10 +108,10 @@ def test_the_worked_margins_are_the_codes():
 
 def test_the_worked_numbers_of_the_arithmetic_are_the_codes(tmp_path):
 
-    from tests.unit.pricing.test_edge import edged, side
+    from tests.unit.pricing.test_edge import edges_of, side
 
     big = {"yes_ask_size_fp": "500.00", "yes_bid_size_fp": "500.00"}
-    yes = side(edged(big, 0.65), "yes")
+    yes = side(edges_of(big, 0.65), "yes")
     assert (yes["order_fee_u"], yes["fee_u"], yes["ev_u"]) == (1_650_000, 16_500, 13_500)
     text = DOCS["scanning.md"]
     assert f"{yes['ev_per_dollar']:.2%}".replace("%", " %") in text

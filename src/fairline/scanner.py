@@ -23,12 +23,12 @@ from fairline.market.listing import Ages, Listing, Progress, read_listing, read_
 from fairline.market.problem import Problem
 from fairline.models import Model, usable
 from fairline.pricing.coherence import violations
+from fairline.pricing.depth import fill_opportunities, offers, size_violations
 from fairline.pricing.edge import edges
 from fairline.pricing.funnel import SideExplanation, explain_rows, funnel, nearest_misses
-from fairline.pricing.ladder import deepened, depth, offers
 from fairline.pricing.rules import Rules
 from fairline.pricing.sizing import Bankroll, sized
-from fairline.pricing.steps import KEPT
+from fairline.pricing.steps import KEPT_BIN
 from fairline.sources import Payload, Request, Sources, fetch
 
 Payloads = Mapping[Request, Payload | FairlineError]
@@ -72,7 +72,7 @@ class Evaluation:
 
     @property
     def opportunities(self) -> pl.DataFrame:
-        return self.edges.filter(pl.col("bin") == KEPT)
+        return self.edges.filter(pl.col("bin") == KEPT_BIN)
 
     def explain(self, ticker: str) -> list[SideExplanation]:
         """Return what every step did with a market, for each side and model; empty if it was not evaluated."""
@@ -193,9 +193,9 @@ async def run_scan(
     payloads = await fetch(_requests(models, listing.markets, requested), sources)
     asof = datetime.now(UTC)
 
-    def evaluate_listing(found: Listing, predicted: tuple[pl.DataFrame, list[Problem]]) -> Evaluation:
+    def evaluate_listing(current: Listing, predicted: tuple[pl.DataFrame, list[Problem]]) -> Evaluation:
         return price(
-            found.markets, *predicted, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
+            current.markets, *predicted, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
         )
 
     predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
@@ -219,7 +219,7 @@ def _advice(listing: Listing, evaluation: Evaluation, offered: pl.DataFrame, opt
     opportunities = evaluation.opportunities
     advice = opportunities.select(_BET)
     if options.books and not options.rules.rest:
-        fills = depth(opportunities, offered, options.rules.size, options.fees)
+        fills = fill_opportunities(opportunities, offered, options.rules.size, options.fees)
         advice = advice.join(fills, on=_BET, how="left")
     if options.bankroll is not None:
         trusted = evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
@@ -235,7 +235,7 @@ def full_funnel(listing: Listing, evaluation: Evaluation) -> list[FunnelStep]:
 
 
 def _with_book_quotes(kalshi: Kalshi, listing: Listing, books: BulkResult[OrderBook]) -> Listing:
-    """The listing with quotes from the order books that could be read."""
+    """Return the listing with quotes from the order books that could be read."""
     markets, moved = with_quotes(listing.markets, quotes(books.rows))
     problems = [Problem(str(rejected), stage="books", ticker=rejected.ticker) for rejected in books.rejected]
     if books.unread:
@@ -263,10 +263,10 @@ async def find_violations(
     longer breaks a rule by then is left out.
     """
     asof = datetime.now(UTC)
-    found = violations(listing.markets, asof=asof, policy=fees)
-    profitable = found.filter(pl.col("profit_u") > 0)
+    violated = violations(listing.markets, asof=asof, policy=fees)
+    profitable = violated.filter(pl.col("profit_u") > 0)
     if not books or profitable.is_empty():
-        return listing, found
+        return listing, violated
     tickers = profitable["legs"].explode().struct.field("ticker").unique(maintain_order=True).to_list()
     read = await read_books(kalshi, tickers)
     listing = _with_book_quotes(kalshi, listing, read)
@@ -274,7 +274,7 @@ async def find_violations(
     terms = listing.markets.select("ticker", rate=coefficient(pl.col("fee_type")), multiplier_m=multiplier_at(asof))
     have_books = [book.ticker for book in read.rows]
     complete = pl.col("legs").list.eval(pl.element().struct.field("ticker").is_in(have_books)).list.all()
-    walked = deepened(current.filter(complete), offers(levels(read.rows)), terms, policy=fees)
+    walked = size_violations(current.filter(complete), offers(levels(read.rows)), terms, policy=fees)
     rest = current.filter(~complete)
     return listing, pl.concat([walked, rest]).sort("profit_u", descending=True, maintain_order=True)
 
@@ -305,7 +305,7 @@ async def explain_market(
 def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem]:
     """Replace problems of markets that the filters left out by one that counts them: the file is not at fault.
 
-    If the exchange was asked for some markets only, those are all markets that were not asked for.
+    If only some markets were requested, those are all other markets.
     """
     matching, listed = set(listing.markets["ticker"]), set(listing.tickers)
 
@@ -316,13 +316,13 @@ def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem
     if len(relevant) == len(problems):
         return problems
     count = len(problems) - len(relevant)
-    doubt = " or that do not exist" if listing.narrowed else ""
-    message = f"{count:,} lines are about markets that the filters left out{doubt}"
+    or_unknown = " or that do not exist" if listing.narrowed else ""
+    message = f"{count:,} lines are about markets that the filters left out{or_unknown}"
     return [*relevant, Problem(message, stage="filters")]
 
 
 def _unknown_fee_types(markets: pl.DataFrame) -> list[Problem]:
-    """A problem for each fee type that this version does not know."""
+    """Return a problem for each fee type that this version does not know."""
     unknown = markets.filter(pl.col("fee_type").is_not_null() & ~pl.col("fee_type").is_in(list(COEFFICIENTS)))
     message = "unknown fee type {!r} of {:,} markets; the usual taker fee is assumed"
     counts = unknown.group_by("fee_type").len().sort("fee_type")
@@ -330,7 +330,7 @@ def _unknown_fee_types(markets: pl.DataFrame) -> list[Problem]:
 
 
 def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[Request]:
-    """What the models want to read. A model that fails here fails again in `predict`, which reports it."""
+    """Return the models' requests. A model that fails here fails again in `predict`, which reports it."""
     wanted: list[Request] = []
     for model in models:
         with contextlib.suppress(Exception, SystemExit):
@@ -354,8 +354,8 @@ class _ModelPayloads(dict[Request, Payload]):
         self.accessed.add(request)
         raise self.failed.get(request) or KeyError(request.shown)
 
-    def unreported(self) -> list[str]:
-        """Fetch errors of payloads that the model never accessed, so that they were not raised."""
+    def unreported_errors(self) -> list[str]:
+        """Return the errors of payloads that the model never accessed, so that they were not raised."""
         return [error.message for request, error in self.failed.items() if request not in self.accessed]
 
 
@@ -370,7 +370,7 @@ def _model_failure(model: Model, error: BaseException) -> Problem:
 def _run_model(
     model: Model, markets: pl.DataFrame, payloads: Payloads, asof: datetime, requested: datetime
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """A model's usable PREDICTIONS, and a problem for each prediction that is not usable."""
+    """Return a model's usable PREDICTIONS, and a problem for each prediction that is not usable."""
     covered = markets.filter(model.covers(markets))
     if covered.is_empty():
         return PREDICTIONS.to_frame(), []
@@ -385,5 +385,5 @@ def _run_model(
             inputs[request] = payload
     valid, invalid = usable(model.predict(covered, inputs, asof))
     problems = [Problem(text, model=model.name, ticker=ticker or "") for ticker, text in invalid.iter_rows()]
-    problems += [Problem(message, model=model.name) for message in inputs.unreported()]
+    problems += [Problem(message, model=model.name) for message in inputs.unreported_errors()]
     return valid, problems

@@ -15,8 +15,8 @@ from fairline.market.fees import COEFFICIENTS
 from fairline.market.frame import markets_frame
 from fairline.market.terms import quote, terms_at
 from fairline.market.ticks import grid_of, off_grid
+from fairline.pricing.depth import executions, offers
 from fairline.pricing.devig import devig
-from fairline.pricing.ladder import executions, offers
 
 NOW = datetime(2026, 8, 20, tzinfo=UTC)
 

@@ -73,7 +73,7 @@ async def test_what_nobody_foresaw_is_a_failed_scan_and_the_next_beat_comes(worl
         raise ZeroDivisionError("nobody foresaw this")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fairline.watch.loop.scan", broken)
+        patch.setattr("fairline.watch.loop.run_scan", broken)
         await watch.round()
     await watch.round()
     await watch.kalshi.transport.close()

@@ -11,15 +11,15 @@ def within(value, interval):
 
 
 def test_an_exact_forecaster_gets_what_was_promised():
-    made = outcome(0.0, range(12), 2_000)
-    assert made.realised.n > 200
-    assert made.promised == pytest.approx(made.expected, abs=1e-6)
-    assert within(made.promised, made.realised)
+    result = outcome(0.0, range(12), 2_000)
+    assert result.realised.n > 200
+    assert result.promised == pytest.approx(result.expected, abs=1e-6)
+    assert within(result.promised, result.realised)
 
 
 def test_one_who_errs_gets_less_by_the_amount_that_his_errors_foretell():
-    made = outcome(0.3, range(8), 2_000)
-    assert made.realised.n > 1_000
-    assert made.expected < made.promised - 0.01
-    assert within(made.expected, made.realised)
-    assert not within(made.promised, made.realised)
+    result = outcome(0.3, range(8), 2_000)
+    assert result.realised.n > 1_000
+    assert result.expected < result.promised - 0.01
+    assert within(result.expected, result.realised)
+    assert not within(result.promised, result.realised)

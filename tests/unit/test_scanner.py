@@ -18,7 +18,7 @@ from tests.unit.pricing.test_edge import NOW, markets
 
 
 class Stub:
-    """A model that says what it is told to."""
+    """A model that returns the given rows."""
 
     version = "1"
 
@@ -119,8 +119,8 @@ async def test_fetch_reads_files_and_gives_reasons_for_the_rest(tmp_path):
 def test_filters_tell_how_many_rows_each_took():
     frame = markets({}, {"title": "Rain in Dorport"}, {"close_time": "2026-11-23T00:00:00Z"}, {"volume_fp": "500.00"})
     filters = Filters(closes_within=timedelta(days=30), search="RAIN")
-    kept, steps = filters.apply(frame, [], NOW)
-    assert kept["ticker"].to_list() == ["T1"]
+    matching, steps = filters.apply(frame, [], NOW)
+    assert matching["ticker"].to_list() == ["T1"]
     assert [(s.kept, s.dropped) for s in steps] == [(4, 0), (4, 0), (1, 3)]
     assert Filters(closes_within=timedelta(days=3)).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T2"]
     assert Filters(min_volume=100).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T3"]
@@ -280,8 +280,8 @@ async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
     await fetch([lasting, fresh], sources)
     path.write_text("new")
     other.write_text("new")
-    made = await fetch([lasting, fresh], sources)
-    assert (made[lasting].body, made[fresh].body) == (b"old", b"new")
+    result = await fetch([lasting, fresh], sources)
+    assert (result[lasting].body, result[fresh].body) == (b"old", b"new")
     assert list(sources.kept) == [lasting]
     assert (await fetch([lasting]))[lasting].body == b"new"
 
@@ -305,6 +305,6 @@ async def test_a_model_may_do_without_a_payload_that_could_not_be_read(tmp_path)
             self.rows = [("T0", float(payloads[good].body), None)]
             return super().predict(markets, payloads, asof)
 
-    made = evaluate(markets({}), [Careful()], await fetch([good, bad]), asof=NOW)
-    assert made.edges["p"].drop_nulls().len() == 2
-    assert made.problems == []
+    result = evaluate(markets({}), [Careful()], await fetch([good, bad]), asof=NOW)
+    assert result.edges["p"].drop_nulls().len() == 2
+    assert result.problems == []

@@ -53,8 +53,7 @@ from fairline.config.connect import connect, input_cache, memory_of, sources_of
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi
 from fairline.market.listing import Listing, Progress, read_listing
-from fairline.market.plan import Planned
-from fairline.market.plan import plan as plan_listing
+from fairline.market.plan import PlannedRequests, plan_requests
 from fairline.models import Model, about, inputs, installed, load
 from fairline.output import tables, terminal
 from fairline.output.files import choose_format, show
@@ -121,8 +120,8 @@ def scan(
 
     memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
     if plan:
-        steps = plan_listing(settings.url, filters, memory, ages)
-        books = [] if no_books else [Planned("/markets/orderbooks", None, "of what survives, 100 a request")]
+        steps = plan_requests(settings.url, filters, memory, ages)
+        books = [] if no_books else [PlannedRequests("/markets/orderbooks", None, "of what survives, 100 a request")]
         show_plan(settings, [*steps, *books], chosen, output)
         return
 
@@ -177,7 +176,7 @@ def markets(
 
     memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
     if plan:
-        show_plan(settings, plan_listing(settings.url, filters, memory, ages), chosen, output)
+        show_plan(settings, plan_requests(settings.url, filters, memory, ages), chosen, output)
         return
 
     async def read(kalshi: Kalshi, progress: Progress | None) -> Listing:

@@ -18,7 +18,7 @@ from fairline.kalshi import Auth, Kalshi
 from fairline.kalshi.cache import ExchangeCache
 from fairline.market.listing import Ages, Listing
 from fairline.market.listing import Progress as ProgressCall
-from fairline.market.plan import Planned
+from fairline.market.plan import PlannedRequests
 from fairline.market.problem import Problem
 from fairline.output import tables, terminal
 from fairline.output.files import open_console, show, write_whole
@@ -83,7 +83,7 @@ def ask(
         return asyncio.run(connected(progress))
 
 
-def show_plan(settings: Settings, steps: list[Planned], form: str, output: Path | None) -> None:
+def show_plan(settings: Settings, steps: list[PlannedRequests], form: str, output: Path | None) -> None:
     """What would be asked for, as a table or JSON."""
     if form == "table":
         show(terminal.plan_report(steps))

@@ -1,7 +1,7 @@
 """Order books as columns, and the quotes at their top.
 
-A book lists bids only, for YES and for NO; who offers YES bids for NO, so the ask of YES is one dollar less the best
-bid for NO, and its size that bid's. The order of the levels is never relied on.
+A book lists bids only, for YES and for NO. To offer YES is to bid for NO, so the YES ask is one dollar less the best NO
+bid, and its size is that bid's. The order of the levels is never relied on.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ LEVELS = pl.Schema({"ticker": pl.String, "side": pl.String, "price_u": pl.Int64,
 
 
 def levels(books: Sequence[OrderBook]) -> pl.DataFrame:
-    """LEVELS: a row for each level of each book, `side` yes or no being what is bid for. A level whose price or size
-    cannot be read, or has no size, is no offer and left out.
+    """Return LEVELS: a row for each level of each book; `side` is what is bid for, yes or no.
+
+    Levels without a readable price and a size above zero are left out.
     """
     rows = [
         (book.ticker, side, price, size)
@@ -31,7 +32,7 @@ def levels(books: Sequence[OrderBook]) -> pl.DataFrame:
 
 
 def quotes(books: Sequence[OrderBook]) -> pl.DataFrame:
-    """Best bid and ask of YES of each book with their sizes, null where there is none. Levels of one price add up."""
+    """Return the best YES bid and ask of each book with their sizes, null without one. Levels of one price add up."""
     merged = levels(books).group_by("ticker", "side", "price_u").agg(pl.col("size_cc").sum())
     best = merged.sort("price_u").group_by("ticker", "side", maintain_order=True).last()
     tickers = pl.DataFrame({"ticker": [book.ticker for book in books]}, schema={"ticker": pl.String}).unique()
@@ -47,7 +48,7 @@ def quotes(books: Sequence[OrderBook]) -> pl.DataFrame:
 
 
 def with_quotes(markets: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """The markets with the quotes of `quotes` where there are some, probabilities and all; and how many had moved."""
+    """Return the markets with the fresh `quotes` where there are any, with new probabilities; and how many moved."""
     names = ("yes_bid_u", "yes_ask_u", "yes_bid_size_cc", "yes_ask_size_cc")
     joined = markets.join(fresh.with_columns(read=True), on="ticker", how="left", suffix="_now", maintain_order="left")
     moved = joined.filter("read", ~pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n}_now")) for n in names)).height

@@ -1,8 +1,8 @@
-"""Rows from the exchange become typed columns here, and nowhere else.
+"""The only place where rows of the exchange become typed columns.
 
 Units are in the names: `_u` integer micro-dollars, `_cc` integer hundredths of a contract, `_ts` UTC. A side of the
-book exists only if its size is above zero and its price lies strictly between nothing and the notional; an absent side
-is null. MARKETS has no outcome column: what prices a market must not see how it ended.
+book exists only if its size is above zero and its price lies strictly between zero and the notional; an absent side is
+null. MARKETS has no outcome column: a model must not see how a market ended.
 """
 
 import re
@@ -94,57 +94,68 @@ for _name in ("custom_strike", "rules_primary"):
 
 
 def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]:
-    """MARKETS columns of these rows, and the rows whose values cannot be read, with field, value and reason.
+    """Return MARKETS of these rows, and the rows that cannot be read, with field, value and reason.
 
-    Columns that come from elsewhere (series, event) are null until `with_context`.
+    Columns from series and events are null until `with_context`.
     """
-    return typed(wire_frame(rows))
+    return parse_markets(wire_frame(rows))
 
 
 def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
-    """The rows as columns of what the exchange wrote. Done while a page is fresh: its objects need not live longer.
+    """Return the rows as columns of the texts that the exchange sent.
 
-    Of the rules only what they are asked for stays: they are half of all that a market says.
+    Done page by page, so that the decoded objects do not have to live longer. Of the rules' text only the facts in
+    `_read_rules` are retained: it is half of a market's size.
     """
     columns: list[Sequence[object]] = (
         [*zip(*map(msgspec.structs.astuple, rows), strict=True)] if rows else [()] * len(_WIRE)
     )
     wire = dict(zip(_WIRE, columns, strict=True))
     wire["price_ranges"] = [str(row.price_ranges, "utf-8", "replace") for row in rows]
-    told = [_told(row) for row in rows]
+    facts = [_read_rules(row) for row in rows]
     for place, name in enumerate(("target", "rules_day", "rules_named", "rules_station", "rules_extreme")):
-        wire[name] = [each[place] for each in told]
+        wire[name] = [each[place] for each in facts]
     return pl.DataFrame(
         [pl.Series(name, wire[name], dtype=dtype, strict=False) for name, dtype in _WIRE_SCHEMA.items()]
     )
 
 
-_Told = tuple[str | None, str | None, bool | None, str | None, str | None]
+_RuleFacts = tuple[str | None, str | None, bool | None, str | None, str | None]
 
 
-def _told(row: Market) -> _Told:
-    """The exchange's target in the custom strike, an object of one entry; the day that the rules say it is scheduled
-    for, or of a number the last day in them; whether they name the outcome; and the weather station whose climate
-    report they go by, with which of a day's extremes.
+def _read_rules(row: Market) -> _RuleFacts:
+    """Return target, day, whether the outcome is named, weather station, and extreme (high or low).
+
+    The target is the only entry of a structured custom strike. The day is the one that the rules schedule the event
+    for, otherwise the last day they mention. Station and extreme come from the climate report that the rules name.
     """
-    rules, name = row.rules_primary or "", row.yes_sub_title
-    named = name.removeprefix(_PERIOD) in rules if name and rules else None
+    rules = row.rules_primary or ""
+    outcome = row.yes_sub_title
+    named = outcome.removeprefix(_PERIOD) in rules if outcome and rules else None
     at = rules.find(_SCHEDULED)
     day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
     if row.strike_type == "structured":
         return str(row.custom_strike, "utf-8", "replace")[-38:-2], day, named, None, None
+    station, extreme = _read_climate_report(rules)
+    return None, day or _last_day(rules), named, station, extreme
+
+
+def _last_day(rules: str) -> str | None:
     last = rules.rfind(", 20")
-    if day is None and last >= 0:
-        day = rules[max(last - len("September 30"), 0) : last + len(", 2026")]
+    return rules[max(last - len("September 30"), 0) : last + len(", 2026")] if last >= 0 else None
+
+
+def _read_climate_report(rules: str) -> tuple[str | None, str | None]:
     if "(CLI" not in rules:
-        return None, day, named, None, None
-    stations, extremes = set(_REPORT.findall(rules)), set(_EXTREME.findall(rules))
-    extreme = ("high" if extremes.pop() else "low") if len(extremes) == 1 else None
-    return None, day, named, stations.pop() if len(stations) == 1 else None, extreme
+        return None, None
+    stations = set(_REPORT.findall(rules))
+    is_high = {bool(highest) for highest in _EXTREME.findall(rules)}
+    extreme = ("high" if is_high.pop() else "low") if len(is_high) == 1 else None
+    return stations.pop() if len(stations) == 1 else None, extreme
 
 
-def typed(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
-    """MARKETS columns from `wire_frame`'s, and the rows whose values cannot be read."""
+def parse_markets(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
+    """Parse the columns of `wire_frame` to MARKETS; also return the rows that cannot be read."""
     parsed = wire.with_columns(
         yes_bid_u=dollar_units("yes_bid_dollars"),
         yes_ask_u=dollar_units("yes_ask_dollars"),
@@ -173,8 +184,8 @@ def empty_markets() -> pl.DataFrame:
 def with_context(markets: pl.DataFrame, series: Sequence[Series], events: Sequence[Event]) -> pl.DataFrame:
     """Fill series, category, exclusiveness, fee terms and milestone from the event and its series.
 
-    A market whose event is not among `events` takes the part of its ticker before the first dash as its series, if
-    a series of that name exists; that is only the exchange's habit, so it is never trusted without the series list.
+    If its event is not among `events`, a market's series is the part of its ticker before the first dash, provided
+    that a series of that name exists: this is only a convention of the exchange.
     """
     return (
         markets.drop(
@@ -206,9 +217,9 @@ def with_context(markets: pl.DataFrame, series: Sequence[Series], events: Sequen
 def with_probabilities(markets: pl.DataFrame) -> pl.DataFrame:
     """Add the market's implied probabilities.
 
-    `p_bid`, `p_ask`: what selling and buying YES pay (worst-case exit and entry); `p_mid` their mean; `spread_u` in
-    micro-dollars and `spread_percent` as a share of the midpoint. Null where a side is absent, and the probabilities
-    also where the market is not binary: the price of a scalar market is an expected payout.
+    `p_bid` and `p_ask`: the prices to sell and buy YES (worst-case exit and entry); `p_mid`: their mean; `spread_u` in
+    micro-dollars and `spread_percent` as a share of the midpoint. Null where a side is absent; the probabilities are
+    also null for markets that are not binary: the price of a scalar market is an expected payout.
     """
     bid, ask = pl.col("yes_bid_u"), pl.col("yes_ask_u")
     binary = pl.col("market_type") == "binary"
@@ -222,13 +233,11 @@ def with_probabilities(markets: pl.DataFrame) -> pl.DataFrame:
 
 
 _SPARE = 6
-"""Decimals that are read beyond those that count, so that a finer number is refused and not rounded."""
+"""Extra decimals that are read, so that a finer number is refused instead of rounded."""
 
 
-def _scaled(name: str, decimals: int, most: int = 10**11) -> pl.Expr:
-    """Integer of a decimal string in units of 10^-decimals; null unless it is exactly one, not negative, and at most
-    `most`.
-    """
+def _parse_decimal(name: str, decimals: int, most: int = 10**11) -> pl.Expr:
+    """Parse decimal strings to integers in units of 10^-decimals; null unless exact and between 0 and `most`."""
     text = pl.col(name)
     fine = text.cast(pl.Decimal(38, decimals + _SPARE), strict=False).to_physical().cast(pl.Int64, strict=False)
     exact = fine.is_between(0, most * 10**_SPARE) & (fine % 10**_SPARE == 0) & (text.str.len_bytes() <= 18)
@@ -236,13 +245,13 @@ def _scaled(name: str, decimals: int, most: int = 10**11) -> pl.Expr:
 
 
 def dollar_units(name: str) -> pl.Expr:
-    """Micro-dollars of a column of decimal strings; null for what is not a price from nothing to the notional."""
-    return _scaled(name, 6, NOTIONAL_U)
+    """Parse decimal strings to micro-dollars; null unless a price from zero to the notional."""
+    return _parse_decimal(name, 6, NOTIONAL_U)
 
 
 def count_units(name: str) -> pl.Expr:
-    """Hundredths of a contract of a column of decimal strings; null for what is not a count."""
-    return _scaled(name, 2)
+    """Parse decimal strings to hundredths of a contract; null unless a count."""
+    return _parse_decimal(name, 2)
 
 
 def _time(name: str) -> pl.Expr:
@@ -250,8 +259,9 @@ def _time(name: str) -> pl.Expr:
 
 
 def _moment(name: str) -> pl.Expr:
-    """The same for times that are all different, several times as fast: the seconds by a fixed format, then the
-    fraction. It is only right for what is not `_unusual`.
+    """Parse times like `_time`, several times as fast for times that all differ.
+
+    The seconds have a fixed format and the fraction is added. Only valid for times that are not `_unusual`.
     """
     text = pl.col(name)
     seconds = text.str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False, cache=False)
@@ -261,22 +271,22 @@ def _moment(name: str) -> pl.Expr:
 
 
 def _unusual(name: str) -> pl.Expr:
-    """Whether a time is not written as the exchange writes it: in UTC by a Z, with at most six decimals."""
+    """Return whether a time is not in the exchange's usual form: UTC by a Z, with at most six decimals."""
     text = pl.col(name)
     fraction = text.str.slice(19, 1)
     return ~(text.str.ends_with("Z") & (text.str.len_bytes() <= 27) & fraction.is_in(["Z", "."]))
 
 
 def _notional(texts: pl.Series) -> pl.Expr:
-    """Only an absent notional may be taken for the usual one, an unreadable one may not. Mostly all are usual."""
+    """Parse the notional, usually 1.0000. An absent one is assumed to be usual; an unreadable one becomes −1."""
     if (texts == "1.0000").all(ignore_nulls=True):
         return pl.lit(NOTIONAL_U, dtype=pl.Int64)
     name = texts.name
-    return pl.when(pl.col(name).is_null()).then(NOTIONAL_U).otherwise(_scaled(name, 6).fill_null(-1))
+    return pl.when(pl.col(name).is_null()).then(NOTIONAL_U).otherwise(_parse_decimal(name, 6).fill_null(-1))
 
 
 def _bad_field() -> pl.Expr:
-    """Name of the first required field that could not be read, null for a good row."""
+    """Return the name of the first required field that could not be read; null for a good row."""
     parsed = dict(
         zip(_REQUIRED, ("yes_bid_u", "yes_ask_u", "yes_bid_size_cc", "yes_ask_size_cc", "close_ts"), strict=True)
     )
@@ -292,42 +302,42 @@ def _bad_value(bad: pl.Expr) -> pl.Expr:
 
 
 def _columns() -> list[pl.Expr]:
-    """MARKETS columns from the parsed wire columns."""
+    """Return the columns of MARKETS from the parsed wire columns."""
 
     def side(price: str, size: str) -> pl.Expr:
         offered = (pl.col(size) > 0) & pl.col(price).is_between(0, NOTIONAL_U, closed="none")
         return pl.when(offered).then(pl.col(price)).alias(price)
 
-    made = {
+    computed = {
         "yes_bid_u": side("yes_bid_u", "yes_bid_size_cc"),
         "yes_ask_u": side("yes_ask_u", "yes_ask_size_cc"),
         "last_price_u": dollar_units("last_price_dollars"),
         "volume_cc": count_units("volume_fp"),
         "volume_24h_cc": count_units("volume_24h_fp"),
         "open_interest_cc": count_units("open_interest_fp"),
-        # Sports markets close days after the game: when the answer is known is what a reader wants.
+        # Sports markets close days after the game: readers want to know when the outcome is decided.
         "decided_ts": pl.coalesce(_time("occurrence_datetime"), _time("expected_expiration_time")),
         "rules_day": pl.col("rules_day")
         .str.extract(r"([A-Z][a-z]+ \d{1,2}, \d{4})")
         .str.to_date("%B %d, %Y", strict=False),
         "fee_waiver_ts": _time("fee_waiver_expiration_time"),
-        # A handful of different ones on a hundred thousand markets.
+        # A hundred thousand markets have a handful of different values.
         "price_ranges": pl.col("price_ranges").replace("", None).cast(pl.Categorical),
     }
-    given = {"close_ts", "created_ts", "open_ts", "yes_bid_size_cc", "yes_ask_size_cc", "target", "rules_named",
+    parsed = {"close_ts", "created_ts", "open_ts", "yes_bid_size_cc", "yes_ask_size_cc", "target", "rules_named",
              "rules_station", "rules_extreme", *_WIRE}  # fmt: skip
     return [
-        made[name].alias(name)
-        if name in made
+        computed[name].alias(name)
+        if name in computed
         else pl.col(name)
-        if name in given
+        if name in parsed
         else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in MARKETS.items()
     ]
 
 
 def multiplier_units(value: float) -> int:
-    """A fee multiplier in units of 1/10,000, rounded up: a finer one may only overstate the fee."""
+    """Convert a fee multiplier to units of 1/10,000, rounded up: rounding can only overstate the fee."""
     return -int(-round(value * FEE_UNIT, 6) // 1)
 
 
@@ -367,8 +377,8 @@ def _events_frame(events: Sequence[Event]) -> pl.DataFrame:
         "home_target": pl.String,
         "away_target": pl.String,
     }
-    made = pl.DataFrame(rows, schema=schema, orient="row").unique("event_ticker", keep="last")
-    return made.with_columns(milestone_ts=_time("start_date"))
+    frame = pl.DataFrame(rows, schema=schema, orient="row").unique("event_ticker", keep="last")
+    return frame.with_columns(milestone_ts=_time("start_date"))
 
 
 def _series_frame(series: Sequence[Series]) -> pl.DataFrame:

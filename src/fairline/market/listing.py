@@ -30,7 +30,7 @@ from fairline.market.frame import (
     NOTIONAL_U,
     empty_markets,
     markets_frame,
-    typed,
+    parse_markets,
     wire_frame,
     with_context,
     with_probabilities,
@@ -48,11 +48,11 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class Listing:
-    """The markets asked for, with probabilities, and how they were read.
+    """The requested markets, with probabilities, and how they were read.
 
     `listed` counts the readable markets before filters. `quarantined` names the markets, series and events that could
-    not be read; `unreadable` counts the markets among them. `narrowed` is true if the exchange was asked for some
-    markets only. `books` order books of candidates were read and their quotes used; `moved` of them differed from the
+    not be read; `unreadable` counts the markets among them. `narrowed` is true if the exchange was only asked for some
+    markets. `books` order books of candidates were read and their quotes used; `moved` of them differed from the
     listing.
     """
 
@@ -145,7 +145,7 @@ async def read_listing(
 
 @contextlib.asynccontextmanager
 async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that raises the first task's error itself instead of a group around it."""
+    """Open a task group that raises the first task's error itself instead of an exception group."""
     try:
         async with asyncio.TaskGroup() as tasks:
             yield tasks
@@ -154,7 +154,7 @@ async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 def _wrong_status(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
-    """A problem for each market that was named and does not have the status asked for."""
+    """Return a problem for each named market that does not have the status of the filters."""
     if not filters.tickers:
         return []
     other = markets.filter(~pl.col("status").is_in(STATUS_FIELDS[filters.status]))
@@ -165,7 +165,7 @@ def _wrong_status(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
 
 
 def _off_grid_quotes(markets: pl.DataFrame) -> list[Problem]:
-    """A problem if quotes are off the market's own tick grid: the grid has changed, or the price was misread."""
+    """Return a problem if quotes are off the market's own tick grid: it has changed, or a price was misread."""
     quotes = off_grid(markets)
     if quotes.is_empty():
         return []
@@ -205,10 +205,10 @@ async def read_frame(crawl: MarketCrawl[pl.DataFrame], progress: Progress | None
         if progress is not None:
             progress(crawl.report.rows)
         if waiting >= _ROWS_PER_PARSE:
-            parsing.append(asyncio.create_task(asyncio.to_thread(typed, pl.concat(pages))))
+            parsing.append(asyncio.create_task(asyncio.to_thread(parse_markets, pl.concat(pages))))
             pages = []
             waiting = 0
-    parsed = [*(await asyncio.gather(*parsing)), typed(pl.concat([wire_frame([]), *pages]))]
+    parsed = [*(await asyncio.gather(*parsing)), parse_markets(pl.concat([wire_frame([]), *pages]))]
     for _, rejected in parsed:
         crawl.report.rejected += rejected
     return pl.concat([empty_markets(), *(frame for frame, _ in parsed)])
@@ -237,7 +237,7 @@ class _Context:
         crawl = self.crawl(filters.query(series, self.crawl(filters.query()).route().requests))
         if self._series_cached and crawl.query.series and self._memory is not None:
             age = self._memory.body_age_s("series") / 60
-            crawl.report.notes.append(f"the series list is {age:.0f} min old; --fresh reads it anew")
+            crawl.report.notes.append(f"the series list is {age:.0f} min old; --fresh reads it again")
         return crawl, series
 
     def crawl(self, query: Query) -> MarketCrawl[pl.DataFrame]:

@@ -1,4 +1,4 @@
-"""What a listing would ask the exchange, without asking it."""
+"""List the requests that a listing would make, without making them."""
 
 from dataclasses import dataclass
 
@@ -8,42 +8,50 @@ from fairline.kalshi.client import MAX_EVENTS
 from fairline.kalshi.crawl import MarketCrawl
 from fairline.kalshi.fee_changes import cached_fee_changes
 from fairline.kalshi.windows import CREATED
-from fairline.kalshi.wire import series_list
+from fairline.kalshi.wire import Series, series_list
 from fairline.market.filters import Filters
 from fairline.market.listing import Ages
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """Requests that would be made: where, about how many (None if nothing is known), and why."""
+class PlannedRequests:
+    """Requests to one path: about how many (None if unknown), and why."""
 
     path: str
     requests: int | None
     why: str
 
 
-def plan(url: str, filters: Filters, memory: ExchangeCache | None = None, ages: Ages | None = None) -> list[Planned]:
-    """What `read_listing` would ask the exchange at `url`, without asking."""
-    ages, kalshi = ages or Ages(), Kalshi(Transport(url))
-    kept = memory and memory.load_body("series", ages.facts_s)
-    series = series_list(kept).rows if kept else []
-    steps = [
-        Planned(
-            "/series", 0 if kept else 1, "kept from an earlier run" if kept else "categories and fees of all series"
-        )
-    ]
-    by_category = filters.categories and not filters.query().narrow
-    if by_category and not kept:
-        why = "one walk for each series, if that is fewer requests than everything"
-        steps.append(Planned("/markets", None, why))
+def plan_requests(
+    url: str, filters: Filters, memory: ExchangeCache | None = None, ages: Ages | None = None
+) -> list[PlannedRequests]:
+    """Return the requests that `read_listing` would send to the exchange at `url`."""
+    ages = ages or Ages()
+    cached = memory and memory.load_body("series", ages.facts_s)
+    series = series_list(cached).rows if cached else []
+    if cached:
+        plan = [PlannedRequests("/series", 0, "cached by an earlier run")]
     else:
-        everything = MarketCrawl(kalshi, filters.query(), list, cache=memory).route()
-        query = filters.query(series, everything.requests)
-        route = MarketCrawl(kalshi, query, list, cache=memory).route()
-        steps.append(Planned("/markets", route.requests, route.why))
-        if route.axis is CREATED:
-            steps.append(Planned("/markets", 1, "closing pass: what is created meanwhile"))
+        plan = [PlannedRequests("/series", 1, "categories and fees of all series")]
+    if filters.categories and not filters.query().narrow and not cached:
+        why = "one walk per series, if that takes fewer requests than a full crawl"
+        plan.append(PlannedRequests("/markets", None, why))
+    else:
+        plan += _plan_markets(url, filters, series, memory)
     if memory is not None and cached_fee_changes(memory, ages.facts_s) is None:
-        steps += [Planned(f"/{noun}/fee_changes", 1, "fee changes that are scheduled") for noun in ("series", "events")]
-    steps.append(Planned("/events", None, f"{MAX_EVENTS} a request, those not read within {ages.facts_s / 60:.0f} min"))
-    return steps
+        plan += [PlannedRequests(f"/{noun}/fee_changes", 1, "scheduled fee changes") for noun in ("series", "events")]
+    why = f"{MAX_EVENTS} per request, for events not read within {ages.facts_s / 60:.0f} min"
+    return [*plan, PlannedRequests("/events", None, why)]
+
+
+def _plan_markets(
+    url: str, filters: Filters, series: list[Series], memory: ExchangeCache | None
+) -> list[PlannedRequests]:
+    kalshi = Kalshi(Transport(url))
+    full_crawl = MarketCrawl(kalshi, filters.query(), list, cache=memory).route()
+    query = filters.query(series, full_crawl.requests)
+    route = MarketCrawl(kalshi, query, list, cache=memory).route()
+    plan = [PlannedRequests("/markets", route.requests, route.why)]
+    if route.axis is CREATED:
+        plan.append(PlannedRequests("/markets", 1, "closing pass: markets created meanwhile"))
+    return plan

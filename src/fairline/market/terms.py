@@ -1,7 +1,7 @@
 """The fee terms in force for one market at an instant, with where they come from.
 
 A series has a type and a multiplier; both can change at a scheduled time. An event can override them, also from a
-scheduled time on, or clear its override again. A market can be waived for a while.
+scheduled time on, or clear its override again. A market's fee can be waived until some time.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ C = TypeVar("C", SeriesFeeChange, EventFeeChange)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Fee type, multiplier in 1/10,000, and whose terms these are."""
+    """Fee type, multiplier in 1/10,000, and where they come from."""
 
     fee_type: str
     multiplier_m: int
@@ -43,9 +43,11 @@ class Quote:
     fee_u: int
 
     def derivation(self) -> list[str]:
-        """The calculation, a line a step."""
+        """Return the calculation, one line per step."""
         k = Fraction(_rate(self.terms.fee_type, maker=self.maker), 10_000)
-        m, p, c = Fraction(self.terms.multiplier_m, FEE_UNIT), _fraction(self.price_u), Fraction(self.count_cc, 100)
+        m = Fraction(self.terms.multiplier_m, FEE_UNIT)
+        p = Fraction(self.price_u, NOTIONAL_U)
+        c = Fraction(self.count_cc, 100)
         factors = " × ".join(f"{float(factor):.12g}" for factor in (m, k, c, p, 1 - p))
         each = f"{self.fee_u / NOTIONAL_U / float(c):.6g}"
         return [
@@ -66,25 +68,29 @@ def terms_at(
     *,
     waived_until: datetime | None = None,
 ) -> Terms:
-    """What applies at `at`: a waiver, else the event's override, else the series' terms.
+    """Return the terms that apply at `at`: a waiver, else the event's override, else the series' terms.
 
     The latest change not after `at` counts; without one, what the object itself says now.
     """
     if waived_until is not None and waived_until > at:
         return Terms("quadratic", 0, f"waived until {waived_until:%Y-%m-%d %H:%M}")
-    own = _latest(series_changes, at)
-    if own is not None:
-        base = Terms(own.fee_type, multiplier_units(own.fee_multiplier), f"series since {own.scheduled_ts:%Y-%m-%d}")
-    else:
-        base = Terms(series.fee_type or "unknown", multiplier_units(_or_one(series.fee_multiplier)), "series")
+    base = _series_terms(series, _latest(series_changes, at))
     change = _latest(event_changes, at)
-    kind = change.fee_type_override if change else event.fee_type_override if event else None
-    multiplier = change.fee_multiplier_override if change else event.fee_multiplier_override if event else None
-    if kind is None and multiplier is None:
+    override = change or event
+    if override is None or (override.fee_type_override is None and override.fee_multiplier_override is None):
         return base
     since = f" since {change.scheduled_ts:%Y-%m-%d}" if change else ""
+    multiplier = override.fee_multiplier_override
     units = base.multiplier_m if multiplier is None else multiplier_units(multiplier)
-    return Terms(kind or base.fee_type, units, f"event override{since}")
+    return Terms(override.fee_type_override or base.fee_type, units, f"event override{since}")
+
+
+def _series_terms(series: Series, change: SeriesFeeChange | None) -> Terms:
+    if change is not None:
+        units = multiplier_units(change.fee_multiplier)
+        return Terms(change.fee_type, units, f"series since {change.scheduled_ts:%Y-%m-%d}")
+    multiplier = 1.0 if series.fee_multiplier is None else series.fee_multiplier
+    return Terms(series.fee_type or "unknown", multiplier_units(multiplier), "series")
 
 
 def apply_changes(
@@ -94,33 +100,39 @@ def apply_changes(
     since: tuple[datetime, datetime],
     asof: datetime,
 ) -> tuple[list[Series], list[Event]]:
-    """Series and events with what has come into force by `asof`; read at `since` (series, events) or later."""
-    of_series = {c.series_ticker: c for c in _in_order(changes.series, since[0], asof)}
-    of_events = {c.event_ticker: c for c in _in_order(changes.events, since[1], asof)}
-    return [_changed_series(s, of_series.get(s.ticker)) for s in series], [
-        _changed_event(e, of_events.get(e.event_ticker)) for e in events
-    ]
+    """Return series and events with the changes in force by `asof`.
+
+    `since` says when the series and the events were read at the earliest; older changes are already in them.
+    """
+    by_series = {c.series_ticker: c for c in _in_order(changes.series, since[0], asof)}
+    by_event = {c.event_ticker: c for c in _in_order(changes.events, since[1], asof)}
+    changed_series = [_change_series(s, by_series.get(s.ticker)) for s in series]
+    changed_events = [_change_event(e, by_event.get(e.event_ticker)) for e in events]
+    return changed_series, changed_events
 
 
 def _in_order(changes: Sequence[C], since: datetime, asof: datetime) -> list[C]:
     return sorted((c for c in changes if since < c.scheduled_ts <= asof), key=lambda change: change.scheduled_ts)
 
 
-def _changed_series(series: Series, change: SeriesFeeChange | None) -> Series:
+def _change_series(series: Series, change: SeriesFeeChange | None) -> Series:
     if change is None:
         return series
     return msgspec.structs.replace(series, fee_type=change.fee_type, fee_multiplier=change.fee_multiplier)
 
 
-def _changed_event(event: Event, change: EventFeeChange | None) -> Event:
+def _change_event(event: Event, change: EventFeeChange | None) -> Event:
     if change is None:
         return event
-    kind, multiplier = change.fee_type_override, change.fee_multiplier_override
-    return msgspec.structs.replace(event, fee_type_override=kind, fee_multiplier_override=multiplier)
+    return msgspec.structs.replace(
+        event,
+        fee_type_override=change.fee_type_override,
+        fee_multiplier_override=change.fee_multiplier_override,
+    )
 
 
 def quote(terms: Terms, price_u: int, count_cc: int, *, maker: bool = False, policy: Policy = CAUTIOUS) -> Quote:
-    """The fee of an order of `count_cc` at `price_u`, filled at once."""
+    """Return the fee of an order of `count_cc` at `price_u`, filled at once."""
     frame = pl.DataFrame({"p": [price_u], "c": [count_cc], "m": [terms.multiplier_m], "t": [terms.fee_type]})
     rate = coefficient(pl.col("t"), maker=maker)
 
@@ -132,7 +144,7 @@ def quote(terms: Terms, price_u: int, count_cc: int, *, maker: bool = False, pol
 
 
 def _dollars(micro: int) -> str:
-    """Exactly, with two decimals or as many as it takes."""
+    """Format exactly, with two decimals or as many as needed."""
     whole, part = divmod(micro, NOTIONAL_U)
     return f"{whole}.{f'{part:06d}'.rstrip('0'):0<2}"
 
@@ -144,11 +156,3 @@ def _rate(fee_type: str, *, maker: bool) -> int:
 def _latest(changes: Sequence[C], at: datetime) -> C | None:
     past = [change for change in changes if change.scheduled_ts <= at]
     return max(past, key=lambda change: change.scheduled_ts, default=None)
-
-
-def _or_one(multiplier: float | None) -> float:
-    return 1.0 if multiplier is None else multiplier
-
-
-def _fraction(price_u: int) -> Fraction:
-    return Fraction(price_u, NOTIONAL_U)

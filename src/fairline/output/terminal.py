@@ -11,7 +11,7 @@ from rich.text import Text
 from fairline.market.frame import NOTIONAL_U
 from fairline.market.funnel import FunnelStep
 from fairline.market.listing import Listing
-from fairline.market.plan import Planned
+from fairline.market.plan import PlannedRequests
 from fairline.market.problem import Problem
 from fairline.models.curve import Curves
 from fairline.models.pool import Pool
@@ -184,7 +184,7 @@ def _told(made: Interval | None) -> tuple[str, str]:
     return f"{made.mean:+.4f}", "one event" if made.clusters < 2 else f"{made.low:+.4f} to {made.high:+.4f}"
 
 
-def plan_report(steps: Sequence[Planned]) -> RenderableType:
+def plan_report(steps: Sequence[PlannedRequests]) -> RenderableType:
     """What would be asked, for a terminal."""
     table = Table(box=None, pad_edge=False)
     table.add_column("Requests", justify="right")

@@ -1,7 +1,7 @@
-"""Removing the margin: from prices of mutually exclusive outcomes to probabilities that add up to one.
+"""Remove the margin: turn prices of mutually exclusive outcomes into probabilities that add up to one.
 
-All events are solved at once: prices are one array, `event` says to which event (0 … k−1) each belongs, and each method
-is a one-parameter family per event, solved by bisection over all events together.
+All events are solved at once: prices are one array, `event` gives the event (0 … k−1) of each price, and each method is
+a one-parameter family per event, solved by bisection over all events together.
 
 | method | probability of a price π, with S the sum of its event's prices and n their number |
 |---|---|
@@ -10,10 +10,10 @@ is a one-parameter family per event, solved by bisection over all events togethe
 | power | π^k, k such that they add up to one |
 | odds-ratio | π / (c + π − c·π), c such that they add up to one (Cheung, "Fixed-odds betting", 2015) |
 | shin | (√(z² + 4(1 − z)π²/S) − z) / (2(1 − z)), z the share of insiders (Shin, Economic Journal 1992 and 1993) |
-| worst | the least of all of these: for whoever buys at a price, the most cautious |
+| worst | the least of all of these: the most cautious for a buyer |
 
-A method that has no answer for an event (additive below zero, Shin below a sum of one, a price that is not between 0
-and 1) gives NaN for all of that event's outcomes, never a clipped number.
+If a method has no solution for an event (additive below zero, Shin below a sum of one, a price that is not between 0
+and 1), all outcomes of that event are NaN, never a clipped number.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indexes = NDArray[np.int64]
-_STEPS = 200
+_MAX_BISECTIONS = 200
 
 
 def devig(prices: Floats, event: Indexes, method: str = "power") -> Floats:
-    """Probabilities of `prices`, event by event. Raises `KeyError` for a method that is not in `METHODS`."""
+    """Return probabilities of `prices`, event by event. Raises `KeyError` for a method that is not in `METHODS`."""
     chosen = METHODS[method]
     if not len(prices):
         return prices.astype(np.float64)
@@ -87,30 +87,31 @@ def _shin(prices: Floats, event: Indexes, count: int) -> Floats:
 
 
 def _worst(prices: Floats, event: Indexes, count: int) -> Floats:
-    # A method without an answer for an event has no say in it.
-    found = [METHODS[name](prices, event, count) for name in METHODS if name != "worst"]
-    usable = [np.where(_answered(p, event, count)[event], p, np.inf) for p in found]
+    # A method without a solution for an event does not count there.
+    answers = [METHODS[name](prices, event, count) for name in METHODS if name != "worst"]
+    usable = [np.where(_has_solution(p, event, count)[event], p, np.inf) for p in answers]
     least: Floats = np.min(usable, axis=0)
     return least
 
 
-def _answered(p: Floats, event: Indexes, count: int) -> NDArray[np.bool_]:
+def _has_solution(p: Floats, event: Indexes, count: int) -> NDArray[np.bool_]:
     fine = np.ones(count, dtype=np.bool_)
     np.logical_and.at(fine, event, np.isfinite(p) & (p >= 0) & (p <= 1))
     return fine
 
 
 def _bisect(at: Callable[[Floats], Floats], event: Indexes, count: int, *, low: float, high: float) -> Floats:
-    """Per event, the parameter at which the probabilities add up to one; their sum falls as it grows."""
-    below, above = np.full(count, low), np.full(count, high)
-    for _ in range(_STEPS):
+    """Return, per event, the parameter at which the probabilities add up to one; their sum falls as it grows."""
+    below = np.full(count, low)
+    above = np.full(count, high)
+    for _ in range(_MAX_BISECTIONS):
         middle = (below + above) / 2
         too_much = _sums(at(middle), event, count) > 1
         below, above = np.where(too_much, middle, below), np.where(too_much, above, middle)
         if float(np.max(above - below)) < 1e-15 * max(1.0, abs(high)):
             break
-    found: Floats = (below + above) / 2
-    return found
+    solution: Floats = (below + above) / 2
+    return solution
 
 
 METHODS: dict[str, Callable[[Floats, Indexes, int], Floats]] = {

@@ -17,10 +17,10 @@ import polars as pl
 
 from fairline.market.fees import CAUTIOUS, Policy, coefficient, multiplier_at, order_fee_u, per_contract_u
 from fairline.market.frame import NOTIONAL_U
-from fairline.market.ticks import improved
+from fairline.market.ticks import better_prices
 from fairline.pricing.rules import Rules, Side
 from fairline.pricing.sizing import shrinkage
-from fairline.pricing.steps import KEPT, bin_expr
+from fairline.pricing.steps import KEPT_BIN, bin_expr
 
 # The columns of MARKETS (with probabilities) that an edge needs or that a reader wants to see beside it.
 _CARRIED = [
@@ -67,20 +67,20 @@ def edges(
     size, `fee_u` the maker fee, and `better_u` the next price that would be first in the queue.
     """
     if rules.rest:
-        markets = markets.join(improved(markets), on="ticker", how="left", maintain_order="left")
+        markets = markets.join(better_prices(markets), on="ticker", how="left", maintain_order="left")
     starts = range(0, max(1, markets.height), _MARKETS_PER_BATCH)
     pairs = _pairs(markets, predictions)
-    kept: list[pl.DataFrame] = []
+    opportunities: list[pl.DataFrame] = []
     dropped: list[pl.DataFrame] = []
     for first in starts:
         last = first + _MARKETS_PER_BATCH - 1
         batch = pairs.filter(pl.col("place").is_between(first, last)) if len(starts) > 1 else pairs
         rows = _value_rows(_priced_rows(markets, predictions, batch), asof, rules, policy)
-        is_kept = pl.col("bin") == KEPT
-        kept.append(rows.filter(is_kept))
+        is_kept = pl.col("bin") == KEPT_BIN
+        opportunities.append(rows.filter(is_kept))
         dropped.append(rows.filter(~is_kept))
     rank = pl.col("ev_per_dollar") * shrinkage(pl.col("ev_u") / NOTIONAL_U)
-    best_first = pl.concat(kept).sort(
+    best_first = pl.concat(opportunities).sort(
         "suspect", rank, "ticker", "side", descending=[False, True, False, True], nulls_last=True
     )
     return pl.concat([best_first, *dropped])
@@ -94,7 +94,7 @@ def _pairs(markets: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _priced_rows(markets: pl.DataFrame, predictions: pl.DataFrame, pairs: pl.DataFrame) -> pl.LazyFrame:
-    """The columns of these pairs.
+    """Return the columns of these pairs.
 
     Only tickers were joined: a join that carries all columns takes three times as long.
     """
@@ -134,7 +134,7 @@ def _value_rows(priced: pl.LazyFrame, asof: datetime, rules: Rules, policy: Poli
 
 
 def _side_rows(priced: pl.LazyFrame, side: Side, *, rest: bool) -> pl.LazyFrame:
-    """The rows as one side sees them: its price, the size on offer or ahead in the queue, and its probability."""
+    """Return the rows of one side: its price, the size on offer or ahead in the queue, and its probability."""
     yes = side == "yes"
     # Buying NO takes the best YES bid: it costs 1 − bid, and as much is on offer as is bid for. Resting is the reverse.
     from_bid = yes == rest

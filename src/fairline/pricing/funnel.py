@@ -8,7 +8,7 @@ import polars as pl
 
 from fairline.market.funnel import FunnelStep, with_shares
 from fairline.pricing.rules import Rules, Side
-from fairline.pricing.steps import KEPT, StepOutcome, active_steps, bins, explain_row
+from fairline.pricing.steps import KEPT_BIN, StepOutcome, active_steps, bins, explain_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class SideExplanation:
 
     @property
     def kept(self) -> bool:
-        return self.bin == KEPT
+        return self.bin == KEPT_BIN
 
 
 def funnel(edges: pl.DataFrame, rules: Rules) -> list[FunnelStep]:

@@ -1,8 +1,8 @@
 """The steps of the scan funnel, each defined once.
 
-Every (market, side, model) row of EDGES ends in exactly one bin: the name of the first step that drops it, or `KEPT`.
-The funnel, the bins, `explain`, the nearest misses and all texts are derived from `STEPS`; to add a threshold, add a
-field to `Rules` and a `Step` here.
+Every (market, side, model) row of EDGES ends in exactly one bin: the name of the first step that drops it, or
+`KEPT_BIN`. The funnel, the bins, `explain`, the nearest misses and all texts are derived from `STEPS`; to add a
+threshold, add a field to `Rules` and a `Step` here.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ import polars as pl
 from fairline.market.frame import NOTIONAL_U
 from fairline.pricing.rules import Rules
 
-KEPT = "kept"
+KEPT_BIN = "kept"
 """The bin of a row that no step drops."""
 
 Row = Mapping[str, Any]
@@ -68,8 +68,8 @@ def active_steps(rules: Rules) -> list[Step]:
 
 
 def bins() -> tuple[str, ...]:
-    """Return the names of all bins in the order of the steps, `KEPT` last."""
-    return (*(step.name for step in STEPS), KEPT)
+    """Return the names of all bins in the order of the steps, `KEPT_BIN` last."""
+    return (*(step.name for step in STEPS), KEPT_BIN)
 
 
 def bins_before(name: str) -> list[str]:
@@ -87,7 +87,7 @@ def bin_expr(rules: Rules, asof: datetime) -> pl.Expr:
     """Return the bin of each row, as an enum in the order of the steps."""
     kind = pl.Enum(bins())
     tests = [pl.when(step.test(rules, asof)).then(pl.lit(step.name, dtype=kind)) for step in active_steps(rules)]
-    return pl.coalesce(*tests, pl.lit(KEPT, dtype=kind))
+    return pl.coalesce(*tests, pl.lit(KEPT_BIN, dtype=kind))
 
 
 def explain_row(row: Row, rules: Rules) -> list[StepOutcome]:
@@ -114,7 +114,7 @@ def _contracts(count_cc: int | None) -> str:
     return f"{count_cc / 100:,.2f} contracts" if count_cc else "none"
 
 
-def _fixed(label: str) -> Callable[[Rules], str]:
+def _same_for_all(label: str) -> Callable[[Rules], str]:
     return lambda _: label
 
 
@@ -154,21 +154,21 @@ def _ev_gap(rules: Rules) -> Gap:
 STEPS: tuple[Step, ...] = (
     Step(
         "open",
-        label=_fixed("open for trading"),
+        label=_same_for_all("open for trading"),
         failure="not open for trading",
         test=lambda _, asof: (pl.col("status") != "active") | (pl.col("close_ts") <= asof),
         detail=lambda row, _: f"status {row['status']}, closes {row['close_ts']:%Y-%m-%d %H:%M} UTC",
     ),
     Step(
         "binary",
-        label=_fixed("binary: pays nothing or a dollar"),
+        label=_same_for_all("binary: pays nothing or a dollar"),
         failure="not a binary market",
         test=lambda *_: pl.col("market_type") != "binary",
         detail=lambda row, _: str(row["market_type"]),
     ),
     Step(
         "side",
-        label=_fixed("on the wanted side"),
+        label=_same_for_all("on the wanted side"),
         failure="not the wanted side",
         test=lambda rules, _: pl.lit(rules.side != "both") & (pl.col("side") != rules.side),
         detail=lambda row, _: str(row["side"]).upper(),
@@ -182,14 +182,14 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "two-sided",
-        label=_fixed("has a bid and an ask"),
+        label=_same_for_all("has a bid and an ask"),
         failure="only one side is quoted",
         test=lambda *_: pl.col("spread_u").is_null(),
         detail=lambda row, _: f"YES bid {_dollars(row['yes_bid_u'])}, ask {_dollars(row['yes_ask_u'])}",
     ),
     Step(
         "crossed",
-        label=_fixed("bid below the ask"),
+        label=_same_for_all("bid below the ask"),
         failure="bid and ask are crossed",
         test=lambda *_: pl.col("spread_u") <= 0,
         detail=lambda row, _: f"spread {_dollars(row['spread_u'])}",
@@ -214,7 +214,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "model",
-        label=_fixed("priced by a model"),
+        label=_same_for_all("priced by a model"),
         failure="no model prices it",
         test=lambda *_: pl.col("p").is_null(),
         detail=lambda row, _: f"{_number(row['p'], 'p = {:.4f}')} by {row['model'] or 'no model'}",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from fairline.market.listing import Listing
-from fairline.pricing.steps import KEPT, bins_before
+from fairline.pricing.steps import KEPT_BIN, bins_before
 from fairline.scanner import Evaluation, full_funnel
 from fairline.store.datasets import EDGES, FACTS, QUOTES, SCANS
 from fairline.store.store import Store
@@ -207,7 +207,7 @@ def scan_row(listing: Listing, evaluation: Evaluation) -> dict[str, object]:
         "complete": listing.complete,
         "listed": listing.listed,
         "priced": priced,
-        "kept": evaluation.edges.filter(pl.col("bin") == KEPT).height,
+        "kept": evaluation.edges.filter(pl.col("bin") == KEPT_BIN).height,
         "requests": listing.requests,
         "retries": listing.retries,
         "bytes": listing.bytes,

@@ -46,12 +46,12 @@ def test_levels_of_one_price_add_up():
 
 def test_markets_take_the_quotes_of_their_books_and_probabilities_follow():
     before = markets({"ticker": "A"}, {"ticker": "B"})
-    made, moved = with_quotes(before, quotes([book("A", yes=[("0.3000", "5.00")], no=[("0.6000", "8.00")])]))
-    row, other = made.row(0, named=True), made.row(1, named=True)
+    result, moved = with_quotes(before, quotes([book("A", yes=[("0.3000", "5.00")], no=[("0.6000", "8.00")])]))
+    row, other = result.row(0, named=True), result.row(1, named=True)
     assert (row["yes_bid_u"], row["yes_ask_u"], row["p_mid"]) == (300_000, 400_000, 0.35)
     assert other == before.row(1, named=True)
     assert moved == 1
-    assert with_quotes(made, quotes([book("A", yes=[("0.3000", "5.00")], no=[("0.6000", "8.00")])]))[1] == 0
+    assert with_quotes(result, quotes([book("A", yes=[("0.3000", "5.00")], no=[("0.6000", "8.00")])]))[1] == 0
 
 
 @pytest.fixture
@@ -74,20 +74,20 @@ async def test_only_what_survives_the_screen_is_looked_at_and_what_moved_falls_a
         model = forecast(exchange)
         async with kalshi_of(exchange) as kalshi:
             first = await run_scan(kalshi, [model], ScanOptions(books=False))
-            kept = first.opportunities["ticker"].unique()
-            # The listing is kept by a cache; the books are as of now. Let the markets found move away meanwhile.
+            tickers = first.opportunities["ticker"].unique()
+            # The listing is tickers by a cache; the books are as of now. Let the markets found move away meanwhile.
             columns = exchange.world.columns
-            rows = [exchange.world.row[ticker] for ticker in kept[:3]]
+            rows = [exchange.world.row[ticker] for ticker in tickers[:3]]
             stale = {row: exchange.backend.catalog.market(row) for row in rows}
             columns.bid[rows], columns.ask[rows] = 0, 0
             assert {row: exchange.backend.catalog.market(row) for row in rows} == stale
             result = await run_scan(kalshi, [model])
-    listing, made = result.listing, result.evaluation
-    assert listing.books == len(kept)
+    listing, result = result.listing, result.evaluation
+    assert listing.books == len(tickers)
     assert listing.moved == 3
-    assert not set(kept[:3]) & set(made.opportunities["ticker"])
-    assert set(kept[3:]) <= set(made.opportunities["ticker"])
-    gone = made.edges.filter(pl.col("ticker").is_in(kept[:3].to_list()))
+    assert not set(tickers[:3]) & set(result.opportunities["ticker"])
+    assert set(tickers[3:]) <= set(result.opportunities["ticker"])
+    gone = result.edges.filter(pl.col("ticker").is_in(tickers[:3].to_list()))
     assert set(gone["bin"].cast(pl.String)) == {"offered"}
 
 

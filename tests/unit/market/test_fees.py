@@ -13,9 +13,9 @@ from fairline.market.fees import (
     POLICIES,
     coefficient,
     fills_fee_u,
+    is_waived,
     order_fee_u,
     per_contract_u,
-    waived,
 )
 
 ORDER_CENT, CENTICENT, EXACT = POLICIES["order-cent"], POLICIES["order-centicent"], POLICIES["exact"]
@@ -99,9 +99,9 @@ def test_a_single_fill_pays_the_balance_rule():
 
 @given(st.lists(st.tuples(st.integers(1, 9_999), st.integers(1, 50_000)), min_size=1, max_size=30))
 def test_the_accumulator_gives_back_whole_units_and_never_makes_a_fee_negative(fills):
-    made = fills_fee_u([(price * 100, count) for price, count in fills], 10_000)
+    result = fills_fee_u([(price * 100, count) for price, count in fills], 10_000)
     saved = 0
-    for (price, count), (trade, rounding, rebate) in zip(fills, made, strict=True):
+    for (price, count), (trade, rounding, rebate) in zip(fills, result, strict=True):
         assert (price * count + trade + rounding) % 10_000 == 0, "every change of balance is whole cents"
         assert rebate % 10_000 == 0
         assert trade + rounding - rebate >= 0
@@ -127,4 +127,4 @@ def test_a_waiver_counts_until_it_expires():
     now = datetime(2026, 11, 22, tzinfo=UTC)
     times = [datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC), None]
     frame = pl.DataFrame({"fee_waiver_ts": times})
-    assert frame.select(waived(pl.lit(now))).to_series().to_list() == [True, False, False]
+    assert frame.select(is_waived(pl.lit(now))).to_series().to_list() == [True, False, False]

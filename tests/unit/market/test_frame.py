@@ -8,14 +8,14 @@ from tests.unit.kalshi.test_wire import MARKET
 
 
 def frame(**changes):
-    made, rejected = markets_frame([msgspec.convert(MARKET | changes, Market)])
-    return made, rejected
+    result, rejected = markets_frame([msgspec.convert(MARKET | changes, Market)])
+    return result, rejected
 
 
 def row(**changes):
-    made, rejected = frame(**changes)
+    result, rejected = frame(**changes)
     assert not rejected
-    return with_probabilities(made).row(0, named=True)
+    return with_probabilities(result).row(0, named=True)
 
 
 def test_a_page_becomes_the_markets_schema_even_when_it_is_empty():
@@ -86,8 +86,8 @@ def test_counts_are_hundredths_of_a_contract():
     ],
 )
 def test_an_unreadable_value_quarantines_its_row_by_name(field, value):
-    made, (bad,) = frame(**{field: value})
-    assert made.is_empty()
+    result, (bad,) = frame(**{field: value})
+    assert result.is_empty()
     assert (bad.ticker, bad.field, bad.value) == ("KX-1", field, f'"{value}"')
     assert bad.reason
 

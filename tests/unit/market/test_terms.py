@@ -17,7 +17,7 @@ def day(number):
     return datetime(2026, 11, number, tzinfo=UTC)
 
 
-def changed(number, kind="quadratic", multiplier=1.0):
+def series_change(number, kind="quadratic", multiplier=1.0):
     return SeriesFeeChange("KXA", kind, multiplier, day(number))
 
 
@@ -35,7 +35,7 @@ def test_without_anything_else_the_series_counts():
 
 
 def test_a_scheduled_change_counts_from_its_time_on():
-    changes = [changed(15), changed(20, multiplier=0.0)]
+    changes = [series_change(15), series_change(20, multiplier=0.0)]
     assert at(14, changes) == ("quadratic_with_maker_fees", 5_000)
     assert at(15, changes) == ("quadratic", 10_000)
     assert at(25, changes) == ("quadratic", 0)
@@ -56,20 +56,20 @@ def test_a_waiver_is_free_until_it_expires():
 
 
 def test_the_derivation_writes_the_calculation_out():
-    made = quote(Terms("quadratic", 10_000, "as given"), 100_000, 10_000)
-    assert made.fee_u == 630_000
-    assert "1 × 0.07 × 100 × 0.1 × 0.9 = $0.63" in made.derivation()[2]
+    result = quote(Terms("quadratic", 10_000, "as given"), 100_000, 10_000)
+    assert result.fee_u == 630_000
+    assert "1 × 0.07 × 100 × 0.1 × 0.9 = $0.63" in result.derivation()[2]
 
 
 @pytest.mark.parametrize(("kind", "fee_u"), [("quadratic", 0), ("quadratic_with_maker_fees", 410_000)])
 def test_makers_pay_by_type(kind, fee_u):
     # 0.0175 · 100 · 0.37 · 0.63 = 0.407925, up to 41 cents.
-    made = quote(Terms(kind, 10_000, ""), 370_000, 10_000, maker=True, policy=POLICIES["order-cent"])
-    assert made.fee_u == fee_u
+    result = quote(Terms(kind, 10_000, ""), 370_000, 10_000, maker=True, policy=POLICIES["order-cent"])
+    assert result.fee_u == fee_u
 
 
 def test_what_falls_due_between_reading_and_now_changes_series_and_events():
-    changes = FeeChanges([changed(15), changed(20, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
+    changes = FeeChanges([series_change(15), series_change(20, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
     (series,), (event,) = apply_changes([SERIES], [EVENT], changes, (day(11), day(11)), day(16))
     assert (series.fee_type, series.fee_multiplier) == ("quadratic", 1.0)
     assert (event.fee_type_override, event.fee_multiplier_override) == ("quadratic", 2.0)
@@ -94,14 +94,14 @@ def test_a_negative_multiplier_is_no_multiplier():
 
 
 def test_series_that_were_read_anew_are_left_alone_while_older_events_are_not():
-    changes = FeeChanges([changed(12, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
+    changes = FeeChanges([series_change(12, multiplier=0.0)], [overridden(12, "quadratic", 2.0)])
     (series,), (event,) = apply_changes([SERIES], [EVENT], changes, (day(13), day(11)), day(14))
     assert (series, event.fee_multiplier_override) == (SERIES, 2.0)
 
 
 async def test_a_change_that_is_taken_back_is_forgotten_and_one_that_came_due_is_not(tmp_path):
     now = datetime.now(UTC)
-    come, coming = (replace(changed(1), scheduled_ts=now + timedelta(hours=h)) for h in (-1, 1))
+    come, coming = (replace(series_change(1), scheduled_ts=now + timedelta(hours=h)) for h in (-1, 1))
     memory = ExchangeCache(tmp_path, "x")
     memory.save("fee-changes", FeeChanges([come, coming], [], 0.0))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairline.market.ticks import down_u, grid_of, improved, off_grid, stands, up_u
+from fairline.market.ticks import better_prices, grid_of, is_on_grid, next_above_u, next_below_u, off_grid
 
 CENT = json.dumps([{"start": "0.0000", "end": "1.0000", "step": "0.0100"}])
 TAPERED = json.dumps(
@@ -17,7 +17,7 @@ TAPERED = json.dumps(
 )
 
 
-def quoted(bid, ask, ranges=TAPERED):
+def market_at(bid, ask, ranges=TAPERED):
     return pl.DataFrame(
         {"ticker": ["T"], "price_ranges": [ranges], "yes_bid_u": [bid], "yes_ask_u": [ask]},
         schema_overrides={"price_ranges": pl.Categorical(), "yes_bid_u": pl.Int64, "yes_ask_u": pl.Int64},
@@ -38,17 +38,17 @@ def quoted(bid, ask, ranges=TAPERED):
 )
 def test_the_step_is_that_of_the_range_which_one_moves_into(price, below, above):
     grid = grid_of(TAPERED)
-    assert (down_u(price, grid), up_u(price, grid)) == (below, above)
+    assert (next_below_u(price, grid), next_above_u(price, grid)) == (below, above)
 
 
 @given(st.integers(1, 999_999))
 def test_neighbours_stand_on_the_grid_and_nothing_lies_between(price):
     grid = grid_of(TAPERED)
-    below, above = down_u(price, grid), up_u(price, grid)
-    assert below is None or (stands(below, grid) and below < price)
-    assert above is None or (stands(above, grid) and above > price)
+    below, above = next_below_u(price, grid), next_above_u(price, grid)
+    assert below is None or (is_on_grid(below, grid) and below < price)
+    assert above is None or (is_on_grid(above, grid) and above > price)
     between = range((below or 0) + 1, above or 1_000_000)
-    assert [p for p in between if stands(p, grid)] == ([price] if stands(price, grid) else [])
+    assert [p for p in between if is_on_grid(p, grid)] == ([price] if is_on_grid(price, grid) else [])
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,19 @@ def test_neighbours_stand_on_the_grid_and_nothing_lies_between(price):
 )
 def test_what_cannot_be_read_as_a_grid_is_none_and_nothing_is_judged_by_it(text):
     assert grid_of(text) == ()
-    assert off_grid(quoted(123_456, None, text)).is_empty()
-    assert improved(quoted(400_000, 500_000, text)).row(0) == ("T", None, None)
+    assert off_grid(market_at(123_456, None, text)).is_empty()
+    assert better_prices(market_at(400_000, 500_000, text)).row(0) == ("T", None, None)
 
 
 def test_a_tick_better_than_the_best_bid_unless_it_meets_the_other_side():
-    assert improved(quoted(98_000, 120_000)).row(0) == ("T", 99_000, 890_000)
-    assert improved(quoted(400_000, 410_000)).row(0) == ("T", None, None)
-    assert improved(quoted(400_000, None)).row(0) == ("T", 410_000, None)
-    assert improved(quoted(None, 410_000)).row(0) == ("T", None, 600_000)
+    assert better_prices(market_at(98_000, 120_000)).row(0) == ("T", 99_000, 890_000)
+    assert better_prices(market_at(400_000, 410_000)).row(0) == ("T", None, None)
+    assert better_prices(market_at(400_000, None)).row(0) == ("T", 410_000, None)
+    assert better_prices(market_at(None, 410_000)).row(0) == ("T", None, 600_000)
 
 
 def test_quotes_off_the_grid_are_found():
-    found = off_grid(quoted(104_000, 120_000))
-    assert found.rows() == [("T", 104_000)]
-    assert off_grid(quoted(99_000, 120_000)).is_empty()
-    assert off_grid(quoted(99_000, 120_000, CENT)).rows() == [("T", 99_000)]
+    off = off_grid(market_at(104_000, 120_000))
+    assert off.rows() == [("T", 104_000)]
+    assert off_grid(market_at(99_000, 120_000)).is_empty()
+    assert off_grid(market_at(99_000, 120_000, CENT)).rows() == [("T", 99_000)]

@@ -1,4 +1,4 @@
-"""Trades that cannot lose, tried against every outcome that the rules allow; prices that obey, in the quotes."""
+"""Locked trades against every outcome that the rules allow; coherent prices inside the quotes."""
 
 from datetime import UTC, datetime
 
@@ -28,65 +28,69 @@ def quote(bid, ask, **more):
     return {"yes_bid_u": bid and bid * 10_000, "yes_ask_u": ask and ask * 10_000} | more
 
 
-def found(*rows):
+def find(*rows):
     return violations(markets(*rows), asof=NOW)
 
 
-def test_a_ladder_that_is_out_of_order_pays_for_whoever_buys_the_wider_and_sells_the_narrower():
+def test_a_ladder_out_of_order_is_a_trade_of_the_wider_against_the_narrower_strike():
     above = {"strike_type": "greater"}
-    (made,) = found(
+    (result,) = find(
         quote(20, 30, floor_strike=100.0, **above), quote(45, 50, floor_strike=110.0, yes_bid_size_cc=2_000, **above)
     ).to_dicts()
     # YES above 100 at 30 cents and NO above 110 at 55: 85 cents for a dollar, 20 of each.
-    assert (made["kind"], made["certainty"], made["needs"], made["size_cc"]) == ("ladder", LOCKED, "", 2_000)
-    assert (made["cost_u"], made["payoff_u"]) == (17_000_000, 20_000_000)
-    assert {leg["ticker"]: leg["side"] for leg in made["legs"]} == {"M0": "yes", "M1": "no"}
-    assert made["profit_u"] == 3_000_000 - made["fee_u"] > 0
+    assert (result["kind"], result["certainty"], result["needs"], result["size_cc"]) == ("ladder", LOCKED, "", 2_000)
+    assert (result["cost_u"], result["payoff_u"]) == (17_000_000, 20_000_000)
+    assert {leg["ticker"]: leg["side"] for leg in result["legs"]} == {"M0": "yes", "M1": "no"}
+    assert result["profit_u"] == 3_000_000 - result["fee_u"] > 0
 
 
-def test_a_small_disorder_is_eaten_by_fees_and_says_so():
+def test_a_violation_smaller_than_its_fees_has_a_negative_profit():
     above = {"strike_type": "greater"}
-    (made,) = found(quote(48, 49, floor_strike=1.0, **above), quote(50, 55, floor_strike=2.0, **above)).to_dicts()
-    assert made["profit_u"] < 0 < made["payoff_u"] - made["cost_u"]
+    (result,) = find(quote(48, 49, floor_strike=1.0, **above), quote(50, 55, floor_strike=2.0, **above)).to_dicts()
+    assert result["profit_u"] < 0 < result["payoff_u"] - result["cost_u"]
 
 
-def test_a_ladder_in_order_of_different_events_or_directions_is_left_alone():
+def test_ladders_in_order_and_of_different_events_or_directions_are_no_violations():
     above, below = {"strike_type": "greater"}, {"strike_type": "less"}
-    assert found(quote(60, 70, floor_strike=1.0, **above), quote(50, 60, floor_strike=2.0, **above)).is_empty()
+    assert find(quote(60, 70, floor_strike=1.0, **above), quote(50, 60, floor_strike=2.0, **above)).is_empty()
     other = {"event_ticker": "OTHER"}
-    assert found(quote(20, 30, floor_strike=1.0, **above), quote(50, 60, floor_strike=2.0, **above, **other)).is_empty()
-    assert found(quote(20, 30, floor_strike=2.0, **above), quote(50, 60, cap_strike=1.0, **below)).is_empty()
-    assert found(quote(20, 30, cap_strike=1.0, **below), quote(50, 60, cap_strike=2.0, **below)).is_empty()
+    assert find(quote(20, 30, floor_strike=1.0, **above), quote(50, 60, floor_strike=2.0, **above, **other)).is_empty()
+    assert find(quote(20, 30, floor_strike=2.0, **above), quote(50, 60, cap_strike=1.0, **below)).is_empty()
+    assert find(quote(20, 30, cap_strike=1.0, **below), quote(50, 60, cap_strike=2.0, **below)).is_empty()
 
 
-def test_no_of_everything_in_an_exclusive_event_is_locked_and_yes_of_everything_only_assumed():
+def test_no_of_all_markets_of_an_exclusive_event_is_locked_and_yes_of_all_only_assumed():
     exclusive = {"mutually_exclusive": True}
-    (no,) = found(*(quote(40, 45, **exclusive) for _ in range(3))).to_dicts()
+    (no,) = find(*(quote(40, 45, **exclusive) for _ in range(3))).to_dicts()
     assert (no["kind"], no["certainty"]) == ("partition", LOCKED)
     assert no["payoff_u"] - no["cost_u"] == 100 * 200_000, "three bids of 40 cents are 20 cents above a dollar"
-    (yes,) = found(*(quote(20, 25, **exclusive) for _ in range(3))).to_dicts()
+    (yes,) = find(*(quote(20, 25, **exclusive) for _ in range(3))).to_dicts()
     assert (yes["kind"], yes["certainty"]) == ("partition", ASSUMED)
     assert "settles YES" in yes["needs"]
-    assert found(*(quote(40, 45) for _ in range(3))).is_empty(), "not exclusive"
-    assert found(quote(20, 25, **exclusive), quote(20, None, **exclusive)).is_empty(), "one cannot be bought"
+    assert find(*(quote(40, 45) for _ in range(3))).is_empty(), "not exclusive"
+    assert find(quote(20, 25, **exclusive), quote(20, None, **exclusive)).is_empty(), "one cannot be bought"
 
 
 def test_a_thin_leg_is_left_out_of_a_basket_if_the_rest_is_worth_more():
     exclusive = {"mutually_exclusive": True}
     thin = quote(2, 5, yes_bid_size_cc=100, **exclusive)
-    (made,) = found(quote(60, 65, **exclusive), quote(60, 65, **exclusive), thin).to_dicts()
-    assert {leg["ticker"] for leg in made["legs"]} == {"M0", "M1"}
-    assert made["size_cc"] == 10_000
+    (result,) = find(quote(60, 65, **exclusive), quote(60, 65, **exclusive), thin).to_dicts()
+    assert {leg["ticker"] for leg in result["legs"]} == {"M0", "M1"}
+    assert result["size_cc"] == 10_000
 
 
 def test_a_crossed_market_is_a_complement():
-    (made,) = found(quote(60, 50)).to_dicts()
-    assert (made["kind"], made["certainty"], made["payoff_u"] - made["cost_u"]) == ("complement", LOCKED, 10_000_000)
+    (result,) = find(quote(60, 50)).to_dicts()
+    assert (result["kind"], result["certainty"], result["payoff_u"] - result["cost_u"]) == (
+        "complement",
+        LOCKED,
+        10_000_000,
+    )
 
 
 @pytest.mark.parametrize("row", [{"status": "closed"}, {"market_type": "scalar"}, {"close_ts": NOW}])
-def test_what_cannot_be_traded_is_not_looked_at(row):
-    assert found(quote(60, 50, **row)).is_empty()
+def test_markets_that_cannot_be_traded_are_ignored(row):
+    assert find(quote(60, 50, **row)).is_empty()
 
 
 prices = st.tuples(st.integers(1, 97), st.integers(1, 40)).map(lambda pair: (pair[0], min(99, pair[0] + pair[1])))
@@ -96,20 +100,20 @@ relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 @given(st.lists(st.tuples(prices, sizes, sizes), min_size=2, max_size=6), st.booleans())
 @relaxed
-def test_locked_trades_bring_back_what_they_say_whatever_happens(rows, ladder):
+def test_locked_trades_pay_at_least_their_payoff_in_every_outcome(rows, ladder):
     n = len(rows)
     kind = [
         {"strike_type": "greater", "floor_strike": float(i)} if ladder else {"mutually_exclusive": True}
         for i in range(n)
     ]
-    made = found(*(
+    result = find(*(
         quote(*two, yes_bid_size_cc=b, yes_ask_size_cc=a, **more) for (two, b, a), more in zip(rows, kind, strict=True)
     ))  # fmt: skip
     # Every outcome that the rules allow: the value lies between two strikes, or one market wins, or none does.
     outcomes = (
         [{f"M{i}" for i in range(k)} for k in range(n + 1)] if ladder else [set(), *({f"M{i}"} for i in range(n))]
     )
-    for trade in made.filter(pl.col("certainty") == LOCKED).to_dicts():
+    for trade in result.filter(pl.col("certainty") == LOCKED).to_dicts():
         returns = [
             sum((leg["ticker"] in winners) == (leg["side"] == "yes") for leg in trade["legs"])
             * trade["size_cc"]
@@ -150,9 +154,9 @@ OR_MORE, OR_LESS = {"strike_type": "greater_or_equal"}, {"strike_type": "less_or
     ],
 )  # fmt: skip
 def test_strikes_are_intervals_on_one_axis(first, second, sides):
-    (made,) = found(first, second).to_dicts()
-    assert (made["kind"], made["certainty"]) == ("ladder", LOCKED)
-    assert {leg["ticker"]: leg["side"] for leg in made["legs"]} == {"M0": sides[0], "M1": sides[1]}
+    (result,) = find(first, second).to_dicts()
+    assert (result["kind"], result["certainty"]) == ("ladder", LOCKED)
+    assert {leg["ticker"]: leg["side"] for leg in result["legs"]} == {"M0": sides[0], "M1": sides[1]}
 
 
 @pytest.mark.parametrize(
@@ -167,52 +171,52 @@ def test_strikes_are_intervals_on_one_axis(first, second, sides):
         (quote(20, 30, floor_strike=115.0, **ABOVE), quote(45, 50, floor_strike=110.0, cap_strike=120.0, **BETWEEN)),
     ],
 )  # fmt: skip
-def test_what_can_lose_is_not_locked(first, second):
-    assert found(first, second).is_empty()
+def test_a_trade_that_can_lose_is_not_locked(first, second):
+    assert find(first, second).is_empty()
 
 
-def test_a_between_that_is_too_dear_on_both_sides_is_two_trades():
-    made = found(
+def test_a_range_that_is_too_expensive_on_both_sides_is_two_trades():
+    result = find(
         quote(15, 20, floor_strike=100.0, **ABOVE), quote(15, 20, cap_strike=130.0, **BELOW),
         quote(45, 50, floor_strike=110.0, cap_strike=120.0, **BETWEEN),
     )  # fmt: skip
-    with_it = [row for row in made.to_dicts() if any(leg["ticker"] == "M2" for leg in row["legs"])]
+    with_it = [row for row in result.to_dicts() if any(leg["ticker"] == "M2" for leg in row["legs"])]
     assert [len(row["legs"]) for row in with_it] == [2, 2]
     assert {leg["ticker"] for row in with_it for leg in row["legs"]} == {"M0", "M1", "M2"}
 
 
 def test_a_tiny_offer_at_the_best_price_does_not_hide_a_large_one():
     tiny = quote(20, 30, floor_strike=90.0, yes_ask_size_cc=1, **ABOVE)
-    (made,) = found(
+    (result,) = find(
         tiny, quote(20, 31, floor_strike=100.0, **ABOVE), quote(60, 65, floor_strike=110.0, **ABOVE)
     ).to_dicts()
-    assert {leg["ticker"] for leg in made["legs"]} == {"M1", "M2"}
-    assert made["profit_u"] > 20_000_000
+    assert {leg["ticker"] for leg in result["legs"]} == {"M1", "M2"}
+    assert result["profit_u"] > 20_000_000
 
 
-def test_a_basket_is_of_all_that_is_listed_or_it_is_none():
+def test_a_yes_basket_needs_every_listed_market():
     me = {"mutually_exclusive": True}
     two = quote(10, 20, **me), quote(20, 30, **me)
-    assert found(*two).row(0, named=True)["needs"] == "one of these 2 markets settles YES"
-    assert found(*two, quote(40, 60, status="inactive", **me)).filter(certainty="assumed").is_empty()
+    assert find(*two).row(0, named=True)["needs"] == "one of these 2 markets settles YES"
+    assert find(*two, quote(40, 60, status="inactive", **me)).filter(certainty="assumed").is_empty()
 
 
-def test_a_ladder_whose_quotes_break_the_rule_obeys_it_all_the_same():
+def test_coherent_probabilities_of_a_ladder_are_ordered_even_if_its_quotes_are_not():
     rungs = [quote(*q, strike_type="greater", floor_strike=float(i)) for i, q in enumerate([(1, 9), (10, 11), (9, 10)])]
-    made = coherent(markets(*rungs)).sort("ticker")["p"].to_list()
-    assert made == sorted(made, reverse=True)
+    result = coherent(markets(*rungs)).sort("ticker")["p"].to_list()
+    assert result == sorted(result, reverse=True)
 
 
 @given(st.lists(prices, min_size=1, max_size=12), st.booleans())
 @relaxed
-def test_coherent_probabilities_obey_the_rules_and_lie_in_the_quotes_if_any_do(rows, ladder):
+def test_coherent_probabilities_obey_the_rules_and_lie_inside_the_quotes_if_possible(rows, ladder):
     kind = [
         {"strike_type": "greater", "floor_strike": float(i)} if ladder else {"mutually_exclusive": True}
         for i in range(len(rows))
     ]
-    made = coherent(markets(*(quote(*two, **more) for two, more in zip(rows, kind, strict=True)))).sort("ticker")
-    order = [int(ticker[1:]) for ticker in made["ticker"]]
-    p = dict(zip(order, made["p"].to_list(), strict=True))
+    result = coherent(markets(*(quote(*two, **more) for two, more in zip(rows, kind, strict=True)))).sort("ticker")
+    order = [int(ticker[1:]) for ticker in result["ticker"]]
+    p = dict(zip(order, result["p"].to_list(), strict=True))
     inside = all(rows[i][0] / 100 - 1e-9 <= p[i] <= rows[i][1] / 100 + 1e-9 for i in p)
     if ladder:
         assert all(p[i] >= p[i + 1] - 1e-9 for i in range(len(rows) - 1))
@@ -223,14 +227,14 @@ def test_coherent_probabilities_obey_the_rules_and_lie_in_the_quotes_if_any_do(r
     assert inside or not possible
 
 
-def test_coherent_leaves_alone_what_is_coherent_and_knows_its_doubt():
-    made = coherent(markets(quote(20, 24), quote(50, 60, event_ticker="F"))).sort("ticker")
-    assert made["p"].to_list() == pytest.approx([0.22, 0.55])
-    assert made["p_sd"].to_list() == pytest.approx([0.04 / 12**0.5, 0.1 / 12**0.5])
+def test_coherent_keeps_coherent_midpoints_and_reports_their_uncertainty():
+    result = coherent(markets(quote(20, 24), quote(50, 60, event_ticker="F"))).sort("ticker")
+    assert result["p"].to_list() == pytest.approx([0.22, 0.55])
+    assert result["p_sd"].to_list() == pytest.approx([0.04 / 12**0.5, 0.1 / 12**0.5])
     assert coherent(markets(quote(20, None))).is_empty()
 
 
-def test_recorded_price_ranges_break_the_rule_at_the_quotes_and_one_fewer_after_fees(shared):
+def test_recorded_price_ranges_break_the_rule_four_times_and_three_times_after_fees(shared):
     """77,097 rungs in 585 snapshots of ranges that exclude each other. Sizes were not recorded: 100 are assumed."""
     folder = shared / "kalshi_crypto_hourly_ladders_2026-07-03_12"
     recorded = pl.read_parquet(folder / "ladders_with_spot_and_result.parquet")
@@ -239,36 +243,36 @@ def test_recorded_price_ranges_break_the_rule_at_the_quotes_and_one_fewer_after_
         n: pl.lit(v) for n, v in USUAL.items() if n not in ("event_ticker", "mutually_exclusive", "fee_multiplier_m")
     }
 
-    def offered(name):
+    def micro_price(name):
         micro = (pl.col(name) * 1e6).round().cast(pl.Int64)
         return pl.when(micro.is_between(1, 999_999)).then(micro)
 
-    made = recorded.select(
+    result = recorded.select(
         "strike_type", "floor_strike", "cap_strike", ticker=pl.concat_str("ticker", shot, separator=" "),
         event_ticker=shot,
-        yes_bid_u=offered("yes_bid"), yes_ask_u=offered("yes_ask"), mutually_exclusive=pl.lit(value=True),
+        yes_bid_u=micro_price("yes_bid"), yes_ask_u=micro_price("yes_ask"), mutually_exclusive=pl.lit(value=True),
         fee_multiplier_m=pl.lit(10_000), **usual,
     )  # fmt: skip
-    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in MARKETS.items() if name not in made.columns]
-    frame = made.with_columns(missing).select(pl.col(n).cast(t) for n, t in MARKETS.items())
-    found = violations(frame, asof=NOW)
+    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in MARKETS.items() if name not in result.columns]
+    frame = result.with_columns(missing).select(pl.col(n).cast(t) for n, t in MARKETS.items())
+    result = violations(frame, asof=NOW)
     bids = frame.group_by("event_ticker").agg(pl.col("yes_bid_u").sum())
     assert (frame.height, bids.height) == (77_097, 585)
-    assert set(found["kind"]) == {"partition"}
+    assert set(result["kind"]) == {"partition"}
     broken = bids.filter(pl.col("yes_bid_u") > 1_000_000).height
-    assert found.height == broken == 4
-    assert found.filter(pl.col("profit_u") > 0).height == 3
-    assert set(found["certainty"]) == {LOCKED}
+    assert result.height == broken == 4
+    assert result.filter(pl.col("profit_u") > 0).height == 3
+    assert set(result["certainty"]) == {LOCKED}
 
 
-def test_numbers_of_many_events_do_not_meet():
+def test_many_events_do_not_influence_each_other():
     rng = np.random.default_rng(3)
     rows = []
     for event in range(300):
         for rung in range(20):
             bid = int(rng.integers(1, 90))
             rows.append(quote(bid, bid + 5, event_ticker=f"E{event}", strike_type="greater", floor_strike=float(rung)))
-    made = coherent(markets(*rows))
+    result = coherent(markets(*rows))
     alone = coherent(markets(*rows[:20]))
-    joined = alone.join(made, on="ticker", suffix="_all")
+    joined = alone.join(result, on="ticker", suffix="_all")
     assert np.abs(joined["p"] - joined["p_all"]).max() < 1e-9

@@ -9,13 +9,13 @@ from fairline.pricing.devig import METHODS, devig
 EXACT = [name for name in METHODS if name != "worst"]
 
 
-def priced(shares, margin):
+def price_outcomes(shares, margin):
     """Prices in the proportion of the shares that add up to 1 + margin, none of them near one."""
     prices = [min(share / sum(shares) * (1 + margin), 0.97) for share in shares]
     return prices if sum(prices) > 1.001 else [0.6, 0.5]
 
 
-one_event = st.builds(priced, st.lists(st.floats(0.05, 1), min_size=2, max_size=9), st.floats(0.01, 0.4))
+one_event = st.builds(price_outcomes, st.lists(st.floats(0.05, 1), min_size=2, max_size=9), st.floats(0.01, 0.4))
 overround = st.lists(one_event, min_size=1, max_size=6)
 
 
@@ -30,22 +30,22 @@ def test_probabilities_add_up_to_one_in_every_event_and_keep_the_order_of_prices
     prices, event = stack(events)
     p = devig(prices, event, method)
     for number in range(len(events)):
-        mine = p[event == number]
-        if np.isnan(mine).any():
-            assert np.isnan(mine).all()
+        result = p[event == number]
+        if np.isnan(result).any():
+            assert np.isnan(result).all()
             assert method == "additive", "only the additive method has no answer here"
             continue
-        assert mine.sum() == pytest.approx(1, abs=1e-9)
+        assert result.sum() == pytest.approx(1, abs=1e-9)
         order = np.argsort(prices[event == number], kind="stable")
-        assert (np.diff(mine[order]) >= -1e-12).all()
+        assert (np.diff(result[order]) >= -1e-12).all()
 
 
 @given(overround)
 def test_shin_equals_the_published_library(events):
     prices, event = stack(events)
     p = devig(prices, event, "shin")
-    for number, mine in enumerate(events):
-        theirs = shin.calculate_implied_probabilities([1 / price for price in mine], convergence_threshold=1e-15)
+    for number, result in enumerate(events):
+        theirs = shin.calculate_implied_probabilities([1 / price for price in result], convergence_threshold=1e-15)
         assert p[event == number] == pytest.approx(theirs, abs=1e-9)
 
 

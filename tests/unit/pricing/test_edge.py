@@ -10,7 +10,7 @@ from fairline.market.frame import PREDICTIONS, markets_frame, with_probabilities
 from fairline.pricing.edge import edges
 from fairline.pricing.funnel import funnel, nearest_misses
 from fairline.pricing.rules import Rules
-from fairline.pricing.steps import KEPT, active_steps, explain_row
+from fairline.pricing.steps import KEPT_BIN, active_steps, explain_row
 from tests.unit.kalshi.test_wire import MARKET
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -28,7 +28,7 @@ def predictions(*rows):
     ).drop("note")
 
 
-def edged(change, p, *, sd=None, rules=LOOSE):
+def edges_of(change, p, *, sd=None, rules=LOOSE):
     return edges(markets(change), predictions(("T0", p, sd)), asof=NOW, rules=rules)
 
 
@@ -36,28 +36,28 @@ def side(frame, name):
     return frame.filter(pl.col("side") == name).row(0, named=True)
 
 
-def test_golden_case_65_percent_against_an_ask_of_62():
-    yes = side(edged({"fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}, 0.65), "yes")
+def test_65_percent_against_an_ask_of_62_is_an_edge_of_3_points():
+    yes = side(edges_of({"fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}, 0.65), "yes")
     assert yes["edge_points"] == 3.0
     assert yes["ev_u"] == 30_000, "3 cents before the fee, which is waived here"
     assert yes["ev_per_dollar"] == pytest.approx(0.03 / 0.62)
 
 
-def test_ev_is_after_the_fee_of_an_order_of_the_size_that_is_there():
-    yes = side(edged({"yes_ask_size_fp": "20.00"}, 0.65), "yes")
+def test_ev_is_after_the_fee_of_an_order_of_the_available_size():
+    yes = side(edges_of({"yes_ask_size_fp": "20.00"}, 0.65), "yes")
     # 0.07 · 20 · 0.62 · 0.38 = 0.329840, up to 33 cents for 20 contracts.
     assert (yes["size_cc"], yes["order_fee_u"], yes["fee_u"]) == (2_000, 330_000, 16_500)
     assert yes["ev_u"] == 650_000 - 620_000 - 16_500
 
 
 def test_the_no_side_costs_one_minus_the_bid_and_takes_its_size():
-    no = side(edged({"yes_bid_size_fp": "7.00"}, 0.50), "no")
+    no = side(edges_of({"yes_bid_size_fp": "7.00"}, 0.50), "no")
     assert (no["price_u"], no["p"], no["size_cc"]) == (420_000, 0.5, 700)
     assert no["edge_points"] == pytest.approx(8.0)
 
 
-def test_golden_case_without_a_bid_only_the_yes_side_is_priced():
-    frame = edged({"yes_bid_dollars": "0.0000", "yes_bid_size_fp": "0.00"}, 0.65)
+def test_without_a_bid_only_the_yes_side_is_priced():
+    frame = edges_of({"yes_bid_dollars": "0.0000", "yes_bid_size_fp": "0.00"}, 0.65)
     assert side(frame, "yes")["edge_points"] == 3.0
     no = side(frame, "no")
     assert (no["price_u"], no["edge_points"], no["ev_u"], no["kelly"]) == (None, None, None, None)
@@ -84,7 +84,7 @@ def test_the_articles_defaults_are_2_points_1_cent_and_5_percent():
         ({"yes_bid_dollars": "0.61"}, None, "model"),
         ({"yes_bid_dollars": "0.61"}, 0.63, "edge"),
         ({"yes_bid_dollars": "0.61"}, 0.645, "ev"),
-        ({"yes_bid_dollars": "0.61"}, 0.70, KEPT),
+        ({"yes_bid_dollars": "0.61"}, 0.70, KEPT_BIN),
     ],
 )
 def test_each_market_ends_in_exactly_one_bin(change, p, step):
@@ -94,12 +94,12 @@ def test_each_market_ends_in_exactly_one_bin(change, p, step):
 
 def test_thresholds_are_strict():
     change = {"yes_bid_dollars": "0.61", "fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}
-    assert side(edged(change, 0.64), "yes")["bin"] == "edge", "an edge of exactly 2.0 points is not above 2.0"
-    assert side(edged(change, 0.64, rules=Rules(1.0, 0.02)), "yes")["bin"] == "ev"
+    assert side(edges_of(change, 0.64), "yes")["bin"] == "edge", "an edge of exactly 2.0 points is not above 2.0"
+    assert side(edges_of(change, 0.64, rules=Rules(1.0, 0.02)), "yes")["bin"] == "ev"
 
 
-def test_the_wanted_side_is_kept_to():
-    frame = edged({"yes_bid_dollars": "0.61"}, 0.9, rules=Rules(side="no"))
+def test_only_the_wanted_side_is_considered():
+    frame = edges_of({"yes_bid_dollars": "0.61"}, 0.9, rules=Rules(side="no"))
     assert side(frame, "yes")["bin"] == "side"
 
 
@@ -125,12 +125,12 @@ def test_kept_rows_come_first_by_ev_per_dollar():
         rules=LOOSE,
     )
     assert frame["ticker"].to_list()[:2] == ["T1", "T0"]
-    assert frame["bin"].to_list()[:2] == [KEPT, KEPT]
-    assert KEPT not in frame["bin"].to_list()[2:]
+    assert frame["bin"].to_list()[:2] == [KEPT_BIN, KEPT_BIN]
+    assert KEPT_BIN not in frame["bin"].to_list()[2:]
 
 
 def test_a_near_miss_is_named_with_what_it_missed():
-    frame = edged({"yes_bid_dollars": "0.61"}, 0.639, rules=Rules(2.0, 0.0))
+    frame = edges_of({"yes_bid_dollars": "0.61"}, 0.639, rules=Rules(2.0, 0.0))
     misses = nearest_misses(frame, Rules(2.0, 0.0), 5, asof=NOW)
     assert misses.row(0, named=True)["missed_by"] == "edge 1.9 points (needs above 2.0)"
 
@@ -145,19 +145,19 @@ def test_each_bin_with_a_threshold_has_its_own_nearest_misses():
         asof=NOW,
         rules=Rules(side="yes"),
     )
-    made = nearest_misses(frame, Rules(side="yes"), 1, asof=NOW)
-    said = dict(made.select(pl.col("bin").cast(pl.String), "missed_by").iter_rows())
-    assert said == {
+    result = nearest_misses(frame, Rules(side="yes"), 1, asof=NOW)
+    missed = dict(result.select(pl.col("bin").cast(pl.String), "missed_by").iter_rows())
+    assert missed == {
         "spread": "spread 6.67 % (needs below 5.0)",
         "thin": "0.9 contracts on offer (needs 1.0)",
         "edge": "edge 1.0 points (needs above 2.0); EV $-0.0065 (needs above 0.01)",
         "ev": "EV $0.0085 (needs above 0.01)",
     }
-    assert made["shortfall"].is_sorted()
+    assert result["shortfall"].is_sorted()
     assert nearest_misses(frame, Rules(side="yes"), 5, asof=NOW).height == 5
 
 
-def test_who_rests_joins_the_best_bid_of_his_side_for_the_makers_fee():
+def test_a_resting_order_joins_the_best_bid_of_its_side_and_pays_the_maker_fee():
     change = {"yes_bid_dollars": "0.58", "yes_bid_size_fp": "7.00", "yes_ask_size_fp": "9.00"}
     rules = Rules(max_spread_percent=200, rest=True, size=50)
     frame = edges(
@@ -174,33 +174,33 @@ def test_who_rests_joins_the_best_bid_of_his_side_for_the_makers_fee():
     assert (no["price_u"], no["ahead_cc"], no["size_cc"], no["better_u"]) == (380_000, 900, 5_000, 390_000)
     # 0.0175 · 50 · 0.58 · 0.42 = 0.21315, up to 22 cents.
     assert (yes["order_fee_u"], yes["ev_u"]) == (220_000, 650_000 - 580_000 - 4_400)
-    assert (yes["bin"], no["bin"]) == (KEPT, "edge")
+    assert (yes["bin"], no["bin"]) == (KEPT_BIN, "edge")
     assert "behind 7.00 contracts, first at $0.5900" in explain_row(yes, rules)[3].detail
     assert explain_row(yes, rules)[-1].detail.endswith("if filled")
     assert "thin" not in [step.name for step in active_steps(rules)]
 
 
-def test_under_the_usual_terms_who_rests_pays_no_fee_and_needs_a_bid_to_join():
+def test_a_resting_order_under_the_usual_terms_pays_no_fee_and_needs_a_bid_to_join():
     rules = Rules(max_spread_percent=200, rest=True)
     listed = markets({}, {"yes_bid_size_fp": "0.00"}).with_columns(fee_type=pl.lit("quadratic"))
     frame = edges(listed, predictions(("T0", 0.7, None), ("T1", 0.7, None)),
                   asof=NOW, rules=rules)  # fmt: skip
-    found = {(row["ticker"], row["side"]): row for row in frame.to_dicts()}
-    assert found["T0", "yes"]["fee_u"] == 0
-    assert found["T1", "yes"]["bin"] == "offered"
+    rows = {(row["ticker"], row["side"]): row for row in frame.to_dicts()}
+    assert rows["T0", "yes"]["fee_u"] == 0
+    assert rows["T1", "yes"]["bin"] == "offered"
     assert [step.step for step in funnel(frame, rules)][3] == "has a bid to join"
 
 
 def test_kelly_is_shrunk_by_the_models_uncertainty_and_never_negative():
     change = {"fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}
-    sure, unsure = side(edged(change, 0.65), "yes"), side(edged(change, 0.65, sd=0.03), "yes")
+    sure, uncertain = side(edges_of(change, 0.65), "yes"), side(edges_of(change, 0.65, sd=0.03), "yes")
     assert sure["kelly"] == pytest.approx((0.65 - 0.62) / 0.38)
-    assert unsure["kelly"] == pytest.approx(sure["kelly"] / 2), "as uncertain as the edge is wide halves the stake"
-    assert side(edged(change, 0.10), "yes")["kelly"] == 0.0
+    assert uncertain["kelly"] == pytest.approx(sure["kelly"] / 2), "as uncertain as the edge is wide halves the stake"
+    assert side(edges_of(change, 0.10), "yes")["kelly"] == 0.0
 
 
 def test_an_unknown_fee_multiplier_is_taken_as_the_full_one():
-    assert side(edged({}, 0.65), "yes")["multiplier_m"] == 10_000
+    assert side(edges_of({}, 0.65), "yes")["multiplier_m"] == 10_000
 
 
 @pytest.mark.parametrize(
@@ -216,28 +216,28 @@ def test_an_unknown_fee_multiplier_is_taken_as_the_full_one():
         {"kelly_fraction": 2},
     ],
 )
-def test_impossible_thresholds_are_refused_by_name(wrong):
+def test_invalid_thresholds_are_refused_by_field(wrong):
     with pytest.raises(UsageError, match="^invalid .*: expected"):
         Rules(**wrong)
 
 
-def test_a_model_that_is_less_sure_ranks_below_one_that_is_surer_of_as_much():
-    made = edges(
+def test_at_equal_ev_the_less_certain_model_ranks_lower():
+    result = edges(
         markets({}, {}, {}), predictions(("T0", 0.7, 0.45), ("T1", 0.7, 0.0), ("T2", 0.7, 0.1)), asof=NOW, rules=LOOSE
-    ).filter((pl.col("bin") == KEPT) & (pl.col("side") == "yes"))
-    assert made["ticker"].to_list() == ["T1", "T2", "T0"]
-    assert made["ev_per_dollar"].n_unique() == 1
+    ).filter((pl.col("bin") == KEPT_BIN) & (pl.col("side") == "yes"))
+    assert result["ticker"].to_list() == ["T1", "T2", "T0"]
+    assert result["ev_per_dollar"].n_unique() == 1
 
 
-def test_an_edge_that_is_large_against_all_experience_is_a_likely_bug_and_not_ranked_first():
+def test_an_implausibly_large_edge_is_marked_and_ranked_last():
     frame = markets({}, {"yes_bid_dollars": "0.0400", "yes_ask_dollars": "0.0500"})
-    made = edges(frame, predictions(("T0", 0.70, None), ("T1", 0.60, None)), asof=NOW, rules=LOOSE)
-    kept = made.filter(pl.col("bin") == KEPT)
-    assert kept.select("ticker", "suspect").rows() == [("T0", False), ("T1", True)]
-    assert kept["ev_per_dollar"][1] > kept["ev_per_dollar"][0]
+    result = edges(frame, predictions(("T0", 0.70, None), ("T1", 0.60, None)), asof=NOW, rules=LOOSE)
+    opportunities = result.filter(pl.col("bin") == KEPT_BIN)
+    assert opportunities.select("ticker", "suspect").rows() == [("T0", False), ("T1", True)]
+    assert opportunities["ev_per_dollar"][1] > opportunities["ev_per_dollar"][0]
     trusting = edges(
         frame, predictions(("T1", 0.60, None)), asof=NOW, rules=Rules(max_spread_percent=200, suspect_points=60)
     )
-    assert not trusting.filter(pl.col("bin") == KEPT)["suspect"].any()
+    assert not trusting.filter(pl.col("bin") == KEPT_BIN)["suspect"].any()
     with pytest.raises(UsageError, match="suspect_points"):
         Rules(suspect_points=0)

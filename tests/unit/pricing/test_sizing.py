@@ -28,42 +28,42 @@ LOOSE = Rules(min_edge_points=-99, min_ev=-0.99, max_spread_percent=200)
 
 def bets(rows, priced, bankroll=WHOLE, exclusive=False):
     frame = markets(*rows).with_columns(mutually_exclusive=pl.lit(exclusive))
-    edged = edges(frame, predictions(*priced), asof=NOW, rules=LOOSE)
-    return sized(edged, frame, bankroll)
+    rows = edges(frame, predictions(*priced), asof=NOW, rules=LOOSE)
+    return sized(rows, frame, bankroll)
 
 
-def test_one_bet_is_kellys_share_in_whole_contracts_and_what_they_cost():
-    (made,) = bets([{"ticker": "A", **BIG}], [("A", 0.75, None)]).to_dicts()
+def test_one_bet_gets_its_kelly_share_in_whole_contracts():
+    (result,) = bets([{"ticker": "A", **BIG}], [("A", 0.75, None)]).to_dicts()
     frame = markets({"ticker": "A", **BIG})
     row = edges(frame, predictions(("A", 0.75, None)), asof=NOW, rules=LOOSE).row(0, named=True)
     cost = (row["price_u"] + row["fee_u"]) / 1e6
-    assert made["share"] == pytest.approx((0.75 - cost) / (1 - cost))
-    assert made["contracts"] == int(made["share"] * 1_000 / cost)
+    assert result["share"] == pytest.approx((0.75 - cost) / (1 - cost))
+    assert result["contracts"] == int(result["share"] * 1_000 / cost)
     # 0.07 · 490 · 0.62 · 0.38 = $8.081, up to the cent: the fee of so many, not of the 100 that were looked at.
-    assert (made["contracts"], made["risk_u"]) == (490, 490 * 620_000 + 8_090_000)
+    assert (result["contracts"], result["risk_u"]) == (490, 490 * 620_000 + 8_090_000)
 
 
 @pytest.mark.parametrize("dollars", [3, 5, 17, 40])
-def test_what_is_risked_is_what_an_order_of_so_many_costs_and_never_more_than_there_is(dollars):
+def test_the_risk_is_the_cost_of_the_order_and_never_above_the_budget(dollars):
     frame = markets({"ticker": "A", **BIG})
     rows = edges(frame, predictions(("A", 0.75, None)), asof=NOW, rules=LOOSE)
-    made = sized(rows, frame, Bankroll(dollars * 1_000_000, 1, 1, 1, 1, 1)).row(0, named=True)
-    n = made["contracts"]
+    result = sized(rows, frame, Bankroll(dollars * 1_000_000, 1, 1, 1, 1, 1)).row(0, named=True)
+    n = result["contracts"]
     fee_u = -(-7 * n * 62 * 38 // 10_000) * 10_000
-    assert made["risk_u"] == n * 620_000 + fee_u * (n > 0)
-    assert made["risk_u"] <= dollars * 1_000_000 * made["share"] + 1
+    assert result["risk_u"] == n * 620_000 + fee_u * (n > 0)
+    assert result["risk_u"] <= dollars * 1_000_000 * result["share"] + 1
 
 
-def test_who_rests_is_never_advised_more_than_was_wanted():
+def test_a_resting_order_is_never_larger_than_the_wanted_size():
     frame = markets({"ticker": "A", **BIG})
     rows = edges(
         frame, predictions(("A", 0.75, None)), asof=NOW, rules=Rules(max_spread_percent=200, rest=True, size=30)
     )
-    made = sized(rows, frame, Bankroll(10**12, 1, 1, 1, 1, 1))
-    assert made["contracts"].to_list() == [30]
+    result = sized(rows, frame, Bankroll(10**12, 1, 1, 1, 1, 1))
+    assert result["contracts"].to_list() == [30]
 
 
-def test_doubt_makes_it_smaller_and_an_offer_limits_it():
+def test_uncertainty_reduces_the_stake_and_the_offer_limits_it():
     sure, doubtful = (bets([{"ticker": "A", **BIG}], [("A", 0.75, sd)])["share"][0] for sd in (None, 0.1))
     assert 0 < doubtful < sure
     thin = {"ticker": "A", "yes_ask_size_fp": "7.50", "yes_bid_size_fp": "9.00"}
@@ -74,19 +74,19 @@ def test_caps_hold_for_market_event_series_and_day():
     rows = [{"ticker": f"T{i}", "event_ticker": f"E{i // 2}", **BIG} for i in range(6)]
     priced = [(f"T{i}", 0.8, None) for i in range(6)]
     tight = Bankroll(10**9, 1.0, per_market=0.2, per_event=0.25, per_series=0.6, per_day=0.4)
-    made = bets(rows, priced, tight)
-    assert made["share"].max() <= 0.2
-    assert made["share"].sum() == pytest.approx(0.4)
+    result = bets(rows, priced, tight)
+    assert result["share"].max() <= 0.2
+    assert result["share"].sum() == pytest.approx(0.4)
     assert bets([], [], tight).is_empty()
 
 
 @pytest.mark.parametrize("values", [(0, 0.5), (-1, 0.5), (100, 0), (100, 1.5)])
-def test_an_impossible_bankroll_is_refused(values):
+def test_an_invalid_bankroll_is_refused(values):
     with pytest.raises(UsageError, match="bankroll is impossible"):
         Bankroll(*values)
 
 
-def test_two_outcomes_of_an_exclusive_event_hedge_each_other_and_unknown_ones_do_not():
+def test_two_outcomes_of_an_exclusive_event_hedge_each_other_unlike_unrelated_ones():
     win, chance = states("exclusive", np.array([0.5, 0.4]), ())
     cost = np.array([0.4, 0.3])
     exclusive = joint_kelly(win, chance, cost)
@@ -104,7 +104,7 @@ def test_two_outcomes_of_an_exclusive_event_hedge_each_other_and_unknown_ones_do
     st.sampled_from(["exclusive", "ladder", "other"]),
 )
 @settings(deadline=None)
-def test_no_other_shares_grow_faster(bets_, kind):
+def test_no_other_shares_have_a_higher_growth_rate(bets_, kind):
     yes, cost = (np.array(values) for values in zip(*bets_, strict=True))
     pays, chance = states(kind, yes, range(len(yes)))
     assert chance.sum() == pytest.approx(1)
@@ -124,7 +124,7 @@ def test_no_other_shares_grow_faster(bets_, kind):
             assert growth(other) <= best + 1e-5
 
 
-def test_states_of_a_ladder_are_nested_and_of_an_exclusive_event_single():
+def test_ladder_states_are_nested_and_exclusive_states_have_one_winner():
     pays, chance = states("ladder", np.array([0.3, 0.9, 0.6]), [1, 2, 0])
     assert pays.tolist() == [[0, 0, 0], [0, 1, 0], [0, 1, 1], [1, 1, 1]]
     assert chance == pytest.approx([0.1, 0.3, 0.3, 0.3])

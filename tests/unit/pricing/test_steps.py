@@ -63,4 +63,4 @@ def test_every_step_can_be_explained_for_a_market_without_any_quote():
 
 
 def test_an_unknown_bin_is_shown_as_it_is():
-    assert failure_text("not listed any more") == "not listed any more"
+    assert failure_text("no longer listed") == "no longer listed"
