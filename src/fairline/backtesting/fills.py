@@ -4,6 +4,7 @@ An order decided at an instant meets only what was observed after `lag`, never t
 fill says how it is known: from offers that were seen, from trades, or from an assumption about sizes.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,6 +41,46 @@ class Observation:
     seen_at: datetime
     offers: dict[Side, Sequence[Level]]
     bids: dict[Side, Sequence[Level]]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A market over time: its recorded `changes`, in order, and the `scans` that looked at the whole exchange.
+
+    At a scan the market was as its last change left it.
+    """
+
+    changes: Sequence[Observation]
+    scans: Sequence[datetime] = ()
+
+    def first_from(self, instant: datetime) -> Observation | None:
+        """Return the first observation at an instant or later, None if there is none."""
+        place = bisect_left(self.changes, instant, key=_seen_at)
+        change = self.changes[place] if place < len(self.changes) else None
+        scan = bisect_left(self.scans, instant)
+        if scan == len(self.scans) or (change is not None and change.seen_at <= self.scans[scan]):
+            return change
+        if place == 0:
+            return change
+        state = self.changes[place - 1]
+        return Observation(self.scans[scan], state.offers, state.bids)
+
+    def last_until(self, instant: datetime) -> Observation | None:
+        """Return the state of the market at an instant, None if it had not been seen yet."""
+        place = bisect_right(self.changes, instant, key=_seen_at)
+        return self.changes[place - 1] if place else None
+
+    def instants(self, begin: datetime, until: datetime) -> list[datetime]:
+        """Return when the market was observed from `begin` to `until`, in order."""
+        scans = self.scans[bisect_left(self.scans, begin) : bisect_right(self.scans, until)]
+        first = bisect_left(self.changes, begin, key=_seen_at)
+        last = bisect_right(self.changes, until, key=_seen_at)
+        seen_before = self.changes[0].seen_at if self.changes else until
+        return sorted([*(scan for scan in scans if scan >= seen_before), *map(_seen_at, self.changes[first:last])])
+
+
+def _seen_at(observation: Observation) -> datetime:
+    return observation.seen_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +128,7 @@ class Taker:
     recording, so the same offer goes on being displayed. Orders must be given in order of time.
     """
 
-    observations: Sequence[Observation]
+    market: Watched
     lag: timedelta
     max_gap: timedelta
     _taken: dict[tuple[Side, int], int] = field(default_factory=dict)
@@ -99,15 +140,13 @@ class Taker:
         An observation more than `max_gap` after that does not count: nothing is filled across a hole in the data.
         """
         earliest = order.decided_at + self.lag
-        while self._next < len(self.observations) and self.observations[self._next].seen_at < earliest:
-            self._forget_vanished(self.observations[self._next])
+        seen = self.market.first_from(earliest)
+        if seen is None or seen.seen_at - earliest > self.max_gap:
+            return Execution(order, "not observed")
+        changes = self.market.changes
+        while self._next < len(changes) and changes[self._next].seen_at <= seen.seen_at:
+            self._forget_vanished(changes[self._next])
             self._next += 1
-        if self._next == len(self.observations):
-            return Execution(order, "not observed")
-        seen = self.observations[self._next]
-        if seen.seen_at - earliest > self.max_gap:
-            return Execution(order, "not observed")
-        self._forget_vanished(seen)
         return self._walk(order, seen)
 
     def _walk(self, order: Order, seen: Observation) -> Execution:
@@ -152,7 +191,7 @@ class RestingExecution:
 
 def rest(
     order: Order,
-    observations: Sequence[Observation],
+    market: Watched,
     trades: Sequence[Trade],
     *,
     lag: timedelta,
@@ -167,7 +206,7 @@ def rest(
     fills the order first. The tape ends for the order at the first hole in the observations longer than `max_gap`.
     """
     begin = order.decided_at + lag
-    end = _watched_until(observations, begin, until, max_gap)
+    end = _watched_until(market, begin, until, max_gap)
     if end is None:
         unseen = Execution(order, "not observed")
         return RestingExecution(unseen, unseen)
@@ -175,20 +214,15 @@ def rest(
     return RestingExecution(_queue_last(order, tape, notional_u), _queue_first(order, tape, notional_u))
 
 
-def _watched_until(
-    observations: Sequence[Observation], begin: datetime, until: datetime, max_gap: timedelta
-) -> datetime | None:
+def _watched_until(market: Watched, begin: datetime, until: datetime, max_gap: timedelta) -> datetime | None:
     """Return the instant up to which the market was watched from `begin` on, None if it was not watched then."""
     last = begin
-    seen_any = False
-    for observation in observations:
-        if observation.seen_at < begin:
-            continue
-        if observation.seen_at > until or observation.seen_at - last > max_gap:
+    seen = market.instants(begin, until)
+    for instant in seen:
+        if instant - last > max_gap:
             break
-        last = observation.seen_at
-        seen_any = True
-    if not seen_any:
+        last = instant
+    if not seen or seen[0] - begin > max_gap:
         return None
     return min(until, last + max_gap)
 

@@ -76,6 +76,11 @@ class Ledger:
     def bound_u(self) -> int:
         return sum(position.bound_u for positions in self.open.values() for position in positions)
 
+    def bound_in_event(self, event_ticker: str) -> int:
+        """Return the capital bound in an event's markets, in micro-dollars."""
+        positions = (position for held in self.open.values() for position in held)
+        return sum(position.bound_u for position in positions if position.event_ticker == event_ticker)
+
     def affordable_cc(self, unit_cost_u: int, wanted_cc: int) -> int:
         """Return how many hundredths of a contract, up to `wanted_cc`, the cash pays for at this cost per contract."""
         if self.bankroll_u is None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairline.backtesting.fills import Level, Observation, Order, Taker, Trade, rest
+from fairline.backtesting.fills import Level, Observation, Order, Taker, Trade, Watched, rest
 
 BEGIN = datetime(2026, 11, 22, 9, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -27,7 +27,7 @@ def order(second=0, limit=60, count=10, number=1, side="yes"):
 
 
 def taker(*observations, lag=60, max_gap=600):
-    return Taker(observations, lag * SECOND, max_gap * SECOND)
+    return Taker(Watched(observations), lag * SECOND, max_gap * SECOND)
 
 
 def bought(execution):
@@ -77,6 +77,17 @@ def test_an_unknown_size_is_filled_and_marked_as_an_assumption():
     assert fill.count_cc == 1_000
 
 
+def test_a_scan_observes_what_the_last_change_left():
+    market = Watched([seen(0, (50, 10))], scans=[BEGIN + second * SECOND for second in (-60, 60, 120)])
+    observed = market.first_from(BEGIN + 30 * SECOND)
+    assert observed.seen_at == BEGIN + 60 * SECOND
+    assert observed.offers["yes"] == levels([(50, 10)])
+    assert market.first_from(BEGIN - 60 * SECOND).seen_at == BEGIN
+    assert market.first_from(BEGIN + 121 * SECOND) is None
+    assert market.last_until(BEGIN - SECOND) is None
+    assert market.instants(BEGIN - 100 * SECOND, BEGIN + 60 * SECOND) == [BEGIN, BEGIN + 60 * SECOND]
+
+
 def tape(*trades):
     return [Trade(BEGIN + second * SECOND, price * 10_000, count * 100) for second, price, count in trades]
 
@@ -84,7 +95,7 @@ def tape(*trades):
 def resting(trades, *, until=600, observations=None, side="yes", limit=40):
     watched = observations or [seen(second) for second in range(0, 601, 60)]
     return rest(
-        order(limit=limit, side=side), watched, tape(*trades),
+        order(limit=limit, side=side), Watched(watched), tape(*trades),
         lag=60 * SECOND, until=BEGIN + until * SECOND, max_gap=120 * SECOND, notional_u=DOLLAR,
     )  # fmt: skip
 
