@@ -96,7 +96,8 @@ def summarize(trades: pl.DataFrame, *, seed: int = 0) -> list[Line]:
 def judge(trades: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
     """Add dollars per contract to TRADES: `promised`, `realised`, `shortfall`, `closing_value` and the baselines.
 
-    The random side is drawn per trade from `seed`, so that two runs over the same trades agree.
+    `either_side` is the mean of both sides, which a random side earns on average. The random side is drawn per trade
+    from `seed`, so that two runs over the same trades agree.
     """
     settled = pl.col("payout_u").is_not_null()
     price = pl.col("price_u") / NOTIONAL_U
@@ -111,6 +112,7 @@ def judge(trades: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
         closing_value=pl.col("closing_mid") - price,
         always_no=pl.when(pl.col("side") == "no").then(realised).otherwise(other),
         random_side=pl.when("coin").then(realised).otherwise(other),
+        either_side=(realised + other) / 2,
         fair_market=pl.when(settled).then(pl.col("mid") - price - pl.col("fee_u") / NOTIONAL_U),
         month=pl.col("decided_ts").dt.strftime("%Y-%m"),
         band=_band(price),

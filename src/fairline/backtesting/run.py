@@ -1,0 +1,192 @@
+"""The blocks of a backtest, on one machine or several.
+
+A run has a folder of its own. Each finished block is a file there, so an interrupted run continues where it stopped and
+a killed worker costs only its block. No data passes through the executor: a task names a store and writes a file.
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+import fairline
+from fairline.backtesting.decide import Block, BlockResult, Inputs, Terms, evaluate_block
+from fairline.errors import StoreError, UsageError
+from fairline.market.funnel import FunnelStep
+from fairline.models import Model
+from fairline.store.store import Store
+from fairline.store.timeline import Timeline
+
+BLOCK_INSTANTS = 48
+"""Instants per block: two days of hours. Loading a block's first state costs as much as some twenty steps."""
+MAX_TRIES = 3
+"""How often a block is tried when its worker dies."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of finished blocks and the number of all blocks."""
+
+StartExecutor = Callable[[], Executor]
+"""Starts an executor; called again if its processes died."""
+
+Prepare = Callable[[Store], tuple[Sequence[Model], Inputs]]
+"""Builds the models and the recorded inputs of a store inside a worker. It is pickled, so it must be importable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One block for one worker: everything by value or by path."""
+
+    store: Path
+    folder: Path
+    block: Block
+    terms: Terms
+    prepare: Prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What has to agree between the machines of a run."""
+
+    fairline: str
+    polars: str
+    python: str
+    store: str
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """The part of a block's result that is not a table."""
+
+    funnel: list[FunnelStep]
+    problems: dict[str, int]
+
+
+def describe_worker(store: Path) -> Worker:
+    """Return this process's versions and the identity of the store that it sees at a path."""
+    marker = store / "store.json"
+    identity = f"{marker.stat().st_size}:{marker.read_text()}" if marker.is_file() else "no store"
+    return Worker(fairline.__version__, pl.__version__, platform.python_version(), identity)
+
+
+def check_workers(executor: Executor, store: Path) -> None:
+    """Raise `UsageError` unless a worker has this machine's versions and sees the same store at the same path."""
+    here = describe_worker(store)
+    there = executor.submit(describe_worker, store).result()
+    for name in Worker.__slots__:
+        ours, theirs = getattr(here, name), getattr(there, name)
+        if ours != theirs:
+            what = "store" if name == "store" else f"version of {name}"
+            raise UsageError(f"the workers have another {what} ({theirs}, here {ours})", remedy="Make them the same")
+
+
+def run_blocks(tasks: Sequence[Task], start: StartExecutor | None, progress: Progress | None = None) -> None:
+    """Evaluate every block that has no file yet. Without `start` they run here, one after the other.
+
+    Raises what a block raises, and `StoreError` for a block whose workers died `MAX_TRIES` times.
+    """
+    report = progress or _silent
+    missing = _unfinished(tasks)
+    report(len(tasks) - len(missing), len(tasks))
+    if start is None:
+        for number, task in enumerate(missing, start=len(tasks) - len(missing) + 1):
+            run_block(task)
+            report(number, len(tasks))
+        return
+    for _ in range(MAX_TRIES):
+        missing = _unfinished(tasks)
+        if not missing:
+            return
+        with start() as executor:
+            _run_in(executor, missing, len(tasks), report)
+    missing = _unfinished(tasks)
+    if missing:
+        message = f"the workers of {len(missing)} blocks died {MAX_TRIES} times"
+        raise StoreError(message, remedy="Use fewer jobs: they may have run out of memory")
+
+
+def _unfinished(tasks: Sequence[Task]) -> list[Task]:
+    return [task for task in tasks if not _result_path(task.folder, task.block).is_file()]
+
+
+def local_executor(jobs: int) -> ProcessPoolExecutor:
+    """Return a pool of fresh processes: a forked one would share the threads of the column library."""
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+
+
+def run_block(task: Task) -> None:
+    """Evaluate one block and write its file, whole or not at all."""
+    store = Store(task.store)
+    models, inputs = task.prepare(store)
+    result = evaluate_block(Timeline(store), models, inputs, task.block, task.terms)
+    _write(task.folder, task.block, result)
+
+
+def read_results(folder: Path, blocks: Sequence[Block]) -> BlockResult:
+    """Return the results of all blocks in order of time. Raises `StoreError` if one is missing."""
+    parts = [_read(folder, block) for block in blocks]
+    opinions = pl.concat([part.opinions for part in parts]).unique(
+        ["model", "ticker"], keep="first", maintain_order=True
+    )
+    funnel: dict[str, FunnelStep] = {}
+    problems: dict[str, int] = {}
+    for part in parts:
+        for step in part.funnel:
+            before = funnel.get(step.step, FunnelStep(step.step, 0, 0))
+            funnel[step.step] = FunnelStep(step.step, before.kept + step.kept, before.dropped + step.dropped)
+        for problem, count in part.problems.items():
+            problems[problem] = problems.get(problem, 0) + count
+    return BlockResult(pl.concat([part.decisions for part in parts]), opinions, list(funnel.values()), problems)
+
+
+def _run_in(executor: Executor, tasks: Sequence[Task], total: int, report: Progress) -> None:
+    """Run tasks in an executor, up to the death of one of its workers."""
+    futures: list[Future[None]] = [executor.submit(run_block, task) for task in tasks]
+    try:
+        for number, future in enumerate(as_completed(futures), start=total - len(tasks) + 1):
+            future.result()
+            report(number, total)
+    except BrokenProcessPool:
+        return
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _silent(finished: int, total: int) -> None:
+    """Report to nobody."""
+
+
+def _result_path(folder: Path, block: Block) -> Path:
+    """The file whose existence says that a block is finished; it is written last."""
+    return folder / f"{block.number:05d}.json"
+
+
+def _write(folder: Path, block: Block, result: BlockResult) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in (("decisions", result.decisions), ("opinions", result.opinions)):
+            part = folder / f".{block.number:05d}.{name}.writing"
+            table.write_parquet(part, compression="zstd", statistics=False)
+            part.replace(folder / f"{block.number:05d}.{name}.parquet")
+        marker = folder / f".{block.number:05d}.writing"
+        marker.write_bytes(msgspec.json.encode(_Summary(result.funnel, result.problems)))
+        marker.replace(_result_path(folder, block))
+    except OSError as error:
+        raise StoreError(f"cannot write {folder} ({error.strerror})", remedy="Check the disk") from error
+
+
+def _read(folder: Path, block: Block) -> BlockResult:
+    try:
+        summary = msgspec.json.decode(_result_path(folder, block).read_bytes(), type=_Summary)
+        tables = [pl.read_parquet(folder / f"{block.number:05d}.{name}.parquet") for name in ("decisions", "opinions")]
+    except (OSError, msgspec.DecodeError, pl.exceptions.PolarsError) as error:
+        raise StoreError(
+            f"block {block.number} of {folder} is damaged ({error})", remedy="Delete the folder"
+        ) from error
+    return BlockResult(tables[0], tables[1], summary.funnel, summary.problems)
