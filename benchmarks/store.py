@@ -14,7 +14,7 @@ import polars as pl
 from fairline.store import parquet
 from fairline.store.datasets import FACTS, QUOTES
 from fairline.store.store import Store
-from fairline.watch.recorder import Delta, looked_at
+from fairline.watch.recorder import ChangeTracker, compared_columns
 
 MARKETS, CHANGING, DAYS = 117_000, 0.05, 30
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
@@ -55,7 +55,7 @@ def day(folder: Path) -> dict[str, float]:
     """In a process of its own: what a day of appending takes, and how much memory beyond the rows themselves."""
     rng, store = np.random.default_rng(0), Store(folder)
     store.acquire()
-    quotes, delta = market_quotes(rng), Delta(["ticker"], looked_at(QUOTES))
+    quotes, delta = market_quotes(rng), ChangeTracker(["ticker"], compared_columns(QUOTES))
     facts = quotes.select("ticker").with_columns(
         event_ticker=pl.col("ticker").str.slice(0, 18),
         title=pl.format("Will {} be?", "ticker"),
@@ -111,12 +111,12 @@ def forget_peak() -> float:
 def thirty(folder: Path) -> None:
     """The same day, thirty times."""
     store = Store(folder)
-    files = list(parquet.in_force(folder / "quotes"))
+    files = list(parquet.active_files(folder / "quotes"))
     for number in range(1, DAYS):
         later = timedelta(days=number)
         for file in files:
             first, last = file.first + later, file.last + later
-            name = parquet.name_of(first, None if file.first == file.last else last, full=file.full)
+            name = parquet.file_name(first, None if file.first == file.last else last, full=file.full)
             rows = pl.scan_parquet(file.path, hive_partitioning=False).with_columns(pl.col("seen_ts") + later)
             parquet.write(store.folder / "quotes" / f"day={first:%Y-%m-%d}" / name, rows)
 

@@ -17,7 +17,7 @@ from fairline.kalshi.cache import ExchangeCache
 from fairline.models import load
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule
-from fairline.watch.loop import Duty, Watch
+from fairline.watch.loop import Watch, WatchConfig
 from fairline.watch.state import State
 
 MARKETS, SCANS = 117_000, 8
@@ -40,16 +40,18 @@ async def watched(url: str, folder: Path) -> dict[str, float]:
     store, state = Store(folder / "store"), State(folder / "store")
     store.acquire()
     (folder / "model.py").write_text(MODEL)
-    duty = Duty([load(f"{folder / 'model.py'}:Above")], alerts=[Rule("all", min_edge=2.0)], every=timedelta(seconds=4))
+    config = WatchConfig(
+        [load(f"{folder / 'model.py'}:Above")], alerts=[Rule("all", min_edge=2.0)], every=timedelta(seconds=4)
+    )
     async with Kalshi(Transport(url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:
-        watch = Watch(kalshi, duty, store, state, memory=ExchangeCache(folder / "cache", url))
-        await watch.run(most=1)  # what is new is everything, once
+        watch = Watch(kalshi, config, store, state, memory=ExchangeCache(folder / "cache", url))
+        await watch.run(max_scans=1)  # what is new is everything, once
         watch.health.seconds.clear()
-        await watch.run(most=SCANS)
+        await watch.run(max_scans=SCANS)
     made = {stage: seconds / SCANS for stage, seconds in watch.health.seconds.items()}
     quotes = store.read("quotes")
     made["changed"] = quotes.filter(pl.col("seen_ts") > quotes["seen_ts"].min()).height / SCANS / MARKETS
-    made["kept"] = watch.health.kept
+    made["kept"] = watch.health.opportunities
     store.release()
     state.close()
     return made

@@ -30,7 +30,7 @@ def watched(tmp_path_factory):
         Exchange(markets=1_500, seed=5, moves=1, speed=20_000) as exchange,
         Watched(folder, exchange, scans=12) as watch,
     ):
-        assert watch.process.wait(timeout=90) == 0, watch.said()
+        assert watch.process.wait(timeout=90) == 0, watch.output()
     return watch.store
 
 
@@ -108,7 +108,7 @@ def test_sql_knows_every_dataset_and_column_and_can_do_no_harm(fairline, watched
     )
     assert "done,12," in counted
     target = tmp_path / "stolen.csv"
-    one_line(fairline("sql", "SELECT * FROM read_csv('/etc/hosts')", "--store", watched), 1, "not understood")
+    one_line(fairline("sql", "SELECT * FROM read_csv('/etc/hosts')", "--store", watched), 1, "invalid query")
     file = Store(watched).paths("scans")[0]
     for harm in (
         f"COPY scans TO '{target}'",
@@ -117,7 +117,7 @@ def test_sql_knows_every_dataset_and_column_and_can_do_no_harm(fairline, watched
         "SELECT 1; DROP VIEW scans",
         "CALL enable_logging()",
     ):
-        one_line(fairline("sql", harm, "--store", watched), 2, "only one query that asks can be answered")
+        one_line(fairline("sql", harm, "--store", watched), 2, "expected one statement that only reads")
     twice = ask(fairline, watched, "sql", "SELECT 1 AS a, 2 AS a, 3 AS a_2", "--format", "csv")
     assert twice.splitlines()[0] == "a,a_2,a_2_2"
     assert '"asof"' not in ask(fairline, watched, "sql", 'SELECT "asof" FROM predictions LIMIT 1', "--format", "csv")
@@ -138,7 +138,7 @@ def test_sql_and_history_leave_out_what_is_damaged_and_use_the_rest(fairline, wa
     assert json.loads(counted) == [{"n": whole - lost}]
     assert bad.exists(), "who only looks renames nothing"
     done = fairline("history", store.read("edges")["ticker"][0], "--store", copy, "--json")
-    assert "is damaged and left out" in done.stderr
+    assert "was left out" in done.stderr
 
 
 def test_where_there_is_no_store_or_no_such_market_is_one_line(fairline, watched, tmp_path):

@@ -1,4 +1,4 @@
-"""Around the clock in a minute: a watch as a process, an exchange that goes wrong, receivers that really listen."""
+"""A watch as a process: schedule, alerts, settings, suspensions and stopping."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from aiosmtpd.controller import Controller
 from fairline.sim import Fault
 from fairline.store.store import Store
 from fairline.watch.state import State
-from tests.flow.watching import HOOKED, PROMPTLY, Hook, Watched, delivered, is_whole, wait_for, waiting
+from tests.flow.watching import HOOKED, STOP_S, Hook, Watched, check_readable, delivered, wait_for, waiting
 
 
 def get(url):
@@ -29,16 +29,16 @@ def get(url):
         return error.code, error.read().decode()
 
 
-def test_it_scans_keeps_tells_and_stops_when_asked(world, tmp_path):
+def test_a_watch_scans_stores_notifies_and_stops_on_request(world, tmp_path):
     with (
         Hook() as hook,
         Watched(tmp_path, world, HOOKED.format(hook.url) + f'[watch]\nping = "{hook.ping}"\n') as watch,
     ):
         watch.until("scan 4:")
         assert hook.pings >= 3
-        monitor = re.search(r"http://127\.0\.0\.1:\d+(?=/healthz)", watch.said())[0]
+        monitor = re.search(r"http://127\.0\.0\.1:\d+(?=/healthz)", watch.output())[0]
         code, body = get(f"{monitor}/healthz")
-        assert (code, json.loads(body)["sees"], json.loads(body)["alarms"]) == (200, True, {})
+        assert (code, json.loads(body)["healthy"], json.loads(body)["alarms"]) == (200, True, {})
         metrics = get(f"{monitor}/metrics")[1]
         values = dict(re.findall(r"^(fairline_\w+(?:\{.*\})?) ([\d.e+-]+)$", metrics, re.MULTILINE))
         assert float(values['fairline_scans_total{outcome="done"}']) >= 4
@@ -46,50 +46,50 @@ def test_it_scans_keeps_tells_and_stops_when_asked(world, tmp_path):
         assert float(values['fairline_requests_total{status="200"}']) > 8
         assert get(f"{monitor}/other")[0] == 404
         port = int(monitor.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port)):  # says nothing, and keeps nobody waiting
+        with socket.create_connection(("127.0.0.1", port)):  # an idle client blocks no other
             assert get(f"{monitor}/healthz")[0] == 200
-        assert watch.stop() < PROMPTLY
-    assert "Stopped." in watch.said()
+        assert watch.stop() < STOP_S
+    assert "Stopped." in watch.output()
     scans, edges = watch.read("scans"), watch.read("edges")
     assert set(scans["outcome"]) == {"done"}
     assert edges.filter(change="appeared").height > 0
     assert "all: " in hook.titles[0]
-    told = "\n".join(body for _, body in hook.taken)
-    assert any(ticker in told for ticker in edges["ticker"].unique())
+    bodies = "\n".join(body for _, body in hook.accepted)
+    assert any(ticker in bodies for ticker in edges["ticker"].unique())
     assert Store(watch.store).asof(datetime.now(UTC)).height == 400
 
 
-def test_the_rhythm_is_kept_and_does_not_drift(world, tmp_path):
+def test_scans_start_on_schedule_and_do_not_drift(world, tmp_path):
     with Watched(tmp_path, world, scans=6) as watch:
         assert watch.process.wait(timeout=60) == 0
     begun = watch.read("scans")["started_ts"].to_list()
     since = np.array([(at - begun[0]).total_seconds() for at in begun])
-    # Each at a whole number of beats after the first, a tenth of one later by chance, or a little on a busy machine.
+    # Each starts a whole number of ticks after the first, up to a tenth later at random, or later on a busy machine.
     assert all(-0.3 < offset - round(offset) < 0.6 for offset in since)
     assert len({round(offset) for offset in since}) == 6
 
 
-def test_a_second_one_on_the_same_store_is_refused_with_the_firsts_process(world, tmp_path):
+def test_a_second_watch_of_the_same_store_is_refused(world, tmp_path):
     with Watched(tmp_path, world) as first:
         first.until("scan 1:")
         (tmp_path / "second").mkdir()
         with Watched(tmp_path / "second", world, store=first.store) as second:
             assert second.process.wait(timeout=30) == 1
-        assert f"is being written by process {first.process.pid}. Stop that one" in second.said()
-        assert "Traceback" not in second.said()
+        assert f"process {first.process.pid} is writing to the store" in second.output()
+        assert "Traceback" not in second.output()
 
 
-def test_settings_are_read_again_and_broken_ones_change_nothing(world, tmp_path):
+def test_settings_are_reloaded_and_invalid_ones_change_nothing(world, tmp_path):
     with Hook() as hook, Watched(tmp_path, world, "") as watch:
         watch.until("scan 1:")
         (tmp_path / "fairline.toml").write_text("[alerts.x]\nmin_egde = 3\n")
         watch.process.send_signal(signal.SIGHUP)
-        watch.until("the settings stay as they were: alerts.x has an unknown setting 'min_egde'")
-        assert hook.taken == []
+        watch.until("settings not changed: unknown key 'min_egde' in [alerts.x] of fairline.toml")
+        assert hook.accepted == []
         (tmp_path / "fairline.toml").write_text(HOOKED.format(hook.url))
         watch.process.send_signal(signal.SIGHUP)
-        watch.until("the settings were read again")
-        wait_for(lambda: hook.taken)
+        watch.until("settings reloaded")
+        wait_for(lambda: hook.accepted)
         watch.stop()
 
 
@@ -97,7 +97,7 @@ PHASES = ("crawling", "no network", "a receiver that does not answer", "between 
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_it_ends_within_two_seconds_whatever_it_is_doing(world, tmp_path, phase):
+def test_a_watch_stops_within_two_seconds_in_every_phase(world, tmp_path, phase):
     deaf = socket.create_server(("127.0.0.1", 0))
     toml = HOOKED.format(f"json://127.0.0.1:{deaf.getsockname()[1]}/x") if phase.startswith("a receiver") else ""
     if phase == "crawling":
@@ -119,20 +119,20 @@ def test_it_ends_within_two_seconds_whatever_it_is_doing(world, tmp_path, phase)
             early = ("crawling", "no network", "a model computes")
             watch.until("Watching" if phase in early else "scan 1:")
             time.sleep(1.5)
-            assert watch.stop() < PROMPTLY
+            assert watch.stop() < STOP_S
     finally:
         world.faults.set()
         deaf.close()
-    is_whole(watch.store)
+    check_readable(watch.store)
 
 
-def test_a_receiver_that_is_down_half_of_the_time_gets_everything_once_and_mail_arrives(world, tmp_path):
+def test_an_unreliable_receiver_gets_every_message_once_and_mail_arrives(world, tmp_path):
     class Mailbox:
         def __init__(self):
-            self.letters = []
+            self.messages = []
 
         async def handle_DATA(self, server, session, envelope):  # noqa: N802  the library's name
-            self.letters.append(envelope.content.decode())
+            self.messages.append(envelope.content.decode())
             return "250 OK"
 
     mailbox = Mailbox()
@@ -145,22 +145,24 @@ def test_a_receiver_that_is_down_half_of_the_time_gets_everything_once_and_mail_
             mail = f'mail = "mailto://127.0.0.1:{post.port}/?from=a@example.org&to=b@example.org&mode=insecure"\n'
             with Watched(tmp_path, world, toml.replace("[alerts", f"{mail}[alerts", 1)) as watch:
                 watch.until("scan 6:")
-                wait_for(lambda: hook.refused and len(hook.taken) >= 2 and len(mailbox.letters) >= 2)
+                wait_for(lambda: hook.rejected and len(hook.accepted) >= 2 and len(mailbox.messages) >= 2)
                 hook.up = 1.0
                 watch.stop()
-            with Watched(tmp_path, world, "", scans=1) as watch:  # a watch without rules still empties the outbox
+            with Watched(
+                tmp_path, world, "", scans=1
+            ) as watch:  # a watch without rules still delivers pending messages
                 (tmp_path / "fairline.toml").write_text(f'[receivers]\nhook = "{hook.url}"\n{mail}')
                 watch.__exit__()
                 watch.command[-1:] = ["40"]
                 watch.start()
-                watch.until("Watching", times=watch.said().count("Watching") + 1)
+                watch.until("Watching", times=watch.output().count("Watching") + 1)
                 wait_for(lambda: not waiting(watch.store))
                 watch.stop()
         sent = delivered(watch.store)
-        assert Counter(hook.taken) == Counter((title, body) for receiver, title, body in sent if receiver == "hook")
-        assert max(Counter(hook.taken).values()) == 1
-        assert len(mailbox.letters) == len([1 for receiver, _, _ in sent if receiver == "mail"])
-        assert any("all:" in letter for letter in mailbox.letters)
+        assert Counter(hook.accepted) == Counter((title, body) for receiver, title, body in sent if receiver == "hook")
+        assert max(Counter(hook.accepted).values()) == 1
+        assert len(mailbox.messages) == len([1 for receiver, _, _ in sent if receiver == "mail"])
+        assert any("all:" in message for message in mailbox.messages)
     finally:
         post.stop()
 
@@ -170,7 +172,7 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def test_a_failing_model_is_benched_told_of_and_tried_again(world, tmp_path):
+def test_a_failing_model_is_suspended_reported_and_tried_again(world, tmp_path):
     toml = '[receivers]\nhook = "{}"\n'
     with Hook() as hook, Watched(tmp_path, world, toml.format(hook.url), model="broken.py:Broken") as watch:
         watch.process.kill()
@@ -178,21 +180,21 @@ def test_a_failing_model_is_benched_told_of_and_tried_again(world, tmp_path):
         broken = (tmp_path / "model.py").read_text().replace("Above", "Broken").replace('"above"', '"broken"')
         (tmp_path / "broken.py").write_text(
             broken.replace(
-                "        p = ", "        import pathlib\n        assert pathlib.Path('mended').exists()\n        p = "
+                "        p = ", "        import pathlib\n        assert pathlib.Path('repaired').exists()\n        p = "
             )
         )
         watch.start()
-        watch.until("model broken is benched for 1 s: AssertionError")
-        watch.until("model broken is benched for 2 s")
+        watch.until("model broken is suspended for 1 s: AssertionError")
+        watch.until("model broken is suspended for 2 s")
         wait_for(lambda: "Fairline: model broken" in hook.titles)
-        (tmp_path / "mended").touch()
-        wait_for(lambda: "Fairline: all clear (model broken)" in hook.titles)
+        (tmp_path / "repaired").touch()
+        wait_for(lambda: "Fairline: resolved (model broken)" in hook.titles)
         watch.stop()
     assert watch.read("edges").height > 0
-    assert State(watch.store).benched() == {}
+    assert State(watch.store).suspensions() == {}
 
 
-def test_history_of_the_watch_can_be_asked_for_while_it_writes(world, tmp_path):
+def test_the_store_can_be_read_while_the_watch_writes(world, tmp_path):
     with Watched(tmp_path, world) as watch:
         watch.until("scan 3:")
         for _ in range(20):

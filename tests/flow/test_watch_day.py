@@ -1,4 +1,4 @@
-"""A day of the world in a minute, or in ten: one fault after the other, and as much calm between."""
+"""A simulated day in a minute, or in ten: one fault after the other, with calm periods between."""
 
 import faulthandler
 import time
@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from fairline.sim import Exchange, Fault
-from tests.flow.watching import HOOKED, PROMPTLY, Hook, Watched, is_whole, rows, wait_for
+from tests.flow.watching import HOOKED, STOP_S, Hook, Watched, check_readable, rows, wait_for
 
 
-def a_day(tmp_path, seconds):
-    """A day of the world in so many seconds, one fault after the other, and as much calm between."""
+def watch_a_day(tmp_path, seconds):
+    """Watch a simulated day in so many seconds, with faults and calm periods of equal length."""
     mixes = [
         [Fault("429", 0.3), Fault("500", 0.2), Fault("jitter", 0.5), Fault("malformed-row", 0.3)],
         [Fault("paused")],
@@ -33,46 +33,46 @@ def a_day(tmp_path, seconds):
                     time.sleep(0.25)
                 memory.append((time.monotonic() - began, watch.memory_mb()))
             exchange.faults.set()
-            before = watch.said().count("opportunities")
-            wait_for(lambda: watch.said().count("opportunities") >= before + 3)
+            before = watch.output().count("opportunities")
+            wait_for(lambda: watch.output().count("opportunities") >= before + 3)
             wait_for(lambda: not rows(watch.store, "SELECT name FROM alarms"))
             hook.up = 1.0
-            assert watch.stop() < PROMPTLY
+            assert watch.stop() < STOP_S
     return watch, hook, memory
 
 
-def judged(watch, hook, memory):
-    said = watch.said()
-    assert "Traceback" not in said, said[-3000:]
+def check(watch, hook, memory):
+    output = watch.output()
+    assert "Traceback" not in output, output[-3000:]
     outcomes = Counter(watch.read("scans")["outcome"])
     assert outcomes["done"] > outcomes["failed"] > 0
     assert outcomes["paused"] > 0
-    letters = [title for _, title, _ in rows(watch.store, "SELECT receiver, title, body FROM outbox ORDER BY id")]
-    for name, title in (("blind", "Fairline is blind"), ("paused", "The exchange is paused")):
-        raised = letters.count(f"Fairline: {title}")
+    titles = [title for _, title, _ in rows(watch.store, "SELECT receiver, title, body FROM outbox ORDER BY id")]
+    for name, title in (("outage", "no complete scan"), ("paused", "the exchange is paused")):
+        raised = titles.count(f"Fairline: {title}")
         assert raised >= 1
-        assert letters.count(f"Fairline: all clear ({name})") == raised
-    told = Counter((title, body) for title, body in hook.taken if title.startswith("all"))
-    assert not told or max(told.values()) == 1
-    whole = watch.read("scans").filter(pl.col("outcome") == "done")["seen_ts"]
-    calm = whole.diff().dt.total_milliseconds().drop_nulls() / 1000
-    # Between faults a scan a beat.
-    assert calm.median() == pytest.approx(1.0, abs=0.35)
+        assert titles.count(f"Fairline: resolved ({name})") == raised
+    sent = Counter((title, body) for title, body in hook.accepted if title.startswith("all"))
+    assert not sent or max(sent.values()) == 1
+    complete = watch.read("scans").filter(pl.col("outcome") == "done")["seen_ts"]
+    intervals = complete.diff().dt.total_milliseconds().drop_nulls() / 1000
+    # Between faults, one scan per tick.
+    assert intervals.median() == pytest.approx(1.0, abs=0.35)
     assert watch.read("settlements").height > 0
-    is_whole(watch.store)
+    check_readable(watch.store)
     return memory
 
 
-def test_a_day_in_a_minute_with_everything_going_wrong(tmp_path):
-    judged(*a_day(tmp_path, 54))
+def test_a_watch_survives_a_day_of_faults_in_a_minute(tmp_path):
+    check(*watch_a_day(tmp_path, 54))
 
 
 @pytest.mark.slow
-def test_a_day_in_ten_minutes_with_flat_memory(tmp_path, record_property):
-    faulthandler.cancel_dump_traceback_later()  # ten minutes are no hang here
-    memory = [(at, mb) for at, mb in judged(*a_day(tmp_path, 600)) if mb is not None]
+def test_memory_stays_flat_over_a_day_in_ten_minutes(tmp_path, record_property):
+    faulthandler.cancel_dump_traceback_later()  # the test takes ten minutes
+    memory = [(at, mb) for at, mb in check(*watch_a_day(tmp_path, 600)) if mb is not None]
     if memory:
-        # From the second quarter on: what is loaded once is loaded.
+        # From the second quarter on: by then everything is loaded.
         late = np.array(memory[len(memory) // 4 :])
         slope = np.polyfit(late[:, 0] / 60, late[:, 1], 1)[0]
         record_property("megabytes a minute", float(slope))

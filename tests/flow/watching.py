@@ -1,4 +1,4 @@
-"""A watch as a process of its own, receivers that really listen, and what they were told."""
+"""Run `fairline watch` as a process, with an HTTP receiver that records its messages."""
 
 import contextlib
 import http.server
@@ -28,17 +28,17 @@ class Above:
 
 
 class Hook:
-    """An HTTP receiver that takes a message with some probability. `taken` are those that it acknowledged."""
+    """An HTTP receiver that accepts a message with probability `up`."""
 
     def __init__(self, up=1.0, seed=0):
-        self.taken, self.refused, self.up, self.pings = [], [], up, 0
+        self.accepted, self.rejected, self.up, self.pings = [], [], up, 0
         chance = random.Random(seed)
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(handler):  # noqa: N805  `self` is the hook
                 body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
                 good = chance.random() < self.up
-                (self.taken if good else self.refused).append((body["title"], body["message"]))
+                (self.accepted if good else self.rejected).append((body["title"], body["message"]))
                 with contextlib.suppress(OSError):
                     handler.send_response(200 if good else 503)
                     handler.end_headers()
@@ -65,11 +65,11 @@ class Hook:
 
     @property
     def titles(self):
-        return [title for title, _ in self.taken]
+        return [title for title, _ in self.accepted]
 
 
 class Watched:
-    """`fairline watch` in a folder of its own."""
+    """A `fairline watch` process in a folder of its own."""
 
     def __init__(self, folder: Path, exchange, toml="", **flags):
         self.folder, self.store = folder, folder / "store"
@@ -95,33 +95,33 @@ class Watched:
             self.process.kill()
             self.process.wait()
 
-    def said(self):
+    def output(self):
         return self.log.read_text()
 
-    def until(self, words, seconds=60, times=1):
-        """Wait until the log says so."""
+    def until(self, text, seconds=60, times=1):
+        """Wait until the log contains a text so many times."""
         deadline = time.monotonic() + seconds
-        while self.said().count(words) < times:
-            assert self.process.poll() is None, self.said()[-3000:]
-            assert time.monotonic() < deadline, f"never said {words!r}:\n{self.said()[-3000:]}"
+        while self.output().count(text) < times:
+            assert self.process.poll() is None, self.output()[-3000:]
+            assert time.monotonic() < deadline, f"no {text!r} in the log:\n{self.output()[-3000:]}"
             time.sleep(0.05)
 
     def stop(self, number=signal.SIGTERM):
-        """End it; the seconds that took."""
+        """Stop the process, and return the seconds it took."""
         began = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(timeout=30)
-        assert code == 0, self.said()[-3000:]
+        assert code == 0, self.output()[-3000:]
         return time.monotonic() - began
 
     def read(self, dataset):
         store = Store(self.store)
         rows = store.read(dataset)
-        assert store.troubles == []
+        assert store.warnings == []
         return rows
 
     def memory_mb(self):
-        """Resident memory now; only where the system tells."""
+        """Return the resident memory; None where the system does not report it."""
         status = Path(f"/proc/{self.process.pid}/status")
         if not status.exists():
             return None
@@ -129,23 +129,23 @@ class Watched:
         return int(line.split()[1]) / 1024
 
 
-def is_whole(store: Path):
-    """Every file of every dataset can be read, and nothing is left that is half."""
-    made = Store(store)
+def check_readable(store: Path):
+    """Check that every file of every dataset can be read."""
+    checked = Store(store)
     for dataset in ("quotes", "facts", "predictions", "edges", "settlements", "scans"):
-        made.read(dataset)
-    assert made.troubles == []
-    return made
+        checked.read(dataset)
+    assert checked.warnings == []
+    return checked
 
 
-PROMPTLY = 8.0
-"""Two seconds are promised, which `benchmarks/watch.py` measures; here other tests are busy at the same time."""
+STOP_S = 8.0
+"""Seconds to stop. Two are promised, which `benchmarks/watch.py` measures; here other tests run at the same time."""
 HOOKED = '[receivers]\nhook = "{}"\n[alerts.all]\ncooldown = "1h"\n'
 
 
-def wait_for(there, seconds=40):
+def wait_for(condition, seconds=40):
     deadline = time.monotonic() + seconds
-    while not there():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

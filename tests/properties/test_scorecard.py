@@ -1,11 +1,11 @@
-"""The scorecard over many simulated worlds: its interval covers what was truly to be expected at its stated rate."""
+"""The scorecard over many simulated worlds: its interval covers the true expectation at its stated rate."""
 
 import numpy as np
 import polars as pl
 from benchmarks.curse import flagged, forecast, settled
 from benchmarks.listed import listed
 
-from fairline.scoring.scorecard import scorecard
+from fairline.scoring.scorecard import compute_scorecard
 from fairline.sim.world import World
 from fairline.store.datasets import EDGES, PREDICTIONS, SETTLEMENTS
 
@@ -13,15 +13,15 @@ WORLDS = 60
 
 
 def recorded(schema, rows, **more):
-    made = rows.with_columns(**more)
-    return made.select(
-        pl.col(name).cast(dtype) if name in made.columns else pl.lit(None, dtype=dtype).alias(name)
+    table = rows.with_columns(**more)
+    return table.select(
+        pl.col(name).cast(dtype) if name in table.columns else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in schema.items()
     )
 
 
 def one_world(seed):
-    """What a forecaster who errs flagged, its scorecard, and what it was truly worth by the hidden truth."""
+    """Return the scorecard of an erring forecaster, and the true expected profit of what it flagged."""
     world = World(1_500, seed=seed)
     frame, truth = listed(world), np.clip(world.truth, 1e-6, 1 - 1e-6)
     errors = np.random.default_rng([3, seed]).normal(0, 0.3, len(truth))
@@ -33,7 +33,7 @@ def one_world(seed):
         (pl.when(yes).then("truth").otherwise(1 - pl.col("truth")) - (pl.col("price_u") + pl.col("fee_u")) / 1e6).mean()
     )
     ended = settled(world)
-    card = scorecard(
+    card = compute_scorecard(
         recorded(EDGES, found, change=pl.lit("appeared")),
         recorded(PREDICTIONS, said.join(frame.select("ticker", "event_ticker"), on="ticker"), p_bid=0.4, p_ask=0.6),
         recorded(
@@ -43,16 +43,16 @@ def one_world(seed):
     return card, worth.item()
 
 
-def test_over_many_worlds_the_interval_of_what_was_realised_covers_what_was_to_be_expected():
+def test_the_interval_of_realised_profit_covers_the_expectation_over_many_worlds():
     covered, promised_above = 0, 0
     for seed in range(WORLDS):
         card, worth = one_world(seed)
-        whole = card.flagged[0]
+        whole = card.opportunities[0]
         assert whole.decided == whole.flagged > 50
         covered += whole.realised.low <= worth <= whole.realised.high
         promised_above += whole.promised.mean > worth
-        [judged] = card.judged
-        assert judged.brier.n == card.decided
-    # 95 % of sixty are 57, give or take 1.7.
+        [model] = card.models
+        assert model.brier.n == card.decided
+    # 95 % of 60 is 57 with a standard deviation of 1.7.
     assert covered >= 52
-    assert promised_above > 0.9 * WORLDS, "whoever errs promises too much"
+    assert promised_above > 0.9 * WORLDS, "an erring forecaster promises too much"

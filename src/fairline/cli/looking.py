@@ -222,5 +222,5 @@ def _since(text: str | None) -> datetime | None:
 
 
 def _say_troubles(kept: Store) -> None:
-    for words in kept.troubles:
+    for words in kept.warnings:
         note(f"fairline: {words}")

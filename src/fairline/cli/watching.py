@@ -54,10 +54,10 @@ from fairline.pricing.rules import Rules
 from fairline.store.datasets import DATASETS
 from fairline.store.store import Store
 from fairline.text import parse_duration
-from fairline.watch.loop import Duty, Watch
+from fairline.watch.loop import Watch, WatchConfig
 from fairline.watch.monitor import Monitor
-from fairline.watch.service import containerfile, notifier, unit
-from fairline.watch.settings import MOST_DAYS, Instructions, read_instructions
+from fairline.watch.service import containerfile, supervisor_notifier, systemd_unit
+from fairline.watch.settings import MAX_KEEP_DAYS, WatchSettings, read_watch_settings
 from fairline.watch.state import State
 
 log = logging.getLogger("fairline.watch")
@@ -121,15 +121,15 @@ def watch(
     kept = _days(keep)
     log_to_stderr(log_format)
 
-    def duty() -> Duty:
-        told = read_instructions()
+    def duty() -> WatchConfig:
+        told = read_watch_settings()
         for words in told.warnings:
             note(f"fairline: {words}")
         models: list[Model] = [*tables_of(probabilities), *(load(name) for name in model or [])]
-        return Duty(
+        return WatchConfig(
             models, filters, rules, told.rules, dict(told.receivers), every=rhythm, dead_man=told.dead_man,
             settle_every=settling, keep_days={**told.keep_days, **kept},
-            facts_s=facts_s, books=not no_books, ping=told.ping(),
+            facts_s=facts_s, books=not no_books, ping=told.pinger(),
         )  # fmt: skip
 
     asyncio.run(_watch(settings, duty, store_folder(settings, store), scans, (host, port)))
@@ -144,7 +144,7 @@ def _end(loop: asyncio.AbstractEventLoop, watch: Watch) -> None:
 
 
 async def _watch(
-    settings: Settings, duty: Callable[[], Duty], folder: Path, scans: int | None, address: tuple[str, int]
+    settings: Settings, duty: Callable[[], WatchConfig], folder: Path, scans: int | None, address: tuple[str, int]
 ) -> None:
     with contextlib.ExitStack() as stack:
         store = Store(folder)
@@ -156,17 +156,17 @@ async def _watch(
         try:
             made = Watch(
                 kalshi, duty(), store, state, memory=memory_of(settings), sources=sources_of(), reload=duty,
-                said=notifier(supervisor()),
+                notify_supervisor=supervisor_notifier(supervisor()),
             )  # fmt: skip
             monitor = stack.enter_context(Monitor(made, lambda: datetime.now(UTC), *address))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: _end(loop, made))
-            loop.add_signal_handler(signal.SIGHUP, made.reread)
+            loop.add_signal_handler(signal.SIGHUP, made.request_reload)
             log.info(
                 "Watching %s into %s; %s/healthz says how it goes. Ctrl-C stops it.", settings.url, folder, monitor.url
             )
-            await made.run(most=scans)
+            await made.run(max_scans=scans)
         finally:
             await kalshi.transport.close()
     log.info("Stopped.")
@@ -177,12 +177,12 @@ def list_alerts(
     as_json: AsJson = False, store: StoreFolder = None, exchange: Exchange_ = None, profile: Profile = None
 ) -> None:
     """The rules and receivers of fairline.toml, and what waits to be delivered."""
-    told, folder = read_instructions(), store_folder(settings_of(exchange=exchange, profile=profile), store)
+    told, folder = read_watch_settings(), store_folder(settings_of(exchange=exchange, profile=profile), store)
     if not (folder / "store.json").exists():
         raise UsageError(f"there is no store at {folder}", remedy="fairline watch makes one; --store names another")
     state = _state(exchange, profile, store)
-    letters = state.outbox(datetime.now(UTC), all_of_it=True)
-    waiting = {name: sum(letter.receiver == name for letter in letters) for name in told.receivers}
+    messages = state.pending_messages()
+    waiting = {name: sum(message.receiver == name for message in messages) for name in told.receivers}
     alarms = {name: words for name, (_, words) in state.alarms().items()}
     if as_json:
         rows = [{"rule": rule.name, "to": list(rule.to or told.receivers), "on": list(rule.on)} for rule in told.rules]
@@ -203,7 +203,7 @@ def try_receivers(
     receiver: Annotated[list[str] | None, typer.Argument(help="Names of receivers; all if absent.")] = None,
 ) -> None:
     """Send a message to each receiver now, and say whether it was taken."""
-    told = read_instructions()
+    told = read_watch_settings()
     names = receiver or list(told.receivers)
     if not names:
         raise UsageError("there are no receivers", remedy="Name them in fairline.toml under [receivers]")
@@ -217,7 +217,7 @@ def try_receivers(
     raise typer.Exit(0 if all(taken.values()) else 1)
 
 
-async def _try_all(told: Instructions, names: list[str]) -> dict[str, bool]:
+async def _try_all(told: WatchSettings, names: list[str]) -> dict[str, bool]:
     body = "If you can read this, alerts arrive here."
     made = await asyncio.gather(*(told.receivers[name].deliver("Fairline: a test", body) for name in names))
     return dict(zip(names, made, strict=True))
@@ -266,7 +266,7 @@ def install(
         folders = [store_folder(settings_of(exchange=exchange, profile=profile), store).absolute(), *own_folders()]
         command = [sys.executable, "-m", "fairline", "watch", "--store", str(folders[0]), *given]
         settings = platformdirs.user_config_path()
-        text = unit(command, settings / "fairline" / "environment", folders, here=Path.cwd(), system=system)
+        text = systemd_unit(command, settings / "fairline" / "environment", folders, here=Path.cwd(), system=system)
         path = settings / "systemd" / "user" / "fairline.service"
         path = Path("/etc/systemd/system/fairline.service") if system else path
     if dry_run:
@@ -292,7 +292,7 @@ def _days(texts: list[str] | None) -> dict[str, int]:
     made = {}
     for text in texts or []:
         name, _, days = text.partition("=")
-        if name not in DATASETS or not days.isascii() or not days.isdigit() or not 1 <= int(days[:9]) <= MOST_DAYS:
+        if name not in DATASETS or not days.isascii() or not days.isdigit() or not 1 <= int(days[:9]) <= MAX_KEEP_DAYS:
             raise UsageError(f"{text!r} is not DATASET=DAYS", remedy=f"Datasets are {', '.join(DATASETS)}")
         made[name] = int(days)
     return made

@@ -103,13 +103,13 @@ def _gone(edges: pl.DataFrame) -> str:
 def _card(card: Scorecard) -> str:
     rows = [
         [f.what, f.name, f"{f.flagged:,}", f"{f.decided:,}", _range(f.promised, bare=True), _range(f.realised)]
-        for f in card.flagged
+        for f in card.opportunities
     ]
     made = _table(["", "", "#Flagged", "#Decided", "#Promised $", "#Realised $ (95 %)"], rows)
     judged = [
         [j.model, f"{j.brier.n:,}", _range(j.brier, bare=True), _range(j.market_brier, bare=True),
          _range(j.brier_difference)]
-        for j in card.judged if j.brier is not None
+        for j in card.models if j.brier is not None
     ]  # fmt: skip
     if judged:
         made += _table(["Model", "#n", "#Brier", "#Market's Brier", "#Difference (95 %)"], judged)

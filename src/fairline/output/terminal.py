@@ -95,7 +95,7 @@ def scorecard_report(card: Scorecard) -> RenderableType:
     money = Table(box=None, pad_edge=False, title="Flagged, one contract each", title_justify="left")
     for name in ("", "", "Flagged", "Decided", "Events", "Promised $", "Realised $", "95 % interval"):
         money.add_column(name, justify="left" if not name else "right")
-    for row in card.flagged:
+    for row in card.opportunities:
         made = row.realised
         money.add_row(
             row.what, row.name, f"{row.flagged:,}", f"{row.decided:,}", "–" if made is None else f"{made.clusters:,}",
@@ -104,7 +104,7 @@ def scorecard_report(card: Scorecard) -> RenderableType:
     losses = Table(box=None, pad_edge=False, title="Models beside the market's price", title_justify="left")
     for name in ("Model", "n", "Brier", "Market", "Difference", "95 % interval", "Log loss", "Market "):
         losses.add_column(name, justify="left" if name == "Model" else "right")
-    for each in card.judged:
+    for each in card.models:
         if each.brier is not None and each.market_brier is not None and each.log_loss and each.market_log_loss:
             losses.add_row(
                 each.model, f"{each.brier.n:,}", f"{each.brier.mean:.4f}", f"{each.market_brier.mean:.4f}",
@@ -115,7 +115,7 @@ def scorecard_report(card: Scorecard) -> RenderableType:
         high=pl.col("high").round(3), n="n",
     )  # fmt: skip
     parts: list[RenderableType] = [Text(head), money]
-    parts += [losses, plain_table(shown)] if card.judged else [Text("No model has priced a market that is decided.")]
+    parts += [losses, plain_table(shown)] if card.models else [Text("No model has priced a market that is decided.")]
     return Group(*parts)
 
 

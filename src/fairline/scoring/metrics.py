@@ -1,4 +1,4 @@
-"""What was promised against what came of it."""
+"""Metrics: payouts, realised profit, and means with clustered confidence intervals."""
 
 import math
 from collections.abc import Sequence
@@ -23,30 +23,35 @@ class Interval:
 
 
 def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
-    """`ticker, event_ticker, result, payout_u, settled_ts`: what one YES contract of each decided market paid, in
-    micro-dollars; null where neither a value nor a result of yes or no says so.
+    """Return settlements as `ticker, event_ticker, result, payout_u, settled_ts`.
+
+    `payout_u` is what one YES contract paid, in micro-dollars: the stated value, else that of a result of yes or no,
+    else null.
     """
     raw = pl.DataFrame(
         [(row.ticker, row.event_ticker, row.result, row.settlement_value_dollars, row.settlement_ts) for row in rows],
         schema=dict.fromkeys(("ticker", "event_ticker", "result", "value", "settled"), pl.String),
         orient="row",
     )
-    stated = pl.col("value").cast(pl.Decimal(18, 6), strict=False).to_physical().cast(pl.Int64)
-    implied = pl.col("result").replace_strict({"yes": NOTIONAL_U, "no": 0}, default=None, return_dtype=pl.Int64)
-    settled = pl.col("settled").str.to_datetime(
+    stated_u = pl.col("value").cast(pl.Decimal(18, 6), strict=False).to_physical().cast(pl.Int64)
+    implied_u = pl.col("result").replace_strict({"yes": NOTIONAL_U, "no": 0}, default=None, return_dtype=pl.Int64)
+    settled_ts = pl.col("settled").str.to_datetime(
         "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
     )
-    return raw.select("ticker", "event_ticker", "result", payout_u=pl.coalesce(stated, implied), settled_ts=settled)
+    return raw.select(
+        "ticker", "event_ticker", "result", payout_u=pl.coalesce(stated_u, implied_u), settled_ts=settled_ts
+    )
 
 
 def profits(edges: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
-    """Per row of EDGES whose market is decided: `promised` and `realised` dollars a contract, fee included, with the
-    row's names.
+    """Return the rows of EDGES whose market is settled, with `promised` and `realised` profit after fees.
+
+    Both are in dollars per contract; the other columns are the row's names.
     """
-    paid = pl.col("payout_u")
-    payout_u = pl.when(pl.col("side") == "yes").then(paid).otherwise(NOTIONAL_U - paid)
-    decided = settlements.select("ticker", "payout_u").drop_nulls()
-    return edges.join(decided, on="ticker", how="inner", maintain_order="left").select(
+    yes_payout_u = pl.col("payout_u")
+    payout_u = pl.when(pl.col("side") == "yes").then(yes_payout_u).otherwise(NOTIONAL_U - yes_payout_u)
+    settled = settlements.select("ticker", "payout_u").drop_nulls()
+    return edges.join(settled, on="ticker", how="inner", maintain_order="left").select(
         *(name for name in ("ticker", "event_ticker", "side", "model", "category") if name in edges.columns),
         promised=pl.col("ev_u") / NOTIONAL_U,
         realised=(payout_u - pl.col("price_u") - pl.col("fee_u")) / NOTIONAL_U,
@@ -54,11 +59,13 @@ def profits(edges: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
 
 
 def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker") -> Interval | None:
-    """Mean of `value` with a confidence interval that treats rows of one cluster as dependent; None without rows.
+    """Return the mean of `value` with a 95 % confidence interval over clusters; None without rows.
 
-    Linearised (sandwich) variance of a mean over clusters with the G/(G−1) correction and the 97.5 % point of Student's
-    t with G − 1 degrees of freedom (Cameron and Miller, "A practitioner's guide to cluster-robust inference", J. Human
-    Resources 2015, II.B and VI.D). With a single cluster the interval is unbounded.
+    Rows of one cluster may depend on each other.
+
+    Source: linearised (sandwich) variance of a mean over clusters with the G/(G−1) correction and the 97.5 % point of
+    Student's t with G − 1 degrees of freedom (Cameron and Miller, "A practitioner's guide to cluster-robust inference",
+    J. Human Resources 2015, II.B and VI.D). With a single cluster the interval is unbounded.
     """
     if rows.is_empty():
         return None
@@ -68,5 +75,5 @@ def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker"
     if groups < 2:
         return Interval(mean, -math.inf, math.inf, n, groups)
     error = math.sqrt(groups / (groups - 1) * float((sums**2).sum())) / n
-    reach = float(stdtrit(groups - 1, 0.975)) * error
-    return Interval(mean, mean - reach, mean + reach, n, groups)
+    half_width = float(stdtrit(groups - 1, 0.975)) * error
+    return Interval(mean, mean - half_width, mean + half_width, n, groups)

@@ -1,1 +1,1 @@
-"""Append-only datasets by day, and SQL over them."""
+"""Append-only datasets in Parquet, by day, and SQL over them."""

@@ -1,15 +1,18 @@
-"""What is kept of what was seen: the columns of each dataset of a store.
+"""The columns of a store's datasets.
 
-Every dataset begins with `seen_ts`, when it was recorded here: what was known at an instant is what had been recorded
-by then, whatever the exchange says of when it happened. Units are those of `frame`.
+Every dataset begins with `seen_ts`, when a row was recorded here: what was known at an instant is what had been
+recorded by then, whatever times the exchange states. Suffixes are the units: `_u` micro-dollars, `_cc` hundredths of a
+contract, `_ts` UTC, `_s` seconds; `p` and `p_*` are probabilities in [0, 1].
 """
+
+from typing import Literal
 
 import polars as pl
 
 from fairline.market.frame import MARKETS
 
 VERSION = 1
-"""Of the datasets' columns. Readers fill in columns that are not there yet, and refuse a later version."""
+"""Version of the columns. Readers fill in columns that an earlier version lacks, and refuse a later version."""
 
 _Types = dict[str, pl.DataType | type[pl.DataType]]
 _TIME = pl.Datetime("us", "UTC")
@@ -27,16 +30,16 @@ _QUOTED = (
 
 
 def _columns(own: _Types, markets: tuple[str, ...] = ()) -> pl.Schema:
-    """A dataset's own columns, and some of MARKETS."""
+    """Return a dataset's own columns, followed by some of MARKETS."""
     taken = {name: pl.String() if name == "price_ranges" else MARKETS[name] for name in markets}
     return pl.Schema({"seen_ts": _TIME, **own, **taken})
 
 
 QUOTES = _columns({"ticker": pl.String, "listed": pl.Boolean}, _QUOTED)
-"""A market's quotes whenever they changed; `listed` is false for one that is not among those watched any more."""
+"""A market's quotes whenever they changed; `listed` is false once the market is no longer among those watched."""
 
 FACTS = _columns({}, tuple(name for name in MARKETS if name not in _QUOTED))
-"""What else the exchange says of a market, whenever that changed."""
+"""All other facts of a market, whenever they changed."""
 
 PREDICTIONS = _columns(
     {
@@ -51,7 +54,7 @@ PREDICTIONS = _columns(
         "asof": _TIME,
     }
 )
-"""A model's probability whenever it changed, and each hour, with the market's own bid and ask at that instant."""
+"""A model's probability whenever it changed, and each hour, with the market's bid and ask at that instant."""
 
 EDGES = _columns(
     {
@@ -77,7 +80,7 @@ EDGES = _columns(
         "suspect": pl.Boolean,
     }
 )
-"""An opportunity whenever it appeared, changed or was gone, the last with the step of the funnel as `reason`."""
+"""An opportunity whenever it appeared, changed or was gone; `reason` is the funnel step that it failed then."""
 
 SETTLEMENTS = _columns(
     {
@@ -88,7 +91,7 @@ SETTLEMENTS = _columns(
         "settled_ts": _TIME,
     }
 )
-"""How a market ended: `payout_u` is what a YES contract paid; with a result of neither yes nor no it is in between."""
+"""A settlement: `payout_u` is what a YES contract paid. It is in between if `result` is neither yes nor no."""
 
 SCANS = _columns(
     {
@@ -108,9 +111,10 @@ SCANS = _columns(
         "funnel": pl.String,
     }
 )
-"""The account of each scan. `outcome` is done, incomplete, failed or paused; `funnel` is JSON."""
+"""One row per scan. `outcome` is done, incomplete, failed or paused; `funnel` is JSON."""
 
-DATASETS = {
+Dataset = Literal["quotes", "facts", "predictions", "edges", "settlements", "scans"]
+DATASETS: dict[str, pl.Schema] = {
     "quotes": QUOTES,
     "facts": FACTS,
     "predictions": PREDICTIONS,

@@ -1,11 +1,11 @@
-"""The files of a dataset: named by their place in time, written whole or not at all, and which of them are in force.
+"""The files of a dataset: their names, writing them atomically, and which of them are active.
 
-    day=2026-11-23/20261123T171500.123456Z.parquet                            what was appended then
-    day=2026-11-23/20261123T170000.000000Z-full.parquet                       everything as it was then
-    day=2026-11-23/20261123T160000.000000Z--20261123T165900.000000Z.parquet   merged: stands for all between
+    day=2026-11-23/20261123T171500.123456Z.parquet                            appended at that instant
+    day=2026-11-23/20261123T170000.000000Z-full.parquet                       snapshot of everything at that instant
+    day=2026-11-23/20261123T160000.000000Z--20261123T165900.000000Z.parquet   merged: replaces all files between
 
-A merged file is put there before what it stands for is taken away, and whoever reads leaves out what a merged file
-covers: so whenever a merge is cut short, and whoever reads meanwhile, nothing is missing and nothing is there twice.
+A merge writes the merged file before it deletes the files it replaces, and readers ignore files that a merged file
+covers. So an interrupted merge, or reading during one, neither loses nor repeats rows.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ import polars as pl
 from fairline.errors import StoreError
 from fairline.store.datasets import DATASETS, VERSION
 
-_STAMP = "%Y%m%dT%H%M%S.%fZ"
+_TIMESTAMP = "%Y%m%dT%H%M%S.%fZ"
 _FULL = "-full"
-_GROUP = 16_384
-"""Rows of a row group: one market's rows are found by reading few of them, since files are sorted by ticker."""
-DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
-"""What reading a damaged file raises; some damage makes the reader itself give up, with what is no `Exception`."""
-WHERE = "Check the disk and its permissions, or give --store"
+_ROW_GROUP = 16_384
+"""Rows of a row group. Files are sorted by ticker, so a market's rows are in few of them."""
+READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What reading a damaged file raises; for some damage polars panics, which is not an `Exception`."""
+CHECK_DISK = "Check the disk and its permissions, or choose another --store"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class File:
-    """A file and its place in time, which its name tells."""
+    """A file and the time it covers, which its name states."""
 
     first: datetime
     last: datetime
@@ -40,58 +40,65 @@ class File:
     path: Path
 
     @classmethod
-    def of(cls, path: Path) -> Self | None:
+    def parse(cls, path: Path) -> Self | None:
+        """Return the file of a path; None if the name is not that of a dataset's file."""
         name = path.name.removesuffix(".parquet")
         first, _, last = name.removesuffix(_FULL).partition("--")
         with contextlib.suppress(ValueError):
-            begin = _moment(first)
-            return cls(begin, _moment(last) if last else begin, name.endswith(_FULL), path)
+            begin = _parse_timestamp(first)
+            return cls(begin, _parse_timestamp(last) if last else begin, name.endswith(_FULL), path)
         return None
 
 
-def name_of(first: datetime, last: datetime | None = None, *, full: bool = False) -> str:
-    end = f"--{last.strftime(_STAMP)}" if last else ""
-    return f"{first.strftime(_STAMP)}{end}{_FULL if full else ''}.parquet"
+def file_name(first: datetime, last: datetime | None = None, *, full: bool = False) -> str:
+    end = f"--{last.strftime(_TIMESTAMP)}" if last else ""
+    return f"{first.strftime(_TIMESTAMP)}{end}{_FULL if full else ''}.parquet"
 
 
-def days(folder: Path) -> list[tuple[date, Path]]:
-    """The days that a dataset has, the latest first."""
-    found = ((_day(path), path) for path in folder.glob("day=*"))
-    return sorted(((day, path) for day, path in found if day is not None), reverse=True)
+def list_days(folder: Path) -> list[tuple[date, Path]]:
+    """Return the days of a dataset and their folders, the latest first."""
+    folders = ((_parse_day(path), path) for path in folder.glob("day=*"))
+    return sorted(((day, path) for day, path in folders if day is not None), reverse=True)
 
 
-def of_day(folder: Path) -> tuple[list[File], list[File]]:
-    """A day's files in order of time: those in force, and those that a merged one covers."""
-    found = sorted(file for path in folder.glob("[0-9]*.parquet") if (file := File.of(path)))
-    merged = [file for file in found if file.first < file.last]
-    covered = [file for file in found if not file.full and _covered(file, merged)]
-    gone = {file.path for file in covered}
-    return [file for file in found if file.path not in gone], covered
+def list_files(day: Path) -> tuple[list[File], list[File]]:
+    """Return a day's active files, and those that a merged file covers, each in order of time."""
+    files = sorted(file for path in day.glob("[0-9]*.parquet") if (file := File.parse(path)))
+    merged = [file for file in files if file.first < file.last]
+    covered = [file for file in files if not file.full and _is_covered(file, merged)]
+    covered_paths = {file.path for file in covered}
+    return [file for file in files if file.path not in covered_paths], covered
 
 
-def in_force(folder: Path, since: datetime | None = None, until: datetime | None = None) -> Iterator[File]:
-    """The files of a dataset in force, the latest day first, each day in order of time. Raises `StoreError`."""
+def active_files(folder: Path, since: datetime | None = None, until: datetime | None = None) -> Iterator[File]:
+    """Yield the active files of a dataset, the latest day first, each day in order of time. Raises `StoreError`."""
     try:
-        for day, path in days(folder):
+        for day, path in list_days(folder):
             if (since is None or day >= since.date()) and (until is None or day <= until.date()):
-                yield from of_day(path)[0]
+                yield from list_files(path)[0]
     except OSError as error:
-        raise StoreError(f"the store {folder.parent} cannot be read ({error.strerror})", remedy=WHERE) from None
+        raise StoreError(f"cannot read the store {folder.parent} ({error.strerror})", remedy=CHECK_DISK) from error
 
 
-def scan(dataset: str, paths: list[Path]) -> pl.LazyFrame:
+def scan_files(dataset: str, paths: list[Path]) -> pl.LazyFrame:
     schema = DATASETS[dataset]
     if not paths:
         return schema.to_frame().lazy()
-    # A file of an earlier version lacks columns, one of another program may have more.
-    return pl.scan_parquet(paths, schema=schema, missing_columns="insert", extra_columns="ignore", glob=False,
-                           hive_partitioning=False)  # fmt: skip
+    # Files of an earlier version lack columns; those of other programs may have more.
+    return pl.scan_parquet(
+        paths,
+        schema=schema,
+        missing_columns="insert",
+        extra_columns="ignore",
+        glob=False,
+        hive_partitioning=False,
+    )
 
 
-def merged(dataset: str, files: Sequence[File]) -> pl.LazyFrame:
-    """The rows of sorted files, sorted."""
+def merge_sorted(dataset: str, files: Sequence[File]) -> pl.LazyFrame:
+    """Return the rows of sorted files in order."""
     key = "ticker" if "ticker" in DATASETS[dataset] else "seen_ts"
-    parts = [scan(dataset, [file.path]) for file in files]
+    parts = [scan_files(dataset, [file.path]) for file in files]
     while len(parts) > 1:
         odd = parts[-1:] if len(parts) % 2 else []
         parts = [a.merge_sorted(b, key=key) for a, b in zip(parts[::2], parts[1::2], strict=False)] + odd
@@ -99,36 +106,39 @@ def merged(dataset: str, files: Sequence[File]) -> pl.LazyFrame:
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether a file is there and no Parquet. One that cannot be opened is another matter."""
+    """Return whether a file exists and is not valid Parquet. A file that cannot be opened is not damaged."""
     try:
         pl.read_parquet(path, glob=False, hive_partitioning=False)
-    except DAMAGE:
+    except READ_ERRORS:
         return True
     except OSError:
         return False
     return False
 
 
-def write(path: Path, table: pl.LazyFrame) -> None:
-    """Whole or not at all, and there even if the power fails next. Raises `StoreError`."""
+def write_parquet(path: Path, table: pl.LazyFrame) -> None:
+    """Write a file atomically, and flush it to the disk. Raises `StoreError`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         table.sink_parquet(
-            temporary, compression="zstd", compression_level=3, row_group_size=_GROUP,
+            temporary,
+            compression="zstd",
+            compression_level=3,
+            row_group_size=_ROW_GROUP,
             metadata={"fairline_version": str(VERSION)},
-        )  # fmt: skip
-        _sync(temporary)
+        )
+        _flush(temporary)
         temporary.replace(path)
-        _sync(path.parent)
-    except (OSError, *DAMAGE) as error:
+        _flush(path.parent)
+    except (OSError, *READ_ERRORS) as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
-        raise StoreError(f"cannot write {path} ({reason})", remedy=WHERE) from None
+        raise StoreError(f"cannot write {path} ({reason})", remedy=CHECK_DISK) from error
 
 
-def _sync(path: Path) -> None:
+def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -136,16 +146,16 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
+def _parse_timestamp(text: str) -> datetime:
+    return datetime.strptime(text, _TIMESTAMP).replace(tzinfo=UTC)
 
 
-def _day(folder: Path) -> date | None:
+def _parse_day(folder: Path) -> date | None:
     try:
         return date.fromisoformat(folder.name.removeprefix("day="))
     except ValueError:
         return None
 
 
-def _covered(file: File, whole: Sequence[File]) -> bool:
-    return any(m.first <= file.first and file.last <= m.last and m.path != file.path for m in whole)
+def _is_covered(file: File, merged: Sequence[File]) -> bool:
+    return any(m.first <= file.first and file.last <= m.last and m.path != file.path for m in merged)

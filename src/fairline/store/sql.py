@@ -1,4 +1,4 @@
-"""SQL over what a watch has kept, by DuckDB: a view for each dataset, and nothing that writes."""
+"""SQL over a store with DuckDB: one read-only view per dataset."""
 
 from itertools import count
 from typing import Any
@@ -11,7 +11,7 @@ from fairline.store.datasets import DATASETS
 from fairline.store.store import Store
 
 _TRIES = 3
-_SQL = {
+_SQL_TYPES = {
     "Date": "DATE",
     "String": "VARCHAR",
     "Int64": "BIGINT",
@@ -22,64 +22,62 @@ _SQL = {
 
 
 def query(store: Store, text: str) -> pl.DataFrame:
-    """The answer to a query over the datasets by their names. Raises `InputError` for one that cannot be answered."""
+    """Return the result of a query over the datasets, each a table of its name. Raises `InputError`, `UsageError`."""
     duckdb = need("duckdb", "sql")
-    sound = False
-    for left in range(_TRIES, 0, -1):
+    skip_damaged = False
+    for attempts_left in range(_TRIES, 0, -1):
         try:
-            return _ask(duckdb, store, text, sound=sound)
+            return _execute(duckdb, store, text, skip_damaged=skip_damaged)
         except duckdb.IOException as error:
-            # A file was merged into another while the query ran.
-            if left == 1:
-                raise InputError(f"the store cannot be read ({error})", remedy="Try again") from None
+            # A file may have been merged into another during the query.
+            if attempts_left == 1:
+                raise InputError(f"cannot read the store ({error})", remedy="Try again") from error
         except duckdb.InvalidInputException as error:
-            # A damaged file, perhaps: without those it is asked once more.
-            if sound:
-                raise InputError(f"the query cannot be answered ({error})", remedy="See docs/running.md") from None
-            sound = True
+            # A file may be damaged: try again without those.
+            if skip_damaged:
+                raise InputError(f"cannot run the query ({error})", remedy="See docs/running.md") from error
+            skip_damaged = True
         except duckdb.Error as error:
-            words = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"the query was not understood ({words})", remedy=f"Tables: {', '.join(DATASETS)}"
-            ) from None
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"invalid query ({reason})", remedy=f"Tables: {', '.join(DATASETS)}") from error
     raise AssertionError
 
 
-def _ask(duckdb: Any, store: Store, text: str, *, sound: bool) -> pl.DataFrame:
-    look = store.sound_paths if sound else store.paths
-    paths = {name: [str(path) for path in look(name)] for name in DATASETS}
+def _execute(duckdb: Any, store: Store, text: str, *, skip_damaged: bool) -> pl.DataFrame:
+    list_paths = store.readable_paths if skip_damaged else store.paths
+    paths = {name: [str(path) for path in list_paths(name)] for name in DATASETS}
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        # A query can read the store's files and no others, and write none.
+        # Queries can read the store's files and no others.
         connection.execute("SET allowed_paths = ?", [[path for files in paths.values() for path in files]])
         connection.execute("SET enable_external_access = false")
         for name, files in paths.items():
             if files:
                 connection.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view(name)
             else:
-                columns = ", ".join(f'"{column}" {_SQL[str(dtype)]}' for column, dtype in DATASETS[name].items())
+                columns = ", ".join(f'"{column}" {_SQL_TYPES[str(dtype)]}' for column, dtype in DATASETS[name].items())
                 connection.execute(f"CREATE TABLE {name} ({columns})")
-        answer = connection.execute(_only_asks(duckdb, connection, text))
-        names = [column[0] for column in answer.description or []]
-        rows = answer.fetchall()
+        result = connection.execute(_single_select(duckdb, connection, text))
+        names = [column[0] for column in result.description or []]
+        rows = result.fetchall()
     if not names:
-        raise UsageError("the query has no answer", remedy="Begin it with SELECT")
-    return pl.DataFrame(rows, schema=_distinct(names), orient="row", infer_schema_length=None)
+        raise UsageError("the query returns no columns", remedy="Begin it with SELECT")
+    return pl.DataFrame(rows, schema=_distinct_names(names), orient="row", infer_schema_length=None)
 
 
-def _only_asks(duckdb: Any, connection: Any, text: str) -> str:
-    """The query, if it is one statement that only asks. Raises `UsageError`."""
+def _single_select(duckdb: Any, connection: Any, text: str) -> str:
+    """Return the query if it is one statement that only reads. Raises `UsageError`."""
     statements = connection.extract_statements(text)
-    asks = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    if len(statements) != 1 or statements[0].type not in asks:
-        raise UsageError("only one query that asks can be answered", remedy="Begin it with SELECT")
+    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    if len(statements) != 1 or statements[0].type not in reading:
+        raise UsageError("invalid query: expected one statement that only reads", remedy="Begin it with SELECT")
     return str(statements[0].query)
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """A query may call two columns the same; a frame may not."""
-    made: list[str] = []
+def _distinct_names(names: list[str]) -> list[str]:
+    """Number repeated column names: SQL allows them, a frame does not."""
+    distinct: list[str] = []
     for name in names:
-        tries = (name if number == 1 else f"{name}_{number}" for number in count(1))
-        made.append(next(each for each in tries if each not in made))
-    return made
+        candidates = (name if number == 1 else f"{name}_{number}" for number in count(1))
+        distinct.append(next(each for each in candidates if each not in distinct))
+    return distinct

@@ -1,1 +1,1 @@
-"""Scans on a schedule, stored, compared with the last one, and reported."""
+"""Watch the exchange around the clock: scans on a schedule, the store, alerts and alarms."""

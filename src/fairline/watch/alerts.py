@@ -1,294 +1,308 @@
-"""Which changes are worth telling whom, and when: pure decisions over EDGES; what was told is `state`'s to keep.
+"""Decide which changes an alert rule reports, and when: pure decisions over EDGES; `state` keeps what was sent.
 
-A rule looks at opportunities. One that it is told of appears, grows, goes and is settled, and each of these is told
-once: `decide` compares with what was told before. What is to be told waits as items until `hold` lets them go:
-together in a digest, not in quiet hours, not more messages in an hour than the rule allows.
+A rule follows each matching opportunity through its life: appeared, grew, gone, settled. `decide` compares a scan with
+what was sent before and reports each change once. Changes wait as items until `delay_reason` finds none: for a digest,
+for the end of quiet hours, or for the rule's hourly limit.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
+import msgspec
 import polars as pl
+from msgspec import Meta
 
-from fairline.errors import ConfigError, UsageError
+from fairline.config.validation import Duration, ZoneName, convert_table
+from fairline.errors import ConfigError
 from fairline.market.frame import NOTIONAL_U
 from fairline.pricing.steps import failure_text
-from fairline.text import parse_duration, sanitize
+from fairline.text import sanitize
 
-KINDS = ("appeared", "grew", "gone", "settled")
 Key = tuple[str, str, str]
 """Ticker, side and model."""
 
-_LINES = 12
-"""Changes that a message spells out; the others are counted."""
+Phase = Literal["sent", "returned", "gone", "settled"]
+"""`returned`: there again, but within the rule's cooldown, so not reported again yet."""
+
+MAX_LINES = 12
+"""Changes that a message lists; the rest are counted."""
 _BELOW = "below the rule's thresholds"
+_LARGEST = 1e9
+_KEY = ("ticker", "side", "model")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What to be told of. Absent thresholds are those of the scan; `to` names receivers, all of them if empty.
-
-    `grew` wants `grow_points` more edge than was told last; the same opportunity is not told again within `cooldown`.
-    """
-
-    name: str
-    to: tuple[str, ...] = ()
-    on: tuple[str, ...] = KINDS
-    min_edge: float | None = None
-    min_ev: float | None = None
-    min_contracts: float | None = None
-    categories: tuple[str, ...] = ()
-    series: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    sides: tuple[str, ...] = ()
-    followed: bool = False
-    closes_within: timedelta | None = None
-    grow_points: float = 2.0
-    cooldown: timedelta = timedelta(hours=1)
-    digest: timedelta = timedelta()
-    quiet: tuple[time, time] | None = None
-    timezone: str = "UTC"
-    per_hour: int = 20
+class _Word(StrEnum):
+    """A setting that is written in any case."""
 
     @classmethod
-    def of(cls, name: str, table: Mapping[str, Any]) -> "Rule":
-        """A rule from its table in the settings. Raises `ConfigError` naming rule and setting."""
-        known = {each.name for each in fields(cls)} - {"name"}
-        made: dict[str, Any] = {}
-        for key, value in table.items():
-            if key not in known:
-                raise ConfigError(
-                    f"alerts.{name} has an unknown setting {key!r}", remedy=f"It takes {', '.join(sorted(known))}"
-                )
-            try:
-                made[key] = _READ[key](value)
-            except (TypeError, ValueError, KeyError, OSError, ArithmeticError, UsageError) as error:
-                raise ConfigError(
-                    f"alerts.{name}: {key} = {value!r} cannot be used ({error})", remedy="See docs/running.md"
-                ) from None
-        return cls(name, **made)
+    def _missing_(cls, value: object) -> Self | None:
+        lower = str(value).lower()
+        return cls(lower) if lower != value and lower in list(cls) else None
 
-    def matches(self, kept: pl.DataFrame, followed: Iterable[str], now: datetime) -> pl.DataFrame:
-        """The opportunities with `about`: whether the rule is about them; null where that is not known."""
-        tests = [pl.lit(value=True)]
-        for column, least in (("edge_points", self.min_edge), ("ev_u", self.min_ev), ("size_cc", self.min_contracts)):
-            scale = {"ev_u": NOTIONAL_U, "size_cc": 100}.get(column, 1)
-            tests += [] if least is None else [pl.col(column) >= least * scale]
+
+class Kind(_Word):
+    """The changes that an alert reports."""
+
+    APPEARED = "appeared"
+    GREW = "grew"
+    GONE = "gone"
+    SETTLED = "settled"
+
+
+class RuleSide(_Word):
+    YES = "yes"
+    NO = "no"
+
+
+class QuietHours:
+    """Hours of the day in which nothing is sent, over midnight if they end before they begin."""
+
+    __slots__ = ("begin", "end")
+
+    def __init__(self, begin: time, end: time) -> None:
+        self.begin = begin
+        self.end = end
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read `23:00-07:00`. Raises `ValueError`."""
+        begin, end = (time.fromisoformat(text) for text in str(value).split("-"))
+        if begin.tzinfo or end.tzinfo or begin == end:
+            raise ValueError("expected two different times of day without a zone")
+        return cls(begin, end)
+
+    def __contains__(self, at: time) -> bool:
+        if self.begin <= self.end:
+            return self.begin <= at < self.end
+        return at >= self.begin or at < self.end
+
+
+_Texts = Annotated[tuple[str, ...], Meta(description="a list of texts")]
+_Finite = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+_Number = Annotated[_Finite | None, Meta(description="a finite number")]
+_Sides = Annotated[tuple[RuleSide, ...], Meta(min_length=1)]
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to report. Thresholds default to those of the scan; `to` names receivers, all of them if empty.
+
+    `grew` requires `grow_points` more edge than was last reported; the same opportunity is not reported again within
+    `cooldown`.
+    """
+
+    name: Annotated[str, Meta(description="a name")]
+    to: Annotated[tuple[str, ...], Meta(description="a list of receivers' names")] = ()
+    on: Annotated[tuple[Kind, ...], Meta(min_length=1, description=f"a list with one or more of {', '.join(Kind)}")] = (
+        tuple(Kind)
+    )
+    min_edge: _Number = None
+    min_ev: _Number = None
+    min_contracts: _Number = None
+    categories: _Texts = ()
+    series: _Texts = ()
+    models: _Texts = ()
+    sides: Annotated[_Sides | None, Meta(description="a list of yes, no or both")] = None
+    followed: Annotated[bool, Meta(description="true or false")] = False
+    closes_within: Annotated[Duration | None, Meta(description='a duration such as "2d"')] = None
+    grow_points: Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST, description="a finite number")] = 2.0
+    cooldown: Annotated[Duration, Meta(description='a duration such as "1h"')] = Duration(hours=1)
+    digest: Annotated[Duration, Meta(description='a duration such as "30m"')] = Duration()
+    quiet: Annotated[QuietHours | None, Meta(description='two times of day, such as "23:00-07:00"')] = None
+    timezone: Annotated[ZoneName, Meta(description='a time zone such as "America/New_York"')] = ZoneName("UTC")
+    per_hour: Annotated[int, Meta(ge=1, description="a whole number from 1")] = 20
+
+    @classmethod
+    def from_table(cls, name: str, table: object, file: object = "fairline.toml") -> "Rule":
+        """Read a rule from its table in the settings. Raises `ConfigError` that names file, rule and key."""
+        where = f"[alerts.{name}] of {file}"
+        if isinstance(table, dict):
+            if "name" in table:
+                raise ConfigError(f"unknown key 'name' in {where}", remedy="The rule's name is in the table's heading")
+            table = {"name": name, **table}
+        rule = convert_table(table, cls, where)
+        return msgspec.structs.replace(rule, series=tuple(text.upper() for text in rule.series))
+
+    def mark_matches(self, opportunities: pl.DataFrame, followed: Iterable[str], now: datetime) -> pl.DataFrame:
+        """Add the column `matches`: whether the rule is about an opportunity; null where that is not known."""
+        tests = [pl.lit(value=True), *self._thresholds()]
         if self.categories:
             tests.append(pl.col("category").str.to_lowercase().is_in([name.lower() for name in self.categories]))
         for column, wanted in (("series_ticker", self.series), ("model", self.models), ("side", self.sides)):
-            tests += [pl.col(column).is_in(list(wanted))] if wanted else []
+            if wanted:
+                tests.append(pl.col(column).is_in([str(each) for each in wanted]))
         if self.followed:
             tests.append(pl.col("ticker").is_in(list(followed)))
         if self.closes_within is not None:
             tests.append(pl.col("close_ts") <= now + self.closes_within)
-        return kept.with_columns(about=pl.all_horizontal(tests))
+        return opportunities.with_columns(matches=pl.all_horizontal(tests))
+
+    def _thresholds(self) -> list[pl.Expr]:
+        units = (("edge_points", self.min_edge, 1), ("ev_u", self.min_ev, NOTIONAL_U),
+                 ("size_cc", self.min_contracts, 100))  # fmt: skip
+        return [pl.col(column) >= least * unit for column, least, unit in units if least is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a rule's reader knows of an opportunity. `phase`: told, back (not told again yet), gone or settled."""
+class Tracked:
+    """What a rule's receivers know about an opportunity."""
 
     key: Key
-    phase: str
+    phase: Phase
     edge_points: float
-    told_ts: datetime
+    sent_ts: datetime
     row: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One change to be told."""
+    """One change to report."""
 
     key: Key
-    kind: str
+    kind: Kind
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """What became of opportunities in a scan: those that are there, why others went, and how markets ended."""
+class Changes:
+    """The result of a scan as rules see it: the opportunities, why others are gone, and YES payouts by ticker."""
 
-    kept: pl.DataFrame
-    departed: Mapping[Key, str]
+    opportunities: pl.DataFrame
+    gone: Mapping[Key, str]
     payouts_u: Mapping[str, int]
     now: datetime
 
 
+_Decision = tuple[Item | None, Tracked | None]
+_NOTHING: _Decision = (None, None)
+
+
 def decide(
-    rule: Rule, happened: Happened, known: Mapping[Key, Told], followed: Iterable[str] = ()
-) -> tuple[list[Item], list[Told]]:
-    """What to tell by a rule, and what is known then. What a scan says nothing of is left as it was."""
-    items, after = list[Item](), list[Told]()
-    judged = rule.matches(happened.kept, followed, happened.now)
-    there = {_key(row): row for row in _rows(judged.filter("about"))}
-    for key, row in there.items():
-        kind, told = _arrived(rule, key, row, known.get(key), happened.now)
-        items += [Item(key, kind, describe(kind, told.row))] if kind and told else []
-        after += [told] if told else []
-    others = set(judged.filter(~pl.col("about")).select("ticker", "side", "model").iter_rows())
-    for key, told in known.items():
-        payout = happened.payouts_u.get(key[0])
-        if payout is not None and told.phase != "settled":
-            items.append(Item(key, "settled", describe("settled", told.row | {"payout_u": payout})))
-            after = [each for each in after if each.key != key] + [
-                Told(key, "settled", told.edge_points, happened.now, told.row)
-            ]
-        elif key not in there and told.phase in ("told", "back"):
-            reason = _BELOW if key in others else happened.departed.get(key)
-            if reason is not None:
-                # Of one that came back within the cooldown nobody was told, so nobody is told that it went.
-                items += (
-                    [Item(key, "gone", describe("gone", told.row | {"reason": reason}))] if told.phase == "told" else []
-                )
-                at = happened.now if told.phase == "told" else told.told_ts
-                after.append(Told(key, "gone", told.edge_points, at, told.row))
-    return [item for item in items if item.kind in rule.on], after
+    rule: Rule, changes: Changes, tracked: Mapping[Key, Tracked], followed: Iterable[str] = ()
+) -> tuple[list[Item], list[Tracked]]:
+    """Return what a rule reports, and what its receivers know afterwards. What a scan did not cover stays as it was."""
+    marked = rule.mark_matches(changes.opportunities, followed, changes.now)
+    present = {_key(row): row for row in _rows(marked.filter("matches"))}
+    excluded = set(marked.filter(~pl.col("matches")).select(_KEY).iter_rows())
+    decisions = []
+    for key in [*present, *(key for key in tracked if key not in present)]:
+        known = tracked.get(key)
+        if known is not None and known.phase != "settled" and key[0] in changes.payouts_u:
+            decisions.append(_decide_settled(known, changes))
+        elif key in present:
+            decisions.append(_decide_present(rule, present[key], known, changes.now))
+        elif known is not None:
+            reason = _BELOW if key in excluded else changes.gone.get(key)
+            decisions.append(_decide_absent(known, reason, changes.now))
+    items = [item for item, _ in decisions if item is not None and item.kind in rule.on]
+    return items, [update for _, update in decisions if update is not None]
 
 
-def _arrived(rule: Rule, key: Key, row: dict[str, Any], known: Told | None, now: datetime) -> tuple[str, Told | None]:
-    """What to say of an opportunity that is there, if anything, and what is known then, if it changed."""
-    edge = float(row["edge_points"])
+def _decide_settled(known: Tracked, changes: Changes) -> _Decision:
+    row = known.row | {"payout_u": changes.payouts_u[known.key[0]]}
+    item = Item(known.key, Kind.SETTLED, describe(Kind.SETTLED, row))
+    return item, Tracked(known.key, "settled", known.edge_points, changes.now, known.row)
+
+
+def _decide_present(rule: Rule, row: dict[str, Any], known: Tracked | None, now: datetime) -> _Decision:
+    key, edge = _key(row), float(row["edge_points"])
     if known is None:
-        return "appeared", Told(key, "told", edge, now, row)
+        return _report(Kind.APPEARED, key, edge, row, now)
     if known.phase == "settled":
-        return "", None
-    # What was told at a time that is still to come was told by a clock that has stepped back since.
-    rested = now - known.told_ts >= rule.cooldown or known.told_ts > now
-    if known.phase in ("gone", "back"):
+        return _NOTHING
+    # A time in the future was written before the clock was set back.
+    rested = now - known.sent_ts >= rule.cooldown or known.sent_ts > now
+    if known.phase in ("gone", "returned"):
         if rested:
-            return "appeared", Told(key, "told", edge, now, row)
-        return "", Told(key, "back", known.edge_points, known.told_ts, row)
+            return _report(Kind.APPEARED, key, edge, row, now)
+        return None, Tracked(key, "returned", known.edge_points, known.sent_ts, row)
     if rested and edge >= known.edge_points + rule.grow_points:
-        return "grew", Told(key, "told", edge, now, row | {"edge_before": known.edge_points})
-    return "", None
+        return _report(Kind.GREW, key, edge, row | {"edge_before": known.edge_points}, now)
+    return _NOTHING
 
 
-def hold(rule: Rule, oldest: datetime, sent: Sequence[datetime], now: datetime) -> str:
-    """Why what has waited since `oldest` must wait on, or nothing. `sent` is when messages went out of late."""
-    if rule.quiet is not None and in_quiet(rule.quiet, now.astimezone(ZoneInfo(rule.timezone)).time()):
+def _decide_absent(known: Tracked, reason: str | None, now: datetime) -> _Decision:
+    if reason is None or known.phase not in ("sent", "returned"):
+        return _NOTHING
+    if known.phase == "returned":
+        # Its return was not reported, so its departure is not either.
+        return None, Tracked(known.key, "gone", known.edge_points, known.sent_ts, known.row)
+    item = Item(known.key, Kind.GONE, describe(Kind.GONE, known.row | {"reason": reason}))
+    return item, Tracked(known.key, "gone", known.edge_points, now, known.row)
+
+
+def _report(kind: Kind, key: Key, edge: float, row: dict[str, Any], now: datetime) -> _Decision:
+    return Item(key, kind, describe(kind, row)), Tracked(key, "sent", edge, now, row)
+
+
+def delay_reason(rule: Rule, oldest: datetime, sent: Sequence[datetime], now: datetime) -> str:
+    """Return why items that have waited since `oldest` must wait longer, or "". `sent`: times of recent messages."""
+    if rule.quiet is not None and now.astimezone(ZoneInfo(rule.timezone)).time() in rule.quiet:
         return "quiet hours"
     if rule.digest and now - oldest < rule.digest:
         return "digest"
     if len([at for at in sent if timedelta() <= now - at < timedelta(hours=1)]) >= rule.per_hour:
-        return f"more than {rule.per_hour} messages an hour"
+        return f"limit of {rule.per_hour} messages per hour"
     return ""
 
 
-def in_quiet(quiet: tuple[time, time], at: time) -> bool:
-    """Whether a time of day lies from the first to before the second, over midnight if that is earlier."""
-    begin, end = quiet
-    return begin <= at < end if begin <= end else at >= begin or at < end
-
-
-def compose(rule: Rule, items: Sequence[Item], held: str = "") -> tuple[str, str]:
-    """Title and body of the message about some changes; `held` is why they had to wait."""
-    counts = {kind: sum(item.kind == kind for item in items) for kind in KINDS}
+def compose(rule: Rule, items: Sequence[Item], delay: str = "") -> tuple[str, str]:
+    """Return title and body of a message about some changes; `delay` is why they had to wait."""
+    counts = {kind: sum(item.kind == kind for item in items) for kind in Kind}
     title = f"{rule.name}: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    lines = [item.text for item in items[:_LINES]]
-    if len(items) > _LINES:
-        lines.append(f"… and {len(items) - _LINES:,} more; fairline report has them all")
-    if held:
-        lines.append(f"(held back: {held})")
+    lines = [item.text for item in items[:MAX_LINES]]
+    if len(items) > MAX_LINES:
+        lines.append(f"… and {len(items) - MAX_LINES:,} more; fairline report lists all")
+    if delay:
+        lines.append(f"(delayed: {delay})")
     return title, "\n".join(lines)
 
 
-def describe(kind: str, row: Mapping[str, Any]) -> str:
-    """A change in a line."""
-    what = sanitize(f"{row.get('side', '').upper()} {row.get('ticker', '')}")
-    price = f"at {row['price_u'] / NOTIONAL_U:.3f}"
+def describe(kind: Kind, row: Mapping[str, Any]) -> str:
+    """Return a change as one line of text."""
+    if kind is Kind.GONE:
+        return f"gone: {_contract(row)}: {failure_text(row['reason'])}"
     title = sanitize(row.get("title") or "")
-    if kind == "gone":
-        return f"gone: {what}: {failure_text(row['reason'])}"
-    if kind == "settled":
-        paid = row["payout_u"] if row.get("side") == "yes" else NOTIONAL_U - row["payout_u"]
-        made = (paid - row["price_u"] - row["fee_u"]) / NOTIONAL_U
-        return f"settled: {what} paid ${paid / NOTIONAL_U:.2f}; bought {price} that is {made:+.3f} a contract · {title}"
-    grown = f" (was {row['edge_before']:.1f})" if kind == "grew" else ""
-    closes = f", closes {row['close_ts']:%Y-%m-%d %H:%M} UTC" if row.get("close_ts") else ""
+    if kind is Kind.SETTLED:
+        return f"{_settlement(row)} · {title}"
+    bug = " (an edge this large is more likely a bug)" if row.get("suspect") else ""
+    return f"{kind}: {_offer(kind, row)} · {title}{bug}"
+
+
+def _contract(row: Mapping[str, Any]) -> str:
+    return sanitize(f"{row.get('side', '').upper()} {row.get('ticker', '')}")
+
+
+def _settlement(row: Mapping[str, Any]) -> str:
+    paid_u = row["payout_u"] if row.get("side") == "yes" else NOTIONAL_U - row["payout_u"]
+    profit = (paid_u - row["price_u"] - row["fee_u"]) / NOTIONAL_U
+    price = row["price_u"] / NOTIONAL_U
     return (
-        f"{kind}: {what} {price}, p {row['p']:.3f} by {sanitize(row['model'])}: "
-        f"edge {row['edge_points']:.1f} points{grown}, "
-        f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_cc'] / 100:,.0f} contracts{closes} · {title}"
-        + (" (an edge so large is more likely a bug)" if row.get("suspect") else "")
+        f"settled: {_contract(row)} paid ${paid_u / NOTIONAL_U:.2f}; "
+        f"profit per contract bought at {price:.3f}: {profit:+.3f}"
     )
 
 
-_CARRIED = (
-    "ticker", "side", "model", "title", "p", "price_u", "fee_u", "size_cc", "edge_points", "ev_u", "close_ts",
-)  # fmt: skip
+def _offer(kind: Kind, row: Mapping[str, Any]) -> str:
+    grown = f" (was {row['edge_before']:.1f})" if kind is Kind.GREW else ""
+    closes = f", closes {row['close_ts']:%Y-%m-%d %H:%M} UTC" if row.get("close_ts") else ""
+    return (
+        f"{_contract(row)} at {row['price_u'] / NOTIONAL_U:.3f}, p {row['p']:.3f} by {sanitize(row['model'])}: "
+        f"edge {row['edge_points']:.1f} points{grown}, "
+        f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_cc'] / 100:,.0f} contracts{closes}"
+    )
 
 
-def _rows(kept: pl.DataFrame) -> list[dict[str, Any]]:
-    return kept.select(*_CARRIED, *(name for name in ("suspect",) if name in kept.columns)).to_dicts()
+_REPORTED = (*_KEY, "title", "p", "price_u", "fee_u", "size_cc", "edge_points", "ev_u", "close_ts")
+
+
+def _rows(opportunities: pl.DataFrame) -> list[dict[str, Any]]:
+    optional = [name for name in ("suspect",) if name in opportunities.columns]
+    return opportunities.select(*_REPORTED, *optional).to_dicts()
 
 
 def _key(row: Mapping[str, Any]) -> Key:
     return row["ticker"], row["side"], row["model"]
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise TypeError("a list of texts is wanted")
-    return tuple(value)
-
-
-def _among(*allowed: str) -> Callable[[Any], tuple[str, ...]]:
-    def read(value: Any) -> tuple[str, ...]:
-        made = tuple(text.lower() for text in _texts(value))
-        if not made or not set(made) <= set(allowed):
-            raise ValueError(f"it takes {', '.join(allowed)}")
-        return made
-
-    return read
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("a number is wanted")
-    if not math.isfinite(value):
-        raise ValueError("a number that is finite is wanted")
-    return float(value)
-
-
-def _quiet(value: Any) -> tuple[time, time]:
-    begin, end = (time.fromisoformat(text) for text in str(value).split("-"))
-    if begin.tzinfo or end.tzinfo:
-        raise ValueError("the zone is a setting of its own, timezone")
-    if begin == end:
-        raise ValueError("it begins when it ends")
-    return begin, end
-
-
-def _zone(value: Any) -> str:
-    return ZoneInfo(str(value)).key
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise TypeError("a whole number from 1 is wanted")
-    return value
-
-
-def _yes(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("true or false is wanted")
-    return value
-
-
-_READ = {
-    **dict.fromkeys(("to", "categories", "models"), _texts),
-    **dict.fromkeys(("min_edge", "min_ev", "min_contracts", "grow_points"), _number),
-    **dict.fromkeys(("closes_within", "cooldown", "digest"), lambda value: parse_duration(str(value))),
-    "on": _among(*KINDS),
-    "sides": _among("yes", "no"),
-    "series": lambda value: tuple(text.upper() for text in _texts(value)),
-    "quiet": _quiet,
-    "timezone": _zone,
-    "per_hour": _count,
-    "followed": _yes,
-}

@@ -1,4 +1,4 @@
-"""How a watch is doing: what it counted, whether it sees, and which alarms that amounts to."""
+"""Count what a watch does, and derive its alarms."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -6,19 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from fairline.kalshi.clock import TOLERATED_S, Skew
-from fairline.store.store import ROOM_BYTES
+from fairline.store.store import MIN_FREE_BYTES
 
 _FAILURES = 3
-"""How often in a row a model fails before somebody is told."""
+"""Failures in a row after which a model raises an alarm."""
 _MODEL = "model "
-_LONGEST = 400
-"""Letters of an alarm: a listing can be incomplete for very many reasons."""
+_MAX_TEXT = 400
+"""Characters of an alarm: an incomplete listing can have very many reasons."""
 
 
 @dataclass(slots=True)
 class Health:
-    """Counted since the start. `trouble` is what is wrong by kind (refused, paused, scan, store), and stays until the
-    opposite was seen: silence is no all-clear. `blind_since` is when it last saw, or began to be able to.
+    """Counters since the start, and what is wrong now.
+
+    `errors` has one message per kind (refused, paused, scan, store); each stays until an explicit recovery. `restored`
+    are alarms from before a restart, which stay until their opposite is seen.
     """
 
     started_ts: datetime
@@ -32,77 +34,92 @@ class Health:
     resumed_ts: datetime | None = None
     duration_s: float = 0.0
     markets: int = 0
-    kept: int = 0
+    opportunities: int = 0
     settlements: int = 0
-    trouble: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     skew: Skew | None = None
     free_bytes: int | None = None
     failing: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
-    before: dict[str, str] = field(default_factory=dict)
+    restored: dict[str, str] = field(default_factory=dict)
 
     def restore(self, alarms: Mapping[str, str]) -> None:
-        """The alarms that were on when it was stopped: they are until something shows that they are over."""
-        for name, words in alarms.items():
+        """Take over the alarms that were active when the watch stopped."""
+        for name, text in alarms.items():
             if name.startswith(_MODEL):
                 model = name.removeprefix(_MODEL)
-                self.failing[model], self.failures[model] = words.partition(" fails: ")[2], _FAILURES
+                self.failing[model] = text.partition(" fails: ")[2]
+                self.failures[model] = _FAILURES
             elif name in ("paused", "refused", "store"):
-                self.trouble[name] = words
+                self.errors[name] = text
             else:
-                self.before[name] = words
+                self.restored[name] = text
 
-    def active(self, now: datetime) -> None:
-        """The exchange says that it is open: whoever waited for that may be asked from now on what he sees."""
-        if self.trouble.pop("paused", None):
+    def record_open_exchange(self, now: datetime) -> None:
+        """The exchange is open: the time of a pause does not count as an outage."""
+        if self.errors.pop("paused", None):
             self.resumed_ts = now
 
-    def read(self, now: datetime, *, complete: bool, why: str) -> None:
-        """A scan came to its end."""
-        self.active(now)
-        self.trouble.pop("refused", None)
+    def record_scan(self, now: datetime, *, complete: bool, reason: str) -> None:
+        """A scan ended; `reason` is why it was incomplete."""
+        self.record_open_exchange(now)
+        self.errors.pop("refused", None)
         if complete:
             self.complete_ts = now
-            self.trouble.pop("scan", None)
-            self.before.pop("blind", None)
+            self.errors.pop("scan", None)
+            self.restored.pop("outage", None)
         else:
-            self.trouble["scan"] = why
+            self.errors["scan"] = reason
 
-    def forget(self, models: Collection[str]) -> None:
-        """Models other than these are no business of ours any more."""
+    def keep_models(self, models: Collection[str]) -> None:
+        """Forget the failures of all other models."""
         for name in [name for name in self.failing if name not in models]:
             del self.failing[name]
             self.failures.pop(name, None)
 
-    def alarms(self, now: datetime, dead_man: timedelta, on: Collection[str] = ()) -> dict[str, str]:
-        """The alarms that are due, in words. An exchange that is known to pause blinds nobody; one that is `on` takes
-        a little more to be over than it took to begin.
+    def alarms(self, now: datetime, dead_man: timedelta, active: Collection[str] = ()) -> dict[str, str]:
+        """Return the alarms that are due, and their messages.
+
+        A known pause of the exchange is no outage. An alarm in `active` ends with a margin, so that it does not flap.
         """
-        found = {name: words for name, words in self.trouble.items() if name != "scan"}
-        since = self._since()
-        if now - since >= dead_man and "paused" not in self.trouble:
-            why = self.trouble.get("scan") or self.trouble.get("refused") or "no scan came to its end"
-            found["blind"] = f"no complete scan since {since:%Y-%m-%d %H:%M} UTC: {why}"
-        tolerated = TOLERATED_S * (0.8 if "clock" in on else 1.0)
-        if self.skew is not None and abs(self.skew.seconds) - self.skew.error > tolerated:
-            found["clock"] = str(self.skew)
-        wanted = ROOM_BYTES * (1.5 if "disk" in on else 1.0)
-        if self.free_bytes is not None and self.free_bytes < wanted:
-            found["disk"] = f"only {self.free_bytes / 1e6:,.0f} MB are free where the store is"
-        for model, words in self.failing.items():
-            if self.failures.get(model, 0) >= _FAILURES:
-                found[f"{_MODEL}{model}"] = f"the model {model} fails: {words}"
-        known = {"clock": self.skew is not None, "disk": self.free_bytes is not None}
-        still = {name: words for name, words in self.before.items() if not known.get(name)}
-        return {name: _short(words) for name, words in (still | found).items()}
+        due = {name: text for name, text in self.errors.items() if name != "scan"}
+        due |= self._outage(now, dead_man) | self._clock(active="clock" in active) | self._disk(active="disk" in active)
+        due |= {
+            f"{_MODEL}{model}": f"model {model} fails: {text}"
+            for model, text in self.failing.items()
+            if self.failures.get(model, 0) >= _FAILURES
+        }
+        measured = {"clock": self.skew is not None, "disk": self.free_bytes is not None}
+        restored = {name: text for name, text in self.restored.items() if not measured.get(name)}
+        return {name: _shorten(text) for name, text in (restored | due).items()}
 
-    def sees(self, now: datetime, dead_man: timedelta) -> bool:
-        """Whether a whole scan is recent enough."""
-        return now - self._since() < dead_man
+    def _outage(self, now: datetime, dead_man: timedelta) -> dict[str, str]:
+        since = self._complete_since()
+        if now - since < dead_man or "paused" in self.errors:
+            return {}
+        reason = self.errors.get("scan") or self.errors.get("refused") or "no scan finished"
+        return {"outage": f"no complete scan since {since:%Y-%m-%d %H:%M} UTC: {reason}"}
 
-    def _since(self) -> datetime:
+    def _clock(self, *, active: bool) -> dict[str, str]:
+        tolerated = TOLERATED_S * (0.8 if active else 1.0)
+        if self.skew is None or abs(self.skew.seconds) - self.skew.error <= tolerated:
+            return {}
+        return {"clock": str(self.skew)}
+
+    def _disk(self, *, active: bool) -> dict[str, str]:
+        wanted = MIN_FREE_BYTES * (1.5 if active else 1.0)
+        if self.free_bytes is None or self.free_bytes >= wanted:
+            return {}
+        return {"disk": f"only {self.free_bytes / 1e6:,.0f} MB free on the store's disk"}
+
+    def is_current(self, now: datetime, dead_man: timedelta) -> bool:
+        """Return whether the last complete scan is recent enough."""
+        return now - self._complete_since() < dead_man
+
+    def _complete_since(self) -> datetime:
+        """Return when a scan was last complete, or since when one could have been."""
         return max(at for at in (self.started_ts, self.complete_ts, self.resumed_ts) if at is not None)
 
 
-def _short(words: str) -> str:
-    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]} …"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]} …"

@@ -1,8 +1,8 @@
-"""Around the clock: the same scan again and again, kept, compared with the last, and told to whom it concerns.
+"""Run scans on a schedule, store each one, and notify receivers of what changed.
 
-Scans never overlap and do not drift: they begin at whole multiples of the rhythm since the start, each a little later
-by chance, and one that takes longer than the rhythm costs the beats it runs over. What goes wrong is noted and the loop
-goes on; only a store that was never there, or settings that cannot be read at the start, end it.
+Scans never overlap and do not drift: they start at whole multiples of the interval since the start, each a little later
+at random; one that takes longer than the interval skips the ticks it runs over. Errors are recorded and the loop
+continues; only a store that never worked, or invalid settings at the start, end it.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import polars as pl
@@ -33,21 +32,24 @@ from fairline.sources import Sources
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule
 from fairline.watch.health import Health
-from fairline.watch.notify import Teller
-from fairline.watch.receivers import Post
+from fairline.watch.housekeeping import Housekeeping
+from fairline.watch.notify import Notifier
+from fairline.watch.outbox import Outbox
 from fairline.watch.recorder import Recorder
-from fairline.watch.settlements import Settling
-from fairline.watch.state import Bench, State
+from fairline.watch.settlements import SettlementCollector
+from fairline.watch.state import State
+from fairline.watch.suspensions import active_models, update_suspensions
 
 log = logging.getLogger("fairline.watch")
 
-_BENCHED_AT_MOST = timedelta(hours=1)
-_LANDING_S = 0.7
+_DRAIN_S = 0.7
+_MAX_DELAY_S = 5.0
+"""Longest random delay of a scan's start."""
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
-    """What to watch and whom to tell: all that a change of the settings may change."""
+class WatchConfig:
+    """What to watch and whom to notify: all that changed settings can change."""
 
     models: Sequence[Model]
     filters: Filters = field(default_factory=Filters)
@@ -64,299 +66,286 @@ class Duty:
 
 
 class Watch:
-    """One exchange, one store, one loop. `reload` gives the duty anew when the settings are to be read again."""
+    """One exchange, one store, one loop. `reload` returns the configuration of changed settings."""
 
     def __init__(
         self,
         kalshi: Kalshi,
-        duty: Duty,
+        config: WatchConfig,
         store: Store,
         state: State,
         *,
         memory: ExchangeCache | None = None,
         sources: Sources | None = None,
-        reload: Callable[[], Duty] | None = None,
-        said: Callable[[str], None] = lambda _: None,
+        reload: Callable[[], WatchConfig] | None = None,
+        notify_supervisor: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self.kalshi, self.duty, self.store, self.state = kalshi, duty, store, state
+        self.kalshi = kalshi
+        self.config = config
+        self.store = store
+        self.state = state
         self.health = Health(now())
-        self.post = Post(state, duty.receivers)
+        self.outbox = Outbox(state, config.receivers)
         self._recorder = Recorder(store)
-        self._settling = Settling(kalshi, store, state)
-        self._memory, self._reload, self._said, self._now, self._uniform = memory, reload, said, now, uniform
+        self._settlements = SettlementCollector(kalshi, store, state)
+        self._housekeeping = Housekeeping(store, state)
+        self._notifier = Notifier(state)
+        self._memory = memory
         self._sources = sources or Sources()
-        self._stop, self._hup = asyncio.Event(), False
-        self._teller = Teller(state)
-        self._housekept: datetime | None = None
+        self._reload = reload
+        self._notify_supervisor = notify_supervisor
+        self._now = now
+        self._uniform = uniform
+        self._stop = asyncio.Event()
+        self._reload_requested = False
 
     def stop(self) -> None:
         self._stop.set()
 
-    def reread(self) -> None:
+    def request_reload(self) -> None:
         """Read the settings again before the next scan."""
-        self._hup = True
+        self._reload_requested = True
 
-    async def run(self, *, most: int | None = None) -> None:
-        """Watch until stopped, or until `most` scans were tried. Raises `StoreError` if nothing was ever recorded."""
+    async def run(self, *, max_scans: int | None = None) -> None:
+        """Watch until stopped, or until `max_scans` scans were tried. Raises `StoreError` if none was ever recorded."""
         await asyncio.to_thread(self._recorder.resume, self._now())
-        self.health.restore({name: words for name, (_, words) in self.state.alarms().items()})
-        told = pl.col("ticker").is_in(self._teller.awaited(self.duty.alerts))
-        self._learn(self.store.read("settlements", where=told))
-        beside = [asyncio.create_task(self._again(job, pause)) for job, pause in self._jobs()]
-        beats = asyncio.create_task(self._beats(most))
-        stopped = asyncio.create_task(self._stop.wait())
+        self.health.restore({name: text for name, (_, text) in self.state.alarms().items()})
+        reported = pl.col("ticker").is_in(self._notifier.unsettled_tickers(self.config.alerts))
+        self._add_settlements(self.store.read("settlements", where=reported))
+        tasks = [asyncio.create_task(self._repeat(job, pause)) for job, pause in self._jobs()]
+        tasks += [asyncio.create_task(self._run_ticks(max_scans)), asyncio.create_task(self._wait_for_stop())]
         try:
-            done, _ = await asyncio.wait([beats, stopped, *beside], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            tasks = [beats, stopped, *beside]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.post.land(_LANDING_S)
-            self._said("STOPPING=1")
+            await self.outbox.drain(_DRAIN_S)
+            self._notify_supervisor("STOPPING=1")
+
+    async def _wait_for_stop(self) -> None:
+        await self._stop.wait()
 
     def _jobs(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
+        """Return what runs beside the scans, and the seconds between two runs."""
         return [
             (self._deliver, 1.0),
-            (self._settle, self.duty.settle_every.total_seconds()),
+            (self._settle, self.config.settle_every.total_seconds()),
             (self._keep_house, 20.0),
-            (self._look_out, 5.0),
+            (self._check_alarms, 5.0),
         ]
 
-    async def _again(self, job: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    async def _repeat(self, job: Callable[[], Awaitable[None]], pause_s: float) -> None:
         while True:
             try:
                 await job()
             except (KalshiError, FairlineError) as error:
                 log.warning("%s", error)
-            except Exception:  # whatever it was, in months of watching it must be tried again; its traceback is logged
-                log.exception("something failed in a way that nobody foresaw")
+            except Exception:  # a background job must be retried after any error; the log has the traceback
+                log.exception("unexpected error in a background job")
             await asyncio.sleep(pause_s)
 
-    async def _beats(self, most: int | None) -> None:
-        began, beat, tried = time.monotonic(), 0, 0
-        while most is None or tried < most:
-            every = self.duty.every.total_seconds()
-            due = began + beat * every + (self._uniform(0, min(every / 10, 5.0)) if beat else 0.0)
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if self._hup:
-                self._read_again()
-            await self.round()
+    async def _run_ticks(self, max_scans: int | None) -> None:
+        began = time.monotonic()
+        tick = 0
+        tried = 0
+        while max_scans is None or tried < max_scans:
+            every = self.config.every.total_seconds()
+            delay = self._uniform(0, min(every / 10, _MAX_DELAY_S)) if tick else 0.0
+            await asyncio.sleep(max(0.0, began + tick * every + delay - time.monotonic()))
+            if self._reload_requested:
+                self._reload_settings()
+            await self.tick()
             tried += 1
-            late = int((time.monotonic() - began) / every)
-            self.health.skipped += max(0, late - beat)
-            beat = max(beat, late) + 1
+            current = int((time.monotonic() - began) / every)
+            self.health.skipped += max(0, current - tick)
+            tick = max(tick, current) + 1
 
-    async def round(self) -> None:
-        """One scan, all that follows from it, and how one is doing after it."""
+    async def tick(self) -> None:
+        """Scan once, process the result, and update the alarms."""
         clock = time.monotonic()
         try:
             await self._scan()
         except AuthError as error:
-            self._blind("refused", str(error))
+            self._record_outage("refused", str(error))
         except (KalshiError, FairlineError) as error:
             if isinstance(error, UsageError) and not self.health.scans:
-                # Who has just started with a question that cannot be asked is told so at once.
+                # Fail fast if the first scan has invalid options.
                 raise
-            self._blind("scan", str(error))
-        except Exception as error:  # whatever it was, the next beat must come; its traceback is logged
-            log.exception("a scan failed in a way that nobody foresaw")
-            self._blind("scan", f"{type(error).__name__}: {error}")
-        self.health.last_ts, self.health.duration_s = self._now(), time.monotonic() - clock
+            self._record_outage("scan", str(error))
+        except Exception as error:  # the next tick must come after any error; the log has the traceback
+            log.exception("unexpected error during scan")
+            self._record_outage("scan", f"{type(error).__name__}: {error}")
+        self.health.last_ts = self._now()
+        self.health.duration_s = time.monotonic() - clock
         self.health.skew = self.kalshi.transport.skew
-        self._sound_alarms()
-        self._said("READY=1\nWATCHDOG=1\nSTATUS=" + self.line())
+        self._update_alarms()
+        self._notify_supervisor("READY=1\nWATCHDOG=1\nSTATUS=" + self.status_line())
 
     async def _scan(self) -> None:
         status = await self.kalshi.exchange.probe()
         if status is not None and not (status.exchange_active and status.trading_active):
-            self._blind("paused", _pause(status, self._now()), outcome="paused")
+            self._record_outage("paused", _describe_pause(status, self._now()), outcome="paused")
             return
+        now = self._now()
         if status is not None:
-            self.health.active(self._now())
-        now, models = self._now(), self._playing(self._now())
-        clock = time.monotonic()
-        listing, evaluation = await self._look(models)
-        seconds = {"read": listing.duration_s, "price": time.monotonic() - clock - listing.duration_s}
-        clock = time.monotonic()
-        self._judge(evaluation, models, now)
-        silent = {model.name for model in self.duty.models} - {model.name for model in models} | set(
-            self.health.failing
-        )
+            self.health.record_open_exchange(now)
+        models = active_models(self.config.models, self.state, now)
+        timer = _Timer()
+        listing, evaluation = await self._evaluate(models)
+        timer.record("read", listing.duration_s)
+        timer.lap("price", less=listing.duration_s)
+        update_suspensions(evaluation, models, self.state, self.health, every=self.config.every, now=now)
+        suspended = {model.name for model in self.config.models} - {model.name for model in models}
+        silent = suspended | set(self.health.failing)
         await self._record(listing, evaluation, silent)
-        seconds["record"], clock = time.monotonic() - clock, time.monotonic()
-        self._tell(listing, evaluation, silent)
-        seconds["alert"] = time.monotonic() - clock
-        self.health.seconds.update(seconds)
+        timer.lap("record")
+        self._notify(listing, evaluation, silent)
+        timer.lap("alert")
+        self.health.seconds.update(timer.seconds)
         await self._count(listing, evaluation)
 
-    async def _look(self, models: Sequence[Model]) -> tuple[Listing, Evaluation]:
-        """The scan, with what it alone sent."""
-        duty, before = self.duty, replace(self.kalshi.transport.traffic)
-        options = ScanOptions(duty.filters, duty.rules, books=duty.books, ages=Ages(duty.facts_s, 0), misses=0)
+    async def _evaluate(self, models: Sequence[Model]) -> tuple[Listing, Evaluation]:
+        """Scan, and count only the traffic of this scan."""
+        before = replace(self.kalshi.transport.traffic)
+        config = self.config
+        options = ScanOptions(config.filters, config.rules, books=config.books, ages=Ages(config.facts_s, 0), misses=0)
         result = await run_scan(self.kalshi, models, options, memory=self._memory, sources=self._sources)
-        spent = self.kalshi.transport.traffic
-        mine = {name: getattr(spent, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}
-        return replace(result.listing, **mine), result.evaluation
-
-    def _playing(self, now: datetime) -> list[Model]:
-        benched = self.state.benched()
-        # By a clock that has stepped back a bench may seem to last for days.
-        sitting = {name for name, bench in benched.items() if now < bench.until_ts <= now + _BENCHED_AT_MOST}
-        return [model for model in self.duty.models if model.name not in sitting]
-
-    def _judge(self, evaluation: Evaluation, played: Sequence[Model], now: datetime) -> None:
-        """Bench the models that gave no answer, the longer the more often in a row."""
-        failed = {problem.model: problem for problem in evaluation.problems if problem.silent}
-        priced = set(evaluation.edges["model"].unique())
-        for problem in evaluation.problems:
-            # Nothing that can be used is no answer either.
-            if problem.model and problem.ticker and problem.model not in priced:
-                failed.setdefault(problem.model, problem)
-        before = self.state.benched()
-        self.state.unbench(m.name for m in played if m.name in before and m.name not in failed)
-        for model in played:
-            why = failed.get(model.name)
-            if why is None:
-                self.health.failing.pop(model.name, None)
-                self.health.failures.pop(model.name, None)
-                continue
-            failures = before[model.name].failures + 1 if model.name in before else 1
-            pause = min(_BENCHED_AT_MOST, self.duty.every * 2 ** min(failures - 1, 12))
-            self.state.bench(Bench(model.name, failures, now + pause, why.message))
-            self.health.failing[model.name], self.health.failures[model.name] = why.message, failures
-            log.warning("model %s is benched for %.0f s: %s", model.name, pause.total_seconds(), why.message)
-            if why.traceback:
-                log.debug("%s", why.traceback)
+        after = self.kalshi.transport.traffic
+        traffic = {name: getattr(after, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}
+        return replace(result.listing, **traffic), result.evaluation
 
     async def _record(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
-        with self._storing():
+        with self._catch_store_errors():
             edges = await asyncio.to_thread(self._recorder.record, listing, evaluation, self._now(), silent)
             self.health.changes.update(edges["change"].to_list())
-            self.health.trouble.pop("store", None)
+            self.health.errors.pop("store", None)
 
-    def _tell(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
-        with self._storing():
-            self._teller.hear(
-                listing, evaluation, silent, rules=self.duty.alerts, receivers=self.duty.receivers, now=self._now()
+    def _notify(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
+        config = self.config
+        with self._catch_store_errors():
+            self._notifier.process_scan(
+                listing, evaluation, silent, rules=config.alerts, receivers=config.receivers, now=self._now()
             )
 
     async def _count(self, listing: Listing, evaluation: Evaluation) -> None:
         health = self.health
         health.scans["done" if listing.complete else "incomplete"] += 1
         health.quarantined.update(f"{row.field}: {row.reason}" for row in listing.quarantined)
-        health.markets, health.kept = listing.listed, evaluation.opportunities.height
-        health.read(self._now(), complete=listing.complete, why="; ".join(listing.incomplete_reasons))
-        if listing.complete and self.duty.ping is not None:
+        health.markets = listing.listed
+        health.opportunities = evaluation.opportunities.height
+        health.record_scan(self._now(), complete=listing.complete, reason="; ".join(listing.incomplete_reasons))
+        if listing.complete and self.config.ping is not None:
             try:
-                await self.duty.ping()
+                await self.config.ping()
             except KalshiError:
-                log.warning("the health-check address could not be asked")
-        log.info("%s", self.line())
+                log.warning("cannot reach the health-check address")
+        log.info("%s", self.status_line())
 
-    def _blind(self, kind: str, words: str, *, outcome: str = "failed") -> None:
-        """There was no scan: note why. What waits to be told does not wait for one."""
-        self.health.trouble[kind] = words
+    def _record_outage(self, kind: str, text: str, *, outcome: str = "failed") -> None:
+        """Record that there was no scan, and why. Pending messages are sent all the same."""
+        self.health.errors[kind] = text
         self.health.scans[outcome] += 1
-        log.warning("no scan: %s", words)
+        log.warning("no scan: %s", text)
         now = self._now()
-        row = {"outcome": outcome, "detail": words[:2_000], "started_ts": now, "complete": False}
-        with self._storing():
+        row = {"outcome": outcome, "detail": text[:2_000], "started_ts": now, "complete": False}
+        with self._catch_store_errors():
             self._recorder.record_scan(row, now)
-            self._teller.go_on(self.duty.alerts, self.duty.receivers, now)
+            self._notifier.process_outage(self.config.alerts, self.config.receivers, now)
 
     @contextlib.contextmanager
-    def _storing(self) -> Iterator[None]:
-        """What cannot be kept is trouble, and no reason to stop."""
+    def _catch_store_errors(self) -> Iterator[None]:
+        """Report what cannot be stored, and continue."""
         try:
             yield
         except StoreError as error:
-            self.health.trouble["store"] = str(error)
+            self.health.errors["store"] = str(error)
             log.error("%s", error)
 
-    async def _look_out(self) -> None:
-        """A round may take long to fail: alarms do not wait for its end."""
-        self._sound_alarms()
+    async def _check_alarms(self) -> None:
+        """Update alarms between scans: a scan can take long to fail."""
+        self._update_alarms()
 
-    def _sound_alarms(self) -> None:
+    def _update_alarms(self) -> None:
         with contextlib.suppress(OSError):
             self.health.free_bytes = self.store.free_bytes()
         now = self._now()
-        try:
-            due = self.health.alarms(now, self.duty.dead_man, self.state.alarms())
-            self._teller.sound(due, self.duty.receivers, now)
-        except StoreError as error:
-            self.health.trouble["store"] = str(error)
-            log.error("%s", error)
+        with self._catch_store_errors():
+            due = self.health.alarms(now, self.config.dead_man, self.state.alarms())
+            self._notifier.update_alarms(due, self.config.receivers, now)
 
     async def _deliver(self) -> None:
-        self._said("WATCHDOG=1")
-        self.post.deliver(self._now())
+        self._notify_supervisor("WATCHDOG=1")
+        self.outbox.deliver(self._now())
 
     async def _settle(self) -> None:
-        self.health.settlements += await self._settling.collect(self._now(), self._learn)
+        self.health.settlements += await self._settlements.collect(self._now(), self._add_settlements)
 
-    def _learn(self, settlements: pl.DataFrame) -> None:
-        self._teller.learn(settlements, self.duty.alerts)
+    def _add_settlements(self, settlements: pl.DataFrame) -> None:
+        self._notifier.add_settlements(settlements, self.config.alerts)
 
     async def _keep_house(self) -> None:
-        """Once an hour delete old days, merge small files, forget what is over: each whatever becomes of the others."""
-        now = self._now()
         if self.health.skew is None:
-            return  # nothing is known of the clock before the first answer
-        if self._housekept is not None and abs(now - self._housekept) < timedelta(hours=1):
-            return
-        self._housekept = now
-        jobs = [partial(self.store.compact, now)]
-        # By a clock that has leapt ahead everything is old.
-        if "clock" not in self.health.alarms(now, self.duty.dead_man):
-            jobs.insert(0, partial(self.store.expire, self.duty.keep_days, now))
-        for job in jobs:
-            try:
-                await asyncio.to_thread(job)
-            except StoreError as error:
-                log.error("%s", error)
-        self.state.prune(now)
-        for words in self.store.troubles:
-            log.warning("%s", words)
-        self.store.troubles.clear()
+            return  # before the first answer nothing is known about the clock
+        now = self._now()
+        # By a clock that is ahead, everything is old.
+        clock_is_right = "clock" not in self.health.alarms(now, self.config.dead_man)
+        await self._housekeeping.run(now, self.config.keep_days if clock_is_right else {})
 
-    def _read_again(self) -> None:
-        self._hup = False
+    def _reload_settings(self) -> None:
+        self._reload_requested = False
         if self._reload is None:
             return
         try:
-            self.duty = self._reload()
+            self.config = self._reload()
         except FairlineError as error:
-            log.error("the settings stay as they were: %s", error)
+            log.error("settings not changed: %s", error)
             return
-        self.post.receivers = self.duty.receivers
-        # Whoever mended a model says so by this.
-        self.health.forget({model.name for model in self.duty.models})
-        with self._storing():
-            self.state.unbench(self.state.benched())
-        log.info("the settings were read again")
+        self.outbox.receivers = self.config.receivers
+        # The user may have repaired a model.
+        self.health.keep_models({model.name for model in self.config.models})
+        with self._catch_store_errors():
+            self.state.resume(self.state.suspensions())
+        log.info("settings reloaded")
 
-    def line(self) -> str:
-        """How it is going, in a line."""
+    def status_line(self) -> str:
+        """Return the state of the watch in one line."""
         health = self.health
-        words = "; ".join(health.trouble.values())
-        if words and health.complete_ts != health.last_ts and not health.markets:
-            return words
+        errors = "; ".join(health.errors.values())
+        if errors and health.complete_ts != health.last_ts and not health.markets:
+            return errors
         changes = health.changes
         return (
-            f"scan {sum(health.scans.values())}: {health.markets:,} markets, {health.kept:,} opportunities "
-            f"({changes['appeared']:,} appeared and {changes['gone']:,} went so far)" + (f"; {words}" if words else "")
+            f"scan {sum(health.scans.values())}: {health.markets:,} markets, {health.opportunities:,} opportunities "
+            f"(so far {changes['appeared']:,} appeared, {changes['gone']:,} gone)" + (f"; {errors}" if errors else "")
         )
 
 
-def _pause(status: ExchangeStatus, now: datetime) -> str:
-    """What the exchange says of its pause, in words."""
-    what = "trading is paused" if status.exchange_active else "the exchange is paused"
-    back = status.exchange_estimated_resume_time
-    weekly = " (the weekly maintenance window, Thursday 03:00 to 05:00 in New York)"
-    return what + (f", expected back {back}" if back else "") + weekly * in_maintenance_window(now.timestamp())
+class _Timer:
+    """Seconds spent by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def record(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] = seconds
+
+    def lap(self, stage: str, less: float = 0.0) -> None:
+        """Record the time since the last lap, less what another stage recorded."""
+        now = time.monotonic()
+        self.seconds[stage] = now - self._last - less
+        self._last = now
+
+
+def _describe_pause(status: ExchangeStatus, now: datetime) -> str:
+    parts = ["trading is paused" if status.exchange_active else "the exchange is paused"]
+    if status.exchange_estimated_resume_time:
+        parts.append(f", expected back {status.exchange_estimated_resume_time}")
+    if in_maintenance_window(now.timestamp()):
+        parts.append(" (the weekly maintenance window, Thursday 03:00 to 05:00 in New York)")
+    return "".join(parts)

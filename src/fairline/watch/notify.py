@@ -1,4 +1,4 @@
-"""From what happened to what is in the outbox: rules and alarms, with the state that they keep."""
+"""Turn scans and alarms into messages in the outbox, with the state that alert rules keep."""
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
@@ -9,42 +9,42 @@ import polars as pl
 from fairline.market.listing import Listing
 from fairline.scanner import Evaluation
 from fairline.store.datasets import EDGES
-from fairline.watch.alerts import Happened, Key, Rule, Told, compose, decide, hold
-from fairline.watch.recorder import departures
+from fairline.watch.alerts import Changes, Key, Rule, Tracked, compose, decide, delay_reason
+from fairline.watch.recorder import find_departures
 from fairline.watch.state import State
 
 log = logging.getLogger("fairline.watch")
 
-_WORDS = {
-    "blind": "Fairline is blind",
-    "paused": "The exchange is paused",
-    "refused": "The exchange refuses to answer",
-    "clock": "The clock is off",
-    "disk": "The disk is almost full",
-    "store": "Nothing can be recorded",
+_TITLES = {
+    "outage": "no complete scan",
+    "paused": "the exchange is paused",
+    "refused": "the exchange denies access",
+    "clock": "the system clock is wrong",
+    "disk": "the disk is almost full",
+    "store": "cannot write to the store",
 }
 
 
-class Teller:
-    """Decides after each scan what is to be told, and puts it into the outbox. Raises `StoreError`."""
+class Notifier:
+    """Decides after each scan what to report, and puts it into the outbox. Raises `StoreError`."""
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._payouts: dict[str, int] = {}
-        self._sounded: dict[str, str] = {}
+        self._payouts_u: dict[str, int] = {}
+        self._logged: dict[str, str] = {}
 
-    def awaited(self, rules: Sequence[Rule]) -> list[str]:
-        """The markets of which somebody was told, but not yet how they ended."""
-        known = [told for rule in rules for told in self._state.known(rule.name).values()]
-        return sorted({told.key[0] for told in known if told.phase != "settled"})
+    def unsettled_tickers(self, rules: Sequence[Rule]) -> list[str]:
+        """Return the markets that were reported and whose settlement was not."""
+        tracked = [each for rule in rules for each in self._state.tracked(rule.name).values()]
+        return sorted({each.key[0] for each in tracked if each.phase != "settled"})
 
-    def learn(self, settlements: pl.DataFrame, rules: Sequence[Rule]) -> None:
-        """Take note of how markets ended, as far as somebody was told of them."""
+    def add_settlements(self, settlements: pl.DataFrame, rules: Sequence[Rule]) -> None:
+        """Remember the payouts of markets that were reported."""
         paid = dict(settlements.drop_nulls("payout_u").select("ticker", "payout_u").iter_rows())
-        wanted = self.awaited(rules)
-        self._payouts = {t: payout_u for t, payout_u in (self._payouts | paid).items() if t in set(wanted)}
+        wanted = set(self.unsettled_tickers(rules))
+        self._payouts_u = {t: payout_u for t, payout_u in (self._payouts_u | paid).items() if t in wanted}
 
-    def hear(
+    def process_scan(
         self,
         listing: Listing,
         evaluation: Evaluation,
@@ -54,71 +54,68 @@ class Teller:
         receivers: Iterable[str],
         now: datetime,
     ) -> None:
-        """Go through a scan by all rules."""
+        """Apply all rules to a scan. `silent` models gave no answer in it."""
         followed = self._state.followed()
         for rule in rules:
-            known = self._state.known(rule.name)
-            gone = _departed(known, listing, evaluation, silent)
-            happened = Happened(evaluation.opportunities, gone, self._payouts, now)
-            items, told = decide(rule, happened, known, followed)
-            if items or told:
-                self._state.decide(rule.name, items, told, now)
+            tracked = self._state.tracked(rule.name)
+            gone = _find_gone(tracked, listing, evaluation, silent)
+            self._apply(rule, Changes(evaluation.opportunities, gone, self._payouts_u, now), tracked, followed)
             self._send(rule, receivers, now)
 
-    def go_on(self, rules: Sequence[Rule], receivers: Iterable[str], now: datetime) -> None:
-        """Without a scan: markets end all the same, and what waited may be sent."""
-        nothing = EDGES.to_frame()
+    def process_outage(self, rules: Sequence[Rule], receivers: Iterable[str], now: datetime) -> None:
+        """Without a scan: report settlements, and send what has waited long enough."""
+        no_opportunities = EDGES.to_frame()
         for rule in rules:
-            items, told = decide(rule, Happened(nothing, {}, self._payouts, now), self._state.known(rule.name))
-            if items or told:
-                self._state.decide(rule.name, items, told, now)
+            changes = Changes(no_opportunities, {}, self._payouts_u, now)
+            self._apply(rule, changes, self._state.tracked(rule.name), [])
             self._send(rule, receivers, now)
 
-    def sound(self, due: dict[str, str], receivers: Iterable[str], now: datetime) -> None:
-        """Tell of alarms that are new and of those that are over."""
-        on = self._state.alarms()
-        for name, words in due.items():
-            if name not in on:
-                if self._sounded.get(name) != words:
-                    log.error("alarm: %s", words)
-                self._sounded[name] = words
-                title = f"Fairline: {_WORDS.get(name, name)}"
-                self._state.raise_alarm(name, words, receivers, (title, words), now)
-        for name, (since, words) in on.items():
+    def update_alarms(self, due: dict[str, str], receivers: Iterable[str], now: datetime) -> None:
+        """Report alarms that are new, and those that are over."""
+        active = self._state.alarms()
+        for name, text in due.items():
+            if name not in active:
+                if self._logged.get(name) != text:
+                    log.error("alarm: %s", text)
+                self._logged[name] = text
+                self._state.raise_alarm(name, text, receivers, (f"Fairline: {_TITLES.get(name, name)}", text), now)
+        for name, (since, text) in active.items():
             if name not in due:
-                self._sounded.pop(name, None)
-                log.warning("over: %s", words)
-                body = f"Over since {now:%H:%M} UTC, after {_lasted(now - since)}: {words}"
-                self._state.clear_alarm(name, receivers, (f"Fairline: all clear ({name})", body), now)
+                self._logged.pop(name, None)
+                log.warning("resolved: %s", text)
+                body = f"Resolved at {now:%H:%M} UTC, after {_format_duration(now - since)}: {text}"
+                self._state.clear_alarm(name, receivers, (f"Fairline: resolved ({name})", body), now)
+
+    def _apply(self, rule: Rule, changes: Changes, tracked: dict[Key, Tracked], followed: list[str]) -> None:
+        items, updates = decide(rule, changes, tracked, followed)
+        if items or updates:
+            self._state.save_decision(rule.name, items, updates, changes.now)
 
     def _send(self, rule: Rule, receivers: Iterable[str], now: datetime) -> None:
-        """Put what waits into a message, unless it has to wait."""
-        numbers, items, oldest = self._state.waiting(rule.name)
+        """Put the pending items into one message, unless they have to wait."""
+        numbers, items, oldest = self._state.pending_items(rule.name)
         to = rule.to or tuple(receivers)
         if oldest is None or not to:
-            return  # what there is nobody for waits a week for somebody
-        why = hold(rule, oldest, self._state.sent(rule.name, now - timedelta(hours=1)), now)
+            return  # without receivers, items wait a week for one
         note = f"held:{rule.name}"
-        if why:
-            if why != self._state.note(note):
-                self._state.remember(note, why)
-            return
-        held = self._state.note(note)
-        self._state.send(rule.name, to, compose(rule, items, held), now, numbers)
-        if held:
-            self._state.remember(note, "")
+        reason = delay_reason(rule, oldest, self._state.sent_times(rule.name, now - timedelta(hours=1)), now)
+        previous = self._state.get_note(note)
+        if not reason:
+            self._state.enqueue(rule.name, to, compose(rule, items, previous), now, numbers)
+        if reason != previous:
+            self._state.set_note(note, reason)
 
 
-def _departed(
-    known: dict[Key, Told], listing: Listing, evaluation: Evaluation, silent: Collection[str]
+def _find_gone(
+    tracked: dict[Key, Tracked], listing: Listing, evaluation: Evaluation, silent: Collection[str]
 ) -> dict[Key, str]:
-    """Of the opportunities that a reader knows, those that are none any more, and why."""
-    names = {"ticker": pl.String, "side": pl.String, "model": pl.String}
-    keys = pl.DataFrame(list(known), schema=names, orient="row")
-    gone = departures(keys, listing, evaluation, silent)
-    return {(ticker, side, model): reason for ticker, side, model, reason in gone.iter_rows()}
+    """Return the tracked opportunities that are gone, and why."""
+    schema = {"ticker": pl.String, "side": pl.String, "model": pl.String}
+    keys = pl.DataFrame(list(tracked), schema=schema, orient="row")
+    departures = find_departures(keys, listing, evaluation, silent)
+    return {(ticker, side, model): reason for ticker, side, model, reason in departures.iter_rows()}
 
 
-def _lasted(span: timedelta) -> str:
-    minutes = span.total_seconds() / 60
-    return f"{minutes:.0f} minutes" if minutes >= 2 else f"{span.total_seconds():.0f} seconds"
+def _format_duration(duration: timedelta) -> str:
+    minutes = duration.total_seconds() / 60
+    return f"{minutes:.0f} minutes" if minutes >= 2 else f"{duration.total_seconds():.0f} seconds"

@@ -1,4 +1,4 @@
-"""A watch as a service of the system: the unit for systemd, a Containerfile, and telling systemd how one is doing."""
+"""Run a watch as a system service: a systemd unit, a Containerfile, and notifications to systemd."""
 
 import getpass
 import json
@@ -9,9 +9,9 @@ from pathlib import Path
 import fairline
 
 _UNIT = """\
-# Made by: fairline service install
+# Created by: fairline service install
 [Unit]
-Description=Fairline watches the exchange
+Description=Fairline watch
 Wants=network-online.target
 After=network-online.target
 StartLimitIntervalSec=0
@@ -40,7 +40,7 @@ RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 WantedBy={target}
 """
 
-# A unit of one's own user cannot have these: the user's manager may not set up what they need.
+# Settings for system units only: a user's service manager lacks the permissions for them.
 _HARDENED = """\
 User={user}
 ProtectSystem=strict
@@ -57,7 +57,7 @@ CapabilityBoundingSet=
 """
 
 _CONTAINER = """\
-# Made by: fairline service install --container. Build with: podman build -t fairline -f Containerfile .
+# Created by: fairline service install --container. Build with: podman build -t fairline -f Containerfile .
 FROM docker.io/library/python:3.12-slim
 RUN pip install --no-cache-dir 'fairline[watch,charts,sql]=={version}' \\
     && useradd --create-home --uid 1000 fairline \\
@@ -73,48 +73,50 @@ CMD [{arguments}]
 """
 
 
-def unit(
+def systemd_unit(
     command: Sequence[str], environment: Path, folders: Sequence[Path], *, here: Path, system: bool = False
 ) -> str:
-    """A unit that runs the command in the folder `here`, restarts it when it fails and is told how it is doing: for
-    `systemctl --user`, or one of the `system`, run as this user, that can write these folders only.
+    """Return a unit that runs the command in the folder `here` and restarts it when it fails.
+
+    It is for `systemctl --user`; with `system` it is a system unit that runs as this user and can write only `folders`.
     """
-    written = " ".join(_quoted(f"-{folder}") for folder in folders)
+    writable = " ".join(_quote(f"-{folder}") for folder in folders)
     return _UNIT.format(
-        here=_escaped(str(here)),
-        command=" ".join(_quoted(part).replace("$", "$$") for part in command),
-        environment=_escaped(str(environment)),
-        more=_HARDENED.format(user=getpass.getuser(), folders=written) if system else "",
+        here=_escape(str(here)),
+        command=" ".join(_quote(part).replace("$", "$$") for part in command),
+        environment=_escape(str(environment)),
+        more=_HARDENED.format(user=getpass.getuser(), folders=writable) if system else "",
         target="multi-user.target" if system else "default.target",
     )
 
 
 def containerfile(arguments: Sequence[str]) -> str:
+    """Return a Containerfile whose entry point is `fairline watch` with these arguments."""
     return _CONTAINER.format(version=fairline.__version__, arguments=json.dumps(list(arguments))[1:-1])
 
 
-def notifier(address: str) -> Callable[[str], None]:
-    """Tells systemd how one is doing (sd_notify(3)); does nothing without an address."""
+def supervisor_notifier(address: str) -> Callable[[str], None]:
+    """Return a function that sends a state to systemd (sd_notify(3)); without an address it does nothing."""
     if not address:
         return lambda _: None
     target = "\0" + address[1:] if address.startswith("@") else address
 
-    def say(text: str) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+    def notify(text: str) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
             try:
-                line.sendto(text.encode(), target)
+                connection.sendto(text.encode(), target)
             except OSError:
-                # Nobody listens any more; that is no reason to stop.
+                # A supervisor that is gone must not stop the watch.
                 return
 
-    return say
+    return notify
 
 
-def _escaped(text: str) -> str:
-    """systemd reads % as the beginning of a specifier."""
+def _escape(text: str) -> str:
+    """Escape %, which starts a specifier in systemd."""
     return text.replace("%", "%%")
 
 
-def _quoted(text: str) -> str:
-    """In systemd's quotes, which are those of C."""
-    return '"' + _escaped(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _quote(text: str) -> str:
+    """Quote text as systemd does, which is as in C."""
+    return '"' + _escape(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,8 +1,8 @@
-"""What `fairline.toml` says of watching: whom to tell of what, how long to keep, when somebody must be told.
+"""Read what `fairline.toml` says about watching: receivers, alert rules, retention and the outage limit.
 
 [watch]
-dead_man = "10m"                      no complete scan for so long is an alarm
-ping = "env:HEALTHCHECK_URL"          asked for after each complete scan
+dead_man = "10m"                      raise an alarm after so long without a complete scan
+ping = "env:HEALTHCHECK_URL"          requested after each complete scan
 
 [watch.keep]                          days
 quotes = 90
@@ -19,26 +19,47 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from fairline.config.settings import read_tables, secret
-from fairline.errors import ConfigError, UsageError
+from fairline.config.validation import Duration, convert_table
+from fairline.errors import ConfigError
 from fairline.kalshi import Timeouts
 from fairline.kalshi.http import AiohttpSend, HttpRequest
 from fairline.kalshi.keys import readable_by_others
-from fairline.store.datasets import DATASETS
-from fairline.text import parse_duration
+from fairline.store.datasets import Dataset
 from fairline.watch.alerts import Rule
 from fairline.watch.receivers import Receiver
 
-KEEP_DAYS = {"quotes": 90, "facts": 400, "predictions": 400, "edges": 3_650, "settlements": 3_650, "scans": 400}
-MOST_DAYS = 36_500
-_WATCH = ("dead_man", "ping", "keep")
+MAX_KEEP_DAYS = 36_500
+KEEP_DAYS: dict[str, int] = {
+    "quotes": 90,
+    "facts": 400,
+    "predictions": 400,
+    "edges": 3_650,
+    "settlements": 3_650,
+    "scans": 400,
+}
+_Days = Annotated[int, Meta(ge=1, le=MAX_KEEP_DAYS)]
+_KEEP = f"a table of whole days from 1 to {MAX_KEEP_DAYS} for {', '.join(KEEP_DAYS)}"
+
+
+class WatchTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[watch]`."""
+
+    dead_man: Annotated[Duration, Meta(description="a duration of a second or more, such as 10m")] = Duration(
+        minutes=10
+    )
+    ping: Annotated[str, Meta(description="a text: an address, or env:NAME")] = ""
+    keep: Annotated[dict[Dataset, _Days], Meta(description=_KEEP)] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Instructions:
-    """The parts of the settings that are about watching. Addresses do not show in its repr."""
+class WatchSettings:
+    """The parts of the settings about watching. Its repr shows no addresses."""
 
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -47,75 +68,62 @@ class Instructions:
     keep_days: Mapping[str, int] = field(default_factory=lambda: dict(KEEP_DAYS))
     warnings: tuple[str, ...] = ()
 
-    def ping(self) -> Callable[[], Awaitable[None]] | None:
-        """Asks for the health-check's address, if there is one. Raises `KalshiError` if that cannot be reached."""
+    def pinger(self) -> Callable[[], Awaitable[None]] | None:
+        """Return a function that requests the health-check address; None without one. It raises `KalshiError`."""
         if not self.ping_url:
             return None
         send = AiohttpSend(Timeouts(connect_s=5, silence_s=5, total_s=10))
 
-        async def ask() -> None:
+        async def ping() -> None:
             await send(HttpRequest("GET", self.ping_url, {}))
             await send.close()
 
-        return ask
+        return ping
 
 
-def read_instructions(files: tuple[Path, ...] | None = None, environ: Mapping[str, str] | None = None) -> Instructions:
-    """Raises `ConfigError` in one line that names the setting."""
+def read_watch_settings(
+    files: tuple[Path, ...] | None = None, environ: Mapping[str, str] | None = None
+) -> WatchSettings:
+    """Read the first of the files that exists. Raises `ConfigError` that names file, table and key."""
     path, tables = read_tables(files)
-    receivers = {name: _receiver(name, url, environ) for name, url in tables["receivers"].items()}
-    rules = tuple(Rule.of(name, _table(f"alerts.{name}", table)) for name, table in tables["alerts"].items())
+    file = path or "fairline.toml"
+    receivers = {name: _read_receiver(name, url, file, environ) for name, url in tables["receivers"].items()}
+    rules = tuple(Rule.from_table(name, table, file) for name, table in tables["alerts"].items())
     for rule in rules:
-        for name in rule.to:
-            if name not in receivers:
-                there = ", ".join(receivers) or "none"
-                raise ConfigError(
-                    f"alerts.{rule.name} tells {name!r}, which is no receiver", remedy=f"There are: {there}"
-                )
-    secrets = [*tables["receivers"].values(), tables["watch"].get("ping", "env:")]
-    literal = any(isinstance(url, str) and not url.startswith("env:") for url in secrets)
-    warnings: tuple[str, ...] = ()
-    if path is not None and literal and readable_by_others(path):
-        warnings = (f"{path} has secret addresses in it and can be read by others: chmod 600 {path}",)
-    return Instructions(receivers, rules, **_watch(tables["watch"], environ), warnings=warnings)
+        _check_receivers(rule, receivers, file)
+    watch = convert_table(tables["watch"], WatchTable, f"[watch] of {file}")
+    if watch.dead_man < timedelta(seconds=1):
+        raise ConfigError(f"invalid dead_man in [watch] of {file}: expected a second or more", remedy='Such as "10m"')
+    return WatchSettings(
+        receivers,
+        rules,
+        watch.dead_man,
+        secret(watch.ping, environ),
+        KEEP_DAYS | {str(name): days for name, days in watch.keep.items()},
+        _permission_warnings(path, [*tables["receivers"].values(), watch.ping]),
+    )
 
 
-def _watch(table: dict[str, Any], environ: Mapping[str, str] | None) -> dict[str, Any]:
-    for key in table:
-        if key not in _WATCH:
-            raise ConfigError(f"watch has an unknown setting {key!r}", remedy=f"It takes {', '.join(_WATCH)}")
-    made: dict[str, Any] = {"keep_days": KEEP_DAYS | _days(_table("watch.keep", table.get("keep", {})))}
-    if "dead_man" in table:
-        try:
-            made["dead_man"] = parse_duration(str(table["dead_man"]), field="dead_man")
-        except UsageError as error:
-            raise ConfigError(f"watch: {error.message}", remedy=error.remedy) from None
-        if made["dead_man"] < timedelta(seconds=1):
-            raise ConfigError("watch: dead_man must be a second at least", remedy="Such as 10m")
-    if "ping" in table:
-        made["ping_url"] = secret(str(table["ping"]), environ)
-    return made
-
-
-def _days(keep: dict[str, Any]) -> dict[str, int]:
-    for name, days in keep.items():
-        if name not in DATASETS:
-            raise ConfigError(f"watch.keep names {name!r}", remedy=f"Datasets are {', '.join(DATASETS)}")
-        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MOST_DAYS:
-            words = f"watch.keep: {name} = {days!r} is no number of days"
-            raise ConfigError(words, remedy=f"It takes whole days from 1 to {MOST_DAYS}")
-    return keep
-
-
-def _receiver(name: str, url: object, environ: Mapping[str, str] | None) -> Receiver:
+def _read_receiver(name: str, url: object, file: object, environ: Mapping[str, str] | None) -> Receiver:
     if not isinstance(url, str):
-        raise ConfigError(f"the receiver {name!r} must be text", remedy="An Apprise URL, or env:NAME")
-    made = Receiver(name, secret(url, environ))
-    made.check()
-    return made
+        raise ConfigError(f"invalid {name} in [receivers] of {file}: expected a text: an Apprise URL, or env:NAME")
+    receiver = Receiver(name, secret(url, environ))
+    receiver.check()
+    return receiver
 
 
-def _table(name: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{name} must be a table", remedy=f"Such as [{name}]; see docs/running.md")
-    return value
+def _check_receivers(rule: Rule, receivers: Mapping[str, Receiver], file: object) -> None:
+    for name in rule.to:
+        if name not in receivers:
+            known = ", ".join(receivers) or "none"
+            raise ConfigError(
+                f"invalid to in [alerts.{rule.name}] of {file}: {name!r} is not a receiver",
+                remedy=f"Receivers: {known}",
+            )
+
+
+def _permission_warnings(path: Path | None, secrets: list[str]) -> tuple[str, ...]:
+    literal = any(text and not text.startswith("env:") for text in secrets)
+    if path is None or not literal or not readable_by_others(path):
+        return ()
+    return (f"{path} contains secret addresses and other users can read it: run chmod 600 {path}",)

@@ -1,8 +1,7 @@
-"""What changes and must not be lost: what was told, what waits to be sent, who is benched, what is followed.
+"""Mutable state of a watch: what was sent, the outbox, alarms, suspended models, followed markets, and notes.
 
-SQLite with a write-ahead log in the store's folder. What was decided and what is to be sent because of it are written
-in one transaction, so that whenever the process is killed, nothing is told that is not sent and nothing sent twice but
-what a receiver took in the very moment before its answer was noted.
+SQLite with a write-ahead log, in the store's folder. A decision and the message it causes are written in one
+transaction, so delivery is at-least-once: a duplicate is possible only if the process dies between delivery and commit.
 """
 
 import json
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fairline.errors import StoreError
-from fairline.watch.alerts import Item, Key, Told
+from fairline.watch.alerts import Item, Key, Kind, Tracked
 
 MIGRATIONS = (
     """
@@ -33,18 +32,27 @@ MIGRATIONS = (
     CREATE TABLE followed (ticker TEXT PRIMARY KEY, since_ts TEXT NOT NULL) STRICT;
     CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE told RENAME TO tracked;
+    ALTER TABLE tracked RENAME COLUMN told_ts TO sent_ts;
+    UPDATE tracked SET phase = CASE phase WHEN 'told' THEN 'sent' WHEN 'back' THEN 'returned' ELSE phase END;
+    ALTER TABLE benched RENAME TO suspended;
+    ALTER TABLE alarms RENAME COLUMN words TO message;
+    UPDATE alarms SET name = 'outage' WHERE name = 'blind';
+    UPDATE notes SET name = 'settlements_rechecked' WHERE name = 'settlements_sought';
+    """,
 )
-"""One after the other these make the tables of the version that is their number."""
+"""Scripts that turn each version of the tables into the next; their number is the current version."""
 
 _KEEP = timedelta(days=30)
-_UNTOLD = timedelta(days=7)
-_PAUSE_AT_MOST = timedelta(minutes=20)
-"""More than between two tries of a letter."""
+_KEEP_UNSENT = timedelta(days=7)
+_MAX_RETRY_PAUSE = timedelta(minutes=20)
+"""Longer than any pause between two attempts at a message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message on its way to a receiver."""
+class Message:
+    """A message in the outbox."""
 
     number: int
     receiver: str
@@ -55,8 +63,8 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """A model that failed and is left out until then."""
+class Suspension:
+    """A model that failed and is left out until an instant."""
 
     model: str
     failures: int
@@ -65,11 +73,11 @@ class Bench:
 
 
 class State:
-    """Raises `StoreError` where the database cannot be used, or is of a later version."""
+    """Raises `StoreError` if the database cannot be used or has a later version."""
 
     def __init__(self, folder: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
         self.path = folder / "state.sqlite"
-        with _told_plainly(self.path):
+        with _store_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=2)
             self._migrate(migrations)
@@ -83,11 +91,11 @@ class State:
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version > len(migrations):
             raise StoreError(
-                f"{self.path} is of version {version}, this Fairline knows {len(migrations)}",
-                remedy="Update Fairline, or give another --store",
+                f"{self.path} has version {version}; this Fairline reads versions up to {len(migrations)}",
+                remedy="Update Fairline, or choose another --store",
             )
         if 0 < version < len(migrations):
-            # With what its log has and the file itself may not.
+            # SQLite's backup includes the write-ahead log, which a copy of the file would not.
             with sqlite3.connect(self.path.with_name(f"state.v{version}.sqlite")) as copy:
                 self._db.backup(copy)
             copy.close()
@@ -95,9 +103,8 @@ class State:
             self._db.executescript(f"BEGIN; {migrations[number]} PRAGMA user_version={number + 1}; COMMIT;")
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
-        with _told_plainly(self.path):
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _store_errors(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -107,168 +114,184 @@ class State:
             self._db.execute("COMMIT")
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with _told_plainly(self.path):
+        with _store_errors(self.path):
             return self._db.execute(query, values).fetchall()
 
-    # what was told
+    # alert rules
 
-    def known(self, rule: str) -> dict[Key, Told]:
-        rows = self._rows("SELECT ticker, side, model, phase, edge_points, told_ts, row FROM told WHERE rule = ?", rule)
+    def tracked(self, rule: str) -> dict[Key, Tracked]:
+        """Return what a rule's receivers know."""
+        rows = self._rows(
+            "SELECT ticker, side, model, phase, edge_points, sent_ts, row FROM tracked WHERE rule = ?", rule
+        )
         return {
-            (ticker, side, model): Told((ticker, side, model), phase, edge, _moment(at), _revived(row))
+            (ticker, side, model): Tracked((ticker, side, model), phase, edge, _parse_ts(at), _decode_row(row))
             for ticker, side, model, phase, edge, at, row in rows
         }
 
-    def decide(self, rule: str, items: Iterable[Item], told: Iterable[Told], now: datetime) -> None:
-        """Keep what a rule decided: what is known now, and what waits to be told."""
-        with self._writing() as db:
+    def save_decision(self, rule: str, items: Iterable[Item], tracked: Iterable[Tracked], now: datetime) -> None:
+        """Save what a rule decided: what its receivers know now, and the items that wait to be sent."""
+        with self._transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(rule, *t.key, t.phase, t.edge_points, _text(t.told_ts), _frozen(t.row)) for t in told],
+                "INSERT OR REPLACE INTO tracked VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(rule, *t.key, t.phase, t.edge_points, _format_ts(t.sent_ts), _encode_row(t.row)) for t in tracked],
             )
             db.executemany(
                 "INSERT INTO items (rule, ticker, side, model, kind, text, at_ts) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(rule, *item.key, item.kind, item.text, _text(now)) for item in items],
+                [(rule, *item.key, item.kind.value, item.text, _format_ts(now)) for item in items],
             )
 
-    def waiting(self, rule: str) -> tuple[list[int], list[Item], datetime | None]:
-        """The items that wait to be told, their numbers, and since when the first of them does."""
+    def pending_items(self, rule: str) -> tuple[list[int], list[Item], datetime | None]:
+        """Return the numbers of the items that wait to be sent, the items, and the time of the oldest."""
         rows = self._rows(
             "SELECT id, ticker, side, model, kind, text, at_ts FROM items WHERE rule = ? ORDER BY id", rule
         )
-        items = [Item((ticker, side, model), kind, text) for _, ticker, side, model, kind, text, _ in rows]
-        return [row[0] for row in rows], items, _moment(rows[0][6]) if rows else None
+        items = [Item((ticker, side, model), Kind(kind), text) for _, ticker, side, model, kind, text, _ in rows]
+        return [row[0] for row in rows], items, _parse_ts(rows[0][6]) if rows else None
 
-    def sent(self, rule: str, since: datetime) -> list[datetime]:
-        rows = self._rows("SELECT at_ts FROM sent WHERE rule = ? AND at_ts > ?", rule, _text(since))
-        return [_moment(at) for (at,) in rows]
+    def sent_times(self, rule: str, since: datetime) -> list[datetime]:
+        """Return when messages of a rule were put into the outbox after an instant."""
+        rows = self._rows("SELECT at_ts FROM sent WHERE rule = ? AND at_ts > ?", rule, _format_ts(since))
+        return [_parse_ts(at) for (at,) in rows]
 
-    def send(
+    def enqueue(
         self, rule: str, receivers: Iterable[str], message: tuple[str, str], now: datetime, items: Iterable[int] = ()
     ) -> None:
-        """Put a message into the outbox for each receiver, instead of the items that it tells of."""
-        with self._writing() as db:
-            _post(db, receivers, message, now)
+        """Put a message (title, body) for each receiver into the outbox, and delete the items it reports."""
+        with self._transaction() as db:
+            _insert_messages(db, receivers, message, now)
             db.executemany("DELETE FROM items WHERE id = ?", [(number,) for number in items])
-            db.execute("INSERT INTO sent VALUES (?, ?)", (rule, _text(now)))
+            db.execute("INSERT INTO sent VALUES (?, ?)", (rule, _format_ts(now)))
 
     # the outbox
 
-    def outbox(self, now: datetime, *, all_of_it: bool = False) -> list[Letter]:
-        """What is to be delivered by now, the oldest first; of each receiver only the first that is not delivered."""
-        rows = self._rows(
+    def pending_messages(self) -> list[Message]:
+        """Return all messages that are not delivered yet, the oldest first."""
+        return [_message(row) for row in self._undelivered()]
+
+    def due_messages(self, now: datetime) -> list[Message]:
+        """Return the messages to deliver by now: of each receiver only its oldest."""
+        oldest: dict[str, tuple[Any, ...]] = {}
+        for row in self._undelivered():
+            oldest.setdefault(row[1], row)
+        # A time further off than any pause was written before the clock was set back.
+        soon, far = _format_ts(now), _format_ts(now + _MAX_RETRY_PAUSE)
+        return [_message(row) for row in oldest.values() if row[6] <= soon or row[6] > far]
+
+    def _undelivered(self) -> list[tuple[Any, ...]]:
+        return self._rows(
             "SELECT id, receiver, title, body, attempts, created_ts, next_ts FROM outbox WHERE delivered_ts IS NULL "
             "ORDER BY id"
         )
-        first: dict[str, tuple[Any, ...]] = {}
-        for row in rows:
-            first.setdefault(row[1], row)
-        # A time farther off than a pause can be was written by a clock that has stepped back since.
-        soon, far = _text(now), _text(now + _PAUSE_AT_MOST)
-        chosen = rows if all_of_it else [row for row in first.values() if row[6] <= soon or row[6] > far]
-        return [
-            Letter(number, receiver, title, body, attempts, _moment(created))
-            for number, receiver, title, body, attempts, created, _ in chosen
-        ]
 
-    def delivered(self, letter: Letter, now: datetime) -> None:
-        with self._writing() as db:
-            db.execute("UPDATE outbox SET delivered_ts = ? WHERE id = ?", (_text(now), letter.number))
+    def mark_delivered(self, message: Message, now: datetime) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE outbox SET delivered_ts = ? WHERE id = ?", (_format_ts(now), message.number))
 
-    def postpone(self, letter: Letter, until: datetime) -> None:
-        with self._writing() as db:
+    def postpone(self, message: Message, until: datetime) -> None:
+        """Count a failed attempt, and retry at an instant."""
+        with self._transaction() as db:
             db.execute(
-                "UPDATE outbox SET attempts = attempts + 1, next_ts = ? WHERE id = ?", (_text(until), letter.number)
+                "UPDATE outbox SET attempts = attempts + 1, next_ts = ? WHERE id = ?",
+                (_format_ts(until), message.number),
             )
 
     # alarms
 
     def alarms(self) -> dict[str, tuple[datetime, str]]:
-        """The alarms that are on: since when, and their words."""
-        return {name: (_moment(at), words) for name, at, words in self._rows("SELECT * FROM alarms")}
+        """Return the active alarms: since when, and their message."""
+        return {name: (_parse_ts(at), message) for name, at, message in self._rows("SELECT * FROM alarms")}
 
     def raise_alarm(
-        self, name: str, words: str, receivers: Iterable[str], message: tuple[str, str], now: datetime
+        self, name: str, text: str, receivers: Iterable[str], message: tuple[str, str], now: datetime
     ) -> None:
-        with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?)", (name, _text(now), words))
-            _post(db, receivers, message, now)
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?)", (name, _format_ts(now), text))
+            _insert_messages(db, receivers, message, now)
 
     def clear_alarm(self, name: str, receivers: Iterable[str], message: tuple[str, str], now: datetime) -> None:
-        with self._writing() as db:
+        with self._transaction() as db:
             db.execute("DELETE FROM alarms WHERE name = ?", (name,))
-            _post(db, receivers, message, now)
+            _insert_messages(db, receivers, message, now)
 
-    # models on the bench, markets that are followed, and notes
+    # suspended models, followed markets, and notes
 
-    def benched(self) -> dict[str, Bench]:
-        rows = self._rows("SELECT model, failures, until_ts, reason FROM benched")
-        return {model: Bench(model, failures, _moment(until), reason) for model, failures, until, reason in rows}
+    def suspensions(self) -> dict[str, Suspension]:
+        rows = self._rows("SELECT model, failures, until_ts, reason FROM suspended")
+        return {model: Suspension(model, failures, _parse_ts(until), why) for model, failures, until, why in rows}
 
-    def bench(self, bench: Bench) -> None:
-        with self._writing() as db:
-            values = (bench.model, bench.failures, _text(bench.until_ts), bench.reason)
-            db.execute("INSERT OR REPLACE INTO benched VALUES (?, ?, ?, ?)", values)
+    def suspend(self, suspension: Suspension) -> None:
+        values = (suspension.model, suspension.failures, _format_ts(suspension.until_ts), suspension.reason)
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO suspended VALUES (?, ?, ?, ?)", values)
 
-    def unbench(self, models: Iterable[str]) -> None:
-        with self._writing() as db:
-            db.executemany("DELETE FROM benched WHERE model = ?", [(model,) for model in models])
+    def resume(self, models: Iterable[str]) -> None:
+        with self._transaction() as db:
+            db.executemany("DELETE FROM suspended WHERE model = ?", [(model,) for model in models])
 
     def followed(self) -> list[str]:
         return [ticker for (ticker,) in self._rows("SELECT ticker FROM followed ORDER BY ticker")]
 
     def follow(self, tickers: Iterable[str], now: datetime) -> None:
-        with self._writing() as db:
-            db.executemany("INSERT OR IGNORE INTO followed VALUES (?, ?)", [(ticker, _text(now)) for ticker in tickers])
+        rows = [(ticker, _format_ts(now)) for ticker in tickers]
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO followed VALUES (?, ?)", rows)
 
     def unfollow(self, tickers: Iterable[str]) -> None:
-        with self._writing() as db:
+        with self._transaction() as db:
             db.executemany("DELETE FROM followed WHERE ticker = ?", [(ticker,) for ticker in tickers])
 
-    def note(self, name: str) -> str:
+    def get_note(self, name: str) -> str:
+        """Return the text saved under a name; "" without one."""
         return str(next(iter(self._rows("SELECT value FROM notes WHERE name = ?", name)), ("",))[0])
 
-    def remember(self, name: str, value: str) -> None:
-        with self._writing() as db:
+    def set_note(self, name: str, value: str) -> None:
+        with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def prune(self, now: datetime) -> None:
-        """Forget what is long over: told opportunities that are gone, and letters that arrived."""
-        before = _text(now - _KEEP)
-        with self._writing() as db:
-            db.execute("DELETE FROM told WHERE phase IN ('gone', 'settled') AND told_ts < ?", (before,))
+        """Delete what ended long ago: opportunities that are gone or settled, and delivered messages."""
+        before = _format_ts(now - _KEEP)
+        with self._transaction() as db:
+            db.execute("DELETE FROM tracked WHERE phase IN ('gone', 'settled') AND sent_ts < ?", (before,))
             db.execute("DELETE FROM outbox WHERE delivered_ts < ?", (before,))
             db.execute("DELETE FROM sent WHERE at_ts < ?", (before,))
-            db.execute("DELETE FROM items WHERE at_ts < ?", (_text(now - _UNTOLD),))
+            db.execute("DELETE FROM items WHERE at_ts < ?", (_format_ts(now - _KEEP_UNSENT),))
 
 
-def _post(db: sqlite3.Connection, receivers: Iterable[str], message: tuple[str, str], now: datetime) -> None:
+def _insert_messages(db: sqlite3.Connection, receivers: Iterable[str], message: tuple[str, str], now: datetime) -> None:
     db.executemany(
         "INSERT INTO outbox (receiver, title, body, created_ts, next_ts) VALUES (?, ?, ?, ?, ?)",
-        [(receiver, *message, _text(now), _text(now)) for receiver in receivers],
+        [(receiver, *message, _format_ts(now), _format_ts(now)) for receiver in receivers],
     )
 
 
+def _message(row: tuple[Any, ...]) -> Message:
+    number, receiver, title, body, attempts, created, _ = row
+    return Message(number, receiver, title, body, attempts, _parse_ts(created))
+
+
 @contextmanager
-def _told_plainly(path: Path) -> Iterator[None]:
+def _store_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the database into `StoreError`."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"{path} cannot be used ({error})", remedy="Check the disk and its permissions") from None
+        raise StoreError(f"cannot use {path} ({error})", remedy="Check the disk and its permissions") from error
 
 
-def _text(moment: datetime) -> str:
-    """Of one length, so that texts sort as the times do."""
+def _format_ts(moment: datetime) -> str:
+    """Return a time as text of fixed length, which sorts as times do."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _moment(text: str) -> datetime:
+def _parse_ts(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _frozen(row: Mapping[str, Any]) -> str:
-    return json.dumps({k: {"ts": _text(v)} if isinstance(v, datetime) else v for k, v in row.items()})
+def _encode_row(row: Mapping[str, Any]) -> str:
+    return json.dumps({k: {"ts": _format_ts(v)} if isinstance(v, datetime) else v for k, v in row.items()})
 
 
-def _revived(text: str) -> dict[str, Any]:
-    return {k: _moment(v["ts"]) if isinstance(v, dict) else v for k, v in json.loads(text).items()}
+def _decode_row(text: str) -> dict[str, Any]:
+    return {k: _parse_ts(v["ts"]) if isinstance(v, dict) else v for k, v in json.loads(text).items()}

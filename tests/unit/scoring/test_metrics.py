@@ -8,7 +8,7 @@ from fairline.kalshi.wire import Settlement
 from fairline.scoring.metrics import clustered_mean, profits, settlements_frame
 
 
-def test_settlements_take_the_stated_value_and_profits_leave_out_the_undecided():
+def test_payouts_use_the_stated_value_and_profits_skip_undecided_markets():
     rows = [
         Settlement("A", "E", "finalized", "yes", "1.0000"),
         Settlement("B", "E", "finalized", "no"),
@@ -16,16 +16,16 @@ def test_settlements_take_the_stated_value_and_profits_leave_out_the_undecided()
         Settlement("D", "E", "finalized", ""),
         Settlement("F", "E", "finalized", "scalar"),
     ]
-    made = settlements_frame(rows)
-    assert made.select("ticker", "payout_u").rows() == [
+    settlements = settlements_frame(rows)
+    assert settlements.select("ticker", "payout_u").rows() == [
         ("A", 1_000_000), ("B", 0), ("C", 240_000), ("D", None), ("F", None),
     ]  # fmt: skip
     flagged = pl.DataFrame({"ticker": list("ABCDF"), "event_ticker": ["E"] * 5, "side": ["yes"] * 5, "ev_u": [1] * 5,
                             "price_u": [1] * 5, "fee_u": [1] * 5})  # fmt: skip
-    assert profits(flagged, made)["ticker"].to_list() == ["A", "B", "C"]
+    assert profits(flagged, settlements)["ticker"].to_list() == ["A", "B", "C"]
 
 
-def test_profit_is_payout_less_price_and_fee_on_the_side_held():
+def test_profit_is_payout_minus_price_and_fee_of_the_side():
     edges = pl.DataFrame(
         {
             "ticker": ["A", "A", "B"],
@@ -40,28 +40,28 @@ def test_profit_is_payout_less_price_and_fee_on_the_side_held():
     assert profits(edges, settled)["realised"].to_list() == [0.38, -0.44]
 
 
-def test_one_cluster_has_no_finite_interval_and_no_rows_none():
+def test_one_cluster_has_an_unbounded_interval_and_no_rows_have_none():
     frame = pl.DataFrame({"event_ticker": ["E", "E"], "x": [1.0, 2.0]})
-    got = clustered_mean(frame, "x")
-    assert (got.mean, got.n, got.clusters) == (1.5, 2, 1)
-    assert math.isinf(got.high)
+    interval = clustered_mean(frame, "x")
+    assert (interval.mean, interval.n, interval.clusters) == (1.5, 2, 1)
+    assert math.isinf(interval.high)
     assert clustered_mean(frame.head(0), "x") is None
 
 
-def test_with_a_row_a_cluster_it_is_the_ordinary_standard_error():
+def test_clusters_of_one_row_give_the_ordinary_standard_error():
     values = [1.0, 2.0, 4.0, 8.0]
-    got = clustered_mean(pl.DataFrame({"event_ticker": list("abcd"), "x": values}), "x")
-    # 3.182446 is Student's 97.5 % point with three degrees of freedom, by any table.
-    assert (got.high - got.mean) / 3.182446 == pytest.approx(np.std(values, ddof=1) / 2)
+    interval = clustered_mean(pl.DataFrame({"event_ticker": list("abcd"), "x": values}), "x")
+    # 3.182446 is the 97.5 % point of Student's t with three degrees of freedom, from published tables.
+    assert (interval.high - interval.mean) / 3.182446 == pytest.approx(np.std(values, ddof=1) / 2)
 
 
-def test_the_interval_covers_the_truth_at_its_rate_when_clusters_hang_together():
+def test_the_interval_covers_the_truth_at_its_stated_rate_with_dependent_rows():
     rng = np.random.default_rng(5)
     covered = 0
     for _ in range(400):
         shared = rng.normal(0, 1, 60)
         values = np.repeat(shared, 5) + rng.normal(0, 1, 300)
         frame = pl.DataFrame({"event_ticker": np.repeat(np.arange(60), 5), "x": values})
-        got = clustered_mean(frame, "x")
-        covered += got.low <= 0 <= got.high
+        interval = clustered_mean(frame, "x")
+        covered += interval.low <= 0 <= interval.high
     assert 0.91 <= covered / 400 <= 0.975

@@ -1,4 +1,4 @@
-"""The store against a list of what was put into it: whatever is merged, cut short, damaged or read meanwhile."""
+"""The store against a list of what was appended, with merges, interruptions and damaged files."""
 
 import json
 import os
@@ -31,10 +31,10 @@ def quotes(*tickers, bid=100_000, listed=True):
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path / "store")
-    made.acquire()
-    yield made
-    made.release()
+    store = Store(tmp_path / "store")
+    store.acquire()
+    yield store
+    store.release()
 
 
 changes = st.lists(
@@ -50,16 +50,16 @@ changes = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(changes, st.integers(0, 14))
-@example([(1, {"B": 1}, ""), (1, {"A": 1}, ""), (1, {"B": 1}, "full")], 0)  # A is in no row before, but in the snapshot
-def test_what_is_read_is_what_was_put_in_however_it_was_merged(tmp_path_factory, plan, at):
+@example([(1, {"B": 1}, ""), (1, {"A": 1}, ""), (1, {"B": 1}, "full")], 0)  # A has no row of its own, only the snapshot
+def test_reading_returns_what_was_appended_whatever_was_merged(tmp_path_factory, plan, at):
     store = Store(tmp_path_factory.mktemp("store"))
     store.acquire()
-    now, told, state, seen = BEGIN, [], {}, []
+    now, appended, state, seen = BEGIN, [], {}, []
     for minutes, bids, also in plan:
         now += timedelta(minutes=minutes)
         for ticker, bid in bids.items():
             state[ticker] = None if also == "gone" else bid * 10_000
-            told.append((now, ticker, state[ticker]))
+            appended.append((now, ticker, state[ticker]))
         rows = [quotes(t, bid=b * 10_000, listed=also != "gone") for t, b in bids.items()]
         store.append("quotes", pl.concat(rows), now)
         seen.append((now, dict(state)))
@@ -69,30 +69,30 @@ def test_what_is_read_is_what_was_put_in_however_it_was_merged(tmp_path_factory,
         if also == "compact":
             store.compact(now)
         if also == "crash":
-            cut_short(store, now)
+            interrupt_merge(store, now)
     rows = store.read("quotes").with_columns(bid=pl.when("listed").then("yes_bid_u"))
-    assert sorted(rows.select("seen_ts", "ticker", "bid").rows(), key=str) == sorted(told, key=str)
+    assert sorted(rows.select("seen_ts", "ticker", "bid").rows(), key=str) == sorted(appended, key=str)
     when, then = seen[min(at, len(seen) - 1)]
     known = store.latest("quotes", when).filter("listed")
     expected = {ticker: bid for ticker, bid in then.items() if bid is not None}
     assert dict(known.select("ticker", "yes_bid_u").iter_rows()) == expected
     mine = store.history("A", when)
-    after = [(at, "A", bid) for at, ticker, bid in told if ticker == "A" and at > when]
+    after = [(at, "A", bid) for at, ticker, bid in appended if ticker == "A" and at > when]
     assert mine.filter(pl.col("seen_ts") > when).height == len(after)
     if then.get("A") is not None:
         assert mine.filter(pl.col("seen_ts") <= when).height == 1
     store.release()
 
 
-def cut_short(store, now):
-    """As if a merge had been killed between putting the merged file there and taking the others away."""
+def interrupt_merge(store, now):
+    """Leave the files as a merge does that is killed before it deletes those it replaced."""
     kept = {path: path.read_bytes() for path in store.folder.rglob("*.parquet")}
     store.compact(now)
     for path, content in kept.items():
         path.write_bytes(content)
 
 
-def test_asof_is_the_exchange_as_it_was_known_then(store):
+def test_asof_returns_what_was_known_at_an_instant(store):
     facts = pl.DataFrame(
         {"ticker": ["A"], "event_ticker": ["E"], "title": ["Will it?"], "market_type": ["binary"]}
     ).select(
@@ -105,13 +105,13 @@ def test_asof_is_the_exchange_as_it_was_known_then(store):
     store.append("facts", facts, BEGIN)
     store.append("quotes", quotes("A", bid=300_000), BEGIN)
     store.append("quotes", quotes("A", bid=500_000), BEGIN + timedelta(minutes=5))
-    made = store.asof(BEGIN + timedelta(minutes=4)).row(0, named=True)
-    assert (made["title"], made["yes_bid_u"], made["p_bid"]) == ("Will it?", 300_000, 0.3)
+    row = store.asof(BEGIN + timedelta(minutes=4)).row(0, named=True)
+    assert (row["title"], row["yes_bid_u"], row["p_bid"]) == ("Will it?", 300_000, 0.3)
     assert store.asof(BEGIN + timedelta(minutes=5))["yes_bid_u"].to_list() == [500_000]
     assert store.asof(BEGIN - timedelta(seconds=1)).is_empty()
 
 
-def test_history_begins_with_the_oldest_snapshot_when_older_days_are_gone(store):
+def test_history_begins_with_the_oldest_snapshot_if_earlier_days_expired(store):
     store.append("quotes", quotes("A", bid=300_000), BEGIN)
     later = BEGIN + timedelta(days=3)
     store.append("quotes", quotes("A", bid=300_000), later, full=True)
@@ -120,13 +120,13 @@ def test_history_begins_with_the_oldest_snapshot_when_older_days_are_gone(store)
     assert store.history("A")["yes_bid_u"].to_list() == [300_000, 400_000]
 
 
-def test_a_damaged_file_is_set_aside_and_named_and_the_rest_is_used(store):
+def test_a_damaged_file_is_renamed_and_named_and_the_rest_is_used(store):
     store.append("quotes", quotes("A"), BEGIN)
     bad = store.append("quotes", quotes("B"), BEGIN + timedelta(minutes=1))
     bad.write_bytes(bad.read_bytes()[:100])
     assert store.read("quotes")["ticker"].to_list() == ["A"]
-    assert "damaged" in store.troubles[0]
-    assert bad.name in store.troubles[0]
+    assert "damaged" in store.warnings[0]
+    assert bad.name in store.warnings[0]
     assert bad.with_name(f"{bad.name}.damaged").exists()
 
 
@@ -141,33 +141,35 @@ def test_a_damaged_file_does_not_stop_a_merge(store):
     assert store.read("quotes").height == 3
 
 
-def test_a_store_of_a_later_version_is_refused_in_one_line(store):
+def test_a_store_of_a_later_version_is_refused(store):
     (store.folder / "store.json").write_text(json.dumps({"version": VERSION + 1}))
-    with pytest.raises(StoreError, match=f"of version {VERSION + 1}, this Fairline reads up to {VERSION}. Update"):
+    with pytest.raises(
+        StoreError, match=f"has version {VERSION + 1}; this Fairline reads versions up to {VERSION}. Update"
+    ):
         Store(store.folder)
 
 
-def test_a_file_of_an_earlier_version_is_read_with_what_it_lacks_left_open(store):
+def test_columns_that_an_earlier_version_lacks_are_null(store):
     path = store.append("scans", pl.DataFrame([dict.fromkeys(DATASETS["scans"])], schema=DATASETS["scans"]), BEGIN)
     pl.read_parquet(path, hive_partitioning=False).drop("funnel").write_parquet(path)
     (store.folder / "store.json").write_text(json.dumps({"version": VERSION - 1}))
     assert Store(store.folder).read("scans")["funnel"].to_list() == [None]
 
 
-def test_who_else_writes_is_refused_with_the_first_ones_process(store):
-    with pytest.raises(StoreError, match=f"is being written by process {os.getpid()}. Stop that one"):
+def test_a_second_writer_is_refused_and_the_first_is_named(store):
+    with pytest.raises(StoreError, match=f"process {os.getpid()} is writing to the store .*. Stop that process"):
         Store(store.folder).acquire()
     store.release()
     Store(store.folder).acquire()
 
 
-def test_a_store_that_cannot_be_there_is_one_line(tmp_path):
+def test_a_folder_that_cannot_be_created_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot be written \(Not a directory\). Check the disk"):
+    with pytest.raises(StoreError, match=r"cannot write to the store .* \(Not a directory\). Check the disk"):
         Store(tmp_path / "file" / "store").acquire()
 
 
-def test_nothing_is_written_into_the_empty_place_of_a_disk_that_went_away(store):
+def test_nothing_is_written_into_the_mount_point_of_an_unmounted_disk(store):
     store.folder.rename(store.folder.with_name("elsewhere"))
     store.folder.mkdir()
     with pytest.raises(StoreError, match="is not there any more. Mount its disk again"):
@@ -175,8 +177,8 @@ def test_nothing_is_written_into_the_empty_place_of_a_disk_that_went_away(store)
     assert list(store.folder.iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path):
-    """A limit on the size of files fails as a full disk does: in the middle of writing."""
+def test_a_full_disk_leaves_no_partial_file(tmp_path):
+    """A limit on file size fails like a full disk: in the middle of writing."""
     script = (
         "import resource, signal, sys; from datetime import datetime, UTC\n"
         "import polars as pl; from fairline.store.store import Store; from fairline.errors import StoreError\n"
@@ -199,21 +201,21 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     assert Store(tmp_path / "store").read("quotes").height == 1
 
 
-def test_recorded_time_never_runs_backwards_even_over_a_restart(store):
-    first = store.tick(BEGIN)
+def test_recorded_time_never_runs_backwards_even_after_a_restart(store):
+    first = store.next_ts(BEGIN)
     store.append("quotes", quotes("A"), first)
-    assert store.tick(BEGIN - timedelta(hours=1)) == first + timedelta(microseconds=1)
+    assert store.next_ts(BEGIN - timedelta(hours=1)) == first + timedelta(microseconds=1)
     store.release()
-    again = Store(store.folder)
-    assert again.tick(BEGIN - timedelta(days=1)) == first + timedelta(microseconds=1)
-    assert again.tick(BEGIN + timedelta(days=1)) == BEGIN + timedelta(days=1)
+    restarted = Store(store.folder)
+    assert restarted.next_ts(BEGIN - timedelta(days=1)) == first + timedelta(microseconds=1)
+    assert restarted.next_ts(BEGIN + timedelta(days=1)) == BEGIN + timedelta(days=1)
 
 
-def test_what_a_killed_writer_left_is_swept_by_the_next(store):
+def test_the_next_writer_deletes_what_a_killed_one_left(store):
     path = store.append("quotes", quotes("A"), BEGIN)
-    left = path.with_name(f".{path.name}.writing")
-    left.write_bytes(b"half")
+    partial = path.with_name(f".{path.name}.writing")
+    partial.write_bytes(b"half")
     assert store.read("quotes").height == 1
     store.release()
     Store(store.folder).acquire()
-    assert not left.exists()
+    assert not partial.exists()

@@ -39,7 +39,7 @@ def recorded(folder, steps):
     store.acquire()
     for number, (kind, ticker, value) in enumerate(steps):
         made = fact(ticker, str(value)) if kind == "fact" else quote(ticker, value * 1000, listed=kind == "quote")
-        store.append("facts" if kind == "fact" else "quotes", made, store.tick(BEGIN + number * MINUTE))
+        store.append("facts" if kind == "fact" else "quotes", made, store.next_ts(BEGIN + number * MINUTE))
     store.release()
     return store
 

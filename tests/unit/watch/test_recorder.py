@@ -1,4 +1,4 @@
-"""What of a scan is kept, and what became of opportunities from one scan to the next."""
+"""What is written of a scan, and how opportunities change from one scan to the next."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ def listing(frame, reasons=()):
 
 
 class Scans:
-    """Scans of made-up markets, a minute apart, into a store."""
+    """Scans of invented markets into a store, a minute apart."""
 
     def __init__(self, folder):
         self.store = Store(folder)
@@ -42,8 +42,8 @@ class Scans:
         edges = self.recorder.record(listing(frame, reasons), evaluation, self.now, silent)
         return edges.select("change", "ticker", "side", "reason").rows()
 
-    def again(self):
-        """As after a kill."""
+    def restart(self):
+        """Continue as after a kill."""
         self.store.release()
         now = self.now
         self.__init__(self.store.folder)
@@ -54,12 +54,12 @@ class Scans:
 
 @pytest.fixture
 def scans(tmp_path):
-    made = Scans(tmp_path / "store")
-    yield made
-    made.store.release()
+    scans = Scans(tmp_path / "store")
+    yield scans
+    scans.store.release()
 
 
-def test_only_what_changed_is_kept_and_everything_once_an_hour(scans):
+def test_changes_are_written_each_time_and_everything_once_an_hour(scans):
     scans.scan({}, {}, {})
     scans.scan({}, {"yes_ask_dollars": "0.7000"}, {})
     scans.scan({}, {"yes_ask_dollars": "0.7000"}, {"volume_24h_fp": "99.00"})
@@ -72,7 +72,7 @@ def test_only_what_changed_is_kept_and_everything_once_an_hour(scans):
     assert scans.store.asof(scans.now)["yes_ask_u"].to_list() == [620_000, 700_000, 620_000]
 
 
-def test_a_market_that_left_is_not_there_any_more_unless_the_scan_was_incomplete(scans):
+def test_a_delisted_market_disappears_unless_the_scan_was_incomplete(scans):
     scans.scan({}, {})
     scans.scan({}, reasons=["a window is missing"])
     assert scans.store.asof(scans.now).height == 2
@@ -84,14 +84,14 @@ def test_a_market_that_left_is_not_there_any_more_unless_the_scan_was_incomplete
     assert scans.store.asof(scans.now).height == 2
 
 
-def test_after_a_restart_it_goes_on_from_what_was_recorded_last(scans):
+def test_after_a_restart_it_continues_from_what_was_recorded(scans):
     assert scans.scan({}, {})[0][0] == "appeared"
-    again = scans.again()
-    assert again.scan({}, {}) == []
+    restarted = scans.restart()
+    assert restarted.scan({}, {}) == []
     assert scans.store.read("quotes").height == 2
 
 
-def test_an_opportunity_appears_changes_and_goes_for_a_reason(scans):
+def test_an_opportunity_appears_changes_and_is_gone_for_a_reason(scans):
     assert scans.scan({}) == [("appeared", "T0", "yes", None)]
     assert scans.scan({}) == []
     assert scans.scan({"yes_ask_dollars": "0.6300"}) == [("changed", "T0", "yes", None)]
@@ -101,13 +101,13 @@ def test_an_opportunity_appears_changes_and_goes_for_a_reason(scans):
     assert scans.scan({}, said=[("T0", None, None)]) == [("gone", "T0", "yes", "model")]
 
 
-def test_of_what_was_not_read_nothing_is_said(scans):
+def test_markets_that_were_not_read_are_not_gone(scans):
     scans.scan({}, {})
     assert scans.scan(said=[], reasons=["nothing came"]) == []
     assert scans.scan(said=[]) == [("gone", "T0", "yes", "not listed any more")]
 
 
-def test_a_silent_models_opportunities_stand_and_anothers_go(scans):
+def test_opportunities_of_a_silent_model_stay_and_those_of_another_are_gone(scans):
     one, two = Stub(FLAGGED, name="one"), Stub(FLAGGED, name="two")
     assert len(scans.scan({}, models=[one, two])) == 2
     assert scans.scan({}, models=[Stub(("T0", 0.6, None), name="two")], silent=["one"]) == [
@@ -116,7 +116,7 @@ def test_a_silent_models_opportunities_stand_and_anothers_go(scans):
     assert scans.scan({}, models=[one, two]) == [("appeared", "T0", "yes", None)]
 
 
-def test_a_market_that_cannot_be_read_in_one_scan_is_neither_gone_nor_unlisted(scans):
+def test_a_market_that_is_unreadable_once_is_neither_gone_nor_delisted(scans):
     scans.scan({}, {})
     frame, unread = markets({"ticker": "T1"}), [Rejected("T0", "yes_bid_dollars", "x", "no amount")]
     found = replace(listing(frame), quarantined=unread)
@@ -126,7 +126,7 @@ def test_a_market_that_cannot_be_read_in_one_scan_is_neither_gone_nor_unlisted(s
     assert scans.store.asof(scans.now + timedelta(minutes=1))["ticker"].to_list() == ["T0", "T1"]
 
 
-def test_a_market_that_comes_back_has_its_facts_again(scans):
+def test_a_market_that_returns_has_its_facts_again(scans):
     scans.scan({}, {})
     scans.scan({})
     scans.now += timedelta(days=1)
@@ -136,16 +136,16 @@ def test_a_market_that_comes_back_has_its_facts_again(scans):
     assert made["event_ticker"].null_count() == made["close_ts"].null_count() == 0
 
 
-def test_what_could_not_be_written_is_found_again(scans, monkeypatch):
+def test_changes_that_could_not_be_written_are_written_later(scans, monkeypatch):
     scans.scan({})
     append, failing = scans.store.append, {"quotes", "edges"}
 
-    def full(dataset, *rest, **more):
+    def fail(dataset, *rest, **more):
         if dataset in failing:
             raise StoreError("no room")
         return append(dataset, *rest, **more)
 
-    monkeypatch.setattr(scans.store, "append", full)
+    monkeypatch.setattr(scans.store, "append", fail)
     moved = {"yes_ask_dollars": "0.6300"}
     with pytest.raises(StoreError):
         scans.scan(moved, {})
@@ -157,22 +157,22 @@ def test_what_could_not_be_written_is_found_again(scans, monkeypatch):
     assert scans.store.asof(scans.now)["yes_ask_u"].to_list() == [630_000, 620_000]
 
 
-def test_of_two_models_the_one_that_prices_it_no_more_is_gone_for_want_of_it(scans):
+def test_the_opportunity_of_a_model_that_no_longer_prices_it_fails_the_model_step(scans):
     one, two = Stub(FLAGGED, name="one"), Stub(FLAGGED, name="two")
     scans.scan({}, models=[one, two])
     silent = Stub(name="two")
     assert scans.scan({}, models=[one, silent], reasons=["incomplete"]) == [("gone", "T0", "yes", "model")]
 
 
-def test_a_clock_that_stepped_back_over_a_restart_makes_nothing_appear_again(scans):
+def test_a_clock_set_back_over_a_restart_repeats_nothing(scans):
     scans.scan({})
-    again = scans.again()
-    again.now = NOW - timedelta(hours=2)
-    again.recorder.resume(again.now)
-    assert again.scan({}) == []
+    restarted = scans.restart()
+    restarted.now = NOW - timedelta(hours=2)
+    restarted.recorder.resume(restarted.now)
+    assert restarted.scan({}) == []
 
 
-def test_a_prediction_is_kept_when_it_changes_with_the_markets_own_price(scans):
+def test_a_prediction_is_written_when_it_changes_with_the_markets_quotes(scans):
     scans.scan({})
     scans.scan({"yes_bid_dollars": "0.5000"})
     scans.scan({}, said=[("T0", 0.7, 0.1)])
@@ -180,7 +180,7 @@ def test_a_prediction_is_kept_when_it_changes_with_the_markets_own_price(scans):
     assert kept == [(0.75, None, 0.58, 0.62, "stub"), (0.7, 0.1, 0.58, 0.62, "stub")]
 
 
-def test_the_account_of_a_scan_has_its_funnel(scans):
+def test_the_row_of_a_scan_contains_its_funnel(scans):
     scans.scan({}, reasons=["a window is missing"])
     row = scans.store.read("scans").row(0, named=True)
     assert (row["outcome"], row["detail"], row["kept"], row["complete"]) == (
@@ -192,8 +192,8 @@ def test_the_account_of_a_scan_has_its_funnel(scans):
     assert '"step": "listed and readable"' in row["funnel"]
 
 
-def test_money_stays_integer_all_the_way(scans):
+def test_money_columns_are_integers(scans):
     scans.scan({})
     for dataset in ("quotes", "edges"):
         schema = scans.store.read(dataset).schema
-        assert {schema[name] for name in schema if name.endswith(("_u", "_c"))} == {pl.Int64()}
+        assert {schema[name] for name in schema if name.endswith(("_u", "_cc"))} == {pl.Int64()}

@@ -1,4 +1,4 @@
-"""What fairline.toml says of watching, and that what is secret stays so."""
+"""What fairline.toml says about watching, that secrets stay secret, and the alarms."""
 
 import dataclasses
 import logging
@@ -15,8 +15,8 @@ from fairline.cli.logs import log_to_stderr
 from fairline.errors import ConfigError
 from fairline.kalshi.clock import Skew
 from fairline.watch.health import Health
-from fairline.watch.service import containerfile, notifier, unit
-from fairline.watch.settings import KEEP_DAYS, read_instructions
+from fairline.watch.service import containerfile, supervisor_notifier, systemd_unit
+from fairline.watch.settings import KEEP_DAYS, read_watch_settings
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 GOOD = """
@@ -42,21 +42,22 @@ def read(tmp_path, text, **environ):
     path = tmp_path / "fairline.toml"
     path.write_text(text)
     path.chmod(0o600)
-    return read_instructions((path,), environ)
+    return read_watch_settings((path,), environ)
 
 
-def test_everything_is_read(tmp_path):
-    made = read(tmp_path, GOOD, PHONE="tgram://1234:secret/chat", PING="https://hc.example/uuid")
-    assert list(made.receivers) == ["phone", "hook"]
-    assert (made.rules[0].name, made.rules[0].to, made.rules[0].min_edge) == ("large", ("phone",), 5.0)
-    assert made.dead_man == timedelta(minutes=5)
-    assert made.keep_days == KEEP_DAYS | {"quotes": 7}
-    assert made.warnings == ()
-    assert "secret" not in repr(made)
-    assert "uuid" not in repr(made)
+def test_all_settings_are_read(tmp_path):
+    settings = read(tmp_path, GOOD, PHONE="tgram://1234:secret/chat", PING="https://hc.example/uuid")
+    assert list(settings.receivers) == ["phone", "hook"]
+    rule = settings.rules[0]
+    assert (rule.name, rule.to, rule.min_edge) == ("large", ("phone",), 5.0)
+    assert settings.dead_man == timedelta(minutes=5)
+    assert settings.keep_days == KEEP_DAYS | {"quotes": 7}
+    assert settings.warnings == ()
+    assert "secret" not in repr(settings)
+    assert "uuid" not in repr(settings)
 
 
-def test_the_same_file_still_has_the_settings_of_the_exchange(tmp_path):
+def test_the_same_file_contains_the_settings_of_the_exchange(tmp_path):
     from fairline.config.settings import load_settings
 
     path = tmp_path / "fairline.toml"
@@ -64,48 +65,55 @@ def test_the_same_file_still_has_the_settings_of_the_exchange(tmp_path):
     assert load_settings(environ={}, files=(path,)).exchange == "demo"
 
 
-def test_without_a_file_there_is_nothing_to_tell_and_nobody(tmp_path):
-    made = read_instructions((tmp_path / "none.toml",), {})
-    assert (made.receivers, made.rules, made.ping()) == ({}, (), None)
+def test_without_a_file_there_are_no_receivers_and_no_rules(tmp_path):
+    settings = read_watch_settings((tmp_path / "none.toml",), {})
+    assert (settings.receivers, settings.rules, settings.pinger()) == ({}, (), None)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
-        ('[receivers]\nx = "nothing"', "the receiver 'x' has an address that Apprise does not take (no address)"),
-        ('[receivers]\nx = "nope://user:secret@host"', "does not take (nope)"),
+        ('[receivers]\nx = "nothing"', "Apprise does not support the address of receiver 'x' (no scheme)"),
+        ('[receivers]\nx = "nope://user:secret@host"', "of receiver 'x' (nope)"),
         ('[receivers]\nx = "env:GONE"', "the environment has no GONE"),
-        ("[receivers]\nx = 3", "the receiver 'x' must be text"),
+        ("[receivers]\nx = 3", "invalid x in [receivers] of FILE: expected a text: an Apprise URL, or env:NAME"),
         ("receivers = 3", "receivers must be a table"),
-        ("[alerts]\nx = 3", "alerts.x must be a table"),
-        ('[alerts.x]\nto = ["mum"]', "alerts.x tells 'mum', which is no receiver. There are: none"),
-        ('[watch]\ndead_man = "soon"', "not 'soon'"),
-        ("[watch]\nevery = 5", "watch has an unknown setting 'every'"),
-        ("[watch.keep]\nquote = 5", "watch.keep names 'quote'"),
-        ("[watch.keep]\nquotes = 0.5", "quotes = 0.5 is no number of days"),
+        ("[alerts]\nx = 3", "invalid [alerts.x] of FILE: expected a table"),
+        ('[alerts.x]\nto = ["mum"]', "invalid to in [alerts.x] of FILE: 'mum' is not a receiver. Receivers: none"),
+        ('[watch]\ndead_man = "soon"', "invalid dead_man in [watch] of FILE: expected a duration of a second or more"),
+        ('[watch]\ndead_man = "0.5s"', "invalid dead_man in [watch] of FILE: expected a second or more"),
+        ("[watch]\nping = 5", "invalid ping in [watch] of FILE: expected a text: an address, or env:NAME"),
+        ("[watch]\nevery = 5", "unknown key 'every' in [watch] of FILE. Expected one of: dead_man, ping, keep"),
+        ("[watch.keep]\nquote = 5", "invalid keep in [watch] of FILE: expected a table of whole days from 1 to 36500"),
+        ("[watch.keep]\nquotes = 0.5", "invalid keep in [watch] of FILE: expected a table of whole days"),
+        ("[watch.keep]\nquotes = 0", "invalid keep in [watch] of FILE: expected a table of whole days"),
+        ("[watch]\nkeep = 3", "invalid keep in [watch] of FILE: expected a table of whole days"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line_without_the_secret(tmp_path, text, words):
+def test_invalid_settings_are_one_line_with_the_expectation_and_without_secrets(tmp_path, text, expected):
     with pytest.raises(ConfigError) as raised:
         read(tmp_path, text)
-    assert words in str(raised.value)
+    assert expected in str(raised.value).replace(str(tmp_path / "fairline.toml"), "FILE")
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
 
 
-def test_addresses_in_a_file_that_others_can_read_are_warned_of(tmp_path):
+def test_a_file_with_addresses_that_others_can_read_is_warned_about(tmp_path):
     path = tmp_path / "fairline.toml"
     path.write_text('[receivers]\nx = "json://127.0.0.1/x"\n')
     path.chmod(0o644)
-    assert "can be read by others: chmod 600" in read_instructions((path,), {}).warnings[0]
+    assert (
+        "contains secret addresses and other users can read it: run chmod 600"
+        in read_watch_settings((path,), {}).warnings[0]
+    )
 
 
 @pytest.mark.parametrize("system", [False, True])
-def test_the_unit_is_one_that_systemd_takes(tmp_path, system):
+def test_systemd_accepts_the_unit(tmp_path, system):
     home = tmp_path / "a folder, 100 % of $it's"
     home.mkdir()
     command = ["/bin/true", "watch", "--store", str(home)]
-    text = unit(command, home / "environment", [home], here=home, system=system)
+    text = systemd_unit(command, home / "environment", [home], here=home, system=system)
     path = tmp_path / "fairline.service"
     path.write_text(text)
     if shutil.which("systemd-analyze") is None:
@@ -120,7 +128,7 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path, system):
     assert ("ProtectSystem=strict" in text) == ("CapabilityBoundingSet=" in text) == system
 
 
-def test_the_containerfile_keeps_the_store_in_a_volume_and_is_no_root():
+def test_the_container_stores_in_a_volume_and_does_not_run_as_root():
     text = containerfile(["--model", 'a"b'])
     assert "USER fairline" in text
     assert "VOLUME /store" in text
@@ -128,47 +136,47 @@ def test_the_containerfile_keeps_the_store_in_a_volume_and_is_no_root():
     assert text.index("USER") < text.index("ENTRYPOINT")
 
 
-def test_systemd_is_told_and_nobody_is_if_there_is_none(tmp_path):
+def test_systemd_is_notified_only_if_it_listens(tmp_path):
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
         listener.settimeout(2)
-        notifier(address)("READY=1")
+        supervisor_notifier(address)("READY=1")
         assert listener.recv(100) == b"READY=1"
     Path(address).unlink()
-    notifier(address)("WATCHDOG=1")
-    notifier("")("WATCHDOG=1")
+    supervisor_notifier(address)("WATCHDOG=1")
+    supervisor_notifier("")("WATCHDOG=1")
 
 
-def test_alarms_say_what_is_wrong_and_not_what_is_known_to_pause():
+def test_alarms_state_what_is_wrong_and_a_known_pause_is_no_outage():
     health, hour = Health(NOW), timedelta(minutes=10)
     assert health.alarms(NOW + timedelta(minutes=9), hour) == {}
-    assert "no complete scan since 2026-11-23 12:00" in health.alarms(NOW + hour, hour)["blind"]
-    health.trouble = {"paused": "the exchange is paused"}
+    assert "no complete scan since 2026-11-23 12:00" in health.alarms(NOW + hour, hour)["outage"]
+    health.errors = {"paused": "the exchange is paused"}
     assert list(health.alarms(NOW + hour, hour)) == ["paused"]
-    health.active(NOW + hour)
-    assert health.alarms(NOW + hour, hour) == {}, "who waited for a pause to end is not blind when it does"
-    health.read(NOW + hour, complete=True, why="")
+    health.record_open_exchange(NOW + hour)
+    assert health.alarms(NOW + hour, hour) == {}, "the time of a pause does not count"
+    health.record_scan(NOW + hour, complete=True, reason="")
     health.skew, health.free_bytes = Skew(45.0, 0.5), 10
     assert set(health.alarms(NOW + hour, hour)) == {"clock", "disk"}
     health.skew, health.free_bytes = Skew(9.0, 0.5), None
     health.failing, health.failures = {"elo": "no payload"}, {"elo": 2}
     assert health.alarms(NOW + hour, hour) == {}
     health.failures["elo"] = 3
-    assert health.alarms(NOW + hour, hour) == {"model elo": "the model elo fails: no payload"}
+    assert health.alarms(NOW + hour, hour) == {"model elo": "model elo fails: no payload"}
     assert dataclasses.replace(health, failing={}).alarms(NOW + hour, hour) == {}
 
 
-def test_an_alarm_that_was_on_before_a_restart_is_until_the_opposite_is_seen():
+def test_an_alarm_from_before_a_restart_stays_until_its_opposite_is_seen():
     health, hour = Health(NOW), timedelta(minutes=10)
-    health.restore({"blind": "no complete scan", "refused": "401", "model elo": "the model elo fails: no payload",
+    health.restore({"outage": "no complete scan", "refused": "401", "model elo": "the model elo fails: no payload",
                     "disk": "only 10 MB", "clock": "45 s"})  # fmt: skip
-    assert set(health.alarms(NOW, hour)) == {"blind", "refused", "model elo", "disk", "clock"}
-    health.read(NOW, complete=False, why="a window is missing")
-    assert set(health.alarms(NOW, hour)) == {"blind", "model elo", "disk", "clock"}
-    health.read(NOW, complete=True, why="")
+    assert set(health.alarms(NOW, hour)) == {"outage", "refused", "model elo", "disk", "clock"}
+    health.record_scan(NOW, complete=False, reason="a window is missing")
+    assert set(health.alarms(NOW, hour)) == {"outage", "model elo", "disk", "clock"}
+    health.record_scan(NOW, complete=True, reason="")
     health.free_bytes, health.skew = 10**12, Skew(0.1, 0.5)
-    health.forget({"polls"})
+    health.keep_models({"polls"})
     assert health.alarms(NOW, hour) == {}
 
 
@@ -176,10 +184,10 @@ def test_an_alarm_does_not_flap_at_its_threshold():
     health, hour = Health(NOW), timedelta(minutes=10)
     health.free_bytes, health.skew = 250_000_000, Skew(9.5, 0.5)
     assert health.alarms(NOW, hour) == {}
-    assert set(health.alarms(NOW, hour, on=["disk", "clock"])) == {"disk", "clock"}
+    assert set(health.alarms(NOW, hour, active=["disk", "clock"])) == {"disk", "clock"}
 
 
-def test_log_lines_are_for_a_person_or_json(capsys):
+def test_log_lines_are_text_or_json(capsys):
     import json
 
     logger = logging.getLogger("fairline.watch")

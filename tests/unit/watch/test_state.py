@@ -1,4 +1,4 @@
-"""What must not be lost: written in one transaction or not at all, and read again after a kill."""
+"""The state of a watch: saved in transactions, and migrated from earlier versions."""
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fairline.errors import StoreError
-from fairline.watch.alerts import Item, Told
-from fairline.watch.state import MIGRATIONS, Bench, State
+from fairline.watch.alerts import Item, Kind, Tracked
+from fairline.watch.state import MIGRATIONS, State, Suspension
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEY = ("A", "yes", "elo")
@@ -15,94 +15,116 @@ KEY = ("A", "yes", "elo")
 
 @pytest.fixture
 def state(tmp_path):
-    made = State(tmp_path)
-    yield made
-    made.close()
+    state = State(tmp_path)
+    yield state
+    state.close()
 
 
-def test_what_was_decided_is_there_again_whole(state, tmp_path):
+def test_a_decision_is_read_back_unchanged(state, tmp_path):
     row = {"ticker": "A", "close_ts": NOW, "price_u": 500_000, "title": "Ünï “quoted”"}
-    state.decide("r", [Item(KEY, "appeared", "text")], [Told(KEY, "told", 5.0, NOW, row)], NOW)
+    state.save_decision("r", [Item(KEY, Kind.APPEARED, "text")], [Tracked(KEY, "sent", 5.0, NOW, row)], NOW)
     again = State(tmp_path)
-    assert again.known("r") == {KEY: Told(KEY, "told", 5.0, NOW, row)}
-    assert again.waiting("r") == ([1], [Item(KEY, "appeared", "text")], NOW)
-    assert again.known("other") == {}
+    assert again.tracked("r") == {KEY: Tracked(KEY, "sent", 5.0, NOW, row)}
+    assert again.pending_items("r") == ([1], [Item(KEY, Kind.APPEARED, "text")], NOW)
+    assert again.tracked("other") == {}
     again.close()
 
 
-def test_a_message_takes_the_place_of_its_items_or_nothing_changes(state):
-    state.decide("r", [Item(KEY, "appeared", "text")], [], NOW)
+def test_a_message_replaces_its_items_or_nothing_changes(state):
+    state.save_decision("r", [Item(KEY, Kind.APPEARED, "text")], [], NOW)
     with pytest.raises(StoreError):
-        state.send("r", ["phone", None], ("title", "body"), NOW, [1])  # a receiver without a name is refused
-    assert state.outbox(NOW) == []
-    assert len(state.waiting("r")[1]) == 1
-    state.send("r", ["phone", "mail"], ("title", "body"), NOW, [1])
-    assert [letter.receiver for letter in state.outbox(NOW)] == ["phone", "mail"]
-    assert state.waiting("r") == ([], [], None)
-    assert state.sent("r", NOW - timedelta(hours=1)) == [NOW]
+        state.enqueue("r", ["phone", None], ("title", "body"), NOW, [1])  # a receiver needs a name
+    assert state.due_messages(NOW) == []
+    assert len(state.pending_items("r")[1]) == 1
+    state.enqueue("r", ["phone", "mail"], ("title", "body"), NOW, [1])
+    assert [message.receiver for message in state.due_messages(NOW)] == ["phone", "mail"]
+    assert state.pending_items("r") == ([], [], None)
+    assert state.sent_times("r", NOW - timedelta(hours=1)) == [NOW]
 
 
-def test_each_receiver_gets_its_letters_in_order_and_one_does_not_hold_up_another(state):
+def test_messages_of_a_receiver_stay_in_order_and_do_not_delay_other_receivers(state):
     for number in range(3):
-        state.send("r", ["phone", "mail"], (f"title {number}", ""), NOW + timedelta(seconds=number))
-    first, mail = state.outbox(NOW)
+        state.enqueue("r", ["phone", "mail"], (f"title {number}", ""), NOW + timedelta(seconds=number))
+    first, mail = state.due_messages(NOW)
     state.postpone(first, NOW + timedelta(minutes=1))
-    state.delivered(mail, NOW)
-    assert [(x.receiver, x.title) for x in state.outbox(NOW + timedelta(seconds=10))] == [("mail", "title 1")]
-    later = state.outbox(NOW + timedelta(minutes=2))
+    state.mark_delivered(mail, NOW)
+    assert [(x.receiver, x.title) for x in state.due_messages(NOW + timedelta(seconds=10))] == [("mail", "title 1")]
+    later = state.due_messages(NOW + timedelta(minutes=2))
     assert [(x.receiver, x.title, x.attempts) for x in later] == [("phone", "title 0", 1), ("mail", "title 1", 0)]
-    assert len(state.outbox(NOW, all_of_it=True)) == 5
+    assert len(state.pending_messages()) == 5
 
 
-def test_alarms_benches_and_followed_markets_are_kept(state):
+def test_alarms_suspensions_and_followed_markets_are_saved(state):
     state.raise_alarm("blind", "no scan", ["phone"], ("Blind", "no scan"), NOW)
     assert state.alarms() == {"blind": (NOW, "no scan")}
     state.clear_alarm("blind", ["phone"], ("Clear", ""), NOW)
     assert state.alarms() == {}
-    assert [letter.title for letter in state.outbox(NOW, all_of_it=True)] == ["Blind", "Clear"]
-    state.bench(Bench("elo", 2, NOW, "broken"))
-    assert state.benched()["elo"].failures == 2
-    state.unbench(["elo", "never there"])
-    assert state.benched() == {}
+    assert [message.title for message in state.pending_messages()] == ["Blind", "Clear"]
+    state.suspend(Suspension("elo", 2, NOW, "broken"))
+    assert state.suspensions()["elo"].failures == 2
+    state.resume(["elo", "never there"])
+    assert state.suspensions() == {}
     state.follow(["B", "A", "A"], NOW)
     state.unfollow(["B"])
     assert state.followed() == ["A"]
 
 
-def test_what_is_long_over_is_forgotten_and_what_waits_is_not(state):
+def test_pruning_deletes_what_ended_long_ago_and_keeps_what_waits(state):
     old = NOW - timedelta(days=60)
-    state.decide("r", [], [Told(KEY, "gone", 1.0, old), Told(("B", "no", "x"), "told", 1.0, old)], old)
-    state.send("r", ["phone", "mail"], ("t", ""), old)
-    state.delivered(state.outbox(NOW)[0], old)
+    state.save_decision("r", [], [Tracked(KEY, "gone", 1.0, old), Tracked(("B", "no", "x"), "sent", 1.0, old)], old)
+    state.enqueue("r", ["phone", "mail"], ("t", ""), old)
+    state.mark_delivered(state.due_messages(NOW)[0], old)
     state.prune(NOW)
-    assert set(state.known("r")) == {("B", "no", "x")}
-    assert [letter.receiver for letter in state.outbox(NOW, all_of_it=True)] == ["mail"]
+    assert set(state.tracked("r")) == {("B", "no", "x")}
+    assert [message.receiver for message in state.pending_messages()] == ["mail"]
 
 
-def test_a_later_version_is_refused_and_an_earlier_one_migrated_after_a_copy(tmp_path):
+def test_a_later_version_is_refused_and_an_earlier_one_is_copied_and_migrated(tmp_path):
     first = State(tmp_path)
     first.follow(["A"], NOW)
+    version = len(MIGRATIONS)
     later = (*MIGRATIONS, "ALTER TABLE notes ADD COLUMN extra TEXT;")
-    # Still open, so that what was written may be in the log beside the file only.
+    # The first is still open, so its rows may be only in the log beside the file.
     State(tmp_path, later).close()
     first.close()
-    assert (tmp_path / "state.v1.sqlite").exists()
-    with pytest.raises(StoreError, match="is of version 2, this Fairline knows 1. Update Fairline"):
+    assert (tmp_path / f"state.v{version}.sqlite").exists()
+    with pytest.raises(
+        StoreError, match=f"has version {version + 1}; this Fairline reads versions up to {version}. Update"
+    ):
         State(tmp_path)
-    with sqlite3.connect(tmp_path / "state.v1.sqlite") as copy:
-        assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+    with sqlite3.connect(tmp_path / f"state.v{version}.sqlite") as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (version,)
         assert copy.execute("SELECT ticker FROM followed").fetchall() == [("A",)]
     copy.close()
 
 
-def test_what_is_no_database_is_one_line(tmp_path):
+def test_a_file_that_is_not_a_database_is_one_line(tmp_path):
     (tmp_path / "state.sqlite").write_bytes(b"this is not a database, and long enough to be taken for one" * 50)
-    with pytest.raises(StoreError, match=r"state.sqlite cannot be used \(file is not a database\)"):
+    with pytest.raises(StoreError, match=r"cannot use .*state.sqlite \(file is not a database\)"):
         State(tmp_path)
 
 
-def test_a_clock_that_stepped_back_holds_up_no_letter(state):
+def test_a_clock_that_was_set_back_delays_no_message(state):
     later = NOW + timedelta(days=2)
-    state.send("r", ["phone"], ("t", ""), later)
-    state.postpone(state.outbox(later)[0], later + timedelta(minutes=15))
-    assert [letter.title for letter in state.outbox(NOW)] == ["t"]
+    state.enqueue("r", ["phone"], ("t", ""), later)
+    state.postpone(state.due_messages(later)[0], later + timedelta(minutes=15))
+    assert [message.title for message in state.due_messages(NOW)] == ["t"]
+
+
+def test_the_first_versions_rows_are_migrated(tmp_path):
+    first = sqlite3.connect(tmp_path / "state.sqlite")
+    first.executescript(f"{MIGRATIONS[0]} PRAGMA user_version=1;")
+    at = NOW.isoformat(timespec="microseconds")
+    rows = [("r", ticker, "yes", "elo", phase, 5.0, at, "{}") for ticker, phase in (("A", "told"), ("B", "back"))]
+    first.executemany("INSERT INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    first.execute("INSERT INTO alarms VALUES ('blind', ?, 'no complete scan')", (at,))
+    first.execute("INSERT INTO benched VALUES ('elo', 2, ?, 'no payload')", (at,))
+    first.execute("INSERT INTO notes VALUES ('settlements_sought', 'x')")
+    first.commit()
+    first.close()
+    state = State(tmp_path)
+    assert {key[0]: each.phase for key, each in state.tracked("r").items()} == {"A": "sent", "B": "returned"}
+    assert state.alarms() == {"outage": (NOW, "no complete scan")}
+    assert state.suspensions()["elo"].reason == "no payload"
+    assert state.get_note("settlements_rechecked") == "x"
+    state.close()
