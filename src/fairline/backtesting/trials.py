@@ -74,13 +74,13 @@ def save_run(store: Store, run: Run, trades: pl.DataFrame) -> None:
 
 
 def list_runs(store: Store) -> list[Run]:
-    """Return all finished runs of a store, the oldest first. A damaged record is named in `store.troubles`."""
+    """Return all finished runs of a store, the oldest first. A damaged record is named in `store.warnings`."""
     runs = []
     for path in sorted((store.folder / FOLDER).glob("*/run.json")):
         try:
             runs.append(msgspec.json.decode(path.read_bytes(), type=Run))
         except (OSError, msgspec.DecodeError) as error:
-            store.troubles.append(f"{path.relative_to(store.folder)} cannot be read ({error})")
+            store.warnings.append(f"{path.relative_to(store.folder)} cannot be read ({error})")
     return sorted(runs, key=lambda run: run.created_ts)
 
 
