@@ -1,0 +1,96 @@
+"""Run a model without access to files, network and processes, to prove that it uses only what it is given.
+
+A model that opens today's file inside `predict` sees the future in every backtest. Python reports each opened file and
+each connection to an audit hook; the column library opens files without reporting them, so its readers are refused by
+name. Code that opens files in a native library of its own is not detected.
+"""
+
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fairline.errors import FairlineError
+
+_ISOLATED: ContextVar[bool] = ContextVar("isolated", default=False)
+_FORBIDDEN_EVENTS = {
+    "socket.connect": "connected to the network",
+    "socket.getaddrinfo": "looked up a host name",
+    "socket.sendto": "sent to the network",
+    "subprocess.Popen": "started a process",
+    "os.system": "started a process",
+    "os.posix_spawn": "started a process",
+}
+_CODE_SUFFIXES = {".py", ".pyc", ".so", ".pyd", ".dylib", ".pth"}
+_READERS = [name for name in dir(pl) if name.startswith(("read_", "scan_"))]
+_hook_is_installed = False
+
+
+class IsolationError(FairlineError):
+    """A model used something other than what it was given."""
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Raise `IsolationError` inside this block where code opens a file, connects anywhere or starts a process.
+
+    Importing code and reading time zones stay possible: they hold no data about markets.
+    """
+    _install_hook()
+    token = _ISOLATED.set(True)
+    originals = {name: getattr(pl, name) for name in _READERS}
+    try:
+        for name, original in originals.items():
+            setattr(pl, name, _refuse_paths(name, original))
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(pl, name, original)
+        _ISOLATED.reset(token)
+
+
+def _install_hook() -> None:
+    """Install the audit hook once; Python has no way to remove one, so it does nothing outside `isolated`."""
+    global _hook_is_installed  # noqa: PLW0603 - a process has one list of hooks
+    if not _hook_is_installed:
+        sys.addaudithook(_audit)
+        _hook_is_installed = True
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _ISOLATED.get():
+        return
+    if event in _FORBIDDEN_EVENTS:
+        raise IsolationError(f"the model {_FORBIDDEN_EVENTS[event]}", remedy="Declare it in `requests`")
+    if event == "open" and isinstance(arguments[0], str | bytes) and not _is_code(_text(arguments[0])):
+        raise IsolationError(f"the model opened the file {_text(arguments[0])}", remedy="Declare it in `requests`")
+
+
+def _text(path: str | bytes) -> str:
+    return path.decode(errors="replace") if isinstance(path, bytes) else path
+
+
+def _is_code(path: str) -> bool:
+    """Whether a file belongs to an installed package, to Python or to the time zone database."""
+    if Path(path).suffix in _CODE_SUFFIXES:
+        return True
+    return path.startswith(tuple(_CODE_FOLDERS))
+
+
+_CODE_FOLDERS = {*map(str, sysconfig.get_paths().values()), "/usr/share/zoneinfo", "/proc/self", "/dev/"} - {""}
+
+
+def _refuse_paths(name: str, original: Any) -> Any:
+    """Return a reader that accepts bytes and buffers, and refuses paths."""
+
+    def reader(source: Any = None, *arguments: Any, **options: Any) -> Any:
+        if isinstance(source, str | Path | list):
+            raise IsolationError(f"the model called polars.{name} on a file", remedy="Declare it in `requests`")
+        return original(source, *arguments, **options)
+
+    return reader
