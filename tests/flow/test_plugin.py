@@ -51,7 +51,7 @@ def test_the_guide_followed_to_the_letter_leads_to_a_model_that_is_installed(fai
     assert "by evens" in told.stdout
 
     (folder / "pyproject.toml").write_text(block("toml", "Make it a package"))
-    _, listing, scan = block("", "Install it, and it goes").strip().splitlines()
+    _, listing, scan = block("", "Install it and use").strip().splitlines()
     site = tmp_path / "site"
     install(folder, site)
     assert (
