@@ -177,10 +177,10 @@ class _Envelope(msgspec.Struct):
 _envelopes = msgspec.json.Decoder(_Envelope)
 
 
-def decode(frame: bytes) -> FeedMessage:
+def decode(frame: bytes) -> WireMessage | UnknownMessage:
     """Return the message in a frame. One that cannot be read is an `UnknownMessage` and keeps its place in sequence."""
     try:
-        message: FeedMessage = _decoder.decode(frame)
+        message: WireMessage = _decoder.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unreadable(frame, error)
     return message

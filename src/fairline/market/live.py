@@ -245,7 +245,12 @@ def _apply_lifecycle(state: LiveState, message: Lifecycle) -> Sequence[int]:
 
 
 def _apply_gap(state: LiveState, message: Gap) -> Sequence[int]:
-    """Invalidate the books of a gap, and the rows whose quotes came from them."""
+    """Invalidate the books of a gap, and the rows whose quotes came from them; of missed tickers, all other rows."""
+    if message.channel == "ticker":
+        others = [row for row, current in enumerate(state.current) if current and not state.is_by_book(row)]
+        for row in others:
+            state.suspend(row)
+        return others
     return [row for ticker in message.tickers for row in invalidate(state, ticker)]
 
 

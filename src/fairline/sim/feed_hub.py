@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -11,7 +12,7 @@ from fairline.sim.feed_messages import Body, FeedMessages, row_of
 from fairline.sim.life import Happening, Move, Step, Trade
 from fairline.sim.reply import Backend
 
-TICKER_US = 1_000_000
+TICKER_S = 1.0
 """A market's tickers are at least this far apart; states in between are skipped (recorded median: 1.00 s)."""
 CLOSING_TICKER_US, CLOSING_SNAPSHOT_US = 1_000_000, 6_400_000
 """When after a close the last ticker and the empty snapshot come (recorded: 0.2 to 1.9 s, and 6.4 s)."""
@@ -23,14 +24,18 @@ class FeedHub(Hub):
     `clock` of a message is the number of the change since the world began, the same on every connection.
     """
 
-    def __init__(self, backend: Backend, market_limit: int | None = None) -> None:
+    def __init__(
+        self, backend: Backend, market_limit: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(backend.faults, market_limit)
         self._backend, self._messages = backend, FeedMessages(backend)
         self._position = 0 if backend.world is None else backend.world.life.count
+        self._advanced_us = backend.now_us
         self._clocks: dict[int, int] = {}
         self._closings: list[tuple[int, int, str]] = []
         self._tickers_due: dict[int, int] = {}
-        self._ticker_sent_us: dict[int, int] = {}
+        self._ticker_sent: dict[int, float] = {}
+        self._clock = clock
 
     def ticker_of(self, market_id: str) -> str | None:
         row = row_of(market_id)
@@ -44,9 +49,11 @@ class FeedHub(Hub):
 
     def ticker(self, ticker: str) -> Body | None:
         row = self._backend.catalog.row.get(ticker, -1)
-        return self._messages.ticker(row, self._backend.now_us) if self._is_listed(row) else None
+        return self._messages.ticker(row, self._advanced_us) if self._is_listed(row) else None
 
     def advance(self) -> None:
+        # Taken before the world moves on, so that no later change is dated before a state that is sent now.
+        self._advanced_us = self._backend.now_us
         self._backend.catalog.refresh()
         world = self._backend.world
         if world is None:
@@ -62,7 +69,7 @@ class FeedHub(Hub):
             self._deliver(event, clock)
         now_us = world.now_us
         self._send_closings(now_us)
-        self._send_tickers(now_us)
+        self._send_tickers()
 
     def _is_listed(self, row: int) -> bool:
         first = 0 if self._backend.world is None else self._backend.world.first
@@ -117,9 +124,10 @@ class FeedHub(Hub):
             body = partial(self._messages.snapshot, row, self._clocks.get(row, 0), empty=True)
             self._publish("orderbook_delta", "orderbook_snapshot", row, body)
 
-    def _send_tickers(self, now_us: int) -> None:
+    def _send_tickers(self) -> None:
+        now = self._clock()
         for row, changed_us in list(self._tickers_due.items()):
-            if now_us - self._ticker_sent_us.get(row, -TICKER_US) >= TICKER_US:
+            if now - self._ticker_sent.get(row, -TICKER_S) >= TICKER_S:
                 del self._tickers_due[row]
-                self._ticker_sent_us[row] = now_us
+                self._ticker_sent[row] = now
                 self._publish("ticker", "ticker", row, partial(self._messages.ticker, row, changed_us))
