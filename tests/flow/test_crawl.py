@@ -302,7 +302,7 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
     assert alone["milestone_ts"].to_list() == games["milestone_ts"].to_list()[:1]
 
 
-@pytest.mark.parametrize("content,words", [(b"\x1f\x8bnonsense", "damaged"), (b"", "ends too early")])
+@pytest.mark.parametrize("content,words", [(b"\x1f\x8bnonsense", "damaged"), (b"", "truncated")])
 def test_a_compressed_answer_that_is_none_is_named(content, words):
     with pytest.raises(ResponseError, match=words):
         Unpacker()(content)

@@ -9,9 +9,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from fairline.kalshi import ApiKeyAuth, JwtAuth, Kalshi, Transport, parse_private_key
-from fairline.kalshi.convention import SentRequest, parse_sent, sign_otherwise
-from fairline.kalshi.doctor import Doctor, Setup, diagnose_sent
+from fairline.kalshi.convention import SentRequest, parse_sent, sign_with_mistake
+from fairline.kalshi.diagnosis import diagnose_sent
+from fairline.kalshi.doctor import Doctor
 from fairline.kalshi.errors import AuthError, KalshiError
+from fairline.kalshi.experiments import Setup
 from fairline.kalshi.remedies import REMEDIES
 from fairline.sim import Exchange, Fault, Key
 
@@ -63,7 +65,7 @@ async def test_a_healthy_set_up_passes_every_check(place, rsa_key):
     told = {check.name: check.evidence for check in found.checks}
     assert "RSA-2048" in told["key"]
     assert rsa_key.fingerprint in told["key"]
-    assert "200 tokens a second, 600 at most; a request costs 10" in told["limits"]
+    assert "200 tokens per second, 600 at most; a request costs 10" in told["limits"]
     assert told["scopes"] == "read"
 
 
@@ -77,7 +79,7 @@ async def test_a_key_that_may_trade_is_warned_about_and_healthy(place, rsa_pem, 
     found = await examined(patient(place, rsa_key))
     assert found.cause is None
     assert [c.remedy for c in found.checks if c.status == "warn"] == [
-        "This key may trade. A scanner needs read only: make a key without write"
+        "This key may trade. A scanner needs read only: create a key without write"
     ]
 
 
@@ -187,7 +189,7 @@ async def test_the_articles_token_where_it_is_refused_where_it_has_expired_and_w
     at_article = {**token, "url": place.article_url}
     assert (await examined(patient(place, rsa_key, **at_article))).cause is None
     assert await cause(patient(place, rsa_key, **at_article), clock=shifted(-700)) == "expired_token"
-    assert "--auth api-key" in REMEDIES["bearer_refused"]
+    assert "set auth to api-key" in REMEDIES["bearer_refused"]
 
 
 async def test_the_retired_hosts_notice_is_recognised(place, rsa_key):
@@ -202,7 +204,7 @@ MISTAKES = ["pkcs1v15", "max_salt", "query_signed", "prefix_missing", "method_ca
 
 def sent_with(key, mistake, path=f"{BALANCE}?subaccount=0"):
     stamp = int(time.time() * 1000)
-    return SentRequest("GET", path, sign_otherwise(key, stamp, "GET", path, mistake))
+    return SentRequest("GET", path, sign_with_mistake(key, stamp, "GET", path, mistake))
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -223,7 +225,7 @@ def test_a_right_signature_another_key_and_several_mistakes_at_once(rsa_key, ed2
     assert diagnose_sent(right, ed25519_key, time.time()).cause == "wrong_private_key"
     stamp = str(int(time.time()))
     short = "/portfolio/balance"
-    both = sign_otherwise(rsa_key, int(stamp) * 1000, "GET", short, "seconds_timestamp")
+    both = sign_with_mistake(rsa_key, int(stamp) * 1000, "GET", short, "seconds_timestamp")
     found = diagnose_sent(SentRequest("GET", BALANCE, both), rsa_key, time.time())
     assert found.cause == "prefix_missing"
     assert "seconds" in found.checks[0].evidence
@@ -234,7 +236,7 @@ def test_a_right_signature_another_key_and_several_mistakes_at_once(rsa_key, ed2
     [
         ("RS256", 600, "bearer_refused", "RS256"),
         ("PS256", -60, "expired_token", "expired 60 s ago"),
-        ("PS256", 600, "bearer_refused", "takes no client-signed tokens"),
+        ("PS256", 600, "bearer_refused", "does not accept tokens that a client signs"),
     ],
 )
 def test_another_programs_token_is_read_too(rsa_pem, rsa_key, algorithm, expires_in, expected, words):
@@ -266,7 +268,7 @@ async def test_the_error_carries_the_clocks_share_of_the_diagnosis(place, rsa_ke
     async with Kalshi(Transport(place.url, auth=ApiKeyAuth("good", rsa_key), bucket=unhurried)) as kalshi:
         with pytest.raises(AuthError) as caught:
             await kalshi.portfolio.balance()
-    assert "Found so far: this machine's clock is 4" in str(caught.value)
+    assert "Measured: this machine's clock is 4" in str(caught.value)
     assert "behind" in caught.value.diagnosis
 
 
@@ -274,7 +276,7 @@ async def test_a_large_skew_is_compensated_only_when_asked_and_said_aloud(place,
     place.faults.set(Fault("clock-ahead"))
     said = []
     auth = ApiKeyAuth("good", rsa_key)
-    transport = Transport(place.url, auth=auth, bucket=unhurried, use_server_time=True, say=said.append)
+    transport = Transport(place.url, auth=auth, bucket=unhurried, use_server_time=True, notify=said.append)
     async with Kalshi(transport) as kalshi:
         assert (await kalshi.portfolio.balance()).balance == 1_000_000
         assert (await kalshi.portfolio.balance()).balance == 1_000_000
@@ -348,13 +350,13 @@ ABSOLUTE = "GET https://host{path} HTTP/1.1\nKALSHI-ACCESS-KEY: good\n{headers}"
 
 @pytest.mark.parametrize("form", [CURL, HTTP2, ABSOLUTE])
 def test_what_programs_print_is_read_as_it_is(rsa_key, form):
-    sent = sign_otherwise(rsa_key, int(time.time() * 1000), "GET", BALANCE, "pkcs1v15")
+    sent = sign_with_mistake(rsa_key, int(time.time() * 1000), "GET", BALANCE, "pkcs1v15")
     text = form.format(path=BALANCE, headers="\n".join(f"{name}: {value}" for name, value in sent.items()))
     assert diagnose_sent(parse_sent(text), rsa_key, time.time(), "good").cause == "pkcs1v15"
 
 
 def test_the_line_of_pythons_http_client_is_read_too(rsa_key):
-    sent = sign_otherwise(rsa_key, int(time.time() * 1000), "GET", BALANCE, "max_salt")
+    sent = sign_with_mistake(rsa_key, int(time.time() * 1000), "GET", BALANCE, "max_salt")
     text = "send: " + repr(
         f"GET {BALANCE} HTTP/1.1\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in sent.items()).encode()
     )

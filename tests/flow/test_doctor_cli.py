@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from keyring.backend import KeyringBackend
 
-from fairline.kalshi.convention import sign_otherwise
+from fairline.kalshi.convention import sign_with_mistake
 from fairline.sim import Exchange, Fault, Key
 from tests.flow.test_cli import fairline, one_line
 
@@ -103,7 +103,7 @@ def test_a_key_file_that_others_can_read_is_warned_about(fairline, place, tmp_pa
 
 def test_another_programs_request_is_judged_from_a_file_or_from_flags(fairline, place, rsa_key, tmp_path):
     path = "/trade-api/v2/portfolio/balance?subaccount=0"
-    sent = sign_otherwise(rsa_key, int(time.time() * 1000), "GET", path, "query_signed")
+    sent = sign_with_mistake(rsa_key, int(time.time() * 1000), "GET", path, "query_signed")
     lines = [
         f"> GET {path} HTTP/1.1",
         "> Host: h",

@@ -20,9 +20,10 @@ from fairline.config.settings import Settings
 from fairline.errors import UsageError
 from fairline.kalshi import JwtAuth, Kalshi
 from fairline.kalshi.convention import SentRequest, parse_sent
-from fairline.kalshi.doctor import Check, Diagnosis, Doctor, diagnose_sent, unreadable_key
+from fairline.kalshi.diagnosis import Check, Diagnosis, diagnose_sent, diagnose_unreadable_key
+from fairline.kalshi.doctor import Doctor
 from fairline.kalshi.errors import PassphraseError, PrivateKeyError
-from fairline.kalshi.keys import read_text
+from fairline.kalshi.keys import read_pem
 from fairline.kalshi.remedies import REMEDIES
 from fairline.kalshi.wire import Balance
 
@@ -115,7 +116,7 @@ def _judge(settings: Settings, sent: SentRequest, ask: Callable[[], str] | None)
     try:
         key = private_key(settings, ask)
     except PrivateKeyError as error:
-        return unreadable_key(error)
+        return diagnose_unreadable_key(error)
     return diagnose_sent(sent, key, time.time(), settings.key_id)
 
 
@@ -148,7 +149,7 @@ def import_key(
 ) -> None:
     """Put a private key into the keyring; afterwards use it with --key-file keyring:NAME."""
     settings = Settings(key_id=key_id, key_file=key_file, passphrase=settings_of().passphrase)
-    pem = sys.stdin.read() if key_file == "-" else read_text(Path(key_file).expanduser())
+    pem = sys.stdin.read() if key_file == "-" else read_pem(Path(key_file).expanduser())
     settings.identity()
     secret = keychain.Secret(settings.key_id, pem, settings.passphrase)
     try:

@@ -15,8 +15,8 @@ from fairline.config.settings import Settings, model_key
 from fairline.errors import ConfigError
 from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
 from fairline.kalshi.cache import ExchangeCache
-from fairline.kalshi.doctor import Setup
 from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
+from fairline.kalshi.experiments import Setup
 from fairline.kalshi.keys import readable_by_others
 from fairline.kalshi.limits import TIERS
 from fairline.sources import Shelf, Sources
@@ -65,7 +65,7 @@ def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, as
         websocket_url=settings.websocket_url,
         key_id=key_id,
         load_key=load_key if settings.has_key else None,
-        scheme=settings.auth,
+        scheme="jwt" if settings.auth == "jwt" else "api-key",
         member_id=settings.member_id,
         other_url=other_url or settings.other_url,
         subaccount=subaccount,
@@ -144,7 +144,7 @@ def own_folders() -> list[Path]:
 
 
 def transport_of(settings: Settings, auth: Auth | None, say: Say) -> Transport:
-    return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), say=say)
+    return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), notify=say)
 
 
 async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:

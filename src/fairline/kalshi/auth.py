@@ -1,8 +1,8 @@
-"""How a request proves who sends it: two schemes behind one small protocol.
+"""Authenticate requests: two schemes behind one protocol.
 
-`ApiKeyAuth` is what the exchange takes today. `JwtAuth` is the scheme of an article of 2026, a token that the
-client signs itself; no official document ever showed it and today's exchange does not accept it. It is here so that
-the article's own set-up can be run (against the simulator) and told apart from what works.
+`ApiKeyAuth` is what the exchange accepts. `JwtAuth` is the scheme of an article of 2026, a token that the client signs
+itself. No official document describes it, and the exchange does not accept it. It exists so that the article's set-up
+runs against the simulator, and so that the doctor can recognise it.
 """
 
 import base64
@@ -20,24 +20,24 @@ Clock = Callable[[], float]
 
 
 class Auth(Protocol):
-    """Anything that can sign one try of one request. `slow` says that signing is worth a thread of its own."""
+    """Signs one attempt of one request. `slow` means that signing should run in a thread."""
 
     @property
     def slow(self) -> bool: ...
 
     def renew(self, offset_s: float = 0.0) -> None:
-        """Forget what is cached, and from now on sign as if the local clock were `offset_s` later."""
+        """Drop cached tokens, and from now on sign as if the local clock were `offset_s` later."""
         ...
 
     def headers(self, method: str, path: str) -> dict[str, str]:
-        """Headers for this try. `path` starts at the host's root and may carry a query, which is not signed."""
+        """Return headers for this attempt. `path` starts at the host's root; its query, if any, is not signed."""
         ...
 
 
 class ApiKeyAuth:
-    """The `KALSHI-ACCESS-*` headers, signed afresh for each try.
+    """The `KALSHI-ACCESS-*` headers, signed again for each attempt.
 
-    The message is the UTF-8 of Unix milliseconds + METHOD + path without query, the path from the host's root
+    The signed message is the UTF-8 of Unix milliseconds + METHOD + path without query, the path from the host's root
     including `/trade-api/v2` (the exchange's API documentation, "API keys").
     """
 
@@ -68,7 +68,7 @@ class ApiKeyAuth:
 
 
 class JwtAuth:
-    """The article's scheme: a PS256 token of ten minutes as `Authorization: Bearer`. Today's exchange refuses it."""
+    """The article's scheme: a PS256 token of ten minutes as `Authorization: Bearer`. The exchange refuses it."""
 
     LIFETIME_S = 600
     RENEW_BEFORE_S = 30
@@ -76,7 +76,7 @@ class JwtAuth:
     def __init__(self, member_id: str, key_id: str, key: PrivateKey, clock: Clock = time.time) -> None:
         if key.rsa is None:
             raise PrivateKeyError(
-                f"a PS256 token needs an RSA key, and this one is {key.kind}", remedy="Use an RSA key, or API-key auth"
+                f"a PS256 token needs an RSA key, not {key.kind}", remedy="Use an RSA key, or API-key auth"
             )
         self.member_id = member_id
         self.key_id = key_id
@@ -91,7 +91,9 @@ class JwtAuth:
         return False  # one signature in ten minutes
 
     def renew(self, offset_s: float = 0.0) -> None:
-        self._token, self._expires, self._offset_s = "", 0.0, offset_s
+        self._token = ""
+        self._expires = 0.0
+        self._offset_s = offset_s
 
     def __repr__(self) -> str:
         return f"JwtAuth(member_id={self.member_id!r}, key_id={self.key_id!r})"

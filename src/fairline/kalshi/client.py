@@ -143,7 +143,7 @@ class MarketsGroup(_Group):
         params: Params = {"limit": MAX_MARKETS, "status": "settled", "tickers": names}
         return await self._transport.get("/markets", params, decode=wire.settlements_page)
 
-    async def settled(self, min_settled_ts: int, cursor: str | None = None) -> Page[wire.Settlement]:
+    async def settlements_since(self, min_settled_ts: int, cursor: str | None = None) -> Page[wire.Settlement]:
         """Return one page of settlements at or after a Unix second, the latest first, without archive and combos."""
         params: Params = {
             "limit": MAX_MARKETS,

@@ -15,7 +15,7 @@ REFUSED_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Skew:
-    """How many `seconds` the exchange's clock is ahead of ours (negative: behind), plus or minus `error`."""
+    """How many `seconds` the exchange's clock is ahead of the local one (negative: behind), plus or minus `error`."""
 
     seconds: float
     error: float
@@ -40,12 +40,12 @@ def skew_of(headers: Mapping[str, str], sent: float, received: float) -> Skew | 
     return Skew(stamp + 0.5 - (sent + received) / 2, 0.5 + (received - sent) / 2)
 
 
-def certainly_past(ours: float, skew: Skew | None) -> float:
-    """Return the exchange's time at our time `ours`, rounded down by the error of the measurement."""
+def certainly_past(local: float, skew: Skew | None) -> float:
+    """Return the exchange's time at local time `local`, rounded down by the error of the measurement."""
     if skew is None:
-        return ours
-    theirs = ours + skew.seconds - skew.error
-    return min(ours, theirs) if abs(skew.seconds) <= skew.error else theirs
+        return local
+    theirs = local + skew.seconds - skew.error
+    return min(local, theirs) if abs(skew.seconds) <= skew.error else theirs
 
 
 def in_maintenance_window(now: float) -> bool:

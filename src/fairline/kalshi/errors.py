@@ -1,28 +1,28 @@
-"""What can go wrong between us and the exchange.
+"""The client's error tree.
 
     KalshiError
     ├── PrivateKeyError        the private key cannot be read or used
-    │   └── PassphraseError    it is protected, and there is no passphrase
+    │   └── PassphraseError    the key is encrypted and there is no passphrase
     ├── TransportError         no answer: name, connection, TLS, reset, time-out   (may be retried)
-    ├── ResponseError          an answer that is no JSON: a web page, cut off      (may be retried)
-    ├── ShapeError             JSON, but not what the endpoint returns
-    ├── CursorLoopError        the exchange handed out a cursor it had given before
+    ├── ResponseError          an answer that is not JSON: a web page, truncated   (may be retried)
+    ├── ShapeError             JSON of another shape than the endpoint's
+    ├── CursorLoopError        the exchange repeated a cursor
     └── ApiError               the exchange answered with an error status
-        ├── RedirectError      3xx: what we ask for lives elsewhere
+        ├── RedirectError      3xx, not followed
         ├── BadRequestError    400
         ├── AuthError          401, 403
         ├── NotFoundError      404
         ├── RateLimitError     429                                                 (may be retried)
         └── ServerError        5xx                                                 (may be retried)
 
-Every error reads as one line: what happened and, after a full stop, the remedy.
+Every error reads as one line: what happened and, in a second sentence, the remedy.
 """
 
 from typing import ClassVar
 
 
 class KalshiError(Exception):
-    """Root of the tree; `retryable` tells whether asking again can help."""
+    """Root of the tree. `retryable` means that repeating the request can help."""
 
     retryable: ClassVar[bool] = False
 
@@ -54,17 +54,17 @@ class TransportError(KalshiError):
 
 
 class ResponseError(KalshiError):
-    """An answer arrived that is no JSON: a web page, empty, or cut off."""
+    """The answer is not JSON: a web page, empty, or truncated."""
 
     retryable = True
 
 
 class ShapeError(KalshiError):
-    """The answer is JSON of another shape; asking again brings the same."""
+    """The answer is JSON of another shape. Repeating the request does not help."""
 
 
 class CursorLoopError(KalshiError):
-    """A page's cursor was one already followed in the same walk."""
+    """A page's cursor was already followed in the same walk."""
 
 
 class ApiError(KalshiError):
@@ -88,15 +88,15 @@ class ApiError(KalshiError):
 
 
 class RedirectError(ApiError):
-    """3xx. Not followed: a signature is made for one path on one host."""
+    """3xx. Not followed: a signature is valid for one path on one host."""
 
 
 class BadRequestError(ApiError):
-    """400: a parameter the exchange does not take."""
+    """400: a parameter that the exchange does not accept."""
 
 
 class AuthError(ApiError):
-    """401 or 403: the exchange does not accept who we say we are. `diagnosis` is what has been found out so far."""
+    """401 or 403: the exchange does not accept the credentials. `diagnosis` adds what is known about the cause."""
 
     diagnosis: str = ""
 
@@ -105,7 +105,7 @@ class AuthError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404: nothing at that path."""
+    """404: there is nothing at that path."""
 
 
 class RateLimitError(ApiError):
@@ -115,13 +115,13 @@ class RateLimitError(ApiError):
 
 
 class ServerError(ApiError):
-    """5xx: the exchange or its front could not answer."""
+    """5xx: the exchange or a server in front of it could not answer."""
 
     retryable = True
 
 
 def error_for_status(status: int) -> type[ApiError]:
-    """The class of an error status; any other is a plain `ApiError`."""
+    """Return the class of an error status; `ApiError` for one without a class of its own."""
     if status >= 500:
         return ServerError
     if status < 400:

@@ -1,29 +1,33 @@
-"""How bytes get to the exchange and back: the only file of the client that imports the HTTP library."""
+"""Send requests and receive complete answers: the only file of the client that imports the HTTP library."""
 
+import ipaddress
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from isal import igzip_lib, isal_zlib
 
-from fairline.kalshi.errors import KalshiError, ResponseError, TransportError, error_for_status
+from fairline.kalshi.errors import KalshiError, RedirectError, ResponseError, TransportError, error_for_status
+from fairline.kalshi.redaction import show_value
 
 MAX_BYTES = 1 << 26
-"""More than this, compressed or not, is no answer of the exchange: its largest page is 3 MB."""
+"""A longer answer, compressed or not, is not from the exchange: its largest page is 3 MB."""
 
-# The library's own description of its types takes the exception for a value.
+# The library's type stubs declare the exception as a value.
 _DAMAGED = cast("type[Exception]", igzip_lib.IsalError)
 
 GZIP = b"\x1f\x8b"
-"""How a gzip stream begins, and JSON never does."""
+"""The first bytes of a gzip stream. JSON never begins like this."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What is sent: an absolute URL and headers (never logged, they carry the signature)."""
+    """A request: an absolute URL and headers, which are never logged because they carry the signature."""
 
     method: str
     url: str
@@ -32,8 +36,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back, whole: a body cut off on the way is an error, not a response. The body came either
-    `plain` or `packed` as a gzip stream, which is kept as it is: it is small, and is what a journal wants.
+    """A complete answer. A body cut off on the way is an error, not a response.
+
+    The body is either `plain` or `packed`, a gzip stream. The stream is kept because it is small, and the journal
+    stores it.
     """
 
     status: int
@@ -43,7 +49,7 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """The content. Raises `ResponseError` if it is packed and cannot be unpacked."""
+        """The unpacked body. Raises `ResponseError` if it cannot be unpacked."""
         return bytes(Unpacker()(self.packed)) if self.packed else self.plain
 
     @property
@@ -57,7 +63,7 @@ Send = Callable[[HttpRequest], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to connect, and seconds without a single byte before a request is given up."""
+    """Seconds to connect, seconds without a single byte, and seconds in total before a request is given up."""
 
     connect_s: float = 10.0
     silence_s: float = 20.0
@@ -65,7 +71,11 @@ class Timeouts:
 
 
 class AiohttpSend:
-    """`Send` over the network. Redirects are not followed: a signature is made for one path on one host."""
+    """`Send` over the network.
+
+    Redirects are not followed: a signature is valid for one path on one host. Proxies are those of the environment
+    (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), never for loopback addresses.
+    """
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeout = aiohttp.ClientTimeout(
@@ -78,44 +88,95 @@ class AiohttpSend:
             self._session = aiohttp.ClientSession(
                 timeout=self._timeout,
                 headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "fairline"},
-                # Bodies are kept as they came for the journal, and a compressed one that is cut off has to be noticed.
+                # The journal stores bodies as received, and a truncated gzip stream must be noticed.
                 auto_decompress=False,
                 connector=aiohttp.TCPConnector(limit=32),
-                middlewares=(_no_silent_repeat,),
+                middlewares=(_forbid_silent_retry,),
             )
         try:
             async with self._session.request(
-                request.method, request.url, headers=request.headers, allow_redirects=False
+                request.method,
+                request.url,
+                headers=request.headers,
+                allow_redirects=False,
+                proxy=find_proxy(request.url),
             ) as answer:
-                return await _whole(answer)
+                return await _read_response(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _network_error(error, urlsplit(request.url).netloc.rpartition("@")[2]) from error
+            raise _network_error(error, _host_of(request.url)) from error
 
-    async def handshake(self, url: str, headers: Mapping[str, str]) -> None:
-        host, refused = urlsplit(url).netloc, 0
+    @asynccontextmanager
+    async def websocket(
+        self, url: str, headers: Mapping[str, str], **options: Any
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket. `options` are those of `aiohttp.ClientSession.ws_connect`.
+
+        Raises `RedirectError` for a redirect, which is not followed, and the error of its status for a refusal.
+        """
+        refused = 0
+        timeout = aiohttp.ClientTimeout(sock_connect=self._timeout.sock_connect)
         try:
             async with (
-                aiohttp.ClientSession(timeout=self._timeout) as session,
-                session.ws_connect(url, headers=headers),
+                aiohttp.ClientSession(timeout=timeout, middlewares=(_forbid_redirect,)) as session,
+                session.ws_connect(url, headers=headers, proxy=find_proxy(url), **options) as socket,
             ):
+                yield socket
                 return
         except aiohttp.WSServerHandshakeError as error:
             refused = error.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _network_error(error, host) from error
-        # Raised out here, because the library's error carries the headers with the signature in its repr.
-        raise error_for_status(refused)(f"the WebSocket at {host} answered {refused}", status=refused)
+            raise _network_error(error, _host_of(url)) from error
+        # Raised outside the handler, because the library's error has the headers with the signature in its repr.
+        raise error_for_status(refused)(f"the WebSocket at {_host_of(url)} answered {refused}", status=refused)
+
+    async def handshake(self, url: str, headers: Mapping[str, str]) -> None:
+        """Open a WebSocket and close it again. Raises `KalshiError`."""
+        async with self.websocket(url, headers):
+            return
 
     async def close(self) -> None:
-        session, self._session = self._session, None
+        session = self._session
+        self._session = None
         if session is not None:
             await session.close()
 
 
-async def _no_silent_repeat(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """The HTTP library repeats a GET on its own after a reset, with the old signature and without a token. Hand it
-    an error that it does not know, and the repeating is ours.
-    """
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is this machine's own."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def find_proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL. Raises `KalshiError` for an unsupported proxy."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host or is_loopback(host) or proxy_bypass(host):
+        return None
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+        raise KalshiError(
+            f"unsupported proxy {show_value(proxy)}: expected an http:// or https:// address",
+            remedy="Set HTTPS_PROXY to an HTTP proxy, or NO_PROXY to skip it",
+        )
+    return proxy or None
+
+
+def _host_of(url: str) -> str:
+    """Return host and port of a URL, without user information."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+async def _forbid_silent_retry(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Convert errors that the HTTP library would retry by itself, with the old signature and without a token."""
     try:
         return await send(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -124,9 +185,24 @@ async def _no_silent_repeat(request: aiohttp.ClientRequest, send: aiohttp.Client
         raise _network_error(error, request.url.authority) from error
 
 
-async def _whole(answer: aiohttp.ClientResponse) -> Response:
-    """The response with its body, unpacked. Raises `ResponseError` for one that is too long or cut off."""
-    parts, length = [], 0
+async def _forbid_redirect(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Raise `RedirectError` before the HTTP library sends the signed headers to another address."""
+    answer = await send(request)
+    if 300 <= answer.status < 400:
+        location = answer.headers.get("Location", "elsewhere")
+        answer.close()
+        raise RedirectError(
+            f"the WebSocket at {request.url.host} answered with a redirect to {show_value(location)}",
+            remedy="Use that address as the exchange, if you trust it",
+            status=answer.status,
+        )
+    return answer
+
+
+async def _read_response(answer: aiohttp.ClientResponse) -> Response:
+    """Read the body to its end. Raises `ResponseError` if it is too long or packed in an unexpected way."""
+    parts: list[bytes] = []
+    length = 0
     async for part in answer.content.iter_any():
         parts.append(part)
         length += len(part)
@@ -138,44 +214,48 @@ async def _whole(answer: aiohttp.ClientResponse) -> Response:
     if packing in ("", "identity"):
         return Response(answer.status, answer.headers, body)
     if packing != "gzip":
-        raise ResponseError(f"the answer is packed as {packing}, which was not asked for", remedy="Check the proxy")
+        raise ResponseError(f"unexpected Content-Encoding {packing}: expected gzip", remedy="Check the proxy")
     return Response(answer.status, answer.headers, packed=body)
 
 
 class Unpacker:
-    """Unpacks gzip streams into one buffer, used again and again: it takes longer to get fresh memory for every page
-    from the operating system than to unpack the page. What it returns is good until the next call.
+    """Unpack gzip streams into one reused buffer. What it returns is valid until the next call.
+
+    Fetching fresh memory from the operating system for every page takes longer than unpacking the page.
     """
 
-    _PIECE = 1 << 17
+    CHUNK_BYTES = 1 << 17
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def __call__(self, packed: bytes) -> memoryview:
-        """Raises `ResponseError` if `packed` is no gzip stream, not whole, or longer than `MAX_BYTES`."""
-        stream, length, rest = isal_zlib.decompressobj(wbits=31), 0, packed
+        """Raises `ResponseError` if `packed` is not a complete gzip stream, or is longer than `MAX_BYTES`."""
+        stream = isal_zlib.decompressobj(wbits=31)
+        length = 0
+        rest = packed
         while not stream.eof:
             try:
-                piece = stream.decompress(rest, self._PIECE)
+                chunk = stream.decompress(rest, self.CHUNK_BYTES)
             except _DAMAGED as error:
-                raise ResponseError(f"the compressed answer is damaged ({error})", remedy="Try again") from None
+                raise ResponseError(f"the compressed answer is damaged ({error})", remedy="Try again") from error
             rest = stream.unconsumed_tail
-            if not piece and not rest and not stream.eof:
-                raise ResponseError("the compressed answer ends too early", remedy="Try again")
-            if length + len(piece) > MAX_BYTES:
+            if not chunk and not rest and not stream.eof:
+                raise ResponseError("the compressed answer is truncated", remedy="Try again")
+            if length + len(chunk) > MAX_BYTES:
                 raise ResponseError(f"the compressed answer is longer than {MAX_BYTES >> 20} MiB and was given up")
-            self._make_room(length, len(piece))
-            self._buffer[length : length + len(piece)] = piece
-            length += len(piece)
+            self._reserve(length, len(chunk))
+            self._buffer[length : length + len(chunk)] = chunk
+            length += len(chunk)
             if stream.eof and stream.unused_data.startswith(GZIP):
-                # A stream may have several members: what they hold follows each other (RFC 1952, 2.2).
-                stream, rest = isal_zlib.decompressobj(wbits=31), stream.unused_data
+                # A stream may have several members, whose contents are concatenated (RFC 1952, 2.2).
+                rest = stream.unused_data
+                stream = isal_zlib.decompressobj(wbits=31)
         return memoryview(self._buffer)[:length]
 
-    def _make_room(self, length: int, more: int) -> None:
+    def _reserve(self, length: int, more: int) -> None:
         if length + more > len(self._buffer):
-            # A new one, not a longer one: somebody may still be looking at the old one.
+            # A new buffer, because views of the old one may still be in use.
             grown = bytearray(max(2 * len(self._buffer), length + more, 1 << 16))
             grown[:length] = memoryview(self._buffer)[:length]
             self._buffer = grown
@@ -190,7 +270,7 @@ def _network_error(error: Exception, host: str) -> KalshiError:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return TransportError(
             f"the name {host} cannot be resolved",
-            remedy="Check --exchange and the network connection",
+            remedy="Check the exchange's address and the network connection",
             kind="name",
         )
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
@@ -200,12 +280,26 @@ def _network_error(error: Exception, host: str) -> KalshiError:
             kind="tls",
         )
     if isinstance(error, aiohttp.InvalidURL):
-        return KalshiError(f"{host or error} is not a valid address", remedy="Check --exchange")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or "connection failed"
+        return KalshiError(f"{show_value(host or error)} is not a valid address", remedy="Check the exchange's address")
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError):
+        return _connection_error(error, host)
+    return TransportError(f"the connection to {host} broke ({cause or type(error).__name__})", remedy="Try again")
+
+
+def _connection_error(error: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, host: str) -> TransportError:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
         return TransportError(
-            f"cannot connect to {host} ({reason})",
-            remedy="Check --exchange and that it is running",
+            f"the proxy refused the connection to {host} ({error.status})", remedy="Check HTTPS_PROXY and its sign-in"
+        )
+    reason = error.os_error.strerror or "connection failed"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return TransportError(
+            f"cannot connect to the proxy for {host} ({reason})",
+            remedy="Check HTTPS_PROXY, or set NO_PROXY to skip it",
             kind="connection",
         )
-    return TransportError(f"the connection to {host} broke ({cause or type(error).__name__})", remedy="Try again")
+    return TransportError(
+        f"cannot connect to {host} ({reason})",
+        remedy="Check the exchange's address, and that it is running",
+        kind="connection",
+    )

@@ -1,13 +1,7 @@
-"""A private key from the forms in which people have it.
-
-The exchange signs users in with RSA (2048 bits documented) or Ed25519 keys. People paste them with literal
-`\\n`, on one line, with CRLF, a byte-order mark, quotes or stray spaces; all of these are mended here, and each
-thing that is not a usable private key gets its own sentence.
-"""
+"""Private keys: read, parse and sign. The exchange accepts RSA (documented with 2048 bits) and Ed25519."""
 
 import base64
 import hashlib
-import re
 import stat
 import sys
 from dataclasses import dataclass, field
@@ -20,28 +14,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from fairline.kalshi.errors import PassphraseError, PrivateKeyError
+from fairline.kalshi.pem import WHERE_TO_GET, normalize_pem
+from fairline.kalshi.redaction import looks_secret, show_value
 
-# Salt as long as the digest: the exchange refuses the maximum-length salt that some libraries default to.
+MIN_RSA_BITS = 1024
+"""Shorter keys have no room for the padding."""
+
+# The salt is as long as the digest: the exchange refuses the maximum length, the default of some libraries.
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
-
-_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)(?:-----END \1-----|$)", re.DOTALL)
-
-_PEM_HEADER = re.compile(r"(Proc-Type|DEK-Info):\s*([A-Z0-9]+(?:-[A-Z0-9]+)*,[A-Za-z0-9]+)")
-
-_NOT_A_PRIVATE_KEY = {
-    "PUBLIC KEY": "this is a public key",
-    "RSA PUBLIC KEY": "this is a public key",
-    "CERTIFICATE": "this is a certificate",
-    "CERTIFICATE REQUEST": "this is a certificate request",
-    "OPENSSH PRIVATE KEY": "this is an OpenSSH key, a format the exchange does not issue",
-    "EC PRIVATE KEY": "this is an elliptic-curve (EC) key; the exchange takes RSA or Ed25519",
-}
-_WHERE_TO_GET = "Use the private key file that the exchange's account page offered once when the API key was made"
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """An RSA or Ed25519 private key that can sign and tell its fingerprint, and never shows itself."""
+    """An RSA or Ed25519 private key that signs, and never shows its content."""
 
     _key: RSAPrivateKey | Ed25519PrivateKey = field(repr=False)
 
@@ -64,7 +49,7 @@ class PrivateKey:
         return "SHA256:" + base64.b64encode(hashlib.sha256(public).digest()).decode().rstrip("=")
 
     def verify(self, signature: bytes, message: bytes) -> bool:
-        """Whether `sign` of this key made the signature."""
+        """Return whether `sign` of this key made the signature."""
         try:
             if isinstance(self._key, RSAPrivateKey):
                 self._key.public_key().verify(signature, message, _PSS, hashes.SHA256())
@@ -75,53 +60,66 @@ class PrivateKey:
         return True
 
     def sign(self, message: bytes) -> bytes:
-        """RSA-PSS with SHA-256 and a 32-byte salt, or plain Ed25519, by the type of the key."""
+        """Sign with RSA-PSS (SHA-256, salt of 32 bytes) or Ed25519, by the type of the key."""
         if isinstance(self._key, RSAPrivateKey):
             return self._key.sign(message, _PSS, hashes.SHA256())
         return self._key.sign(message)
 
 
 def read_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
-    """The private key in a file. Raises `PrivateKeyError` naming the file, the fault and the remedy."""
+    """Read a private key from a file. Raises `PrivateKeyError` with the file, the fault and a remedy."""
+    content = _read_file(path)
     try:
-        return parse_private_key(_read(path), passphrase)
+        return parse_private_key(content, passphrase)
     except PrivateKeyError as error:
-        if str(path) in error.message:
-            raise
-        raise type(error)(f"{path}: {error.message}", remedy=error.remedy) from None
+        raise type(error)(f"{path}: {error.message}", remedy=error.remedy) from error
 
 
-def read_text(path: Path) -> str:
-    """A key file as well-formed PEM text. Raises `PrivateKeyError`."""
-    return _mend(_read(path))[1].decode()
+def read_pem(path: Path) -> str:
+    """Read a key file as well-formed PEM text. Raises `PrivateKeyError`."""
+    return normalize_pem(_read_file(path))[1].decode()
 
 
-def _read(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
+    if looks_secret(str(path)) and "PRIVATE KEY" in str(path):
+        raise PrivateKeyError(
+            "key_file contains a private key instead of a path",
+            remedy="Set KALSHI_PRIVATE_KEY to the text of the key, or KALSHI_PRIVATE_KEY_PATH to the path of its file",
+        )
+    shown = show_value(path)
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        raise PrivateKeyError(
-            f"the key file {path} does not exist", remedy="Give its path with --key-file or KALSHI_PRIVATE_KEY_PATH"
-        ) from None
-    except IsADirectoryError:
-        raise PrivateKeyError(f"{path} is a folder", remedy="Name the key file itself") from None
     except OSError as error:
-        raise PrivateKeyError(
-            f"the key file {path} cannot be read ({error.strerror})", remedy="Check its owner and permissions"
-        ) from None
+        # The path may be a secret that was given in its place, and the error would show it.
+        error.filename = None
+        raise _file_error(shown, error) from error
+    except ValueError as error:
+        raise PrivateKeyError(f"{shown} is not a path", remedy="Set key_file to the path of the key file") from error
+
+
+def _file_error(shown: str, error: OSError) -> PrivateKeyError:
+    if isinstance(error, FileNotFoundError):
+        return PrivateKeyError(
+            f"the key file {shown} does not exist", remedy="Set key_file (KALSHI_PRIVATE_KEY_PATH) to its path"
+        )
+    if isinstance(error, IsADirectoryError):
+        return PrivateKeyError(f"{shown} is a folder", remedy="Set key_file to the key file itself")
+    return PrivateKeyError(
+        f"the key file {shown} cannot be read ({error.strerror})", remedy="Check its owner and permissions"
+    )
 
 
 def readable_by_others(path: Path) -> bool:
-    """Whether the file's mode lets anyone but its owner read it (POSIX only)."""
+    """Return whether the file's mode lets anyone but its owner read it (POSIX only)."""
     return sys.platform != "win32" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def parse_private_key(content: str | bytes, passphrase: str | None = None) -> PrivateKey:
-    """The private key in PEM text, mended where people's clipboards broke it.
+    """Parse a private key from PEM text, repaired where it was damaged by pasting.
 
     Raises `PrivateKeyError`; the message never contains any of the text.
     """
-    label, pem = _mend(content)
+    label, pem = normalize_pem(content)
     encrypted = "ENCRYPTED" in label or b"ENCRYPTED" in pem
     if encrypted and not passphrase:
         raise PassphraseError(
@@ -130,54 +128,22 @@ def parse_private_key(content: str | bytes, passphrase: str | None = None) -> Pr
         )
     try:
         key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase and encrypted else None)
-    except UnsupportedAlgorithm:
-        raise PrivateKeyError("the key is of a kind the exchange does not take", remedy=_WHERE_TO_GET) from None
+    except UnsupportedAlgorithm as error:
+        raise PrivateKeyError("the exchange does not accept this kind of key", remedy=WHERE_TO_GET) from error
     except (ValueError, TypeError) as error:
         if encrypted:
-            raise PrivateKeyError("the passphrase does not open the key", remedy="Check the passphrase") from None
-        reason = "the key is truncated or damaged"
-        raise PrivateKeyError(reason, remedy=_WHERE_TO_GET) from (error if _is_quiet(error) else None)
-    if isinstance(key, RSAPrivateKey) and key.key_size < 1024:
-        raise PrivateKeyError(f"an RSA key of {key.key_size} bits is too short to sign with", remedy=_WHERE_TO_GET)
+            raise PrivateKeyError("the passphrase does not open the key", remedy="Check the passphrase") from error
+        raise PrivateKeyError("the key is truncated or damaged", remedy=WHERE_TO_GET) from _without_key(error)
     if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
         name = type(key).__name__.removeprefix("_").removesuffix("PrivateKey")
         raise PrivateKeyError(
-            f"the key is of type {name}; the exchange takes RSA or Ed25519", remedy="Make a new API key there"
+            f"the key is of type {name}; the exchange accepts RSA or Ed25519", remedy="Create a new API key there"
         )
+    if isinstance(key, RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
+        raise PrivateKeyError(f"an RSA key of {key.key_size} bits is too short to sign with", remedy=WHERE_TO_GET)
     return PrivateKey(key)
 
 
-def _is_quiet(error: Exception) -> bool:
-    return "-----" not in str(error)
-
-
-def _mend(content: str | bytes) -> tuple[str, bytes]:
-    """(PEM label, well-formed PEM) of whatever was pasted."""
-    if isinstance(content, bytes):
-        if content[:1] == b"\x30":
-            raise PrivateKeyError("the key is binary (DER)", remedy="Convert it to PEM: openssl pkey -inform DER")
-        try:
-            content = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        except UnicodeDecodeError:
-            raise PrivateKeyError("the key is not text", remedy=_WHERE_TO_GET) from None
-    if any("\ud800" <= character <= "\udfff" for character in content):
-        raise PrivateKeyError("the key is not text", remedy=_WHERE_TO_GET)
-    text = content.lstrip("\ufeff").strip().strip("'\"").replace("\\\\", "\\").replace("\\r", "").replace("\\n", "\n")
-    text = "\n".join(line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
-    if not text.strip():
-        raise PrivateKeyError("the key is empty", remedy=_WHERE_TO_GET)
-    blocks = list(_BLOCK.finditer(text))
-    if not blocks:
-        raise PrivateKeyError("there is no '-----BEGIN … PRIVATE KEY-----' line", remedy=_WHERE_TO_GET)
-    block = next((b for b in blocks if b[1].endswith("PRIVATE KEY")), blocks[0])
-    label, body = block[1], block[2]
-    if label in _NOT_A_PRIVATE_KEY:
-        raise PrivateKeyError(_NOT_A_PRIVATE_KEY[label], remedy=_WHERE_TO_GET)
-    if not block[0].rstrip().endswith(f"-----END {label}-----"):
-        raise PrivateKeyError("the key is cut off: its END line is missing", remedy=_WHERE_TO_GET)
-    # Old encrypted PEM carries header lines ("Proc-Type: …") and a blank line before the base64; keep those.
-    headers = [f"{name}: {value}" for name, value in _PEM_HEADER.findall(body)]
-    base64_text = re.sub(r"\s+", "", _PEM_HEADER.sub("", body))
-    lines = [base64_text[i : i + 64] for i in range(0, len(base64_text), 64)]
-    parts = [f"-----BEGIN {label}-----", *([*headers, ""] if headers else []), *lines, f"-----END {label}-----"]
-    return label, ("\n".join(parts) + "\n").encode()
+def _without_key(error: Exception) -> Exception:
+    """Return the error, or one without its text if that quotes the key."""
+    return ValueError("unreadable key") if "-----" in str(error) else error

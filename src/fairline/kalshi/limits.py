@@ -54,12 +54,18 @@ TIERS = {
 class TokenBucket:
     """One budget shared by everything the process sends; first come, first served.
 
-    `throttled()` after a 429 halves the rate and empties the bucket; each answered request after that gives back
-    a small constant share, up to the rate it started with (additive increase, multiplicative decrease).
+    A 429 halves the rate and empties the bucket. Several within a second count once: they answer requests that were
+    sent at the same rate. Afterwards the rate recovers with the time over which answers arrive: fast up to 80 % of
+    the rate that was refused, slowly beyond. Time without answers is no evidence, so it counts for little.
     """
 
-    FLOOR = 0.05
-    RECOVERY = 0.01
+    MIN_SHARE = 0.05
+    SAME_BURST_S = 1.0
+    SAFE_SHARE = 0.8
+    FAST_RECOVERY_PER_S = 0.1
+    SLOW_RECOVERY_PER_S = 0.01
+    MAX_EVIDENCE_S = 2.0
+    """An answer is evidence for at most this many seconds before it."""
 
     def __init__(
         self,
@@ -71,6 +77,9 @@ class TokenBucket:
         self.rate = rate
         self.share = 1.0
         self.waited_s = 0.0
+        self._refused_share = 1.0
+        self._refused_at = -math.inf
+        self._answered_at = clock()
         self._clock = clock
         self._sleep = sleep
         self._tokens = rate.capacity
@@ -107,19 +116,29 @@ class TokenBucket:
                 self._refill()
             self._tokens -= cost
 
-    def throttled(self) -> None:
-        """The exchange said 429: nothing is saved up, and the rate was too high."""
+    def record_refusal(self) -> None:
+        """Record a 429: empty the bucket and halve the rate."""
         self._refill()
         self._tokens = min(self._tokens, 0.0)
-        self.share = max(self.FLOOR, self.share / 2)
+        if self._at - self._refused_at >= self.SAME_BURST_S:
+            self._refused_share = self.share
+            self.share = max(self.MIN_SHARE, self.share / 2)
+        self._refused_at = self._at
+        self._answered_at = self._at
 
-    def answered(self) -> None:
-        """The exchange answered: give back a little of what a 429 took."""
+    def record_answer(self) -> None:
+        """Record an answer: recover some of the rate that a 429 took."""
         self._refill()
-        self.share = min(1.0, self.share + self.RECOVERY)
+        elapsed = min(self._at - self._answered_at, self.MAX_EVIDENCE_S)
+        self._answered_at = self._at
+        safe = self._refused_share * self.SAFE_SHARE
+        if self.share < safe:
+            self.share = min(safe, self.share + elapsed * self.FAST_RECOVERY_PER_S)
+        else:
+            self.share = min(1.0, self.share + elapsed * self.SLOW_RECOVERY_PER_S)
 
     def resize(self, rate: Rate) -> None:
-        """Use another budget from now on, without a fresh burst."""
+        """Use another budget from now on, without a new burst."""
         self._refill()
         self.rate = rate
         self._tokens = min(self._tokens, rate.capacity)

@@ -35,7 +35,7 @@ class Query:
         return bool(self.series or self.events or self.tickers or self.closes)
 
     def base(self) -> dict[str, str]:
-        """The filters of every request."""
+        """Return the filters of every request."""
         base = {"limit": str(self.page_size)}
         return base if self.combos or self.tickers else base | {"mve_filter": "exclude"}
 

@@ -16,7 +16,7 @@ async def read_settlements_since(kalshi: Kalshi, since_s: int) -> list[Settlemen
     """
 
     async def fetch(cursor: str | None) -> Page[Settlement]:
-        return await kalshi.markets.settled(since_s, cursor)
+        return await kalshi.markets.settlements_since(since_s, cursor)
 
     # A market that settles while pages are read pushes others onto the next page. Repeated rows are equal.
     return list({row.ticker: row async for page in paginate(fetch) for row in page.rows}.values())

@@ -1,7 +1,7 @@
-"""What comes over the wire, as msgspec structs: tolerant of the unknown, loud about the wrong.
+"""Structs of the wire: unknown fields are ignored, wrong values are rejected.
 
-Unknown fields are skipped, enums are plain strings, and only the fields that are read are declared. Prices and
-counts stay the exact decimal strings that the exchange sent; turning them into numbers is the reader's business.
+Enums are plain strings, and only fields that are used are declared. Prices and counts stay the exact decimal strings
+that the exchange sent; callers convert them.
 """
 
 from contextlib import suppress
@@ -13,10 +13,14 @@ import msgspec
 
 from fairline.kalshi.decoding import Bytes, Page, object_decoder, page_decoder
 
-Multiplier = Annotated[float, msgspec.Meta(ge=0)]
+Ticker = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Strike = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+"""Beyond any recorded strike, and within what a 64-bit integer holds in thousandths."""
+Multiplier = Annotated[float, msgspec.Meta(ge=0, le=100)]
+"""Recorded multipliers are 0 to 2. The upper bound keeps the exact fee arithmetic within its integers."""
+Cursor = str | None | msgspec.UnsetType
 
 
-# What each status of a query means for the `status` field of what comes back; rows may change while a walk runs.
 STATUS_FIELDS = {
     "unopened": ("initialized",),
     "open": ("active",),
@@ -24,16 +28,18 @@ STATUS_FIELDS = {
     "closed": ("closed", "determined", "disputed", "amended"),
     "settled": ("finalized",),
 }
+"""The `status` fields that each status of a query selects. A row may change its status while a walk runs."""
 
 
 class Market(msgspec.Struct, gc=False, frozen=True):
-    """A market as `/markets` lists it. Outcome fields (`result`, `settlement_value`) are left out on purpose:
-    what prices a market must not be able to see how it ended. `price_ranges` is left as it came, because few are
-    different, and so is `custom_strike`, because little of it is ever looked at.
+    """A market as `/markets` lists it.
+
+    Outcome fields (`result`, `settlement_value`) are left out on purpose: a model must not see how a market ended.
+    `price_ranges` stays raw because few differ, `custom_strike` because little of it is used.
     """
 
-    ticker: str
-    event_ticker: str
+    ticker: Ticker
+    event_ticker: Ticker
     status: str
     market_type: str
     yes_bid_dollars: str
@@ -54,8 +60,8 @@ class Market(msgspec.Struct, gc=False, frozen=True):
     open_interest_fp: str | None = None
     notional_value_dollars: str | None = None
     strike_type: str | None = None
-    floor_strike: float | None = None
-    cap_strike: float | None = None
+    floor_strike: Strike | None = None
+    cap_strike: Strike | None = None
     price_level_structure: str | None = None
     price_ranges: msgspec.Raw = msgspec.Raw(b"")
     is_provisional: bool | None = None
@@ -67,8 +73,8 @@ class Market(msgspec.Struct, gc=False, frozen=True):
 class Settlement(msgspec.Struct, gc=False, frozen=True):
     """How a market ended: `result` is yes, no, scalar or empty; the value is what one YES contract paid."""
 
-    ticker: str
-    event_ticker: str
+    ticker: Ticker
+    event_ticker: Ticker
     status: str
     result: str
     settlement_value_dollars: str | None = None
@@ -76,7 +82,7 @@ class Settlement(msgspec.Struct, gc=False, frozen=True):
 
 
 class Milestone(msgspec.Struct, gc=False, frozen=True):
-    """What an event is about in the world, such as a game: when it starts, and the targets of who plays."""
+    """What an event is about, such as a game: when it starts, and the targets of the teams."""
 
     start_date: str
     home: str | None = None
@@ -84,10 +90,10 @@ class Milestone(msgspec.Struct, gc=False, frozen=True):
 
 
 class Event(msgspec.Struct, gc=False, frozen=True):
-    """`milestone` is not in the object itself: it comes beside the events of a page."""
+    """An event. Its `milestone` is not part of the object: a page lists milestones beside its events."""
 
-    event_ticker: str
-    series_ticker: str
+    event_ticker: Ticker
+    series_ticker: Ticker
     title: str | None = None
     sub_title: str | None = None
     category: str | None = None
@@ -99,7 +105,7 @@ class Event(msgspec.Struct, gc=False, frozen=True):
 
 
 class Series(msgspec.Struct, gc=False, frozen=True):
-    ticker: str
+    ticker: Ticker
     title: str | None = None
     category: str | None = None
     categories: list[str] | None = None
@@ -116,7 +122,7 @@ class SeriesFeeChange(msgspec.Struct, frozen=True):
 
 
 class EventFeeChange(msgspec.Struct, frozen=True):
-    """Null overrides clear an earlier override: the event falls back to its series."""
+    """A change of an event's overrides. Null clears an earlier override: the terms of the series apply again."""
 
     event_ticker: str
     series_ticker: str
@@ -126,7 +132,7 @@ class EventFeeChange(msgspec.Struct, frozen=True):
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """`balance` is in cents; `balance_dollars` the same as an exact decimal string."""
+    """A balance: `balance` in cents, `balance_dollars` the same as an exact decimal string."""
 
     balance: int
     portfolio_value: int | None = None
@@ -134,7 +140,7 @@ class Balance(msgspec.Struct, frozen=True):
 
     @property
     def dollars(self) -> Decimal:
-        """The balance exactly, to the part of a cent where the exchange states it."""
+        """The exact balance, including fractions of a cent where the exchange states them."""
         return Decimal(self.balance) / 100 if self.balance_dollars is None else Decimal(self.balance_dollars)
 
 
@@ -172,13 +178,13 @@ class EndpointCost(msgspec.Struct, frozen=True):
 
 
 class EndpointCosts(msgspec.Struct, frozen=True):
-    """Tokens a request takes: the endpoints listed by path template, every other one the default."""
+    """The cost of a request in tokens, by path template. Endpoints that are not listed cost the default."""
 
     default_cost: float
     endpoint_costs: list[EndpointCost] = []
 
     def of(self, path: str, prefix: str = "") -> float:
-        """The cost of `GET path`; templates may be written with or without the API's `prefix`."""
+        """Return the cost of `GET path`. Templates may include the API's `prefix`."""
         for listed in self.endpoint_costs:
             if listed.method.upper() == "GET" and _matches(listed.path.removeprefix(prefix), path):
                 return listed.cost
@@ -186,37 +192,43 @@ class EndpointCosts(msgspec.Struct, frozen=True):
 
 
 def _matches(template: str, path: str) -> bool:
-    """Whether a path is one of a template such as `/markets/{ticker}` or `/markets/:ticker`."""
-    wanted, given = template.strip("/").split("/"), path.strip("/").split("/")
-    pairs = zip(wanted, given, strict=False)
-    return len(wanted) == len(given) and all(w[:1] in ("{", ":") or w == g for w, g in pairs)
+    """Return whether a path matches a template such as `/markets/{ticker}` or `/markets/:ticker`."""
+    template_parts = template.strip("/").split("/")
+    path_parts = path.strip("/").split("/")
+    if len(template_parts) != len(path_parts):
+        return False
+    pairs = zip(template_parts, path_parts, strict=True)
+    return all(expected[:1] in ("{", ":") or expected == part for expected, part in pairs)
 
 
 class Levels(msgspec.Struct, frozen=True):
-    """Bids only, `[price, size]` strings; the asks of one side are the bids of the other."""
+    """Bids only, as `[price, size]` strings; the asks of one side are the bids of the other.
 
-    yes_dollars: list[tuple[str, str]] = []
-    no_dollars: list[tuple[str, str]] = []
+    Both keys are required. An empty side is an empty list, or null in recordings of January 2026.
+    """
+
+    yes_dollars: list[tuple[str, str]] | None
+    no_dollars: list[tuple[str, str]] | None
 
 
 class OrderBook(msgspec.Struct, frozen=True):
-    ticker: str
+    ticker: Ticker
     orderbook_fp: Levels
 
 
 class _Markets(msgspec.Struct):
     markets: list[Market]
-    cursor: str | None = None
+    cursor: Cursor = msgspec.UNSET
 
 
 class _Settlements(msgspec.Struct):
     markets: list[Settlement]
-    cursor: str | None = None
+    cursor: Cursor = msgspec.UNSET
 
 
 class _Events(msgspec.Struct):
     events: list[Event]
-    cursor: str | None = None
+    cursor: Cursor = msgspec.UNSET
 
 
 class _Teams(msgspec.Struct, frozen=True):
@@ -236,17 +248,17 @@ class _Milestones(msgspec.Struct):
 
 class _SeriesList(msgspec.Struct):
     series: list[Series]
-    cursor: str | None = None
+    cursor: Cursor = msgspec.UNSET
 
 
 class _SeriesFeeChanges(msgspec.Struct):
     series_fee_change_arr: list[SeriesFeeChange]
-    cursor: str | None = None
+    cursor: Cursor = msgspec.UNSET
 
 
 class _EventFeeChanges(msgspec.Struct):
     event_fee_changes: list[EventFeeChange]
-    cursor: str | None = None
+    cursor: Cursor = msgspec.UNSET
 
 
 class _OneSeries(msgspec.Struct):
@@ -259,7 +271,7 @@ class _OneEvent(msgspec.Struct):
 
 class _OrderBooks(msgspec.Struct):
     orderbooks: list[OrderBook]
-    cursor: str | None = None
+    cursor: Cursor = msgspec.UNSET
 
 
 class _OneMarket(msgspec.Struct):
@@ -284,10 +296,10 @@ endpoint_costs = object_decoder(EndpointCosts)
 
 
 def events_page(body: Bytes) -> Page[Event]:
-    """Events, each with its milestone if the page brings along one that is its own."""
+    """Decode a page of events, each with its milestone if the page has exactly one for it."""
     page, milestones = _events_page(body), _milestones(body)
     rows = [
-        # Of two, such as the legs of a tie, either could be meant.
+        # With two milestones, such as the legs of a tie, either could be the right one.
         msgspec.structs.replace(event, milestone=next(iter(own))) if len(own) == 1 else event
         for event in page.rows
         for own in [milestones.get(event.event_ticker, ())]
@@ -296,13 +308,13 @@ def events_page(body: Bytes) -> Page[Event]:
 
 
 def _milestones(body: Bytes) -> dict[str, set[Milestone]]:
-    """Those of each event. One that cannot be read is left out: what is known of its event holds without it."""
-    made: dict[str, set[Milestone]] = {}
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+    """Return the milestones of each event. Unreadable ones are left out; the event is complete without them."""
+    milestones: dict[str, set[Milestone]] = {}
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         for raw in msgspec.json.decode(body, type=_Milestones).milestones:
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                one = msgspec.json.decode(raw, type=_Milestone)
-                kept = Milestone(one.start_date, one.details.home_team_id, one.details.away_team_id)
-                for ticker in one.primary_event_tickers:
-                    made.setdefault(ticker, set()).add(kept)
-    return made
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                wire = msgspec.json.decode(raw, type=_Milestone)
+                milestone = Milestone(wire.start_date, wire.details.home_team_id, wire.details.away_team_id)
+                for ticker in wire.primary_event_tickers:
+                    milestones.setdefault(ticker, set()).add(milestone)
+    return milestones

@@ -22,7 +22,7 @@ def levels(books: Sequence[OrderBook]) -> pl.DataFrame:
     rows = [
         (book.ticker, side, price, size)
         for book in books
-        for side, bids in (("yes", book.orderbook_fp.yes_dollars), ("no", book.orderbook_fp.no_dollars))
+        for side, bids in (("yes", book.orderbook_fp.yes_dollars or []), ("no", book.orderbook_fp.no_dollars or []))
         for price, size in bids
     ]
     raw = pl.DataFrame(rows, schema=dict.fromkeys(LEVELS, pl.String), orient="row")

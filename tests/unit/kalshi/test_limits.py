@@ -56,21 +56,59 @@ async def test_after_a_rest_it_saves_no_more_than_its_capacity():
     assert sum(t == times[0] for t in times) == 60
 
 
-async def test_a_429_halves_the_rate_and_answers_give_it_back_slowly():
+async def test_a_429_empties_the_bucket_and_halves_the_rate():
     limiter, clock = bucket()
-    limiter.throttled()
+    limiter.record_refusal()
     assert limiter.share == 0.5
     times = await drain(limiter, clock, 20)
     assert times[-1] == pytest.approx(20 * 10 / 100)
-    for _ in range(10):
-        limiter.answered()
-    assert limiter.share == pytest.approx(0.6)
+
+
+def test_several_429_of_one_burst_count_once():
+    limiter, clock = bucket()
+    for _ in range(16):
+        limiter.record_refusal()
+        clock.now += 0.05
+    assert limiter.share == 0.5
+    clock.now += 2
+    limiter.record_refusal()
+    assert limiter.share == 0.25
+
+
+def test_the_rate_never_falls_below_a_twentieth():
+    limiter, clock = bucket()
     for _ in range(100):
-        limiter.answered()
+        clock.now += 2
+        limiter.record_refusal()
+    assert limiter.share == TokenBucket.MIN_SHARE
+
+
+@pytest.mark.parametrize("answers_per_second", [2, 20, 200])
+def test_after_a_429_the_rate_recovers_by_time_however_many_answers_arrive(answers_per_second):
+    limiter, clock = bucket()
+    limiter.record_refusal()
+
+    def answer_for(seconds):
+        for _ in range(seconds * answers_per_second):
+            clock.now += 1 / answers_per_second
+            limiter.record_answer()
+
+    answer_for(2)
+    assert limiter.share == pytest.approx(0.7, abs=0.01)
+    answer_for(1)
+    assert limiter.share == pytest.approx(0.8, abs=0.01), "fast up to 80 % of the refused rate"
+    answer_for(10)
+    assert limiter.share == pytest.approx(0.9, abs=0.02), "slowly beyond"
+    answer_for(15)
     assert limiter.share == 1.0
-    for _ in range(100):
-        limiter.throttled()
-    assert limiter.share == TokenBucket.FLOOR
+
+
+def test_a_pause_without_answers_is_no_evidence_that_the_rate_was_right():
+    limiter, clock = bucket()
+    limiter.record_refusal()
+    clock.now += 3_600
+    limiter.record_answer()
+    assert limiter.share == pytest.approx(0.7)
 
 
 async def test_requests_are_served_in_the_order_they_came():
@@ -108,7 +146,7 @@ def test_a_bigger_budget_does_not_come_with_a_fresh_burst():
 
 @pytest.mark.parametrize("refill,capacity", [(0, 10), (-1, 10), (10, 5)])
 def test_an_impossible_rate_is_refused(refill, capacity):
-    with pytest.raises(ValueError, match="positive refill"):
+    with pytest.raises(ValueError, match="invalid rate"):
         Rate(refill, capacity)
 
 

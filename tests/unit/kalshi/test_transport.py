@@ -30,7 +30,7 @@ class Script:
 
 def transport(script, bucket, **more):
     return Transport(
-        "http://host/trade-api/v2", send=script, sleep=script.sleep, uniform=lambda a, b: b, bucket=bucket, **more
+        "https://host/trade-api/v2", send=script, sleep=script.sleep, uniform=lambda a, b: b, bucket=bucket, **more
     )
 
 
@@ -97,14 +97,14 @@ async def test_a_retry_after_is_heeded_although_the_exchange_sends_none(unhurrie
     assert script.slept[0] >= 3
 
 
-async def test_every_try_is_signed_afresh_over_the_path_with_prefix(rsa_key, unhurried):
+async def test_every_try_is_signed_again_over_the_path_with_prefix(rsa_key, unhurried):
     times = iter([1.0, 2.0])
     auth = ApiKeyAuth("id", rsa_key, clock=lambda: next(times))
     script = Script(failure(500), OK)
     await transport(script, unhurried, auth=auth).get("/markets", {"limit": 5}, decode=wire.exchange_status)
     stamps = [request.headers["KALSHI-ACCESS-TIMESTAMP"] for request in script.asked]
     assert stamps == ["1000", "2000"]
-    assert script.asked[0].url == "http://host/trade-api/v2/markets?limit=5"
+    assert script.asked[0].url == "https://host/trade-api/v2/markets?limit=5"
 
 
 async def test_without_a_key_nothing_is_signed(unhurried):
@@ -135,8 +135,9 @@ async def test_a_redirect_is_not_followed_and_says_where_it_leads(unhurried):
                     "details": "INCORRECT_API_KEY_SIGNATURE"}}, "does not belong to this key id"),
         ({"error": {"code": "authentication_error", "message": "authentication_error", "details": "NOT_FOUND"}},
          "key id is unknown here"),
-        ({"error": {"code": "token_authentication_failure", "message": "token authentication failure"}}, "Sign in"),
-        ({"error": {"code": "header_timestamp_expired", "message": "x"}}, "clock is off"),
+        ({"error": {"code": "token_authentication_failure", "message": "token authentication failure"}},
+         "Set KALSHI_API_KEY_ID"),
+        ({"error": {"code": "header_timestamp_expired", "message": "x"}}, "Synchronise this machine"),
     ],
 )  # fmt: skip
 async def test_a_refusal_names_its_remedy(body, remedy, unhurried):

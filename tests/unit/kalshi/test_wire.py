@@ -145,3 +145,78 @@ def test_json_of_another_shape_is_an_error_that_asking_again_does_not_mend(body)
 )
 def test_all_shapes_of_error_bodies_are_read(body, expected):
     assert error_body(body) == expected
+
+
+BAD_VALUES = {
+    "number out of range": b'"floor_strike":1e400',
+    "strike beyond any integer": b'"floor_strike":1e18',
+    "lone surrogate": b'"title":"a\\ud800b"',
+    "bytes that are not UTF-8": b'"title":"a\xffb"',
+    "nesting of 100,000 levels": b'"custom_strike":' + b"[" * 100_000 + b"]" * 100_000,
+    "nesting in an unknown field": b'"unknown":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "not a number": b'"floor_strike":NaN',
+}
+
+
+@pytest.mark.parametrize("value", BAD_VALUES.values(), ids=BAD_VALUES)
+def test_one_bad_value_costs_one_row_which_is_named(value):
+    rows = [json.dumps(MARKET | {"ticker": f"KXA-{n}"}).encode() for n in range(3)]
+    rows[1] = rows[1][:-1] + b"," + value + b"}"
+    for body in (
+        b'{"cursor":"next","markets":[' + b",".join(rows) + b"]}",
+        b'{"markets":[' + b",".join(rows) + b'],"cursor":"next"}',
+    ):
+        page = wire.markets_page(body)
+        assert [row.ticker for row in page.rows] == ["KXA-0", "KXA-2"]
+        assert [(row.ticker, bool(row.reason)) for row in page.rejected] == [("KXA-1", True)]
+        assert page.cursor == "next"
+
+
+def test_a_market_without_a_ticker_is_rejected_by_name_of_the_field():
+    page = wire.markets_page(json.dumps({"markets": [MARKET | {"ticker": ""}] * 3, "cursor": ""}).encode())
+    assert page.rows == []
+    assert {row.field for row in page.rejected} == {"ticker"}
+    assert len(page.rejected) == 3
+
+
+def test_an_answer_of_unreadable_rows_costs_no_memory():
+    body = b'{"markets":[' + b"{}," * 200_000 + b'{}],"cursor":""}'
+    with pytest.raises(ShapeError, match="more than 1,000 markets could not be read"):
+        wire.markets_page(body)
+
+
+@pytest.mark.parametrize("multiplier", ["1e400", "1e18", "1e10", "-1"])
+def test_a_series_with_an_impossible_multiplier_is_rejected(multiplier):
+    body = b'{"series":[{"ticker":"A","fee_multiplier":1},{"ticker":"B","fee_multiplier":%s}]}' % multiplier.encode()
+    page = wire.series_list(body)
+    assert [series.ticker for series in page.rows] == ["A"]
+    assert [(r.ticker, r.field) for r in page.rejected] == [("B", "fee_multiplier")]
+
+
+@pytest.mark.parametrize(
+    ("end", "missing"),
+    [(b"}", True), (b',"cursor":null}', True), (b',"next_cursor":"a"}', True), (b',"cursor":""}', False)],
+)
+def test_a_page_knows_whether_its_cursor_is_missing(end, missing):
+    page = wire.markets_page(b'{"markets":[]' + end)
+    assert page.cursor is None
+    assert page.cursor_missing == missing
+
+
+@pytest.mark.parametrize("body", [b'{"error":"\xff"}', b"\xff\xfe", b"[" * 100_000])
+def test_an_error_body_that_is_not_text_says_nothing(body):
+    assert error_body(body) == ("", "", "")
+
+
+@pytest.mark.parametrize("side", ["yes_dollars", "no_dollars"])
+def test_an_order_book_may_have_null_for_an_empty_side_but_must_have_both(side):
+    levels = {"yes_dollars": [["0.4000", "1.00"]], "no_dollars": [["0.5000", "1.00"]]}
+
+    def read(book):
+        return wire.order_books(json.dumps({"orderbooks": [{"ticker": "A", "orderbook_fp": book}]}).encode())
+
+    assert getattr(read(levels | {side: None}).rows[0].orderbook_fp, side) is None
+    del levels[side]
+    assert read(levels).rows == []
+    assert [(r.ticker, r.field) for r in read(levels).rejected] == [("A", "orderbook_fp")]
+    assert read(levels | {side + "_fp": []}).rows == []
