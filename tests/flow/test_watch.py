@@ -18,7 +18,16 @@ from aiosmtpd.controller import Controller
 from fairline.sim import Fault
 from fairline.store.store import Store
 from fairline.watch.state import State
-from tests.flow.watching import HOOKED, STOP_S, Hook, Watched, check_readable, delivered, wait_for, waiting
+from tests.flow.watching import (
+    HOOKED,
+    STOP_S,
+    Hook,
+    Watched,
+    check_readable,
+    delivered_messages,
+    undelivered_ids,
+    wait_for,
+)
 
 
 def get(url):
@@ -156,9 +165,9 @@ def test_an_unreliable_receiver_gets_every_message_once_and_mail_arrives(world, 
                 watch.command[-1:] = ["40"]
                 watch.start()
                 watch.until("Watching", times=watch.output().count("Watching") + 1)
-                wait_for(lambda: not waiting(watch.store))
+                wait_for(lambda: not undelivered_ids(watch.store))
                 watch.stop()
-        sent = delivered(watch.store)
+        sent = delivered_messages(watch.store)
         assert Counter(hook.accepted) == Counter((title, body) for receiver, title, body in sent if receiver == "hook")
         assert max(Counter(hook.accepted).values()) == 1
         assert len(mailbox.messages) == len([1 for receiver, _, _ in sent if receiver == "mail"])

@@ -13,7 +13,7 @@ from tests.flow.watching import HOOKED, STOP_S, Hook, Watched, check_readable, r
 
 
 def watch_a_day(tmp_path, seconds):
-    """Watch a simulated day in so many seconds, with faults and calm periods of equal length."""
+    """Watch a simulated day in `seconds` seconds, with faults and calm periods of equal length."""
     mixes = [
         [Fault("429", 0.3), Fault("500", 0.2), Fault("jitter", 0.5), Fault("malformed-row", 0.3)],
         [Fault("paused")],

@@ -69,11 +69,11 @@ async def test_an_unreachable_exchange_is_reported_once_and_awaited(stores, unhu
 async def test_an_unexpected_error_is_a_failed_scan_and_the_next_tick_comes(world, stores, unhurried, monkeypatch):
     watch = create_watch(world, stores, unhurried)
 
-    async def broken(*_, **__):
+    async def fail_scan(*_, **__):
         raise ZeroDivisionError("unexpected")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fairline.watch.loop.run_scan", broken)
+        patch.setattr("fairline.watch.loop.run_scan", fail_scan)
         await watch.tick()
     await watch.tick()
     await watch.kalshi.transport.close()

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.flow.watching import HOOKED, Hook, Watched, check_readable, delivered, wait_for, waiting
+from tests.flow.watching import HOOKED, Hook, Watched, check_readable, delivered_messages, undelivered_ids, wait_for
 
 
 def watch_with_kills(tmp_path, world, times):
@@ -29,7 +29,7 @@ def watch_with_kills(tmp_path, world, times):
         with watch:
             hook.up = 1.0
             watch.until("opportunities", times=watch.output().count("opportunities") + 2)
-            wait_for(lambda: not waiting(watch.store), 60)
+            wait_for(lambda: not undelivered_ids(watch.store), 60)
             watch.stop()
     return watch, hook
 
@@ -37,7 +37,7 @@ def watch_with_kills(tmp_path, world, times):
 def check(watch, hook, times):
     """Check that nothing was lost, and return how many messages were repeated."""
     assert "Traceback" not in watch.output()
-    sent = Counter((title, body) for _, title, body in delivered(watch.store))
+    sent = Counter((title, body) for _, title, body in delivered_messages(watch.store))
     took = Counter(hook.accepted)
     assert set(took) == set(sent), "what arrived is what was sent"
     repeated = sum(count - sent[message] for message, count in took.items())

@@ -99,7 +99,7 @@ class Watched:
         return self.log.read_text()
 
     def until(self, text, seconds=60, times=1):
-        """Wait until the log contains a text so many times."""
+        """Wait until the log contains `text` at least `times` times."""
         deadline = time.monotonic() + seconds
         while self.output().count(text) < times:
             assert self.process.poll() is None, self.output()[-3000:]
@@ -158,9 +158,9 @@ def rows(store, query):
         database.close()
 
 
-def waiting(store):
+def undelivered_ids(store):
     return rows(store, "SELECT id FROM outbox WHERE delivered_ts IS NULL")
 
 
-def delivered(store):
+def delivered_messages(store):
     return rows(store, "SELECT receiver, title, body FROM outbox WHERE delivered_ts IS NOT NULL")

@@ -12,7 +12,7 @@ from fairline.store.datasets import EDGES, PREDICTIONS, SETTLEMENTS
 WORLDS = 60
 
 
-def recorded(schema, rows, **more):
+def as_dataset(schema, rows, **more):
     table = rows.with_columns(**more)
     return table.select(
         pl.col(name).cast(dtype) if name in table.columns else pl.lit(None, dtype=dtype).alias(name)
@@ -25,18 +25,20 @@ def one_world(seed):
     world = World(1_500, seed=seed)
     frame, truth = listed(world), np.clip(world.truth, 1e-6, 1 - 1e-6)
     errors = np.random.default_rng([3, seed]).normal(0, 0.3, len(truth))
-    said = forecast(frame, truth, errors)
-    found = flagged(frame, said)
+    predictions = forecast(frame, truth, errors)
+    edges = flagged(frame, predictions)
     yes = pl.col("side") == "yes"
     true = frame.select("ticker", truth=pl.Series(truth))
-    worth = found.join(true, on="ticker").select(
+    worth = edges.join(true, on="ticker").select(
         (pl.when(yes).then("truth").otherwise(1 - pl.col("truth")) - (pl.col("price_u") + pl.col("fee_u")) / 1e6).mean()
     )
     ended = settled(world)
     card = compute_scorecard(
-        recorded(EDGES, found, change=pl.lit("appeared")),
-        recorded(PREDICTIONS, said.join(frame.select("ticker", "event_ticker"), on="ticker"), p_bid=0.4, p_ask=0.6),
-        recorded(
+        as_dataset(EDGES, edges, change=pl.lit("appeared")),
+        as_dataset(
+            PREDICTIONS, predictions.join(frame.select("ticker", "event_ticker"), on="ticker"), p_bid=0.4, p_ask=0.6
+        ),
+        as_dataset(
             SETTLEMENTS, ended, result=pl.when(pl.col("payout_u") > 0).then(pl.lit("yes")).otherwise(pl.lit("no"))
         ),
     )

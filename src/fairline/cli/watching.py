@@ -238,7 +238,7 @@ def follow(
         state.unfollow(names)
     elif names:
         state.follow(names, datetime.now(UTC))
-    for name in state.followed():
+    for name in state.followed_tickers():
         print(name)
 
 

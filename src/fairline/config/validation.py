@@ -56,10 +56,10 @@ def convert_table(table: object, kind: type[_Table], where: str) -> _Table:
     try:
         return msgspec.convert(table, kind, dec_hook=_parse)
     except msgspec.ValidationError as error:
-        found = _KEY.search(str(error))
-        if found is None:
+        match = _KEY.search(str(error))
+        if match is None:
             raise ConfigError(f"invalid {where}: {error}", remedy="See docs/running.md") from error
-        raise ConfigError(f"invalid {found[1]} in {where}: expected {expected[found[1]]}") from error
+        raise ConfigError(f"invalid {match[1]} in {where}: expected {expected[match[1]]}") from error
 
 
 def expectations(kind: type[msgspec.Struct]) -> dict[str, str]:

@@ -49,6 +49,10 @@ class File:
             return cls(begin, _parse_timestamp(last) if last else begin, name.endswith(_FULL), path)
         return None
 
+    def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
+        """Return whether the file may have rows after `since` and up to `until`."""
+        return (since is None or self.last > since) and (until is None or self.first <= until)
+
 
 def file_name(first: datetime, last: datetime | None = None, *, full: bool = False) -> str:
     end = f"--{last.strftime(_TIMESTAMP)}" if last else ""
@@ -63,11 +67,14 @@ def list_days(folder: Path) -> list[tuple[date, Path]]:
 
 def list_files(day: Path) -> tuple[list[File], list[File]]:
     """Return a day's active files, and those that a merged file covers, each in order of time."""
-    files = sorted(file for path in day.glob("[0-9]*.parquet") if (file := File.parse(path)))
+    parsed = [File.parse(path) for path in day.glob("[0-9]*.parquet")]
+    files = sorted(file for file in parsed if file is not None)
     merged = [file for file in files if file.first < file.last]
-    covered = [file for file in files if not file.full and _is_covered(file, merged)]
-    covered_paths = {file.path for file in covered}
-    return [file for file in files if file.path not in covered_paths], covered
+    active: list[File] = []
+    covered: list[File] = []
+    for file in files:
+        (covered if _is_covered(file, merged) else active).append(file)
+    return active, covered
 
 
 def active_files(folder: Path, since: datetime | None = None, until: datetime | None = None) -> Iterator[File]:
@@ -158,4 +165,7 @@ def _parse_day(folder: Path) -> date | None:
 
 
 def _is_covered(file: File, merged: Sequence[File]) -> bool:
+    """Return whether a merged file replaces another. Snapshots are not replaced."""
+    if file.full:
+        return False
     return any(m.first <= file.first and file.last <= m.last and m.path != file.path for m in merged)

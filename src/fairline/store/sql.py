@@ -52,17 +52,21 @@ def _execute(duckdb: Any, store: Store, text: str, *, skip_damaged: bool) -> pl.
         connection.execute("SET allowed_paths = ?", [[path for files in paths.values() for path in files]])
         connection.execute("SET enable_external_access = false")
         for name, files in paths.items():
-            if files:
-                connection.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view(name)
-            else:
-                columns = ", ".join(f'"{column}" {_SQL_TYPES[str(dtype)]}' for column, dtype in DATASETS[name].items())
-                connection.execute(f"CREATE TABLE {name} ({columns})")
+            _create_table(connection, name, files)
         result = connection.execute(_single_select(duckdb, connection, text))
         names = [column[0] for column in result.description or []]
         rows = result.fetchall()
     if not names:
         raise UsageError("the query returns no columns", remedy="Begin it with SELECT")
     return pl.DataFrame(rows, schema=_distinct_names(names), orient="row", infer_schema_length=None)
+
+
+def _create_table(connection: Any, name: str, files: list[str]) -> None:
+    if files:
+        connection.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view(name)
+        return
+    columns = ", ".join(f'"{column}" {_SQL_TYPES[str(dtype)]}' for column, dtype in DATASETS[name].items())
+    connection.execute(f"CREATE TABLE {name} ({columns})")
 
 
 def _single_select(duckdb: Any, connection: Any, text: str) -> str:

@@ -23,7 +23,7 @@ _TRIES = 5
 _MERGE_HOURS = (1, 4)
 MIN_FREE_BYTES = 200_000_000
 """Free space below which a watch raises an alarm: about what a day of watching writes."""
-LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+MAX_TS = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Store:
@@ -115,7 +115,7 @@ class Store:
         return removed
 
     def _merge_candidates(self, dataset: str, hours: int, now: datetime) -> list[list[parquet.File]]:
-        """Return the groups of files that fall into one past period of so many hours."""
+        """Return the groups of files that fall into one past period of `hours` hours."""
         periods: dict[datetime, list[parquet.File]] = {}
         for file in parquet.active_files(self.folder / dataset):
             begin = file.first.replace(hour=file.first.hour // hours * hours, minute=0, second=0, microsecond=0)
@@ -124,14 +124,14 @@ class Store:
         return [files for files in periods.values() if len(files) > 1]
 
     def expire(self, keep_days: Mapping[str, int], now: datetime) -> int:
-        """Delete the days of each dataset that are older than it is kept. Raises `StoreError`.
+        """Delete the days of each dataset that are older than its retention. Raises `StoreError`.
 
         Returns how many days were deleted.
         """
         self._check_lock()
         deleted = 0
-        for dataset, kept in keep_days.items():
-            oldest = (now - timedelta(days=kept)).date()
+        for dataset, days_to_keep in keep_days.items():
+            oldest = (now - timedelta(days=days_to_keep)).date()
             for day, folder in parquet.list_days(self.folder / dataset):
                 if day < oldest:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -139,7 +139,7 @@ class Store:
         return deleted
 
     def free_bytes(self) -> int:
-        """Return the free space on the store's disk. Raises `OSError` if the folder does not exist any more."""
+        """Return the free space on the store's disk. Raises `OSError` if the folder is missing."""
         return shutil.disk_usage(self.folder).free
 
     # reading
@@ -157,7 +157,7 @@ class Store:
         rows = self._read(dataset, lambda: self._between(dataset, since, until), (since, until), where, columns)
         return rows.sort("seen_ts", maintain_order=True) if "seen_ts" in rows.columns else rows
 
-    def latest(self, dataset: str, at: datetime = LATEST, where: pl.Expr | None = None) -> pl.DataFrame:
+    def latest(self, dataset: str, at: datetime = MAX_TS, where: pl.Expr | None = None) -> pl.DataFrame:
         """Return each ticker's last row recorded up to an instant. Raises `StoreError`."""
 
         def paths() -> list[Path]:
@@ -210,9 +210,8 @@ class Store:
 
     def _between(self, dataset: str, since: datetime | None, until: datetime | None) -> list[Path]:
         since, until = (moment and moment.astimezone(UTC) for moment in (since, until))
-        appended = [file for file in parquet.active_files(self.folder / dataset, since, until) if not file.full]
-        later = [file for file in appended if since is None or file.last > since]
-        return [file.path for file in later if until is None or file.first <= until]
+        files = parquet.active_files(self.folder / dataset, since, until)
+        return [file.path for file in files if not file.full and file.overlaps(since, until)]
 
     def _read(
         self,
@@ -280,9 +279,7 @@ class Store:
         except OSError:
             locked = False
         if not locked:
-            raise StoreError(
-                f"the store {self.folder} is not there any more", remedy="Mount its disk again, then restart"
-            )
+            raise StoreError(f"the store {self.folder} is missing", remedy="Mount its disk again, then restart")
 
     def _not_writable(self, error: OSError) -> StoreError:
         return StoreError(f"cannot write to the store {self.folder} ({error.strerror})", remedy=parquet.CHECK_DISK)

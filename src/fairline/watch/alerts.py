@@ -186,19 +186,25 @@ def decide(
     """Return what a rule reports, and what its receivers know afterwards. What a scan did not cover stays as it was."""
     marked = rule.mark_matches(changes.opportunities, followed, changes.now)
     present = {_key(row): row for row in _rows(marked.filter("matches"))}
-    excluded = set(marked.filter(~pl.col("matches")).select(_KEY).iter_rows())
-    decisions = []
-    for key in [*present, *(key for key in tracked if key not in present)]:
-        known = tracked.get(key)
-        if known is not None and known.phase != "settled" and key[0] in changes.payouts_u:
-            decisions.append(_decide_settled(known, changes))
-        elif key in present:
-            decisions.append(_decide_present(rule, present[key], known, changes.now))
-        elif known is not None:
-            reason = _BELOW if key in excluded else changes.gone.get(key)
-            decisions.append(_decide_absent(known, reason, changes.now))
+    excluded = marked.filter(~pl.col("matches")).select(_KEY)
+    reasons = {**changes.gone, **dict.fromkeys(excluded.iter_rows(), _BELOW)}
+    decisions = [
+        _decide_one(rule, present.get(key), tracked.get(key), reasons.get(key), changes)
+        for key in dict.fromkeys([*present, *tracked])
+    ]
     items = [item for item, _ in decisions if item is not None and item.kind in rule.on]
     return items, [update for _, update in decisions if update is not None]
+
+
+def _decide_one(
+    rule: Rule, row: dict[str, Any] | None, known: Tracked | None, reason: str | None, changes: Changes
+) -> _Decision:
+    """`row` is the opportunity if it is present, `reason` why it is not."""
+    if known is not None and known.phase != "settled" and known.key[0] in changes.payouts_u:
+        return _decide_settled(known, changes)
+    if row is not None:
+        return _decide_present(rule, row, known, changes.now)
+    return _NOTHING if known is None else _decide_absent(known, reason, changes.now)
 
 
 def _decide_settled(known: Tracked, changes: Changes) -> _Decision:

@@ -56,12 +56,12 @@ class Health:
                 self.restored[name] = text
 
     def record_open_exchange(self, now: datetime) -> None:
-        """The exchange is open: the time of a pause does not count as an outage."""
+        """Note that the exchange is open: the time of a pause does not count as an outage."""
         if self.errors.pop("paused", None):
             self.resumed_ts = now
 
     def record_scan(self, now: datetime, *, complete: bool, reason: str) -> None:
-        """A scan ended; `reason` is why it was incomplete."""
+        """Note that a scan ended; `reason` is why it was incomplete."""
         self.record_open_exchange(now)
         self.errors.pop("refused", None)
         if complete:
@@ -78,20 +78,22 @@ class Health:
             self.failures.pop(name, None)
 
     def alarms(self, now: datetime, dead_man: timedelta, active: Collection[str] = ()) -> dict[str, str]:
-        """Return the alarms that are due, and their messages.
+        """Return the alarms that should be active, and their messages.
 
         A known pause of the exchange is no outage. An alarm in `active` ends with a margin, so that it does not flap.
         """
-        due = {name: text for name, text in self.errors.items() if name != "scan"}
-        due |= self._outage(now, dead_man) | self._clock(active="clock" in active) | self._disk(active="disk" in active)
-        due |= {
+        pending = {name: text for name, text in self.errors.items() if name != "scan"}
+        pending |= (
+            self._outage(now, dead_man) | self._clock(active="clock" in active) | self._disk(active="disk" in active)
+        )
+        pending |= {
             f"{_MODEL}{model}": f"model {model} fails: {text}"
             for model, text in self.failing.items()
             if self.failures.get(model, 0) >= _FAILURES
         }
         measured = {"clock": self.skew is not None, "disk": self.free_bytes is not None}
         restored = {name: text for name, text in self.restored.items() if not measured.get(name)}
-        return {name: _shorten(text) for name, text in (restored | due).items()}
+        return {name: _shorten(text) for name, text in (restored | pending).items()}
 
     def _outage(self, now: datetime, dead_man: timedelta) -> dict[str, str]:
         since = self._complete_since()

@@ -12,7 +12,7 @@ from fairline.watch.state import State
 
 log = logging.getLogger("fairline.watch")
 
-_EVERY = timedelta(hours=1)
+_INTERVAL = timedelta(hours=1)
 
 
 class Housekeeping:
@@ -24,7 +24,7 @@ class Housekeeping:
 
     async def run(self, now: datetime, keep_days: Mapping[str, int]) -> None:
         """Do what is due. Datasets that `keep_days` does not name are kept."""
-        if self._last is not None and abs(now - self._last) < _EVERY:
+        if self._last is not None and abs(now - self._last) < _INTERVAL:
             return
         self._last = now
         tasks: list[Callable[[], object]] = [

@@ -49,7 +49,7 @@ _MAX_DELAY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class WatchConfig:
-    """What to watch and whom to notify: all that changed settings can change."""
+    """What to watch and which receivers to notify: all that changed settings can change."""
 
     models: Sequence[Model]
     filters: Filters = field(default_factory=Filters)
@@ -275,8 +275,8 @@ class Watch:
             self.health.free_bytes = self.store.free_bytes()
         now = self._now()
         with self._catch_store_errors():
-            due = self.health.alarms(now, self.config.dead_man, self.state.alarms())
-            self._notifier.update_alarms(due, self.config.receivers, now)
+            current = self.health.alarms(now, self.config.dead_man, self.state.alarms())
+            self._notifier.update_alarms(current, self.config.receivers, now)
 
     async def _deliver(self) -> None:
         self._notify_supervisor("WATCHDOG=1")

@@ -35,7 +35,7 @@ class Notifier:
 
     def unsettled_tickers(self, rules: Sequence[Rule]) -> list[str]:
         """Return the markets that were reported and whose settlement was not."""
-        tracked = [each for rule in rules for each in self._state.tracked(rule.name).values()]
+        tracked = [each for rule in rules for each in self._state.read_tracked(rule.name).values()]
         return sorted({each.key[0] for each in tracked if each.phase != "settled"})
 
     def add_settlements(self, settlements: pl.DataFrame, rules: Sequence[Rule]) -> None:
@@ -55,9 +55,9 @@ class Notifier:
         now: datetime,
     ) -> None:
         """Apply all rules to a scan. `silent` models gave no answer in it."""
-        followed = self._state.followed()
+        followed = self._state.followed_tickers()
         for rule in rules:
-            tracked = self._state.tracked(rule.name)
+            tracked = self._state.read_tracked(rule.name)
             gone = _find_gone(tracked, listing, evaluation, silent)
             self._apply(rule, Changes(evaluation.opportunities, gone, self._payouts_u, now), tracked, followed)
             self._send(rule, receivers, now)
@@ -67,20 +67,20 @@ class Notifier:
         no_opportunities = EDGES.to_frame()
         for rule in rules:
             changes = Changes(no_opportunities, {}, self._payouts_u, now)
-            self._apply(rule, changes, self._state.tracked(rule.name), [])
+            self._apply(rule, changes, self._state.read_tracked(rule.name), [])
             self._send(rule, receivers, now)
 
-    def update_alarms(self, due: dict[str, str], receivers: Iterable[str], now: datetime) -> None:
+    def update_alarms(self, current: dict[str, str], receivers: Iterable[str], now: datetime) -> None:
         """Report alarms that are new, and those that are over."""
         active = self._state.alarms()
-        for name, text in due.items():
+        for name, text in current.items():
             if name not in active:
                 if self._logged.get(name) != text:
                     log.error("alarm: %s", text)
                 self._logged[name] = text
                 self._state.raise_alarm(name, text, receivers, (f"Fairline: {_TITLES.get(name, name)}", text), now)
         for name, (since, text) in active.items():
-            if name not in due:
+            if name not in current:
                 self._logged.pop(name, None)
                 log.warning("resolved: %s", text)
                 body = f"Resolved at {now:%H:%M} UTC, after {_format_duration(now - since)}: {text}"

@@ -37,8 +37,8 @@ class Outbox:
     def deliver(self, now: datetime) -> None:
         """Start sending what is due. Messages to receivers not in the settings wait. Raises `StoreError`."""
         self._mark_accepted(now)
-        due = {message.receiver for message in self._state.due_messages(now)} & set(self.receivers)
-        for name in due:
+        pending = {message.receiver for message in self._state.due_messages(now)} & set(self.receivers)
+        for name in pending:
             if name not in self._tasks or self._tasks[name].done():
                 self._tasks[name] = asyncio.create_task(self._send_all(name, now))
 
@@ -55,8 +55,10 @@ class Outbox:
         accepted = True
         with contextlib.suppress(StoreError):  # the next call of deliver reports it
             while accepted:
-                due = [message for message in self._state.due_messages(now) if message.receiver == name]
-                accepted = bool(due) and due[0].number not in self._accepted and await self._try(due[0], now)
+                pending = [message for message in self._state.due_messages(now) if message.receiver == name]
+                accepted = (
+                    bool(pending) and pending[0].number not in self._accepted and await self._try(pending[0], now)
+                )
 
     async def _try(self, message: Message, now: datetime) -> bool:
         if await self._send(message):

@@ -18,7 +18,7 @@ _EDGE_KEY = ["ticker", "side", "model"]
 _EDGE_VALUES = ["p", "price_u", "fee_u", "size_cc"]
 """An opportunity changed if one of these did."""
 _RESUME_DAYS = 90
-_NOT_LISTED = "not listed any more"
+_NOT_LISTED = "no longer listed"
 _CUMULATIVE = ("volume_24h_cc", "open_interest_cc")
 
 
@@ -171,8 +171,8 @@ class Recorder:
         departed = find_departures(before, listing, evaluation, silent)
         gone = before.drop("reason", "change").join(departed, on=_EDGE_KEY, maintain_order="left")
         edges = pl.concat([_as_edges(appeared, "appeared"), _as_edges(changed, "changed"), _as_edges(gone, "gone")])
-        kept = before.join(edges, on=_EDGE_KEY, how="anti")
-        return edges, pl.concat([kept, edges.filter(pl.col("change") != "gone")])
+        remaining = before.join(edges, on=_EDGE_KEY, how="anti")
+        return edges, pl.concat([remaining, edges.filter(pl.col("change") != "gone")])
 
 
 def find_departures(
@@ -188,13 +188,13 @@ def find_departures(
     bins = evaluated.select(*_EDGE_KEY, reason=pl.col("bin").cast(pl.String))
     # If this model no longer prices a market, other models' rows may say which earlier step it fails.
     early = bins.filter(pl.col("reason").is_in(bins_before("model"))).unique(["ticker", "side"])
-    unpriced = bins.select("ticker", unpriced=pl.lit("model")).unique("ticker")
+    without_price = bins.select("ticker", without_price=pl.lit("model")).unique("ticker")
     known = (
         left.join(bins, on=_EDGE_KEY, how="left", maintain_order="left")
         .join(early.select("ticker", "side", early="reason"), on=["ticker", "side"], how="left", maintain_order="left")
-        .join(unpriced, on="ticker", how="left", maintain_order="left")
+        .join(without_price, on="ticker", how="left", maintain_order="left")
     )
-    reason = pl.coalesce("reason", "early", "unpriced")
+    reason = pl.coalesce("reason", "early", "without_price")
     reason = reason.fill_null(_NOT_LISTED) if listing.complete else reason
     return known.select(*_EDGE_KEY, reason=reason).drop_nulls("reason")
 

@@ -93,7 +93,9 @@ def read_watch_settings(
         _check_receivers(rule, receivers, file)
     watch = convert_table(tables["watch"], WatchTable, f"[watch] of {file}")
     if watch.dead_man < timedelta(seconds=1):
-        raise ConfigError(f"invalid dead_man in [watch] of {file}: expected a second or more", remedy='Such as "10m"')
+        raise ConfigError(
+            f"invalid dead_man in [watch] of {file}: expected a second or more", remedy='For example "10m"'
+        )
     return WatchSettings(
         receivers,
         rules,

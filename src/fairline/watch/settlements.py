@@ -53,7 +53,7 @@ class SettlementCollector:
         """Record settlements that are new or amended."""
         if self._recent is None:
             self._recent = await asyncio.to_thread(self._store.read, "settlements", since=now - _WINDOW)
-        # An amended settlement is another row; the last one counts.
+        # An amendment adds a row; the last one counts.
         last = self._recent.unique("ticker", keep="last", maintain_order=True)
         rows = rows.unique("ticker", keep="last", maintain_order=True)
         new = rows.join(last, on=_IDENTITY, how="anti", nulls_equal=True)

@@ -10,38 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from fairline.errors import StoreError
 from fairline.watch.alerts import Item, Key, Kind, Tracked
 
-MIGRATIONS = (
-    """
-    CREATE TABLE told (rule TEXT, ticker TEXT, side TEXT, model TEXT, phase TEXT NOT NULL, edge_points REAL NOT NULL,
-                       told_ts TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (rule, ticker, side, model)) STRICT;
-    CREATE TABLE items (id INTEGER PRIMARY KEY, rule TEXT NOT NULL, ticker TEXT NOT NULL, side TEXT NOT NULL,
-                        model TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, at_ts TEXT NOT NULL) STRICT;
-    CREATE TABLE sent (rule TEXT NOT NULL, at_ts TEXT NOT NULL) STRICT;
-    CREATE TABLE outbox (id INTEGER PRIMARY KEY, receiver TEXT NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL,
-                         created_ts TEXT NOT NULL, next_ts TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-                         delivered_ts TEXT) STRICT;
-    CREATE TABLE alarms (name TEXT PRIMARY KEY, since_ts TEXT NOT NULL, words TEXT NOT NULL) STRICT;
-    CREATE TABLE benched (model TEXT PRIMARY KEY, failures INTEGER NOT NULL, until_ts TEXT NOT NULL,
-                          reason TEXT NOT NULL) STRICT;
-    CREATE TABLE followed (ticker TEXT PRIMARY KEY, since_ts TEXT NOT NULL) STRICT;
-    CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    """,
-    """
-    ALTER TABLE told RENAME TO tracked;
-    ALTER TABLE tracked RENAME COLUMN told_ts TO sent_ts;
-    UPDATE tracked SET phase = CASE phase WHEN 'told' THEN 'sent' WHEN 'back' THEN 'returned' ELSE phase END;
-    ALTER TABLE benched RENAME TO suspended;
-    ALTER TABLE alarms RENAME COLUMN words TO message;
-    UPDATE alarms SET name = 'outage' WHERE name = 'blind';
-    UPDATE notes SET name = 'settlements_rechecked' WHERE name = 'settlements_sought';
-    """,
-)
+_SCRIPTS = resources.files("fairline.watch") / "migrations"
+MIGRATIONS = tuple((_SCRIPTS / f"{number}.sql").read_text(encoding="utf-8") for number in (1, 2))
 """Scripts that turn each version of the tables into the next; their number is the current version."""
 
 _KEEP = timedelta(days=30)
@@ -119,7 +96,7 @@ class State:
 
     # alert rules
 
-    def tracked(self, rule: str) -> dict[Key, Tracked]:
+    def read_tracked(self, rule: str) -> dict[Key, Tracked]:
         """Return what a rule's receivers know."""
         rows = self._rows(
             "SELECT ticker, side, model, phase, edge_points, sent_ts, row FROM tracked WHERE rule = ?", rule
@@ -167,18 +144,18 @@ class State:
 
     def pending_messages(self) -> list[Message]:
         """Return all messages that are not delivered yet, the oldest first."""
-        return [_message(row) for row in self._undelivered()]
+        return [_message(row) for row in self._undelivered_rows()]
 
     def due_messages(self, now: datetime) -> list[Message]:
         """Return the messages to deliver by now: of each receiver only its oldest."""
         oldest: dict[str, tuple[Any, ...]] = {}
-        for row in self._undelivered():
+        for row in self._undelivered_rows():
             oldest.setdefault(row[1], row)
         # A time further off than any pause was written before the clock was set back.
         soon, far = _format_ts(now), _format_ts(now + _MAX_RETRY_PAUSE)
         return [_message(row) for row in oldest.values() if row[6] <= soon or row[6] > far]
 
-    def _undelivered(self) -> list[tuple[Any, ...]]:
+    def _undelivered_rows(self) -> list[tuple[Any, ...]]:
         return self._rows(
             "SELECT id, receiver, title, body, attempts, created_ts, next_ts FROM outbox WHERE delivered_ts IS NULL "
             "ORDER BY id"
@@ -229,7 +206,7 @@ class State:
         with self._transaction() as db:
             db.executemany("DELETE FROM suspended WHERE model = ?", [(model,) for model in models])
 
-    def followed(self) -> list[str]:
+    def followed_tickers(self) -> list[str]:
         return [ticker for (ticker,) in self._rows("SELECT ticker FROM followed ORDER BY ticker")]
 
     def follow(self, tickers: Iterable[str], now: datetime) -> None:

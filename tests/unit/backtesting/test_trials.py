@@ -68,7 +68,7 @@ def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path):
     (tmp_path / "backtests" / "b").mkdir()
     (tmp_path / "backtests" / "b" / "run.json").write_text("{")
     assert [kept.id for kept in list_runs(store)] == ["a"]
-    assert "backtests/b/run.json cannot be read" in store.troubles[0]
+    assert "backtests/b/run.json cannot be read" in store.warnings[0]
     with pytest.raises(StoreError, match="cannot be read"):
         read_trades(store, run("b"))
 

@@ -64,8 +64,8 @@ def test_reading_returns_what_was_appended_whatever_was_merged(tmp_path_factory,
         store.append("quotes", pl.concat(rows), now)
         seen.append((now, dict(state)))
         if also == "full":
-            kept = [quotes(t, bid=b) for t, b in state.items() if b is not None]
-            store.append("quotes", pl.concat(kept) if kept else quotes(), now, full=True)
+            snapshot = [quotes(t, bid=b) for t, b in state.items() if b is not None]
+            store.append("quotes", pl.concat(snapshot) if snapshot else quotes(), now, full=True)
         if also == "compact":
             store.compact(now)
         if also == "crash":
@@ -76,19 +76,19 @@ def test_reading_returns_what_was_appended_whatever_was_merged(tmp_path_factory,
     known = store.latest("quotes", when).filter("listed")
     expected = {ticker: bid for ticker, bid in then.items() if bid is not None}
     assert dict(known.select("ticker", "yes_bid_u").iter_rows()) == expected
-    mine = store.history("A", when)
+    history = store.history("A", when)
     after = [(at, "A", bid) for at, ticker, bid in appended if ticker == "A" and at > when]
-    assert mine.filter(pl.col("seen_ts") > when).height == len(after)
+    assert history.filter(pl.col("seen_ts") > when).height == len(after)
     if then.get("A") is not None:
-        assert mine.filter(pl.col("seen_ts") <= when).height == 1
+        assert history.filter(pl.col("seen_ts") <= when).height == 1
     store.release()
 
 
 def interrupt_merge(store, now):
     """Leave the files as a merge does that is killed before it deletes those it replaced."""
-    kept = {path: path.read_bytes() for path in store.folder.rglob("*.parquet")}
+    contents = {path: path.read_bytes() for path in store.folder.rglob("*.parquet")}
     store.compact(now)
-    for path, content in kept.items():
+    for path, content in contents.items():
         path.write_bytes(content)
 
 
@@ -172,13 +172,13 @@ def test_a_folder_that_cannot_be_created_is_one_line(tmp_path):
 def test_nothing_is_written_into_the_mount_point_of_an_unmounted_disk(store):
     store.folder.rename(store.folder.with_name("elsewhere"))
     store.folder.mkdir()
-    with pytest.raises(StoreError, match="is not there any more. Mount its disk again"):
+    with pytest.raises(StoreError, match="is missing. Mount its disk again"):
         store.append("quotes", quotes("A"), BEGIN)
     assert list(store.folder.iterdir()) == []
 
 
 def test_a_full_disk_leaves_no_partial_file(tmp_path):
-    """A limit on file size fails like a full disk: in the middle of writing."""
+    """Limit the file size, which fails like a full disk in the middle of writing."""
     script = (
         "import resource, signal, sys; from datetime import datetime, UTC\n"
         "import polars as pl; from fairline.store.store import Store; from fairline.errors import StoreError\n"

@@ -33,13 +33,13 @@ def fact(ticker, title):
     return rows(FACTS, ticker=[ticker], title=[title], market_type=["binary"], event_ticker=["E"])
 
 
-def recorded(folder, steps):
+def record(folder, steps):
     """Record one change per minute and return the store; a step is (dataset, ticker, value)."""
     store = Store(folder)
     store.acquire()
     for number, (kind, ticker, value) in enumerate(steps):
-        made = fact(ticker, str(value)) if kind == "fact" else quote(ticker, value * 1000, listed=kind == "quote")
-        store.append("facts" if kind == "fact" else "quotes", made, store.next_ts(BEGIN + number * MINUTE))
+        row = fact(ticker, str(value)) if kind == "fact" else quote(ticker, value * 1000, listed=kind == "quote")
+        store.append("facts" if kind == "fact" else "quotes", row, store.next_ts(BEGIN + number * MINUTE))
     store.release()
     return store
 
@@ -50,7 +50,7 @@ step = st.tuples(st.sampled_from(["quote", "quote", "gone", "fact"]), st.sampled
 @settings(max_examples=40, deadline=None)
 @given(steps=st.lists(step, min_size=1, max_size=25), every=st.integers(1, 7), window=st.integers(1, 30))
 def test_each_step_equals_a_reading_from_scratch(tmp_path_factory, steps, every, window):
-    store = recorded(tmp_path_factory.mktemp("store"), steps)
+    store = record(tmp_path_factory.mktemp("store"), steps)
     timeline = Timeline(store, window * MINUTE)
     for number in range(0, len(steps) + 2, every):
         at = BEGIN + number * MINUTE
@@ -58,7 +58,7 @@ def test_each_step_equals_a_reading_from_scratch(tmp_path_factory, steps, every,
 
 
 def test_nothing_recorded_later_is_visible(tmp_path):
-    store = recorded(tmp_path / "store", [("fact", "A", 1), ("quote", "A", 400), ("quote", "A", 600)])
+    store = record(tmp_path / "store", [("fact", "A", 1), ("quote", "A", 400), ("quote", "A", 600)])
     timeline = Timeline(store)
     assert timeline.at(BEGIN)["ticker"].to_list() == []
     assert timeline.at(BEGIN + MINUTE)["yes_bid_u"].to_list() == [400_000]
@@ -66,7 +66,7 @@ def test_nothing_recorded_later_is_visible(tmp_path):
 
 
 def test_time_does_not_run_backwards(tmp_path):
-    timeline = Timeline(recorded(tmp_path / "store", [("quote", "A", 400)]))
+    timeline = Timeline(record(tmp_path / "store", [("quote", "A", 400)]))
     timeline.at(BEGIN + MINUTE)
     with pytest.raises(UsageError, match="only runs forward"):
         timeline.at(BEGIN)

@@ -34,10 +34,10 @@ class Scans:
         self.recorder, self.now = Recorder(self.store), NOW
         self.recorder.resume(NOW)
 
-    def scan(self, *changes, said=(FLAGGED,), models=None, reasons=(), silent=(), rules=None):
+    def scan(self, *changes, answers=(FLAGGED,), models=None, reasons=(), silent=(), rules=None):
         frame = markets(*changes)
-        made = models or [Stub(*said)]
-        evaluation = evaluate(frame, made, {}, asof=ASOF, rules=rules or Rules(max_spread_percent=200))
+        models = models or [Stub(*answers)]
+        evaluation = evaluate(frame, models, {}, asof=ASOF, rules=rules or Rules(max_spread_percent=200))
         self.now += timedelta(minutes=1)
         edges = self.recorder.record(listing(frame, reasons), evaluation, self.now, silent)
         return edges.select("change", "ticker", "side", "reason").rows()
@@ -98,13 +98,13 @@ def test_an_opportunity_appears_changes_and_is_gone_for_a_reason(scans):
     assert scans.scan({"yes_ask_dollars": "0.7400"}) == [("gone", "T0", "yes", "edge")]
     assert scans.scan({"yes_ask_dollars": "0.7400"}) == []
     assert scans.scan({}) == [("appeared", "T0", "yes", None)]
-    assert scans.scan({}, said=[("T0", None, None)]) == [("gone", "T0", "yes", "model")]
+    assert scans.scan({}, answers=[("T0", None, None)]) == [("gone", "T0", "yes", "model")]
 
 
 def test_markets_that_were_not_read_are_not_gone(scans):
     scans.scan({}, {})
-    assert scans.scan(said=[], reasons=["nothing came"]) == []
-    assert scans.scan(said=[]) == [("gone", "T0", "yes", "not listed any more")]
+    assert scans.scan(answers=[], reasons=["nothing came"]) == []
+    assert scans.scan(answers=[]) == [("gone", "T0", "yes", "no longer listed")]
 
 
 def test_opportunities_of_a_silent_model_stay_and_those_of_another_are_gone(scans):
@@ -119,9 +119,9 @@ def test_opportunities_of_a_silent_model_stay_and_those_of_another_are_gone(scan
 def test_a_market_that_is_unreadable_once_is_neither_gone_nor_delisted(scans):
     scans.scan({}, {})
     frame, unread = markets({"ticker": "T1"}), [Rejected("T0", "yes_bid_dollars", "x", "no amount")]
-    found = replace(listing(frame), quarantined=unread)
+    incomplete = replace(listing(frame), quarantined=unread)
     evaluation = evaluate(frame, [Stub(FLAGGED)], {}, asof=ASOF, rules=Rules(max_spread_percent=200))
-    edges = scans.recorder.record(found, evaluation, scans.now + timedelta(seconds=1))
+    edges = scans.recorder.record(incomplete, evaluation, scans.now + timedelta(seconds=1))
     assert edges.is_empty()
     assert scans.store.asof(scans.now + timedelta(minutes=1))["ticker"].to_list() == ["T0", "T1"]
 
@@ -132,8 +132,8 @@ def test_a_market_that_returns_has_its_facts_again(scans):
     scans.now += timedelta(days=1)
     scans.scan({})  # a snapshot without it
     scans.scan({}, {})
-    made = scans.store.asof(scans.now).sort("ticker")
-    assert made["event_ticker"].null_count() == made["close_ts"].null_count() == 0
+    markets_then = scans.store.asof(scans.now).sort("ticker")
+    assert markets_then["event_ticker"].null_count() == markets_then["close_ts"].null_count() == 0
 
 
 def test_changes_that_could_not_be_written_are_written_later(scans, monkeypatch):
@@ -175,9 +175,9 @@ def test_a_clock_set_back_over_a_restart_repeats_nothing(scans):
 def test_a_prediction_is_written_when_it_changes_with_the_markets_quotes(scans):
     scans.scan({})
     scans.scan({"yes_bid_dollars": "0.5000"})
-    scans.scan({}, said=[("T0", 0.7, 0.1)])
-    kept = scans.store.read("predictions").select("p", "p_sd", "p_bid", "p_ask", "model").rows()
-    assert kept == [(0.75, None, 0.58, 0.62, "stub"), (0.7, 0.1, 0.58, 0.62, "stub")]
+    scans.scan({}, answers=[("T0", 0.7, 0.1)])
+    rows = scans.store.read("predictions").select("p", "p_sd", "p_bid", "p_ask", "model").rows()
+    assert rows == [(0.75, None, 0.58, 0.62, "stub"), (0.7, 0.1, 0.58, 0.62, "stub")]
 
 
 def test_the_row_of_a_scan_contains_its_funnel(scans):

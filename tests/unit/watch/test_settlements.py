@@ -30,12 +30,10 @@ class FakeExchange:
         if "historical" in parts.path and self.archive_fails:
             return Response(404, {}, b"{}")
         rows = self.archive if "historical" in parts.path else self.live
-        found = [row for row in rows.values() if row["settlement_ts"] >= since(query)]
+        rows = [row for row in rows.values() if row["settlement_ts"] >= since(query)]
         if "tickers" in query:
-            found = [row for row in found if row["ticker"] in query["tickers"].split(",")]
-        return Response(
-            200, {"Content-Type": "application/json"}, json.dumps({"markets": found, "cursor": ""}).encode()
-        )
+            rows = [row for row in rows if row["ticker"] in query["tickers"].split(",")]
+        return Response(200, {"Content-Type": "application/json"}, json.dumps({"markets": rows, "cursor": ""}).encode())
 
     def settle(self, ticker, result, value=None, at=NOW, archived=False):
         row = {"ticker": ticker, "event_ticker": "E", "status": "finalized", "result": result,
@@ -65,7 +63,7 @@ class Collector:
         rows = [same | {"ticker": ticker} for ticker in tickers]
         self.store.append("edges", pl.DataFrame(rows, schema=EDGES), self.store.next_ts(NOW - timedelta(days=1)))
 
-    def recorded(self):
+    def read_rows(self):
         return self.store.read("settlements").select("ticker", "result", "payout_u").rows()
 
 
@@ -85,7 +83,7 @@ async def test_each_settlement_is_recorded_once(collector):
     assert await collector.collect(5) == 0
     collector.exchange.settle("D", "no", at=NOW + timedelta(minutes=6))
     assert await collector.collect(10) == 1
-    assert sorted(collector.recorded()) == [
+    assert sorted(collector.read_rows()) == [
         ("A", "yes", 1_000_000),
         ("B", "scalar", 240_000),
         ("C", "", None),
@@ -107,7 +105,7 @@ async def test_every_amendment_is_recorded_even_back_to_an_earlier_result(collec
     for minute, result in enumerate(("yes", "no", "yes")):
         collector.exchange.settle("A", result, at=NOW + timedelta(minutes=minute))
         await collector.collect(minute)
-    assert [row[1] for row in collector.recorded()] == ["yes", "no", "yes"]
+    assert [row[1] for row in collector.read_rows()] == ["yes", "no", "yes"]
 
 
 async def test_old_flagged_markets_are_requested_by_ticker_and_from_the_archive(collector):
@@ -115,7 +113,7 @@ async def test_old_flagged_markets_are_requested_by_ticker_and_from_the_archive(
     collector.flag("OPEN", close=NOW + timedelta(days=5))
     collector.exchange.settle("OLD", "no", at=NOW - timedelta(days=95), archived=True)
     assert await collector.collect() == 1
-    assert collector.recorded() == [("OLD", "no", 0)]
+    assert collector.read_rows() == [("OLD", "no", 0)]
     named = [query["tickers"] for path, query in collector.exchange.requested if "historical" in path]
     assert named == ["GONE,OLD"]
 
@@ -127,10 +125,10 @@ async def test_a_failing_archive_loses_no_new_settlement_and_is_requested_again(
     collector.exchange.archive_fails = True
     with pytest.raises(KalshiError):
         await collector.collect()
-    assert collector.recorded() == [("NEW", "yes", 1_000_000)]
+    assert collector.read_rows() == [("NEW", "yes", 1_000_000)]
     collector.exchange.archive_fails = False
     assert await collector.collect(5) == 1
-    assert sorted(row[0] for row in collector.recorded()) == ["NEW", "OLD"]
+    assert sorted(row[0] for row in collector.read_rows()) == ["NEW", "OLD"]
 
 
 async def test_a_settlement_time_in_the_future_skips_nothing(collector):

@@ -2,6 +2,7 @@
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +25,9 @@ def test_a_decision_is_read_back_unchanged(state, tmp_path):
     row = {"ticker": "A", "close_ts": NOW, "price_u": 500_000, "title": "Ünï “quoted”"}
     state.save_decision("r", [Item(KEY, Kind.APPEARED, "text")], [Tracked(KEY, "sent", 5.0, NOW, row)], NOW)
     again = State(tmp_path)
-    assert again.tracked("r") == {KEY: Tracked(KEY, "sent", 5.0, NOW, row)}
+    assert again.read_tracked("r") == {KEY: Tracked(KEY, "sent", 5.0, NOW, row)}
     assert again.pending_items("r") == ([1], [Item(KEY, Kind.APPEARED, "text")], NOW)
-    assert again.tracked("other") == {}
+    assert again.read_tracked("other") == {}
     again.close()
 
 
@@ -55,18 +56,18 @@ def test_messages_of_a_receiver_stay_in_order_and_do_not_delay_other_receivers(s
 
 
 def test_alarms_suspensions_and_followed_markets_are_saved(state):
-    state.raise_alarm("blind", "no scan", ["phone"], ("Blind", "no scan"), NOW)
-    assert state.alarms() == {"blind": (NOW, "no scan")}
-    state.clear_alarm("blind", ["phone"], ("Clear", ""), NOW)
+    state.raise_alarm("outage", "no scan", ["phone"], ("Outage", "no scan"), NOW)
+    assert state.alarms() == {"outage": (NOW, "no scan")}
+    state.clear_alarm("outage", ["phone"], ("Clear", ""), NOW)
     assert state.alarms() == {}
-    assert [message.title for message in state.pending_messages()] == ["Blind", "Clear"]
+    assert [message.title for message in state.pending_messages()] == ["Outage", "Clear"]
     state.suspend(Suspension("elo", 2, NOW, "broken"))
     assert state.suspensions()["elo"].failures == 2
     state.resume(["elo", "never there"])
     assert state.suspensions() == {}
     state.follow(["B", "A", "A"], NOW)
     state.unfollow(["B"])
-    assert state.followed() == ["A"]
+    assert state.followed_tickers() == ["A"]
 
 
 def test_pruning_deletes_what_ended_long_ago_and_keeps_what_waits(state):
@@ -75,7 +76,7 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_waits(state):
     state.enqueue("r", ["phone", "mail"], ("t", ""), old)
     state.mark_delivered(state.due_messages(NOW)[0], old)
     state.prune(NOW)
-    assert set(state.tracked("r")) == {("B", "no", "x")}
+    assert set(state.read_tracked("r")) == {("B", "no", "x")}
     assert [message.receiver for message in state.pending_messages()] == ["mail"]
 
 
@@ -114,16 +115,11 @@ def test_a_clock_that_was_set_back_delays_no_message(state):
 def test_the_first_versions_rows_are_migrated(tmp_path):
     first = sqlite3.connect(tmp_path / "state.sqlite")
     first.executescript(f"{MIGRATIONS[0]} PRAGMA user_version=1;")
-    at = NOW.isoformat(timespec="microseconds")
-    rows = [("r", ticker, "yes", "elo", phase, 5.0, at, "{}") for ticker, phase in (("A", "told"), ("B", "back"))]
-    first.executemany("INSERT INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    first.execute("INSERT INTO alarms VALUES ('blind', ?, 'no complete scan')", (at,))
-    first.execute("INSERT INTO benched VALUES ('elo', 2, ?, 'no payload')", (at,))
-    first.execute("INSERT INTO notes VALUES ('settlements_sought', 'x')")
+    first.executescript((Path(__file__).parent / "state_v1.sql").read_text())
     first.commit()
     first.close()
     state = State(tmp_path)
-    assert {key[0]: each.phase for key, each in state.tracked("r").items()} == {"A": "sent", "B": "returned"}
+    assert {key[0]: each.phase for key, each in state.read_tracked("r").items()} == {"A": "sent", "B": "returned"}
     assert state.alarms() == {"outage": (NOW, "no complete scan")}
     assert state.suspensions()["elo"].reason == "no payload"
     assert state.get_note("settlements_rechecked") == "x"
