@@ -135,6 +135,16 @@ class BlockResult:
 
 
 @dataclass(frozen=True, slots=True)
+class InstantResult:
+    """One instant: the selected MARKETS, their PREDICTIONS, the evaluation, and the filters' funnel steps."""
+
+    markets: pl.DataFrame
+    predictions: pl.DataFrame
+    evaluation: Evaluation
+    steps: list[FunnelStep]
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """How opportunities are chosen: the same values as for a scan."""
 
@@ -152,12 +162,11 @@ def evaluate_block(
     funnel: dict[str, FunnelStep] = {}
     problems: dict[str, int] = {}
     for asof in block.instants():
-        markets, steps = _select(timeline.at(asof), terms.filters, asof)
-        evaluation, predictions = _evaluate(markets, models, inputs, asof, terms)
-        decisions.append(_decisions(evaluation, asof))
-        opinions.append(_opinions(predictions, markets, asof))
-        _add_steps(funnel, [*steps, *evaluation.funnel])
-        for problem in evaluation.problems:
+        found = evaluate_instant(timeline.at(asof), models, inputs, asof, terms)
+        decisions.append(_decisions(found.evaluation, asof))
+        opinions.append(_opinions(found.predictions, found.markets, asof))
+        _add_steps(funnel, [*found.steps, *found.evaluation.funnel])
+        for problem in found.evaluation.problems:
             problems[str(problem)] = problems.get(str(problem), 0) + 1
     first = pl.concat(opinions).unique(["model", "ticker"], keep="first", maintain_order=True)
     return BlockResult(pl.concat(decisions), first, list(funnel.values()), problems)
@@ -169,18 +178,25 @@ def _select(markets: pl.DataFrame, filters: Filters, asof: datetime) -> tuple[pl
     return filters.apply(markets, series, asof)
 
 
-def _evaluate(
+def evaluate_instant(
     markets: pl.DataFrame, models: Sequence[Model], inputs: Inputs, asof: datetime, terms: Terms
-) -> tuple[Evaluation, pl.DataFrame]:
+) -> InstantResult:
+    """Evaluate MARKETS at one instant with what had been received by then."""
+    markets, steps = _select(markets, terms.filters, asof)
+    payloads = inputs.known_at(wanted_inputs(markets, models, asof), asof)
+    predictions, problems = predict(markets, models, payloads, asof=asof)
+    evaluation = price(markets, predictions, problems, asof=asof, fees=terms.fees, rules=terms.rules, misses=0)
+    return InstantResult(markets, predictions, evaluation, steps)
+
+
+def wanted_inputs(markets: pl.DataFrame, models: Sequence[Model], asof: datetime) -> list[Request]:
+    """Return the distinct requests of all models for the markets that they cover."""
     wanted: list[Request] = []
     for model in models:
         covered = markets.filter(model.covers(markets))
         if covered.height:
             wanted += model.requests(covered, asof)
-    payloads = inputs.known_at(list(dict.fromkeys(wanted)), asof)
-    predictions, problems = predict(markets, models, payloads, asof=asof)
-    evaluation = price(markets, predictions, problems, asof=asof, fees=terms.fees, rules=terms.rules, misses=0)
-    return evaluation, predictions
+    return list(dict.fromkeys(wanted))
 
 
 def _decisions(evaluation: Evaluation, asof: datetime) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import polars as pl
@@ -34,8 +35,17 @@ Progress = Callable[[int, int], None]
 StartExecutor = Callable[[], Executor]
 """Starts an executor; called again if its processes died."""
 
-Prepare = Callable[[Store], tuple[Sequence[Model], Inputs]]
-"""Builds the models and the recorded inputs of a store inside a worker. It is pickled, so it must be importable."""
+
+class ModelSource(Protocol):
+    """Brings the models of a run into a worker. It is pickled, so it holds names or picklable models."""
+
+    def load(self) -> Sequence[Model]:
+        """Return the models, built anew."""
+        ...
+
+    def inputs(self, store: Store) -> Inputs:
+        """Return what the models may read of a store."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Task:
     folder: Path
     block: Block
     terms: Terms
-    prepare: Prepare
+    models: ModelSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +131,8 @@ def local_executor(jobs: int) -> ProcessPoolExecutor:
 def run_block(task: Task) -> None:
     """Evaluate one block and write its file, whole or not at all."""
     store = Store(task.store)
-    models, inputs = task.prepare(store)
-    result = evaluate_block(Timeline(store), models, inputs, task.block, task.terms)
+    inputs = task.models.inputs(store)
+    result = evaluate_block(Timeline(store), task.models.load(), inputs, task.block, task.terms)
     _write(task.folder, task.block, result)
 
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import polars as pl
 
 from fairline.errors import FairlineError
 
-_ISOLATED: ContextVar[bool] = ContextVar("isolated", default=False)
+_VIOLATIONS: ContextVar[list[str] | None] = ContextVar("violations", default=None)
+"""What was attempted in the current isolation; None outside of one."""
 _FORBIDDEN_EVENTS = {
     "socket.connect": "connected to the network",
     "socket.getaddrinfo": "looked up a host name",
@@ -36,22 +37,24 @@ class IsolationError(FairlineError):
 
 
 @contextmanager
-def isolated() -> Iterator[None]:
+def isolated() -> Iterator[list[str]]:
     """Raise `IsolationError` inside this block where code opens a file, connects anywhere or starts a process.
 
-    Importing code and reading time zones stay possible: they hold no data about markets.
+    Yields the list of what was attempted, so that an error that a model swallowed is noticed too. Importing code and
+    reading time zones stay possible: they hold no data about markets.
     """
     _install_hook()
-    token = _ISOLATED.set(True)
+    violations: list[str] = []
+    token = _VIOLATIONS.set(violations)
     originals = {name: getattr(pl, name) for name in _READERS}
     try:
         for name, original in originals.items():
             setattr(pl, name, _refuse_paths(name, original))
-        yield
+        yield violations
     finally:
         for name, original in originals.items():
             setattr(pl, name, original)
-        _ISOLATED.reset(token)
+        _VIOLATIONS.reset(token)
 
 
 def _install_hook() -> None:
@@ -63,12 +66,19 @@ def _install_hook() -> None:
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _ISOLATED.get():
+    if _VIOLATIONS.get() is None:
         return
     if event in _FORBIDDEN_EVENTS:
-        raise IsolationError(f"the model {_FORBIDDEN_EVENTS[event]}", remedy="Declare it in `requests`")
+        _refuse(_FORBIDDEN_EVENTS[event])
     if event == "open" and isinstance(arguments[0], str | bytes) and not _is_code(_text(arguments[0])):
-        raise IsolationError(f"the model opened the file {_text(arguments[0])}", remedy="Declare it in `requests`")
+        _refuse(f"opened the file {_text(arguments[0])}")
+
+
+def _refuse(action: str) -> NoReturn:
+    violations = _VIOLATIONS.get()
+    if violations is not None:
+        violations.append(action)
+    raise IsolationError(f"the model {action}", remedy="Declare it in `requests`")
 
 
 def _text(path: str | bytes) -> str:
@@ -90,7 +100,7 @@ def _refuse_paths(name: str, original: Any) -> Any:
 
     def reader(source: Any = None, *arguments: Any, **options: Any) -> Any:
         if isinstance(source, str | Path | list):
-            raise IsolationError(f"the model called polars.{name} on a file", remedy="Declare it in `requests`")
+            _refuse(f"called polars.{name} on a file")
         return original(source, *arguments, **options)
 
     return reader

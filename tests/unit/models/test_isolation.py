@@ -4,6 +4,7 @@ import io
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -42,6 +43,12 @@ def test_files_the_network_and_processes_are_refused(tmp_path, attempt):
     path.write_bytes(CSV)
     with isolated(), pytest.raises(IsolationError, match="the model"):
         attempt(path)
+
+
+def test_an_attempt_that_the_model_swallows_is_noticed(tmp_path):
+    with isolated() as violations, suppress(Exception):
+        (tmp_path / "today.csv").read_text()
+    assert violations == [f"opened the file {tmp_path / 'today.csv'}"]
 
 
 def test_given_bytes_code_and_time_zones_stay_readable():
