@@ -1,1 +1,1 @@
-"""Speed and memory, each against a baseline in the same run. `python -m benchmarks` runs all and writes RESULTS.md."""
+"""Measure speed and memory, each with a baseline in the same run. `python -m benchmarks` runs all of them."""

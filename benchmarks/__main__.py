@@ -1,4 +1,4 @@
-"""Run the benchmarks named on the command line, or all, and put their tables into RESULTS.md."""
+"""Run the benchmarks named on the command line, or all, and write their tables into RESULTS.md."""
 
 import importlib
 import os
@@ -30,14 +30,16 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def machine() -> str:
     model = "unknown processor"
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists() and (found := re.search(r"model name\s*: (.+)", cpuinfo.read_text())):
-        model = found[1]
+    if cpuinfo.exists() and (match := re.search(r"model name\s*: (.+)", cpuinfo.read_text())):
+        model = match[1]
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def main() -> None:
     text = (
-        RESULTS.read_text() if RESULTS.exists() else "# Measured\n\nBy `make bench`; each table says when and where.\n"
+        RESULTS.read_text()
+        if RESULTS.exists()
+        else "# Measurements\n\nMade by `make bench`; each table states when and where.\n"
     )
     for name in sys.argv[1:] or ALL:
         print(f"== {name}", flush=True)

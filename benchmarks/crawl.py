@@ -1,4 +1,4 @@
-"""The whole listing, to the last row: Fairline beside sequential readers and other people's clients."""
+"""Read the whole listing: Fairline compared with sequential readers and other people's clients."""
 
 import json
 import subprocess
@@ -22,20 +22,20 @@ def crawl(name: str, server: Server, warm: Server, *arguments: object, python: P
     command = [str(python), str(CRAWLERS), name, server.url, *map(str, arguments), warm.url]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    made: Measured = json.loads(done.stdout)
-    return made
+    result: Measured = json.loads(done.stdout)
+    return result
 
 
 def best(times: int, *arguments: object, **more: object) -> Measured:
-    return min((crawl(*arguments, **more) for _ in range(times)), key=lambda made: made["seconds"])
+    return min((crawl(*arguments, **more) for _ in range(times)), key=lambda result: result["seconds"])
 
 
-def limited(warm: Server) -> list[str]:
-    """117,000 markets at 150 ms a page and the Basic tier, against the least time in which so many pages can be had."""
+def measure_limited(warm: Server) -> list[str]:
+    """Crawl at 150 ms per page and the Basic tier; compare with the least time that the pages need."""
     lines = []
     pages = -(-MARKETS // 1000)
     bound = (pages - BURST) / RATE + 0.150
-    for words, seeded in (("first crawl, nothing known", False), ("next crawl, with the last one's profile", True)):
+    for label, seeded in (("first crawl, without a profile", False), ("next crawl, with the last profile", True)):
         with (
             exchange("--markets", MARKETS, "--latency-ms", 150, "--tier", "basic") as server,
             tempfile.TemporaryDirectory() as folder,
@@ -43,17 +43,18 @@ def limited(warm: Server) -> list[str]:
             arguments = (server.key_id, server.key_file, folder)
             if seeded:
                 crawl("fairline", server, warm, *arguments)
-                time.sleep(4)  # the bucket fills up again
-            made = crawl("fairline", server, warm, *arguments)
-            assert made["rows"] == MARKETS
+                time.sleep(4)  # let the bucket refill
+            result = crawl("fairline", server, warm, *arguments)
+            assert result["rows"] == MARKETS
             lines.append(
-                f"| 150 ms a page, Basic tier (burst {BURST}, then {RATE} a second): {words} | {made['requests']:.0f} "
-                f"| {made['seconds']:.2f} | bound for {pages} pages {bound:.2f} s: {made['seconds'] / bound:.2f} × |"
+                f"| 150 ms per page, Basic tier (burst {BURST}, then {RATE} per second): {label} "
+                f"| {result['requests']:.0f} | {result['seconds']:.2f} "
+                f"| bound for {pages} pages {bound:.2f} s: {result['seconds'] / bound:.2f} × |"
             )
     return lines
 
 
-def unlimited(warm: Server) -> list[str]:
+def measure_unlimited(warm: Server) -> list[str]:
     lines = []
     with exchange("--markets", MARKETS, "--latency-ms", 80) as server, tempfile.TemporaryDirectory() as folder:
         readers = [
@@ -67,37 +68,37 @@ def unlimited(warm: Server) -> list[str]:
         first = best(3, "fairline", server, warm)
         crawl("fairline", server, warm, "", "", folder)
         readers += [
-            ("Fairline, nothing known", first),
-            ("Fairline, last one's profile, journalled", best(3, "fairline", server, warm, "", "", folder)),
+            ("Fairline, without a profile", first),
+            ("Fairline, with the last profile, journalled", best(3, "fairline", server, warm, "", "", folder)),
         ]
         base = readers[1][1]
-        for words, made in readers:
-            assert made["rows"] == MARKETS
+        for label, result in readers:
+            assert result["rows"] == MARKETS
             lines.append(
-                f"| {words} | {made['seconds']:.2f} | {base['seconds'] / made['seconds']:.1f} × "
-                f"| {made['cpu'] / made['rows'] * 1e6:.1f} ms | {made['cpu'] / base['cpu']:.2f} "
-                f"| {made['peak_mb']:.0f} |"
+                f"| {label} | {result['seconds']:.2f} | {base['seconds'] / result['seconds']:.1f} × "
+                f"| {result['cpu'] / result['rows'] * 1e6:.1f} ms | {result['cpu'] / base['cpu']:.2f} "
+                f"| {result['peak_mb']:.0f} |"
             )
     return lines
 
 
-def sizes(warm: Server) -> list[str]:
+def measure_sizes(warm: Server) -> list[str]:
     lines = []
     for markets, combos in ((15_000, 0), (MARKETS, 0), (500_000, 0), (65_000, 1_235_000)):
         with exchange("--markets", markets, "--combos", combos) as server:
-            made = crawl("fairline", server, warm, "", "", "", "1" if combos else "")
-        total = made["rows"]
+            result = crawl("fairline", server, warm, "", "", "", "1" if combos else "")
+        total = result["rows"]
         assert total == markets + combos
-        words = f"{total:,} markets" + (" with combos" if combos else "")
+        label = f"{total:,} markets" + (" with combos" if combos else "")
         lines.append(
-            f"| {words} | {made['seconds']:.2f} | {made['seconds'] / total * 1e5:.2f} s | {made['peak_mb']:.0f} "
-            f"| {(made['peak_mb'] - _floor(warm)) / total * 1e5:.0f} MB |"
+            f"| {label} | {result['seconds']:.2f} | {result['seconds'] / total * 1e5:.2f} s | {result['peak_mb']:.0f} "
+            f"| {(result['peak_mb'] - _floor(warm)) / total * 1e5:.0f} MB |"
         )
     return lines
 
 
 def _floor(warm: Server) -> float:
-    """The memory of a process that has read next to nothing."""
+    """Return the memory of a process that has read almost nothing, in MB."""
     return crawl("fairline", warm, warm)["peak_mb"]
 
 
@@ -105,13 +106,13 @@ def run() -> str:
     with exchange("--markets", 300) as warm:
         return "\n".join(
             [
-                f"| {MARKETS:,} markets, gzip | requests | seconds | against the bound |\n|---|---|---|---|",
-                *limited(warm),
-                f"\n| {MARKETS:,} markets, gzip, 80 ms a page, no limit | seconds | faster | processor time per 1,000 "
+                f"| {MARKETS:,} markets, gzip | requests | seconds | compared with the bound |\n|---|---|---|---|",
+                *measure_limited(warm),
+                f"\n| {MARKETS:,} markets, gzip, 80 ms per page, no limit | seconds | faster | CPU time per 1,000 "
                 "| ratio | peak MB |\n|---|---|---|---|---|---|",
-                *unlimited(warm),
-                "\n| all into the frame, no latency, no limit | seconds | per 100,000 | peak MB "
+                *measure_unlimited(warm),
+                "\n| all rows into the frame, no latency, no limit | seconds | per 100,000 | peak MB "
                 "| above the floor, per 100,000 |\n|---|---|---|---|---|",
-                *sizes(warm),
+                *measure_sizes(warm),
             ]
         )

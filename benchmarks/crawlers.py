@@ -1,7 +1,7 @@
-"""One reader of the whole listing in a process of its own: `python crawlers.py NAME URL [KEY_ID KEY_FILE]`.
+"""Run one reader of the whole listing in its own process: `python crawlers.py NAME URL [KEY_ID KEY_FILE]`.
 
-Prints JSON: seconds and processor seconds from the first request to the last row, peak memory of the process, rows.
-The readers of other people's clients need those installed; `make clients` does.
+Print JSON: wall and CPU seconds from the first request to the last row, the peak memory of the process, and rows.
+Readers with other people's clients need those installed; `make clients` does this.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ async def pykalshi(url: str = "", key_id: str = "", key_file: str = "") -> int:
     if not url:
         return 0
     async with pykalshi.AsyncKalshiClient(api_key_id=key_id, private_key_path=key_file, api_base=url) as client:
-        found = await client.get_markets(
+        markets = await client.get_markets(
             limit=1000, status=pykalshi.MarketStatus.OPEN, mve_filter="exclude", fetch_all=True
         )
-    return len(found)
+    return len(markets)
 
 
 def requests_json(url: str, *_: str) -> int:
@@ -53,7 +53,7 @@ def requests_json(url: str, *_: str) -> int:
 
 
 async def aiohttp_msgspec(url: str, *_: str) -> int:
-    """Decodes the fields that Fairline reads and keeps a list of structs."""
+    """Decode the fields that Fairline reads and keep a list of structs."""
     import aiohttp
     import msgspec
 
@@ -72,7 +72,7 @@ async def aiohttp_msgspec(url: str, *_: str) -> int:
 
 
 async def fairline(url: str, key_id: str = "", key_file: str = "", folder: str = "", combos: str = "") -> int:
-    """All the way into the frame. With a key at its tier, without at no limit; with a folder by the last profile."""
+    """Read into the frame: with a key at its tier, otherwise without limit; with a folder by the last profile."""
     from fairline.kalshi import TIERS, ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
     from fairline.kalshi.cache import ExchangeCache
     from fairline.kalshi.crawl import MarketCrawl
@@ -104,19 +104,20 @@ EXTRA: dict[str, object] = {}
 def main() -> None:
     name, *arguments = sys.argv[1:]
     reader = READERS[name]
-    # Imports are not what is measured: a first, tiny run makes them.
+    # A first, tiny run does the imports, which are not measured here.
     warm = arguments.pop()
     measured = []
     for given in ([], arguments) if name == "pykalshi" else ([warm], arguments):
         wall, processor = time.perf_counter(), time.process_time()
-        made = reader(*given)
-        rows = asyncio.run(made) if asyncio.iscoroutine(made) else made
+        rows = reader(*given)
+        if asyncio.iscoroutine(rows):
+            rows = asyncio.run(rows)
         measured = [time.perf_counter() - wall, time.process_time() - processor, rows]
     print(json.dumps({"seconds": measured[0], "cpu": measured[1], "rows": measured[2], "peak_mb": peak_mb()} | EXTRA))
 
 
 def peak_mb() -> float:
-    """Of this process alone: what `getrusage` says includes what the one that started it had."""
+    """Return the peak memory of this process; `getrusage` would include that of its parent."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024

@@ -1,8 +1,7 @@
-"""What flagged opportunities promise and what they bring, over many worlds: of a forecaster who knows the truth, and of
-one who errs.
+"""Compare promised and realised profit over many worlds, for a forecaster who knows the truth and for one who errs.
 
-The best edges of whoever errs are partly his own errors (the winner's curse); how much of the promise that takes is
-worked out beforehand, by going through his possible errors, and held against what came.
+The best edges of a forecaster with errors are partly these errors (the winner's curse). The expected loss is computed
+beforehand by enumerating the possible errors, and is compared with what was realised.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from benchmarks.listed import listed
+from benchmarks.world import list_world
 from fairline.market.frame import NOTIONAL_U, PREDICTIONS
 from fairline.pricing.rules import Rules
 from fairline.scanner import Evaluation, price
@@ -27,7 +26,7 @@ RULES = Rules(max_spread_percent=20)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Dollars a contract over all worlds: promised, to be expected for whoever errs so, and realised."""
+    """Dollars per contract over all worlds: promised, expected for a forecaster with such errors, and realised."""
 
     promised: float
     expected: float
@@ -35,28 +34,28 @@ class Outcome:
 
 
 def forecast(frame: pl.DataFrame, truth: NDArray[np.float64], error: NDArray[np.float64] | float) -> pl.DataFrame:
-    """PREDICTIONS that err by so much in log-odds."""
+    """Return PREDICTIONS with the given error in log-odds."""
     odds = np.log(truth / (1 - truth)) + error
-    made = frame.select("ticker", p=pl.Series(1 / (1 + np.exp(-odds)))).with_columns(
+    predictions = frame.select("ticker", p=pl.Series(1 / (1 + np.exp(-odds)))).with_columns(
         p_sd=pl.lit(None, dtype=pl.Float64), model=pl.lit("m"), asof=pl.lit(datetime.now(UTC))
     )
-    return made.select(pl.col(name).cast(kind) for name, kind in PREDICTIONS.items() if name != "note")
+    return predictions.select(pl.col(name).cast(kind) for name, kind in PREDICTIONS.items() if name != "note")
 
 
-def flagged(frame: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
-    made: Evaluation = price(frame, predictions, [], asof=datetime.now(UTC), rules=RULES)
-    return made.opportunities
+def find_flagged(frame: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
+    evaluation: Evaluation = price(frame, predictions, [], asof=datetime.now(UTC), rules=RULES)
+    return evaluation.opportunities
 
 
-def excess(found: pl.DataFrame, truth: pl.DataFrame) -> float:
-    """By how much the forecaster's p lies above the true one on the sides that he flags, added up."""
+def excess(flagged: pl.DataFrame, truth: pl.DataFrame) -> float:
+    """Return the sum by which the forecaster's p exceeds the true p on the flagged sides."""
     yes = pl.col("side") == "yes"
-    both = found.join(truth, on="ticker")
+    both = flagged.join(truth, on="ticker")
     true_p = pl.when(yes).then("truth").otherwise(1 - pl.col("truth"))
     return float(both.select((pl.col("p_u") / NOTIONAL_U - true_p).sum()).item())
 
 
-def settled(world: World) -> pl.DataFrame:
+def settle(world: World) -> pl.DataFrame:
     world.settle()
     result = pl.DataFrame({"ticker": world.columns.ticker, "payout_u": world.columns.result.astype(np.int64)})
     return result.filter(pl.col("payout_u") >= 0).with_columns(pl.col("payout_u") * NOTIONAL_U)
@@ -66,16 +65,16 @@ def outcome(noise: float, seeds: range, markets: int) -> Outcome:
     rows, curse, weight = [], 0.0, 0.0
     for seed in seeds:
         world = World(markets, seed=seed)
-        frame, truth = listed(world), np.clip(world.truth, 1e-6, 1 - 1e-6)
+        frame, truth = list_world(world), np.clip(world.truth, 1e-6, 1 - 1e-6)
         true = frame.select("ticker", truth=pl.Series(truth))
         errors = np.random.default_rng([7, seed]).normal(0, noise, len(truth))
-        # In advance: each of his errors in turn, the same for every market, since only the average is wanted.
+        # Each possible error in turn, the same for every market, since only the average is needed.
         for error in ERRORS if noise else (0.0,):
-            imagined, density = flagged(frame, forecast(frame, truth, noise * error)), float(norm.pdf(error))
+            imagined, density = find_flagged(frame, forecast(frame, truth, noise * error)), float(norm.pdf(error))
             curse, weight = curse + density * excess(imagined, true), weight + density * imagined.height
-        found = flagged(frame, forecast(frame, truth, errors))
-        made = profits(found, settled(world))
-        rows.append(made.with_columns(pl.format("{} {}", pl.lit(seed), "event_ticker").alias("event_ticker")))
+        flagged = find_flagged(frame, forecast(frame, truth, errors))
+        result = profits(flagged, settle(world))
+        rows.append(result.with_columns(pl.format("{} {}", pl.lit(seed), "event_ticker").alias("event_ticker")))
     together = pl.concat(rows)
     promised, realised = clustered_mean(together, "promised"), clustered_mean(together, "realised")
     assert promised is not None
@@ -85,14 +84,14 @@ def outcome(noise: float, seeds: range, markets: int) -> Outcome:
 
 def run(seeds: int = 40, markets: int = 5_000) -> str:
     lines = [
-        f"| error in log-odds, {seeds} worlds of {markets:,} markets | flagged | promised | to be expected "
+        f"| error in log-odds, {seeds} worlds of {markets:,} markets | flagged | promised | expected "
         "| realised, 95 % by event |\n|---|---|---|---|---|"
     ]
     for noise in (0.0, 0.1, 0.3, 0.6):
-        made = outcome(noise, range(seeds), markets)
-        real = made.realised
+        result = outcome(noise, range(seeds), markets)
+        real = result.realised
         lines.append(
-            f"| {noise:g} | {real.n:,} | ${made.promised:.4f} | ${made.expected:.4f} "
+            f"| {noise:g} | {real.n:,} | ${result.promised:.4f} | ${result.expected:.4f} "
             f"| ${real.mean:.4f} ({real.low:.4f} … {real.high:.4f}) |"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Ratings over 50,000 games, beside `elote` from PyPI on the same games, each in its own environment."""
+"""Rate 50,000 games; compare with `elote` from PyPI on the same games, each in its own environment."""
 
 import json
 import subprocess
@@ -43,31 +43,33 @@ def games() -> pl.DataFrame:
     )  # fmt: skip
 
 
-def best_of(times: int, made: pl.DataFrame) -> float:
+def best_of(times: int, results: pl.DataFrame) -> float:
     league, best = leagues()["nfl"], 1e9
     for _ in range(times):
         clock = time.perf_counter()
-        rate(made, league)
+        rate(results, league)
         best = min(best, time.perf_counter() - clock)
     return best
 
 
 def run() -> str:
-    made = games()
-    # In parts that are too short for it nothing is compiled.
-    plain = sum(best_of(3, made.slice(at, GAMES // 5)) for at in range(0, GAMES, GAMES // 5))
-    best = best_of(4, made)
+    results = games()
+    # Parts of this length are too short for compilation.
+    plain = sum(best_of(3, results.slice(at, GAMES // 5)) for at in range(0, GAMES, GAMES // 5))
+    best = best_of(4, results)
     lines = [
         f"| {GAMES:,} games of {TEAMS} teams | seconds | |\n|---|---|---|",
         f"| `ratings.rate`, with margin of victory, home and seasons, and the extra `fast` | {best:.3f} | 1 |",
-        f"| the same without that extra | {plain:.3f} | {plain / best:.0f} × slower |",
+        f"| the same without this extra | {plain:.3f} | {plain / best:.0f} × slower |",
     ]
     if ELOTE.exists():
-        given = json.dumps(list(made.select("team1", "team2", "score1", "score2").iter_rows()))
+        given = json.dumps(list(results.select("team1", "team2", "score1", "score2").iter_rows()))
         done = subprocess.run([ELOTE, "-c", _THEIRS], input=given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         theirs = float(done.stdout)
-        lines.append(f"| `elote`'s plain Elo, a competitor each | {theirs:.3f} | {theirs / best:.0f} × slower |")
+        lines.append(
+            f"| `elote`'s plain Elo, one object per competitor | {theirs:.3f} | {theirs / best:.0f} × slower |"
+        )
     else:
         print("skipped elote: make clients installs it", file=sys.stderr)
     return "\n".join(lines)

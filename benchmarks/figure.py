@@ -1,7 +1,7 @@
-"""Draws docs/crawl.svg: which window was read when, in a crawl of 40,000 simulated markets without a profile.
+"""Draw docs/crawl.svg: which window was read when, in a crawl of 40,000 simulated markets without a profile.
 
-Command: `python -m benchmarks.figure`. A bar is a walk, from its first request to its last page; beside it stands the
-stretch of creation times it covers, the newest on top.
+Command: `python -m benchmarks.figure`. A bar is a walk, from its first request to its last page; its label is the
+range of creation times it covers, newest on top.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ TINTS = ("#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#084594")
 
 async def crawl(url: str) -> list[Walk]:
     async with Kalshi(Transport(url, bucket=TokenBucket(Rate(200, 600)))) as kalshi:
-        made = MarketCrawl(kalshi, Query(), list)
-        async for _ in made.pages():
+        market_crawl = MarketCrawl(kalshi, Query(), list)
+        async for _ in market_crawl.pages():
             pass
-        assert made.report.complete
-        return [walk for walk in made.report.walks if walk.pages]
+        assert market_crawl.report.complete
+        return [walk for walk in market_crawl.report.walks if walk.pages]
 
 
 def draw(walks: list[Walk]) -> str:
@@ -45,8 +45,8 @@ def draw(walks: list[Walk]) -> str:
         parts.append(
             f'<rect x="{x:.1f}" y="{y}" width="{max(length * scale, 2):.1f}" height="{ROW - 4}" fill="{tint}"/>'
         )
-        words = f"{walk.pages} page{'s' if walk.pages > 1 else ''}"
-        parts.append(f'<text x="{x + max(length * scale, 2) + 4:.1f}" y="{y + 11}">{words}</text>')
+        pages = f"{walk.pages} page{'s' if walk.pages > 1 else ''}"
+        parts.append(f'<text x="{x + max(length * scale, 2) + 4:.1f}" y="{y + 11}">{pages}</text>')
     bottom = ROW * len(walks) + 26
     parts += [f'<text x="{LEFT + s * scale:.1f}" y="{bottom}" fill="#555">{s:g} s</text>' for s in ticks(span)]
     return "\n".join([*parts, "</svg>\n"])

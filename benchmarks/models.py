@@ -1,6 +1,6 @@
-"""The models that come along over 117,000 markets, their payloads at hand: what pricing alone takes.
+"""Run the built-in models over 117,000 markets with payloads in memory, to measure pricing alone.
 
-`blend` is left out: it is the others and a sum.
+`blend` is omitted: it is the other models and a sum.
 """
 
 import json
@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from benchmarks.listed import listed
+from benchmarks.world import list_world
 from fairline.errors import InputError
 from fairline.models import Model, load
 from fairline.models.curve import AHEAD_H, ANY, Curve, Curves, name_of
 from fairline.models.linking import subjects
 from fairline.models.politics.states import electors
 from fairline.models.sports.teams import leagues
-from fairline.models.weather.forecast import stations
+from fairline.models.stations import stations
 from fairline.sim.world import World
 from fairline.sources import Payload, Request
 
@@ -29,15 +29,15 @@ NOW = datetime.now(UTC).replace(minute=20, second=0, microsecond=0)
 
 
 def frame() -> pl.DataFrame:
-    """The simulated listing, of which 20,000 markets become rungs of hourly ladders of BTC."""
-    made = listed(World(MARKETS, seed=0)).with_row_index("at")
+    """Return the simulated listing, with 20,000 markets turned into rungs of hourly BTC ladders."""
+    rows = list_world(World(MARKETS, seed=0)).with_row_index("at")
     hour = pl.col("at") // AN_EVENT + 1
     close = pl.lit(NOW.replace(minute=0)) + pl.duration(hours=hour % 70)
     local = close.dt.convert_time_zone("America/New_York")
     event = pl.format("KXBTC-{}", local.dt.strftime("%y%b%d%H").str.to_uppercase())
     rung = pl.col("at") < RUNGS
     step = (pl.col("at") % AN_EVENT).cast(pl.Float64)
-    made = made.with_columns(
+    rows = rows.with_columns(
         series_ticker=pl.when(rung).then(pl.lit("KXBTC")).otherwise("series_ticker"),
         event_ticker=pl.when(rung).then(event).otherwise("event_ticker"),
         close_ts=pl.when(rung).then(close.dt.cast_time_unit("us")).otherwise("close_ts"),
@@ -50,27 +50,27 @@ def frame() -> pl.DataFrame:
         title=pl.when(rung).then(pl.lit("Bitcoin price range?")).otherwise("title"),
         rules_day=pl.when(rung).then(local.dt.date()).otherwise("rules_day"),
     ).drop("at")  # fmt: skip
-    return pl.concat([made, of_ones_own(made.columns)], how="diagonal")
+    return pl.concat([rows, real_subjects(rows.columns)], how="diagonal")
 
 
 def schedule() -> list[tuple[datetime, str, str]]:
-    """Games of MLB from tomorrow on: when, who is at home, and against whom."""
+    """Return MLB games from tomorrow on as start, home team and away team."""
     teams, rng = sorted(leagues()["mlb"].teams), np.random.default_rng(0)
-    made = []
+    rows = []
     for n in range(GAMES):
         if n % 15 == 0:
             order = rng.permutation(len(teams))
         home, away = teams[order[2 * (n % 15)]], teams[order[2 * (n % 15) + 1]]
-        made.append(((NOW + timedelta(days=1 + n // 15)).replace(hour=23, minute=10), home, away))
-    return made
+        rows.append(((NOW + timedelta(days=1 + n // 15)).replace(hour=23, minute=10), home, away))
+    return rows
 
 
-def of_ones_own(columns: list[str]) -> pl.DataFrame:
-    """Games, elections, days of weather and an index, of which the simulated exchange has none that exist."""
+def real_subjects(columns: list[str]) -> pl.DataFrame:
+    """Return markets on real games, elections, weather days and indices, which the simulated exchange lacks."""
     rows = []
     for start, home, away in schedule():
-        told = start.astimezone(ZoneInfo("America/New_York"))
-        event = f"KXMLBGAME-{told:%y%b%d%H%M}{away}{home}".upper()
+        local = start.astimezone(ZoneInfo("America/New_York"))
+        event = f"KXMLBGAME-{local:%y%b%d%H%M}{away}{home}".upper()
         rows += [
             (f"{event}-{code}", event, "KXMLBGAME", leagues()["mlb"].teams[code][0], start) for code in (home, away)
         ]
@@ -79,19 +79,19 @@ def of_ones_own(columns: list[str]) -> pl.DataFrame:
         event = f"SENATE{place}-{year % 100}"
         rows += [(f"{event}-{code}", event, f"SENATE{place}", name, NOW + timedelta(days=900))
                  for code, name in (("D", "Democratic"), ("R", "Republican"))]  # fmt: skip
-    made = pl.DataFrame(
+    frame = pl.DataFrame(
         rows, orient="row", schema=["ticker", "event_ticker", "series_ticker", "yes_sub_title", "close_ts"]
     )
-    made = made.with_columns(
+    frame = frame.with_columns(
         pl.col("close_ts").cast(pl.Datetime("us", "UTC")), status=pl.lit("active"), market_type=pl.lit("binary"),
         decided_ts=(pl.col("close_ts") + pl.duration(hours=3)).cast(pl.Datetime("us", "UTC")),
     )  # fmt: skip
-    made = pl.concat([made, ranges()], how="diagonal")
-    return made.select(name for name in columns if name in made.columns)
+    frame = pl.concat([frame, ranges()], how="diagonal")
+    return frame.select(name for name in columns if name in frame.columns)
 
 
 def ranges() -> pl.DataFrame:
-    """Tomorrow's highs and lows of all stations, six bins each, and an hourly ladder of each stock index."""
+    """Return tomorrow's highs and lows of all stations, six bins each, and an hourly ladder of each stock index."""
     places, rows = stations(), list[tuple[str, str, str, datetime, float, str | None]]()
     for series, subject in subjects().items():
         place = places.get(subject.subject)
@@ -106,8 +106,7 @@ def ranges() -> pl.DataFrame:
         event = f"{series}-{local:%y%b%dH%H}00".upper()
         rows += [(f"{event}-B{n}", event, series, close, low + n, None) for n in range(AN_EVENT)]
     names = ["ticker", "event_ticker", "series_ticker", "close_ts", "floor_strike", "rules_station"]
-    made = pl.DataFrame(rows, orient="row", schema=names)
-    return made.with_columns(
+    return pl.DataFrame(rows, orient="row", schema=names).with_columns(
         pl.col("close_ts").cast(pl.Datetime("us", "UTC")), status=pl.lit("active"), market_type=pl.lit("binary"),
         strike_type=pl.lit("between"), cap_strike=pl.col("floor_strike") + 1,
     )  # fmt: skip
@@ -119,8 +118,8 @@ def forecasts(request: Request) -> bytes:
     times = [(first + timedelta(hours=hour)).isoformat(timespec="minutes") for hour in range(64 * 24)]
     warm = [50.0 + 5 * np.sin(hour / 3.8) for hour in range(len(times))]
     lists = {f"temperature_2m{name}": warm for name in ("", "_previous_day1", "_previous_day2")}
-    told = {"utc_offset_seconds": -3_600 * hours, "hourly_units": {"temperature_2m": "°F"}}
-    return json.dumps({"hourly": {"time": times, **lists}, **told}).encode()
+    header = {"utc_offset_seconds": -3_600 * hours, "hourly_units": {"temperature_2m": "°F"}}
+    return json.dumps({"hourly": {"time": times, **lists}, **header}).encode()
 
 
 def readings(_: Request) -> bytes:
@@ -129,7 +128,7 @@ def readings(_: Request) -> bytes:
 
 
 def quote(request: Request) -> bytes:
-    """Of use while the stock exchanges are open."""
+    """Return an index quote, which is usable while the stock exchanges are open."""
     local = NOW.astimezone(ZoneInfo("America/New_York"))
     price = {"SPX": 7_100.0, "NDX": 27_100.0}.get(request.key.rpartition("_")[2].partition(".")[0], 20.0)
     return json.dumps({"data": {"current_price": price, "last_trade_time": f"{local:%Y-%m-%dT%H:%M:%S}"}}).encode()
@@ -168,14 +167,14 @@ def polls() -> bytes:
 
 
 def payload(request: Request) -> Payload:
-    made = {"mlb.csv": results, "mlb.json": odds, "polls.csv": polls}.get(request.key.rpartition("/")[2])
-    if made is not None:
-        return Payload(request, NOW, made())
+    builder = {"mlb.csv": results, "mlb.json": odds, "polls.csv": polls}.get(request.key.rpartition("/")[2])
+    if builder is not None:
+        return Payload(request, NOW, builder())
     if request.source == "file":
         curve = Curve([0.0, 0.5, 1.0], [0.0, 0.45, 1.0], [0.0, 0.02, 0.0], 9_000, 900, 0.1, 0.05, 0.15)
         curves = Curves(NOW, {name_of(ANY, hours): curve for hours in AHEAD_H})
         return Payload(request, NOW, msgspec.json.encode(curves))
-    feed = next((made for host, made in FEEDS.items() if host in request.shown), None)
+    feed = next((feed for host, feed in FEEDS.items() if host in request.shown), None)
     if feed is not None:
         return Payload(request, NOW, feed(request))
     seconds = int(request.key.rpartition("=")[2])
@@ -186,32 +185,32 @@ def payload(request: Request) -> Payload:
 
 
 def known(request: Request) -> bool:
-    """What there is: of two places to look for odds, one."""
+    """Return whether the input exists: one of the two sources of odds does."""
     return not (request.key.endswith(("odds/mlb.csv", "past-results.csv")) or "the-odds-api" in request.key)
 
 
 class Given(dict[Request, Payload]):
     def __missing__(self, request: Request) -> Payload:
-        raise InputError(f"{request.shown} is not there", remedy="Not for a benchmark")
+        raise InputError(f"{request.shown} is missing", remedy="Not for a benchmark")
 
 
-def timed(model: Model, markets: pl.DataFrame) -> tuple[float, int]:
+def measure(model: Model, markets: pl.DataFrame) -> tuple[float, int]:
     best, priced = 1e9, 0
     for _ in range(3):
         covered = markets.filter(model.covers(markets))
         given = Given({request: payload(request) for request in model.requests(covered, NOW) if known(request)})
         clock = time.perf_counter()
         covered = markets.filter(model.covers(markets))
-        made = model.predict(covered, given, NOW)
+        predictions = model.predict(covered, given, NOW)
         best = min(best, time.perf_counter() - clock)
-        priced = made["p"].drop_nulls().len()
+        priced = predictions["p"].drop_nulls().len()
     return best, priced
 
 
 def run() -> str:
     markets, lines, total = frame(), [], 0.0
     for name in ("calibrated", "coherent", "consensus", "diffusion", "elo", "polls", "weather"):
-        seconds, priced = timed(load(name), markets)
+        seconds, priced = measure(load(name), markets)
         total += seconds
         lines.append(f"| `{name}` | {priced:,} | {seconds:.3f} |")
     head = f"| model, over {MARKETS:,} markets | priced | seconds |\n|---|---|---|"

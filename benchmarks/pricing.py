@@ -1,6 +1,6 @@
-"""Pricing the whole simulated listing: both sides, exact fees, margins removed, what the rules force, ranking.
+"""Price the whole simulated listing: both sides, exact fees, margins removed, coherence rules, ranking.
 
-On one core: run it with POLARS_MAX_THREADS=1.
+Set POLARS_MAX_THREADS=1 to measure one core.
 """
 
 from collections import defaultdict
@@ -12,8 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.evaluate import Flat, best
-from benchmarks.listed import listed
 from benchmarks.rules import plain_rules
+from benchmarks.world import list_world
 from fairline.market.frame import MARKETS, with_probabilities
 from fairline.pricing.coherence import violations
 from fairline.pricing.devig import devig
@@ -27,21 +27,21 @@ RULES = Rules()
 
 
 def whole(frame: pl.DataFrame, predictions: pl.DataFrame) -> int:
-    """All of it, exactly and with the funnel and its nearest misses."""
-    made = price(with_probabilities(frame), predictions, [], asof=NOW, rules=RULES)
+    """Price everything exactly, with the funnel and its nearest misses; return the number of opportunities."""
+    evaluation = price(with_probabilities(frame), predictions, [], asof=NOW, rules=RULES)
     asks = (
         frame.lazy().filter("mutually_exclusive", pl.col("yes_ask_u").is_not_null()).select("event_ticker", "yes_ask_u")
     )
     asked = asks.sort("event_ticker").collect()
     devig(asked["yes_ask_u"].to_numpy() / 1e6, asked["event_ticker"].rle_id().cast(pl.Int64).to_numpy())
     violations(frame, asof=NOW)
-    return made.opportunities.height
+    return evaluation.opportunities.height
 
 
 def loop(frame: pl.DataFrame, predictions: pl.DataFrame) -> int:
-    """In floats, a row at a time: no funnel, no misses, margins by division, rules without fees."""
+    """Price row by row in floats: no funnel, no misses, margins by division, rules without fees."""
     p_of = dict(predictions.select("ticker", "p").iter_rows())
-    kept, asks = [], defaultdict(list)
+    passed, asks = [], defaultdict(list)
     for row in frame.iter_rows(named=True):
         if row["mutually_exclusive"] and row["yes_ask_u"] is not None:
             asks[row["event_ticker"]].append(row["yes_ask_u"] / 1e6)
@@ -56,24 +56,24 @@ def loop(frame: pl.DataFrame, predictions: pl.DataFrame) -> int:
             fee = ceil(7 * size * cost * (1 - cost)) / 100 / size
             ev = p - cost - fee
             if spread < 5 and 100 * (p - cost) > 2 and ev > 0.01:
-                kept.append((ev / (cost + fee), row["ticker"], side))
-    kept.sort(reverse=True)
+                passed.append((ev / (cost + fee), row["ticker"], side))
+    passed.sort(reverse=True)
     fair = [[ask / sum(each) for ask in each] for each in asks.values()]
-    return len(kept) + 0 * (len(fair) + plain_rules(frame))
+    return len(passed) + 0 * (len(fair) + plain_rules(frame))
 
 
 def arrays(quotes: NDArray, sizes: NDArray, p: NDArray, event: NDArray, exclusive: NDArray) -> int:
-    """The same over NumPy arrays of floats, where the columns are there already."""
+    """Do the same over prepared NumPy arrays of floats."""
     bid, ask = quotes
     spread = 200 * (ask - bid) / (ask + bid)
-    kept = []
+    passed = []
     for cost, chance, offered in ((ask, p, sizes[1]), (1 - bid, 1 - p, sizes[0])):
         size = np.maximum(np.minimum(offered, 100), 0.01)
         fee = np.ceil(7 * size * cost * (1 - cost)) / 100 / size
         ev = chance - cost - fee
         good = (spread < 5) & (100 * (chance - cost) > 2) & (ev > 0.01)
-        kept.append((ev / (cost + fee))[good])
-    ranked = np.sort(np.concatenate(kept))[::-1]
+        passed.append((ev / (cost + fee))[good])
+    ranked = np.sort(np.concatenate(passed))[::-1]
     asked = np.where(exclusive, np.nan_to_num(ask), 0.0)
     total = np.bincount(event, weights=asked)
     fair = asked / np.maximum(total[event], 1e-9)
@@ -82,7 +82,7 @@ def arrays(quotes: NDArray, sizes: NDArray, p: NDArray, event: NDArray, exclusiv
 
 
 def run() -> str:
-    frame = listed(World(MARKETS_OPEN, past=0, seed=1))
+    frame = list_world(World(MARKETS_OPEN, past=0, seed=1))
     model = Flat(frame.with_columns(p_mid=pl.col("p_mid").fill_null(0.5)))
     predictions, _ = predict(frame, [model], {}, asof=NOW)
     plain = frame.select(MARKETS.names())
@@ -103,17 +103,17 @@ def run() -> str:
         f"| {frame.height:,} markets of a simulated listing, {pl.thread_pool_size()} thread(s) | ms "
         "| times the loop's speed |\n|---|---|---|"
     ]
-    lines += [f"| {words} | {1000 * s:.0f} | {base / s:.1f} |" for words, s in rows.items()]
+    lines += [f"| {label} | {1000 * s:.0f} | {base / s:.1f} |" for label, s in rows.items()]
     for times in (2, 4, 8):
-        large, more = (_repeated(each, times) for each in (plain, predictions))
+        large, more = (repeat_frame(each, times) for each in (plain, predictions))
         seconds = best(lambda large=large, more=more: whole(large, more), 7)
         each = 1e9 * seconds / large.height
         lines.append(f"| Fairline, {large.height:,} markets: {each:,.0f} ns each | {1000 * seconds:.0f} | |")
     return "\n".join(lines)
 
 
-def _repeated(frame: pl.DataFrame, times: int) -> pl.DataFrame:
-    """The same rows so many times over, of other markets and events."""
+def repeat_frame(frame: pl.DataFrame, times: int) -> pl.DataFrame:
+    """Repeat the rows a number of times, as different markets and events."""
     names = [name for name in ("ticker", "event_ticker") if name in frame.columns]
-    made = [frame.with_columns(pl.format("{}-{}", pl.col(n), i).alias(n) for n in names) for i in range(times)]
-    return pl.concat(made, rechunk=True)
+    copies = [frame.with_columns(pl.format("{}-{}", pl.col(n), i).alias(n) for n in names) for i in range(times)]
+    return pl.concat(copies, rechunk=True)

@@ -1,4 +1,4 @@
-"""Ladders of 5,000 order books and the rules over 117,000 markets: columns against plain Python and plain NumPy."""
+"""Walk 5,000 order books and apply the rules to 117,000 markets; compare columns with plain Python and NumPy."""
 
 from datetime import UTC, datetime
 
@@ -29,7 +29,7 @@ def levels() -> pl.DataFrame:
 
 
 def plain(books: dict[tuple[str, str], list[tuple[int, int]]]) -> float:
-    """Every size walked level by level, in floats."""
+    """Walk every size level by level, in floats."""
     total = 0.0
     for ladder in books.values():
         for size in SIZES_C:
@@ -47,17 +47,17 @@ def plain(books: dict[tuple[str, str], list[tuple[int, int]]]) -> float:
 
 
 def numpy_walk(price: np.ndarray, size: np.ndarray) -> float:
-    """The same over one matrix, which needs every book to be as deep as every other."""
+    """Do the same over one matrix, which requires books of equal depth."""
     before = np.cumsum(size, axis=1) - size
     total = 0.0
-    for wanted in SIZES_C:
-        take = np.clip(wanted - before, 0, size) / 100
+    for size_limit in SIZES_C:
+        take = np.clip(size_limit - before, 0, size) / 100
         total += float((take * price).sum() + (0.07 * take * price * (1 - price)).sum())
     return total
 
 
 def plain_rules(frame: pl.DataFrame) -> int:
-    """Ladders and baskets found an event at a time, without fees."""
+    """Find violations event by event, without fees."""
     events: dict[str, list[dict[str, object]]] = {}
     for row in frame.iter_rows(named=True):
         events.setdefault(row["event_ticker"], []).append(row)
@@ -73,8 +73,8 @@ def plain_rules(frame: pl.DataFrame) -> int:
     return broken
 
 
-def listed(rows: int) -> pl.DataFrame:
-    """Events of eight: half of them ladders, half exclusive."""
+def list_books(rows: int) -> pl.DataFrame:
+    """List events of eight markets, half of them ladders, half exclusive."""
     place = pl.int_range(pl.len())
     ladder = (place // 8) % 2 == 0
     return markets(rows).with_columns(
@@ -101,8 +101,8 @@ def run() -> str:
     lines = [
         f"| {BOOKS:,} books of {DEPTH} levels a side walked for {len(SIZES_C)} sizes | ms | ratio |\n|---|---|---|"
     ]
-    lines += [f"| {words} | {1000 * s:.1f} | {base / s:.1f} |" for words, s in walked.items()]
-    frame, large = listed(117_000), listed(1_000_000)
+    lines += [f"| {label} | {1000 * s:.1f} | {base / s:.1f} |" for label, s in walked.items()]
+    frame, large = list_books(117_000), list_books(1_000_000)
     judged = {
         "plain Python loop, no fees": best(lambda: plain_rules(frame), 3),
         "`violations`, with fees on every leg": best(lambda: violations(frame, asof=NOW), 7),
@@ -110,7 +110,7 @@ def run() -> str:
     }
     base = next(iter(judged.values()))
     lines.append("\n| rules over 117,000 markets in events of eight | ms | ratio |\n|---|---|---|")
-    lines += [f"| {words} | {1000 * s:.1f} | {base / s:.1f} |" for words, s in judged.items()]
+    lines += [f"| {label} | {1000 * s:.1f} | {base / s:.1f} |" for label, s in judged.items()]
     more = best(lambda: violations(large, asof=NOW), 3)
     lines.append(f"| `violations` over 1,000,000 | {1000 * more:.1f} | {base / more:.1f} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The simulated exchange in a process of its own, so that it and what is measured do not share an interpreter."""
+"""Run the simulated exchange in its own process, so that it does not share an interpreter with the code measured."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ class Server:
 
 @contextlib.contextmanager
 def exchange(*arguments: object) -> Iterator[Server]:
-    """`fairline sim` with these arguments on a free port, all pages rendered before the first request."""
+    """Run `fairline sim` with these arguments on a free port, with all pages rendered before the first request."""
     command = [sys.executable, "-m", "fairline", "sim", "--port", "0", "--moves", "0", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -30,10 +30,10 @@ def exchange(*arguments: object) -> Iterator[Server]:
             lines.append(line)
             if "Ctrl-C" in line:
                 break
-        said = "".join(lines)
+        output = "".join(lines)
         try:
-            urls = re.findall(r"http://\S+", said)
-            key = re.search(r"KEY_PATH=(\S+)", said)
+            urls = re.findall(r"http://\S+", output)
+            key = re.search(r"KEY_PATH=(\S+)", output)
             yield Server(urls[0], urls[1], "sim-key", Path(key[1] if key else ""), process.pid)
         finally:
             process.send_signal(signal.SIGTERM)

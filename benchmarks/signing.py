@@ -1,4 +1,4 @@
-"""What signing costs: signatures a second by kind of key, and their share of a crawl of 15,000 markets."""
+"""Measure signatures per second by kind of key, and their share of a crawl of 15,000 markets."""
 
 import asyncio
 import time
@@ -17,10 +17,10 @@ SIGNATURES = 400
 
 
 def pem(key: Any) -> bytes:
-    made: bytes = key.private_bytes(
+    text: bytes = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return made
+    return text
 
 
 def per_second(auth: ApiKeyAuth) -> float:
@@ -52,5 +52,5 @@ def run() -> str:
         f"| {kind} | {rate:,.0f} | {rate / base:.1f} | {requests / rate / seconds:.1%} |"
         for kind, rate in rates.items()
     ]
-    head = f"| key | signatures a second | ratio | share of a crawl ({requests} requests, {seconds:.2f} s) |"
+    head = f"| key | signatures per second | ratio | share of a crawl ({requests} requests, {seconds:.2f} s) |"
     return "\n".join([head, "|---|---|---|---|", *lines])

@@ -1,4 +1,4 @@
-"""How fast the simulated exchange serves and starts, and how much it takes: it must not be slower than its readers."""
+"""Measure how fast the simulated exchange serves and starts, and its memory: it must outpace its readers."""
 
 import http.client
 import json
@@ -12,9 +12,7 @@ from benchmarks.server import Server, exchange
 
 
 def pages(server: Server, *, packed: bool, seconds: float = 6.0) -> tuple[float, float, float]:
-    """1,000-market pages a second to a plain reader that only reads, the processor seconds of the server for each, and
-    the size of a page in MB.
-    """
+    """Read pages of 1,000 markets; return pages per second, the server's CPU seconds per page, and MB per page."""
     at = urlsplit(server.url)
     connection = http.client.HTTPConnection(at.hostname or "", at.port)
     headers = {"Accept-Encoding": "gzip"} if packed else {}
@@ -35,8 +33,8 @@ def processor(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def started(*arguments: object) -> tuple[float, float]:
-    """Seconds until a world serves, and the peak of its memory in MB."""
+def start_and_measure(*arguments: object) -> tuple[float, float]:
+    """Return the seconds until a world serves, and its peak memory in MB."""
     start = time.perf_counter()
     with exchange(*arguments) as server:
         seconds = time.perf_counter() - start
@@ -47,33 +45,33 @@ def started(*arguments: object) -> tuple[float, float]:
 PLAIN = """
 import json, sys, time
 rows = [{"ticker": f"KX-{i}", "yes_bid_dollars": "0.5000", "rules": "x" * 1500} for i in range(1000)]
-start, made = time.perf_counter(), 0
+start, pages = time.perf_counter(), 0
 while time.perf_counter() - start < 3:
     json.dumps({"markets": rows, "cursor": ""}).encode()
-    made += 1
-print(json.dumps(made / (time.perf_counter() - start)))
+    pages += 1
+print(json.dumps(pages / (time.perf_counter() - start)))
 """
 
 
 def run() -> str:
     lines = [
-        "| 1,000-market pages to a plain reader | a second | processor ms of the server each | MB |",
+        "| 1,000-market pages to a plain reader | per second | server CPU ms per page | MB |",
         "|---|---|---|---|",
     ]
     with exchange("--markets", 20_000) as server:
-        for words, packed in (("plain", False), ("gzip", True)):
+        for label, packed in (("plain", False), ("gzip", True)):
             rate, spent, size = pages(server, packed=packed)
-            lines.append(f"| {words} | {rate:.0f} | {1000 * spent:.1f} | {size:.2f} |")
+            lines.append(f"| {label} | {rate:.0f} | {1000 * spent:.1f} | {size:.2f} |")
     done = subprocess.run([sys.executable, "-c", PLAIN], capture_output=True, text=True, check=True)
     lines.append(
-        f"| baseline: a page encoded anew by `json` each time, without a server | {json.loads(done.stdout):.0f} | | |"
+        f"| baseline: a page encoded by `json` each time, without a server | {json.loads(done.stdout):.0f} | | |"
     )
     lines += ["", "| world | seconds until it serves | peak MB |", "|---|---|---|"]
-    for words, arguments in (
+    for label, arguments in (
         ("15,000 markets", ("--markets", 15_000)),
         ("117,000 markets", ("--markets", 117_000)),
         ("1,300,000, of which 95 % are combos", ("--markets", 65_000, "--combos", 1_235_000)),
     ):
-        seconds, peak = started(*arguments)
-        lines.append(f"| {words} | {seconds:.1f} | {peak:,.0f} |")
+        seconds, peak = start_and_measure(*arguments)
+        lines.append(f"| {label} | {seconds:.1f} | {peak:,.0f} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The store: a day of a scan a minute of 117,000 markets with 5 % changing, then thirty of them, asked about."""
+"""Store a day of one scan per minute of 117,000 markets with 5 % changing, then query thirty such days."""
 
 import json
 import subprocess
@@ -35,8 +35,8 @@ def market_quotes(rng: np.random.Generator) -> pl.DataFrame:
     ).select(name for name in QUOTES.names() if name != "seen_ts")  # fmt: skip
 
 
-def moved(quotes: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """A minute later: of some markets the quotes moved by a cent or not at all, their sizes and volumes by anything."""
+def move_quotes(quotes: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Return the quotes a minute later: some moved by up to a cent, their sizes and volumes by any amount."""
     hit = rng.random(MARKETS) < CHANGING
     step = np.where(hit, rng.integers(-1, 2, MARKETS), 0) * 10_000
     sizes = {
@@ -52,7 +52,7 @@ def moved(quotes: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 
 
 def day(folder: Path) -> dict[str, float]:
-    """In a process of its own: what a day of appending takes, and how much memory beyond the rows themselves."""
+    """Append for a day; return times, sizes, and memory beyond the rows themselves. Runs in its own process."""
     rng, store = np.random.default_rng(0), Store(folder)
     store.acquire()
     quotes, delta = market_quotes(rng), ChangeTracker(["ticker"], compared_columns(QUOTES))
@@ -83,7 +83,7 @@ def day(folder: Path) -> dict[str, float]:
             clock = time.perf_counter()
             store.compact(now)
             merging.append(time.perf_counter() - clock)
-        quotes = moved(quotes, rng)
+        quotes = move_quotes(quotes, rng)
     store.compact(BEGIN + timedelta(days=1))
     clock = time.perf_counter()
     quotes.write_csv(folder / "one.csv")
@@ -97,19 +97,19 @@ def day(folder: Path) -> dict[str, float]:
 
 
 def peak() -> float:
-    """The most memory since it was forgotten, in MB."""
+    """Return the peak memory since the last reset, in MB."""
     status = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def forget_peak() -> float:
-    """Begin anew; what is used now."""
+    """Reset the peak memory and return the current one, in MB."""
     Path("/proc/self/clear_refs").write_text("5")
     return peak()
 
 
 def thirty(folder: Path) -> None:
-    """The same day, thirty times."""
+    """Copy the same day to thirty days."""
     store = Store(folder)
     files = list(parquet.active_files(folder / "quotes"))
     for number in range(1, DAYS):
@@ -121,10 +121,10 @@ def thirty(folder: Path) -> None:
             parquet.write(store.folder / "quotes" / f"day={first:%Y-%m-%d}" / name, rows)
 
 
-def asked(folder: Path) -> dict[str, float]:
+def run_query(folder: Path) -> dict[str, float]:
     store = Store(folder)
     ticker = market_quotes(np.random.default_rng(0))["ticker"][70_000]
-    made = {}
+    result = {}
     for name, ask in (
         ("asof", lambda: store.asof(BEGIN + timedelta(days=20, hours=13, minutes=59))),
         ("history", lambda: store.history(ticker)),
@@ -134,8 +134,8 @@ def asked(folder: Path) -> dict[str, float]:
             clock = time.perf_counter()
             rows = ask().height
             seconds.append(time.perf_counter() - clock)
-        made |= {name: float(np.median(seconds)), f"{name} rows": rows}
-    return made
+        result |= {name: float(np.median(seconds)), f"{name} rows": rows}
+    return result
 
 
 def run() -> str:
@@ -143,15 +143,15 @@ def run() -> str:
         folder = Path(name) / "store"
         one = child("day", folder)
         thirty(folder)
-        after = child("asked", folder)
+        after = child("run_query", folder)
     return "\n".join(
         [
             f"| {MARKETS:,} markets a minute, {CHANGING:.0%} changing | measured | goal |\n|---|---|---|",
-            f"| append what changed, median of a day | {one['append'] * 1e3:.0f} ms | 300 ms |",
-            f"| the slowest, with a snapshot of everything | {one['slowest'] * 1e3:.0f} ms | |",
-            f"| memory beyond the rows: everything the first time, then fifty minutes of changes "
+            f"| append the changes, median of a day | {one['append'] * 1e3:.0f} ms | 300 ms |",
+            f"| slowest append, with a snapshot of everything | {one['slowest'] * 1e3:.0f} ms | |",
+            f"| memory beyond the rows: the first snapshot, then fifty minutes of changes "
             f"| {one['first']:.0f} MB, {one['memory']:.0f} MB | 60 MB |",
-            f"| merging an hour or four, the slowest | {one['merge']:.2f} s | |",
+            f"| slowest merge of one or four hours | {one['merge']:.2f} s | |",
             f"| a day on disk | {one['bytes'] / 1e6:.0f} MB | 300 MB |",
             f"| the same as full CSV snapshots ({one['csv_s']:.2f} s each) | {one['csv'] / 1e9:.1f} GB: "
             f"{one['csv'] / one['bytes']:.0f} × | |",
@@ -167,5 +167,5 @@ def child(what: str, folder: Path) -> dict[str, float]:
                f"print(json.dumps(store.{what}(pathlib.Path({str(folder)!r}))))"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr[-2000:]
-    made: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return made
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result

@@ -1,4 +1,4 @@
-"""A watch beside the scan that it makes: what recording and telling add, and how soon it ends when asked to."""
+"""Measure what recording and alerting add to a scan, and how soon a watch stops."""
 
 import asyncio
 import signal
@@ -29,14 +29,14 @@ class Above:
     def covers(self, markets): return pl.col("p_mid").is_not_null()
     def requests(self, markets, asof): return []
     def predict(self, markets, payloads, asof):
-        # Of five hundred markets it is of another opinion about one: some opportunities, as one would hope for.
+        # It disagrees on one of five hundred markets, which gives a realistic number of opportunities.
         odd = pl.col("ticker").hash(1) % 500 == 0
         p = (pl.col("p_mid") + pl.when(odd).then(0.06).otherwise(0.0)).clip(0.01, 0.99)
         return markets.select("ticker", p=p, p_sd=pl.lit(0.01), model=pl.lit("above"), asof=pl.lit(asof))
 """
 
 
-async def watched(url: str, folder: Path) -> dict[str, float]:
+async def run_watch(url: str, folder: Path) -> dict[str, float]:
     store, state = Store(folder / "store"), State(folder / "store")
     store.acquire()
     (folder / "model.py").write_text(MODEL)
@@ -45,20 +45,20 @@ async def watched(url: str, folder: Path) -> dict[str, float]:
     )
     async with Kalshi(Transport(url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:
         watch = Watch(kalshi, config, store, state, memory=ExchangeCache(folder / "cache", url))
-        await watch.run(max_scans=1)  # what is new is everything, once
+        await watch.run(max_scans=1)  # the first scan records everything
         watch.health.seconds.clear()
         await watch.run(max_scans=SCANS)
-    made = {stage: seconds / SCANS for stage, seconds in watch.health.seconds.items()}
+    result = {stage: seconds / SCANS for stage, seconds in watch.health.seconds.items()}
     quotes = store.read("quotes")
-    made["changed"] = quotes.filter(pl.col("seen_ts") > quotes["seen_ts"].min()).height / SCANS / MARKETS
-    made["kept"] = watch.health.opportunities
+    result["changed"] = quotes.filter(pl.col("seen_ts") > quotes["seen_ts"].min()).height / SCANS / MARKETS
+    result["kept"] = watch.health.opportunities
     store.release()
     state.close()
-    return made
+    return result
 
 
 def stopping(url: str, folder: Path) -> float:
-    """Seconds from SIGTERM to the end, in the middle of a scan; the slowest of five."""
+    """Return the seconds from SIGTERM to the end, in the middle of a scan: the slowest of five."""
     (folder / "model.py").write_text(MODEL)
     command = [sys.executable, "-m", "fairline", "watch", "--exchange", url, "--model", "model.py:Above", "--every",
                "1s", "--port", "0", "--store", str(folder / "other")]  # fmt: skip
@@ -78,15 +78,15 @@ def run() -> str:
         tempfile.TemporaryDirectory(prefix="fairline-watch-") as name,
         exchange("--markets", MARKETS, "--moves", 30, "--latency-ms", 20) as server,
     ):
-        made = asyncio.run(watched(server.url, Path(name)))
+        result = asyncio.run(run_watch(server.url, Path(name)))
         stopped = stopping(server.url, Path(name))
-    scan, beside = made["read"] + made["price"], made["record"] + made["alert"]
+    scan, beside = result["read"] + result["price"], result["record"] + result["alert"]
     return "\n".join(
         [
-            f"| {MARKETS:,} markets, {made['changed']:.1%} changing between scans, one model, "
-            f"{made['kept']:.0f} opportunities | seconds a scan |\n|---|---|",
-            *(f"| {stage} | {made[stage]:.3f} |" for stage in ("read", "price", "record", "alert")),
-            f"| recording and telling, against the scan | {beside / scan:.1%} (goal: under 10 %) |",
-            f"| from SIGTERM to the end, the slowest of five | {stopped:.2f} (goal: 2) |",
+            f"| {MARKETS:,} markets, {result['changed']:.1%} changing between scans, one model, "
+            f"{result['kept']:.0f} opportunities | seconds per scan |\n|---|---|",
+            *(f"| {stage} | {result[stage]:.3f} |" for stage in ("read", "price", "record", "alert")),
+            f"| recording and alerting, as a share of the scan | {beside / scan:.1%} (goal: under 10 %) |",
+            f"| from SIGTERM to the end, slowest of five | {stopped:.2f} (goal: 2) |",
         ]
     )

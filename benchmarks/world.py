@@ -1,4 +1,4 @@
-"""The simulated exchange's listing as MARKETS, without a server between."""
+"""Build MARKETS from a simulated world without a server in between."""
 
 import msgspec
 import polars as pl
@@ -9,7 +9,7 @@ from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
 
 
-def listed(world: World) -> pl.DataFrame:
+def list_world(world: World) -> pl.DataFrame:
     catalog, decode = WorldCatalog(world), msgspec.json.Decoder(Market).decode
     frame, rejected = markets_frame([decode(catalog.market(row)) for row in range(len(catalog.tickers))])
     assert not rejected
