@@ -19,7 +19,7 @@ async def scan_replay(path, bucket, status):
 
 
 def served(catalog, *fields):
-    return int(catalog.having(fields, np.arange(len(catalog.tickers))).sum())
+    return int(catalog.with_status(fields, np.arange(len(catalog.tickers))).sum())
 
 
 async def test_every_market_of_july_2026_becomes_a_row_with_its_exact_prices(shared, unhurried):

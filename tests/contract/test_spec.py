@@ -103,16 +103,18 @@ def calls(exchange):
         "/events", "/events/multivariate", "/events/fee_changes", "/markets", "/markets/trades", "/historical/cutoff",
         "/historical/markets", "/historical/trades", "/structured_targets", "/multivariate_event_collections",
         "/search/tags_by_categories", "/search/filters_by_sport", "/account/limits", "/account/endpoint_costs",
-        "/portfolio/balance", "/portfolio/positions", "/api_keys",
+        "/portfolio/balance", "/portfolio/positions", "/portfolio/subaccounts/balances", "/api_keys",
     ))  # fmt: skip
-    yield from ((path, path, {"limit": 5}) for path in (*members.NOTHING, "/incentive_programs"))
+    yield from ((path, path, {"limit": 5}) for path in (*members.EMPTY, "/incentive_programs"))
     yield "/series/fee_changes", "/series/fee_changes", {"show_historical": "true"}
     yield "/series/{series_ticker}", f"/series/{n['series']}", {}
     yield "/events", "/events", {"with_nested_markets": "true", "with_milestones": "true", "limit": 50}
     yield "/events/multivariate", "/events/multivariate", {"with_nested_markets": "true"}
     for nested in ("true", "false"):
         yield "/events/{event_ticker}", f"/events/{n['event']}", {"with_nested_markets": nested}
-    yield "/events/{event_ticker}/metadata", f"/events/{n['event']}/metadata", {}
+    combo_event = n["combo"].rpartition("-")[0]
+    for event in (n["event"], combo_event):
+        yield "/events/{event_ticker}/metadata", f"/events/{event}/metadata", {}
     for status in ("unopened", "open", "paused", "closed", "settled"):
         yield "/markets", "/markets", {"status": status, "limit": 300}
     yield "/markets", "/markets", {"mve_filter": "only"}
@@ -127,6 +129,8 @@ def calls(exchange):
     yield "/markets/candlesticks", "/markets/candlesticks", hours | {"market_tickers": n["ticker"]}
     of_event = f"/series/{n['series']}/events/{n['event']}/candlesticks"
     yield "/series/{series_ticker}/events/{ticker}/candlesticks", of_event, hours
+    of_combo = f"/series/KXMVECROSSCATEGORY/events/{combo_event}/candlesticks"
+    yield "/series/{series_ticker}/events/{ticker}/candlesticks", of_combo, hours
     yield "/historical/markets/{ticker}", f"/historical/markets/{n['archived']}", {}
     old = f"/historical/markets/{n['archived']}/candlesticks"
     yield "/historical/markets/{ticker}/candlesticks", old, ever
@@ -396,3 +400,31 @@ def test_every_path_answers_for_a_recording_too(shared):
                 f"{exchange.url}{asked}?limit=5&start_ts=1&end_ts=90000&period_interval=60", timeout=20
             )
             assert answer.status_code < 500, path
+
+
+def test_a_combo_event_has_metadata_and_candles(living):
+    combo = named(living)["combo"]
+    event = combo.rpartition("-")[0]
+    metadata = requests.get(f"{living.url}/events/{event}/metadata", timeout=20).json()
+    assert [detail["market_ticker"] for detail in metadata["market_details"]] == [combo]
+    now = living.world.now_us // 1_000_000
+    query = {"start_ts": now - 3_600, "end_ts": now, "period_interval": 60}
+    path = f"{living.url}/series/KXMVECROSSCATEGORY/events/{event}/candlesticks"
+    assert requests.get(path, params=query, timeout=20).json()["market_tickers"] == [combo]
+
+
+def test_subaccounts_start_with_the_primary_account(living, member):
+    (primary,) = ask(living, member, "/portfolio/subaccounts/balances").json()["subaccount_balances"]
+    assert (primary["subaccount_number"], primary["balance"]) == (0, "10000.0000")
+
+
+def test_the_cut_off_of_orders_moves_on_its_own(living):
+    cutoffs = requests.get(f"{living.url}/historical/cutoff", timeout=20).json()
+    assert cutoffs["orders_updated_ts"] > cutoffs["market_settled_ts"] == cutoffs["trades_created_ts"]
+
+
+def test_an_exchange_reports_the_limits_that_it_applies(rsa_pem, member):
+    public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
+    for exchange_tier, key_tier, rate in ((None, None, 1_000_000), (None, "advanced", 300), ("basic", "expert", 200)):
+        with Exchange(markets=50, tier=exchange_tier, keys=[Key("k", public, tier=key_tier)]) as exchange:
+            assert ask(exchange, member, "/account/limits").json()["read"]["refill_rate"] == rate

@@ -1,4 +1,4 @@
-"""The exchange's routes under the paths of its API, and what every request goes through. No state of its own."""
+"""The exchange's routes, and the steps that every request goes through. Holds no state."""
 
 import asyncio
 import functools
@@ -10,7 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from fairline.sim import feed, history, listing, market_data, members, reference
 from fairline.sim.auth import Forbidden, Key, Refused
 from fairline.sim.feed_hub import FeedHub
-from fairline.sim.reply import NOT_FOUND, TOO_MANY, Backend, Reply, broken, send
+from fairline.sim.reply import NOT_FOUND, TOO_MANY, Backend, Reply, faulty_response, send
 
 PREFIX = "/trade-api/v2"
 WEBSOCKET = "/trade-api/ws/v2"
@@ -54,21 +54,22 @@ PUBLIC: dict[str, Handler] = {
     "/multivariate_event_collections/{ticker}": reference.one_collection,
     "/search/tags_by_categories": reference.tags_by_categories,
     "/search/filters_by_sport": reference.filters_by_sport,
-    "/incentive_programs": members.nothing({"incentive_programs": []}),
+    "/incentive_programs": members.empty({"incentive_programs": []}),
     "/account/endpoint_costs": members.endpoint_costs,
 }
 PRIVATE: dict[str, tuple[Handler, str]] = {
     "/portfolio/balance": (members.balance, "read::portfolio_balance"),
     "/portfolio/positions": (members.positions, "read"),
+    "/portfolio/subaccounts/balances": (members.subaccount_balances, "read"),
     "/account/limits": (members.account_limits, "read"),
     "/api_keys": (members.api_keys, "read"),
-} | {path: (members.nothing(body), "read") for path, body in members.NOTHING.items()}
+} | {path: (members.empty(body), "read") for path, body in members.EMPTY.items()}
 
 
 def make_app(
     backend: Backend, extra: Mapping[str, Handler] | None = None, hub: feed.Hub | None = None
 ) -> web.Application:
-    """The application: today's API under `/trade-api/v2`, `/sim/truth`, and whatever `extra` routes serve."""
+    """Return the application: today's API under `/trade-api/v2`, `/sim/truth`, and the `extra` routes."""
     app = web.Application()
 
     def add(path: str, handler: Handler, auth: str, scope: str = "") -> None:
@@ -82,12 +83,12 @@ def make_app(
     for path, handler in (extra or {}).items():
         add(path, handler, "token")
     add("/sim/truth", market_data.truth, "none")
-    app.router.add_route("*", r"/{anything:[\s\S]*}", _served(backend, _elsewhere, "none"))
+    app.router.add_route("*", r"/{anything:[\s\S]*}", _served(backend, _unknown_path, "none"))
     return app
 
 
-def _elsewhere(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """A path with a slash at its end leads to the one without; any other is not there."""
+def _unknown_path(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Redirect a path with a trailing slash to the one without; any other is not found."""
     slashed = request.path.endswith("/") and request.path != "/"
     return Reply(301, b"", location=request.path.rstrip("/")) if slashed else NOT_FOUND
 
@@ -97,22 +98,15 @@ def _served(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         backend.requests += 1
-        backend.keys.offset_s = 45.0 * (
-            backend.faults.in_force("clock-ahead") - backend.faults.in_force("clock-behind")
-        )
-        instead = await broken(request, backend)
-        if instead is not None:
-            return instead
+        ahead = backend.faults.in_force("clock-ahead") - backend.faults.in_force("clock-behind")
+        backend.keys.offset_s = 45.0 * ahead
+        faulty = await faulty_response(request, backend)
+        if faulty is not None:
+            return faulty
         if backend.latency_s:
             await asyncio.sleep(backend.latency_s)
         try:
-            key = _authenticate(request, backend, auth)
-            if scope and key is not None and (backend.faults.in_force("no-scope") or not key.may(scope)):
-                raise Forbidden(f"the API key lacks the scope {scope}")
-            if not backend.limits.admit(key.key_id if key else request.remote or ""):
-                reply = TOO_MANY
-            else:
-                reply = handler(backend, request, key)
+            reply = _answer(backend, request, handler, auth, scope)
         except Refused as refused:
             reply = Reply(401, refused.body)
         except Forbidden as forbidden:
@@ -124,16 +118,27 @@ def _served(
     return serve
 
 
+def _answer(backend: Backend, request: web.Request, handler: Handler, auth: str, scope: str) -> Reply:
+    key = _authenticate(request, backend, auth)
+    if key is None:
+        admitted = backend.limits.admit(request.remote or "")
+    else:
+        if scope and (backend.faults.in_force("no-scope") or not key.may(scope)):
+            raise Forbidden(f"the API key lacks the scope {scope}")
+        admitted = backend.limits.admit(key.key_id, key.tier)
+    return handler(backend, request, key) if admitted else TOO_MANY
+
+
 def _authenticate(request: web.Request, backend: Backend, auth: str) -> Key | None:
+    """Return the key of a request, None where a public route was requested without one. Raises `Refused`."""
     headers = request.headers
     if backend.faults.in_force("strip-headers"):
-        headers = CIMultiDictProxy(
-            CIMultiDict((k, v) for k, v in headers.items() if not k.upper().startswith("KALSHI"))
-        )
-    if auth == "token" and not backend.faults.in_force("expired-token"):
-        return backend.keys.check_token(headers.get("Authorization", ""))
+        kept = ((name, value) for name, value in headers.items() if not name.upper().startswith("KALSHI"))
+        headers = CIMultiDictProxy(CIMultiDict(kept))
     if auth == "token":
-        raise Refused("token_authentication_failure", "token authentication failure")
+        if backend.faults.in_force("expired-token"):
+            raise Refused("token_authentication_failure", "token authentication failure")
+        return backend.keys.check_token(headers.get("Authorization", ""))
     if auth == "signed" or (auth == "optional" and "KALSHI-ACCESS-KEY" in headers):
         key = backend.keys.check_signature(request.method, request.path, headers)
         if backend.faults.in_force("revoked-key"):
@@ -143,7 +148,7 @@ def _authenticate(request: web.Request, backend: Backend, auth: str) -> Key | No
 
 
 async def _websocket(backend: Backend, hub: feed.Hub, request: web.Request) -> web.StreamResponse:
-    """The signed handshake, and then the feed."""
+    """Check the signed handshake and serve the feed."""
     try:
         _authenticate(request, backend, "signed")
     except Refused as refused:

@@ -1,7 +1,7 @@
-"""How the simulated exchange recognises its users, and each way in which it refuses them.
+"""Authentication of the simulated exchange, and every way in which it refuses a request.
 
-Bodies of refusals follow what was recorded on the wire in 2026. The accepted clock difference is undocumented; half a
-minute either way lies within what was measured (10 s accepted, 60 s refused).
+The bodies of refusals follow recordings of 2026. The accepted clock difference is undocumented; half a minute either
+way lies between the measured values (10 s accepted, 60 s refused).
 """
 
 import base64
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jwt
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,19 +26,23 @@ WINDOW_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A registered API key."""
+    """A registered API key.
+
+    `tier` limits the key's requests; None leaves them unlimited unless the exchange itself has a tier. `subaccount` is
+    the only one that the key may read, None for all.
+    """
 
     key_id: str
     public: RSAPublicKey | Ed25519PublicKey = field(repr=False)
     member_id: str = "member-1"
-    tier: str = "basic"
+    tier: str | None = None
     scopes: tuple[str, ...] = ("read",)
     subaccount: int | None = None
     revoked: bool = False
     balance_cents: int = 1_000_000
 
     def may(self, scope: str) -> bool:
-        """Whether the key has a scope itself or by its parent (`read` grants `read::portfolio_balance`)."""
+        """Return whether the key has a scope or its parent (`read` grants `read::portfolio_balance`)."""
         return scope in self.scopes or scope.partition("::")[0] in self.scopes
 
 
@@ -53,7 +58,7 @@ class Refused(Exception):
 
 
 class Forbidden(Exception):
-    """A 403. No body of one was ever recorded, so this one is a guess in the shape of the others."""
+    """A 403. None was ever recorded, so its body is a guess modelled on the other errors."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -61,96 +66,108 @@ class Forbidden(Exception):
 
 
 class KeyBook:
-    """Registered keys, and the check of a request against them."""
+    """The registered keys, and the checks of requests against them.
+
+    `offset_s` is how far the clock is put ahead by a fault, `replay_offset_s` by a replay of the past.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.keys: dict[str, Key] = {}
         self.offset_s = 0.0
+        self.replay_offset_s = 0.0
         self._clock = clock
 
     def now(self) -> float:
-        """The exchange's time; a fault can put it ahead of or behind everybody else's."""
+        """Return the exchange's time in Unix seconds, shifted by a fault if one is in force."""
         return self._clock() + self.offset_s
 
     def register(self, key: Key) -> None:
+        """Add a key, replacing one with the same id."""
         self.keys[key.key_id] = key
 
     def check_signature(self, method: str, path: str, headers: Mapping[str, str]) -> Key:
-        """The key that signed this request by `KALSHI-ACCESS-*` headers. Raises `Refused`."""
-        key_id, stamp = headers.get("KALSHI-ACCESS-KEY"), headers.get("KALSHI-ACCESS-TIMESTAMP", "")
+        """Return the key that signed a request with `KALSHI-ACCESS-*` headers. Raises `Refused`."""
+        key_id = headers.get("KALSHI-ACCESS-KEY")
+        stamp = headers.get("KALSHI-ACCESS-TIMESTAMP", "")
         signature = headers.get("KALSHI-ACCESS-SIGNATURE")
         if key_id is None:
             raise Refused("token_authentication_failure", "token authentication failure")
         if not signature:
             raise Refused("signature_is_missing_from_headers", "signature is missing from headers")
-        if not stamp.isdecimal() or abs(self.now() - int(stamp) / 1000) > WINDOW_S:
+        if not stamp.isdecimal() or not self._in_window(int(stamp) / 1000):
             raise Refused("header_timestamp_expired", "header timestamp expired")
         key = self.keys.get(key_id)
         if key is None or key.revoked:
             raise Refused("authentication_error", details="NOT_FOUND")
         try:
             _verify(key.public, base64.b64decode(signature, validate=True), f"{stamp}{method}{path}".encode())
-        except (InvalidSignature, binascii.Error, ValueError):
-            raise Refused("authentication_error", details="INCORRECT_API_KEY_SIGNATURE") from None
+        except (InvalidSignature, binascii.Error, ValueError) as error:
+            raise Refused("authentication_error", details="INCORRECT_API_KEY_SIGNATURE") from error
         return key
 
+    def _in_window(self, stamp_s: float) -> bool:
+        """Return whether a request's time is acceptable; a replay also accepts the time that its clock shows."""
+        clocks = (self.now(), self.now() + self.replay_offset_s)
+        return any(abs(now - stamp_s) <= WINDOW_S for now in clocks)
+
     def check_token(self, authorization: str) -> Key:
-        """The key whose PS256 token this is: the article's scheme. Raises `Refused`."""
+        """Return the key that signed a PS256 token, which is the article's scheme. Raises `Refused`."""
         scheme, _, token = authorization.partition(" ")
-        refused = Refused("token_authentication_failure", "token authentication failure")
         if scheme.lower() != "bearer" or not token:
-            raise refused
+            raise _bad_token()
         try:
-            header = jwt.get_unverified_header(token)
-            claims = jwt.decode(token, options={"verify_signature": False})
-            key = self.keys.get(str(claims.get("kid") or header.get("kid")))
-            if key is None or not isinstance(key.public, RSAPublicKey):
-                raise refused
-            # Whether it has expired is judged below, by the exchange's own clock.
-            jwt.decode(
-                token,
-                key.public,
-                algorithms=["PS256"],
-                options={"require": ["exp", "iat", "jti"], "verify_exp": False, "verify_iat": False},
-            )
-            if float(claims["exp"]) <= self.now() or key.revoked:
-                raise refused
-        except (jwt.PyJWTError, TypeError, ValueError):
-            raise refused from None
-        if claims.get("member_id") != key.member_id:
-            raise refused
+            key, claims = self._verified_claims(token)
+            expired = float(claims["exp"]) <= self.now()
+        except (jwt.PyJWTError, TypeError, ValueError) as error:
+            raise _bad_token() from error
+        if expired or key.revoked or claims.get("member_id") != key.member_id:
+            raise _bad_token()
         return key
+
+    def _verified_claims(self, token: str) -> tuple[Key, dict[str, Any]]:
+        header = jwt.get_unverified_header(token)
+        unverified = jwt.decode(token, options={"verify_signature": False})
+        key = self.keys.get(str(unverified.get("kid") or header.get("kid")))
+        if key is None or not isinstance(key.public, RSAPublicKey):
+            raise _bad_token()
+        # The caller checks the expiry, because it depends on the exchange's own clock.
+        options: Any = {"require": ["exp", "iat", "jti"], "verify_exp": False, "verify_iat": False}
+        return key, jwt.decode(token, key.public, algorithms=["PS256"], options=options)
+
+
+def _bad_token() -> Refused:
+    return Refused("token_authentication_failure", "token authentication failure")
 
 
 def _verify(public: RSAPublicKey | Ed25519PublicKey, signature: bytes, message: bytes) -> None:
     if isinstance(public, Ed25519PublicKey):
         public.verify(signature, message)
         return
-    # Written out rather than shared with any client: MGF1 over SHA-256 and a salt of exactly 32 bytes.
+    # Stated here rather than imported from the client: MGF1 over SHA-256 and a salt of exactly 32 bytes.
     scheme = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
     public.verify(signature, message, scheme, hashes.SHA256())
 
 
 def read_public_key(path: Path) -> RSAPublicKey | Ed25519PublicKey:
-    """A public key file; a private key file is taken for its public half. Raises `SimError`."""
+    """Read a public key file, or the public half of a private key file. Raises `SimError`."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SimError(f"the public key {path} cannot be read ({error.strerror}); name a PEM file") from None
+        raise SimError(f"the public key {path} cannot be read ({error.strerror}); pass a PEM file") from error
     try:
         if b"PRIVATE KEY" in content:
             public = serialization.load_pem_private_key(content, None).public_key()
         else:
             public = serialization.load_pem_public_key(content)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise SimError(f"{path} is not a public key; make one with: openssl pkey -in key.pem -pubout") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SimError(f"{path} is not a public key; create one with: openssl pkey -in key.pem -pubout") from error
     if not isinstance(public, RSAPublicKey | Ed25519PublicKey):
-        raise SimError(f"{path} is neither an RSA nor an Ed25519 key, which is what the exchange takes")
+        raise SimError(f"{path} is neither an RSA nor an Ed25519 key; the exchange accepts only these")
     return public
 
 
 def throw_away_pair(path: Path) -> RSAPublicKey:
-    """Make an RSA key, write the private half to `path` (readable by its owner only), return the public half."""
+    """Create an RSA key, write the private half to `path` with mode 0600, and return the public half."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -1,4 +1,4 @@
-"""What the simulated exchange lists, whether made up or recorded, in the order in which it is paged."""
+"""What the simulated exchange lists, generated or recorded, in paging order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,16 @@ from fairline.sim.life import Trade
 from fairline.sim.render import MarketRenderer, event_object, series_object
 from fairline.sim.world import DAY_US, DETERMINED, FINALIZED, STATUSES, UNIT, World
 
-KEPT_LIVE_US = 90 * DAY_US
-"""What was settled longer ago is archived: the exchange's target is three months."""
+LIVE_WINDOW_US = 90 * DAY_US
+"""Markets settled earlier than this are archived: the exchange's target is three months."""
 Level = tuple[int, int]
 """Price in 1/10,000 dollar and size in 1/100 contract."""
 
 
 @dataclass(slots=True)
 class EventEntry:
+    """An event: its fields as the exchange sends them, and the rows of its markets."""
+
     ticker: str
     series: str
     fields: dict[str, object]
@@ -30,7 +32,8 @@ class EventEntry:
 class Catalog(Protocol):
     """Markets by row (created time descending, then ticker), with their events and series.
 
-    What was settled before the cutoff is archived: only the historical endpoints have it.
+    Markets settled before the cut-off are archived: only the historical endpoints return them. `offset_s` is how far
+    the exchange's clock is ahead of this machine's.
     """
 
     tickers: list[str]
@@ -42,36 +45,47 @@ class Catalog(Protocol):
     settled_us: NDArray[np.int64]
     archived: NDArray[np.bool_]
     cutoff_us: int
+    offset_s: float
     events: list[EventEntry]
     series: list[dict[str, object]]
 
-    def refresh(self) -> int:
-        """Let what is due by now happen; the first row that is listed by now."""
+    @property
+    def now_us(self) -> int:
+        """The exchange's time, in microseconds."""
         ...
 
-    def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the rows have one of these in their `status` field."""
+    def refresh(self) -> int:
+        """Apply everything that is due by now, and return the first row that is already listed."""
+        ...
+
+    def with_status(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of the rows have one of these values in their `status` field."""
         ...
 
     def market(self, row: int) -> bytes:
-        """The market object as JSON."""
+        """Return a market object as JSON."""
         ...
 
     def book(self, row: int) -> tuple[list[Level], list[Level]]:
-        """Bids for YES and for NO, ascending: the best comes last."""
+        """Return the bids for YES and for NO in ascending order: the best comes last."""
         ...
 
     def trades(self) -> Sequence[Trade]:
-        """All trades that are known, the latest last."""
+        """Return all known trades, the latest last."""
+        ...
+
+    def close_order(self) -> NDArray[np.int64]:
+        """Return all rows, the last to close first."""
         ...
 
 
 class WorldCatalog:
-    """A generated world."""
+    """The catalog of a generated world."""
 
     def __init__(self, world: World) -> None:
         columns = world.columns
         self.world = world
+        self.offset_s = 0.0
         self.tickers = columns.ticker
         self.row = world.row
         self.created_us = columns.created_us
@@ -86,25 +100,31 @@ class WorldCatalog:
             for event in world.events
         ]
         self.market = MarketRenderer(world)
+        self._close_order = np.empty(0, dtype=np.int64)
+        self._closings = -1
+
+    @property
+    def now_us(self) -> int:
+        return self.world.now_us
 
     def refresh(self) -> int:
         self.world.tick()
-        if self.world.now_us - self.cutoff_us >= KEPT_LIVE_US + DAY_US:
+        if self.world.now_us - self.cutoff_us >= LIVE_WINDOW_US + DAY_US:
             self._archive()
         return self.world.first
 
     def _archive(self) -> None:
-        """Once a day: what was settled before the cutoff is only in the archive from now on."""
-        self.cutoff_us = self.world.now_us // DAY_US * DAY_US - KEPT_LIVE_US
+        """Move markets settled before the cut-off to the archive, once a day."""
+        self.cutoff_us = self.world.now_us // DAY_US * DAY_US - LIVE_WINDOW_US
         self.archived = (self.world.columns.status == FINALIZED) & (self.settled_us < self.cutoff_us)
 
-    def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        kept = np.array([name in statuses for name in STATUSES])
-        found: NDArray[np.bool_] = kept[self.world.columns.status[rows]]
-        return found
+    def with_status(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        wanted = np.array([name in statuses for name in STATUSES])
+        matches: NDArray[np.bool_] = wanted[self.world.columns.status[rows]]
+        return matches
 
     def render_all(self) -> None:
-        """Every market that is not a combo, beforehand, so that no first reader waits for it."""
+        """Render every market that is not a combo, so that the first reader does not wait for it."""
         for row in np.flatnonzero(~self.combos).tolist():
             self.market(row)
 
@@ -116,7 +136,7 @@ class WorldCatalog:
         return self.book_at(row, *(int(values[row]) for values in quotes))
 
     def book_at(self, row: int, bid: int, ask: int, bid_size: int, ask_size: int) -> tuple[list[Level], list[Level]]:
-        """A market's book at these quotes: the depth behind them is the same for as long as they stay."""
+        """Return a market's book at these quotes; the depth behind them depends on nothing else."""
         rng = np.random.default_rng((self.world.seed, row))
         yes = _ladder(bid, bid_size, rng) if bid else []
         no = _ladder(UNIT - ask, ask_size, rng) if ask else []
@@ -125,9 +145,16 @@ class WorldCatalog:
     def trades(self) -> Sequence[Trade]:
         return self.world.life.trades
 
+    def close_order(self) -> NDArray[np.int64]:
+        if self._closings != self.world.closings:
+            # Markets that close early change their close time.
+            self._close_order = np.argsort(-self.close_us, kind="stable")
+            self._closings = self.world.closings
+        return self._close_order
+
 
 class Index:
-    """Where to find things in a catalog: rows by event and series, and rows in the order of closing."""
+    """Lookup tables of a catalog: events by ticker, rows by series and by combo event."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -136,7 +163,7 @@ class Index:
 
     @cached_property
     def sport(self) -> dict[str, str]:
-        """Each series' first tag, which of a game is its sport."""
+        """Return the first tag of each series, which is the sport of a game."""
         tags = {str(series["ticker"]): series.get("tags") for series in self._catalog.series}
         return {name: str(own[0]).lower() if isinstance(own, list) and own else "sport" for name, own in tags.items()}
 
@@ -150,24 +177,14 @@ class Index:
 
     @cached_property
     def combo_of(self) -> dict[str, int]:
-        """The row of a combo by its event, which holds it alone."""
+        """Return the row of a combo by its event, which contains only that combo."""
         tickers = self._catalog.tickers
         return {tickers[row].rpartition("-")[0]: row for row in np.flatnonzero(self._catalog.combos).tolist()}
 
-    @cached_property
-    def by_close(self) -> NDArray[np.int64]:
-        """Rows, the last to close first: how close windows are paged."""
-        return np.argsort(-self._catalog.close_us, kind="stable")
-
-    @cached_property
-    def place_by_close(self) -> NDArray[np.int64]:
-        place = np.empty_like(self.by_close)
-        place[self.by_close] = np.arange(len(place))
-        return place
-
 
 def _ladder(best: int, size: int, rng: np.random.Generator) -> list[Level]:
-    """Bids at and below `best`, ascending: those below at whole cents, which every grid has."""
-    depth, cent = int(rng.integers(0, 8)), (best - 1) // 100
+    """Draw bids at and below `best` in ascending order; those below lie on whole cents, which every grid contains."""
+    depth = int(rng.integers(0, 8))
+    cent = (best - 1) // 100
     below = [(100 * (cent - i), int(rng.integers(1, 4000)) * 100) for i in range(depth)]
     return [level for level in reversed(below) if level[0] > 0] + [(best, size)]

@@ -1,5 +1,5 @@
-"""What can be wrong with a simulated exchange before it runs; running, it answers with the exchange's own errors."""
+"""Errors that prevent a simulated exchange from starting. Once it runs, it answers with the exchange's own errors."""
 
 
 class SimError(Exception):
-    """One line naming the cause and the remedy."""
+    """One line that names the cause and the remedy."""

@@ -1,14 +1,17 @@
 """What kinds of events the simulated exchange lists, as data.
 
 Category shares, kinds and sizes follow an index of 9,410 real events and 72,482 real markets of August 2026 (see
-`docs/simulator.md`); names of teams, people and places are made up. `kind` says how outcomes hang together:
+`docs/simulator.md`). Names of teams, people and places are invented. `kind` says how the outcomes of an event depend on
+each other:
 
 - `game`      two or three markets, exactly one YES
-- `partition` one market per entrant, at most one YES (somebody else may win)
-- `menu`      one market per entrant, each on its own
-- `ladder`    "above strike", monotone: if one strike settles YES, so do all below it
+- `spread`    "team wins by over strike" for both teams: two ladders on one strike type in one event
+- `props`     "player over strike" for several players: one ladder per player, all on one strike type
+- `partition` one market per entrant, at most one YES (an unlisted entrant may win)
+- `menu`      one market per entrant, each independent of the others
+- `ladder`    "above strike", monotone: if one strike settles YES, so do all lower ones
 - `buckets`   "between" strikes with an open end on either side, exactly one YES
-- `deadline`  "before date", monotone the other way
+- `deadline`  "before date", monotone: if one date settles YES, so do all later ones
 - `binary`    a single question
 """
 
@@ -17,7 +20,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One sort of series. `weight` is its share of events; `size` the median and cap of markets per event."""
+    """One type of series.
+
+    `weight` is its share of events, `size` the median and maximum number of markets per event, `days` the range of days
+    until an event is decided. Markets of games list a `close_time` that lies `closes_late_days` after the decision, as
+    on the exchange, and close early once the outcome is known.
+    """
 
     series: str
     title: str
@@ -34,19 +42,20 @@ class Family:
     start: float = 0
     step: float = 1
     grid: str = "linear_cent"
+    closes_late_days: float = 0
 
 
 # fmt: off
 FAMILIES = (
-    Family("KXNFLGAME", "{a} at {b}", "Sports", "game", 6, (2, 2), (1, 12), tags=("Football",), fee_type="quadratic_with_maker_fees"),
-    Family("KXNBAGAME", "{a} at {b}", "Sports", "game", 6, (2, 2), (0.5, 9), tags=("Basketball",)),
-    Family("KXMLBGAME", "{a} vs {b}", "Sports", "game", 5, (2, 2), (0.5, 6), tags=("Baseball",), fee_type="quadratic_with_maker_fees", fee_multiplier=0.5),
-    Family("KXEPLGAME", "{a} vs {b}", "Sports", "game", 5, (3, 3), (1, 14), tags=("Soccer",)),
-    Family("KXATPMATCH", "{a} vs {b}", "Sports", "game", 6, (2, 2), (0.3, 4), tags=("Tennis",)),
-    Family("KXNFLTOTAL", "{a} at {b}: total points", "Sports", "ladder", 5, (9, 21), (1, 12), tags=("Football",), unit="points", start=30.5, step=3),
-    Family("KXNBASPREAD", "{a} at {b}: spread", "Sports", "ladder", 5, (8, 20), (0.5, 9), tags=("Basketball",), unit="points", start=1.5, step=2),
-    Family("KXMLBKS", "{a} vs {b}: strikeouts", "Sports", "menu", 6, (10, 40), (0.5, 5), tags=("Baseball",), fee_multiplier=0.5),
-    Family("KXNFLTD", "{a} at {b}: touchdown scorers", "Sports", "menu", 5, (16, 60), (1, 10), tags=("Football",)),
+    Family("KXNFLGAME", "{a} at {b}", "Sports", "game", 6, (2, 2), (1, 12), tags=("Football",), fee_type="quadratic_with_maker_fees", closes_late_days=14),
+    Family("KXNBAGAME", "{a} at {b}", "Sports", "game", 6, (2, 2), (0.5, 9), tags=("Basketball",), closes_late_days=14),
+    Family("KXMLBGAME", "{a} vs {b}", "Sports", "game", 5, (2, 2), (0.5, 6), tags=("Baseball",), fee_type="quadratic_with_maker_fees", fee_multiplier=0.5, closes_late_days=14),
+    Family("KXEPLGAME", "{a} vs {b}", "Sports", "game", 5, (3, 3), (1, 14), tags=("Soccer",), closes_late_days=14),
+    Family("KXATPMATCH", "{a} vs {b}", "Sports", "game", 6, (2, 2), (0.3, 4), tags=("Tennis",), closes_late_days=14),
+    Family("KXNFLTOTAL", "{a} at {b}: total points", "Sports", "ladder", 5, (9, 21), (1, 12), tags=("Football",), unit="points", start=30.5, step=3, closes_late_days=14),
+    Family("KXNBASPREAD", "{a} at {b}: spread", "Sports", "spread", 5, (8, 20), (0.5, 9), tags=("Basketball",), unit="points", start=1.5, step=2, closes_late_days=14),
+    Family("KXMLBKS", "{a} vs {b}: strikeouts", "Sports", "props", 6, (10, 40), (0.5, 5), tags=("Baseball",), fee_multiplier=0.5, unit="strikeouts", start=2.5, closes_late_days=14),
+    Family("KXNFLTD", "{a} at {b}: touchdown scorers", "Sports", "menu", 5, (16, 60), (1, 10), tags=("Football",), closes_late_days=14),
     Family("KXCHAMP", "{a} League champion", "Sports", "partition", 3, (24, 64), (60, 300), frequency="annual", tags=("Basketball",)),
     Family("KXHOUSERACE", "{a} district {n} winner", "Elections", "partition", 12, (2, 9), (120, 720), frequency="one_off", tags=("House",)),
     Family("KXSENATERACE", "{a} Senate winner", "Elections", "partition", 8, (3, 12), (120, 720), frequency="one_off", tags=("Senate",)),
@@ -71,8 +80,8 @@ FAMILIES = (
 )
 # fmt: on
 
-# Parlays on several markets. They have a series and a category of their own and are most of what an unfiltered listing
-# returns; their share is whatever the world is asked for.
+# Parlays on several markets. They have their own series and category and make up most of an unfiltered listing; the
+# caller of `World` chooses how many there are.
 COMBO = Family(
     "KXMVECROSSCATEGORY",
     "Combo",
@@ -85,7 +94,7 @@ COMBO = Family(
     grid="center_deci_edge_centi_cent",
 )
 
-# Tick grids as the exchange describes them: stretches of price with a step, in dollars.
+# Tick grids as the exchange describes them: price ranges with a step, in dollars.
 GRIDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "linear_cent": (("0.0000", "1.0000", "0.0100"),),
     "tapered_deci_cent": (
@@ -104,32 +113,14 @@ GRID_NAMES = tuple(GRIDS)
 
 
 def ticks(grid: str) -> tuple[int, int]:
-    """(step in the middle, step at the edges) in 1/10,000 dollars."""
+    """Return the tick in the middle and the tick at the edges, in 1/10,000 dollar."""
     return {"linear_cent": (100, 100), "tapered_deci_cent": (100, 10), "center_half_edge_half_cent": (50, 50)}.get(
         grid, (10, 1)
     )
 
 
 SYLLABLES = (
-    "bel",
-    "car",
-    "dor",
-    "fen",
-    "gal",
-    "har",
-    "jor",
-    "kel",
-    "lan",
-    "mar",
-    "nor",
-    "ost",
-    "pel",
-    "quin",
-    "rav",
-    "sol",
-    "tor",
-    "ul",
-    "ver",
-    "wes",
+    *("bel", "car", "dor", "fen", "gal", "har", "jor", "kel", "lan", "mar"),
+    *("nor", "ost", "pel", "quin", "rav", "sol", "tor", "ul", "ver", "wes"),
 )
 ENDINGS = ("dale", "ford", "ham", "mont", "port", "stad", "ton", "ville", "wick", "worth")

@@ -1,6 +1,7 @@
-"""What can go wrong on purpose: each fault by name, with a probability and a seed, changeable while it runs."""
+"""Faults that the simulated exchange produces on request: by name and probability, seeded, changeable while it runs."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,14 +10,14 @@ from fairline.sim.errors import SimError
 FAULTS = {
     "429": "too many requests, without Retry-After",
     "500": "an empty internal error",
-    "502-html": "an HTML error page of the front",
+    "502-html": "an HTML error page from a proxy",
     "jitter": "an answer takes up to 300 ms longer",
     "reset": "the connection is cut before an answer",
     "reset-body": "the connection is cut in the middle of the body",
-    "stall": "no answer at all until the client gives up",
-    "repeat-cursor": "a page carries the cursor that was asked for",
+    "stall": "no answer until the client gives up",
+    "repeat-cursor": "a page carries the cursor it was requested with",
     "duplicate-row": "a row appears twice on a page",
-    "vanished-row": "a row is left out of a page",
+    "vanished-row": "a row is missing from a page",
     "malformed-row": "a price of a row is missing, null or not a number",
     "unknown-values": "a row has an unknown status and an unknown field",
     "skew": "the Date header is 45 s off",
@@ -26,20 +27,20 @@ FAULTS = {
     "captive-page": "a network's login page answers everything",
     "redirect": "every path redirects to one without a trailing slash",
     "moved": "the retired host's notice that the API has been moved",
-    "revoked-key": "every key has been revoked, which looks like an unknown one",
+    "revoked-key": "every key has been revoked, which looks like an unknown key",
     "no-scope": "every key lacks the scope to read",
-    "pinned-subaccount": "every key is pinned to subaccount 1",
+    "pinned-subaccount": "every key is restricted to subaccount 1",
     "expired-token": "every bearer token has expired",
-    "tls": "the socket speaks TLS with a certificate that nobody signed",
+    "tls": "the socket speaks TLS with a self-signed certificate",
     "paused": "the exchange is paused",
-    "wrong-type": "a page's content type is text/plain",
-    "not-json": "a body is JSON up to the middle, then text",
-    "truncated-gzip": "a compressed body ends too early, with a length that fits",
-    "endless-body": "a body that does not end",
-    "endless-cursor": "the listing never ends: after the last page there is always another, empty one",
-    "shuffled-rows": "the rows of a page come in no order",
-    "socket-drop": "the WebSocket is cut without a word, at one of its messages",
-    "sequence-gap": "a message of the WebSocket that has a sequence number is left out",
+    "wrong-type": "the content type of a page is text/plain",
+    "not-json": "the second half of a body is not JSON",
+    "truncated-gzip": "a compressed body is cut short, with a matching length",
+    "endless-body": "a body never ends",
+    "endless-cursor": "the listing never ends: the last page is followed by more, empty ones",
+    "shuffled-rows": "the rows of a page are in random order",
+    "socket-drop": "the WebSocket is cut without a close message",
+    "sequence-gap": "a WebSocket message with a sequence number is left out",
     "feed-duplicate": "a message of the WebSocket is sent twice",
     "feed-reorder": "a message of the WebSocket is sent after the one that follows it",
     "feed-silence": "the WebSocket sends pings and nothing else; what happens is lost",
@@ -49,13 +50,13 @@ FAULTS = {
     "feed-unknown-market": "a ticker of a market that is not listed comes before another",
     "feed-unavailable": "the WebSocket handshake is answered by a 503",
     "refused-windows": "time windows together with a status are a 400",
-    "ignored-windows": "time windows are taken and not looked at",
+    "ignored-windows": "time windows are accepted and ignored",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`probability` is per answer; `times` limits how often it strikes (None: for ever)."""
+    """A fault with its `probability` per answer and the number of `times` it strikes at most (None: no limit)."""
 
     name: str
     probability: float = 1.0
@@ -63,22 +64,22 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`NAME`, `NAME:PROBABILITY` or `NAME:PROBABILITY:TIMES`. Raises `SimError` naming what there is."""
+        """Parse NAME, NAME:PROBABILITY or NAME:PROBABILITY:TIMES. Raises `SimError` that lists the known names."""
         name, *numbers = text.split(":")
         if name not in FAULTS:
-            raise SimError(f"there is no fault {name!r}; faults are {', '.join(FAULTS)}")
+            raise SimError(f"unknown fault {name!r}; expected one of {', '.join(FAULTS)}")
         try:
             probability = float(numbers[0]) if numbers else 1.0
             times = int(numbers[1]) if len(numbers) > 1 else None
-        except ValueError:
-            raise SimError(f"{text!r} is not NAME:PROBABILITY[:TIMES]") from None
+        except ValueError as error:
+            raise SimError(f"invalid fault {text!r}: expected NAME:PROBABILITY[:TIMES]") from error
         if not 0 <= probability <= 1 or len(numbers) > 2:
-            raise SimError(f"{text!r}: the probability of a fault lies between 0 and 1")
+            raise SimError(f"invalid fault {text!r}: expected a probability from 0 to 1")
         return cls(name, probability, times)
 
 
 class Faults:
-    """The faults in force. `strikes(name)` draws whether one happens now."""
+    """The faults in force. `struck` counts how often each has struck."""
 
     def __init__(self, *faults: Fault, seed: int = 0) -> None:
         self._random = random.Random(seed)
@@ -86,15 +87,16 @@ class Faults:
         self.set(*faults)
 
     def set(self, *faults: Fault) -> None:
-        """Replace what is in force, and start counting anew."""
+        """Replace the faults in force and reset the counts."""
         self._faults = {fault.name: fault for fault in faults}
         self.struck = {}
 
     def in_force(self, name: str) -> bool:
-        """Whether a fault of that name is set at all: for those that are a state, not an accident."""
+        """Return whether a fault is set at all, for faults that are a state rather than an accident."""
         return name in self._faults
 
     def strikes(self, name: str) -> bool:
+        """Draw whether a fault strikes now."""
         fault = self._faults.get(name)
         if fault is None or (fault.times is not None and self.struck.get(name, 0) >= fault.times):
             return False
@@ -104,27 +106,30 @@ class Faults:
         return True
 
     def up_to(self, most: float) -> float:
-        """A random amount."""
+        """Return a random amount between 0 and `most`."""
         return self._random.uniform(0, most)
 
     def rows(self, rows: list[bytes]) -> list[bytes]:
-        """A page's market objects after the faults that touch rows."""
-        if rows and self.strikes("duplicate-row"):
-            rows = [*rows, self._random.choice(rows)]
-        if rows and self.strikes("vanished-row"):
-            gone = self._random.randrange(len(rows))
-            rows = rows[:gone] + rows[gone + 1 :]
-        if rows and self.strikes("malformed-row"):
-            rows = self._change(
-                rows,
-                b'"yes_bid_dollars":"',
-                self._random.choice([b'"x":"', b'"yes_bid_dollars":null,"x":"', b'"yes_bid_dollars":"abc']),
-            )
-        if rows and self.strikes("unknown-values"):
-            rows = self._change(rows, b'"status":"', b'"brand_new_field":{"a":[1]},"status":"suspended_')
-        if rows and self.strikes("shuffled-rows"):
-            rows = self._random.sample(rows, len(rows))
+        """Return the market objects of a page, changed by the faults that affect rows."""
+        for name, change in self._row_faults().items():
+            if rows and self.strikes(name):
+                rows = change(rows)
         return rows
+
+    def _row_faults(self) -> dict[str, Callable[[list[bytes]], list[bytes]]]:
+        bad_price = (b'"x":"', b'"yes_bid_dollars":null,"x":"', b'"yes_bid_dollars":"abc')
+        unknown = b'"brand_new_field":{"a":[1]},"status":"suspended_'
+        return {
+            "duplicate-row": lambda rows: [*rows, self._random.choice(rows)],
+            "vanished-row": self._without_one,
+            "malformed-row": lambda rows: self._change(rows, b'"yes_bid_dollars":"', self._random.choice(bad_price)),
+            "unknown-values": lambda rows: self._change(rows, b'"status":"', unknown),
+            "shuffled-rows": lambda rows: self._random.sample(rows, len(rows)),
+        }
+
+    def _without_one(self, rows: list[bytes]) -> list[bytes]:
+        gone = self._random.randrange(len(rows))
+        return rows[:gone] + rows[gone + 1 :]
 
     def _change(self, rows: list[bytes], old: bytes, new: bytes) -> list[bytes]:
         at = self._random.randrange(len(rows))

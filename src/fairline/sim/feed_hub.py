@@ -9,7 +9,7 @@ from functools import partial
 from fairline.sim.columns import ACTIVE
 from fairline.sim.feed import Hub
 from fairline.sim.feed_messages import Body, FeedMessages, row_of
-from fairline.sim.life import Happening, Move, Step, Trade
+from fairline.sim.life import Change, Move, Step, Trade
 from fairline.sim.reply import Backend
 
 TICKER_S = 1.0
@@ -84,7 +84,7 @@ class FeedHub(Hub):
         for connection, subscription in readers:
             connection.send(subscription, kind, text)
 
-    def _deliver(self, event: Happening, clock: int) -> None:
+    def _deliver(self, event: Change, clock: int) -> None:
         if isinstance(event, Move):
             self._clocks[event.row] = clock
             self._deliver_move(event, clock)

@@ -1,6 +1,7 @@
-"""What has been: trades, candlesticks, and the archive of what was settled long ago."""
+"""History: trades, candlesticks, and the archive of markets settled long ago."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,51 +9,61 @@ from aiohttp import web
 
 from fairline.sim import listing
 from fairline.sim.auth import Key
-from fairline.sim.candles import candles, carried_on, historical, minutes
+from fairline.sim.candles import candles, carried_forward, historical, minutes
 from fairline.sim.life import Trade
 from fairline.sim.listing import BadRequest
+from fairline.sim.reference import rows_of_event
 from fairline.sim.render import count, dollars, time_text
 from fairline.sim.reply import BAD_REQUEST, NOT_FOUND, Backend, Reply
-from fairline.sim.world import UNIT
+from fairline.sim.world import DAY_US, UNIT
 
 _PERIODS = (1, 60, 1440)
-_MOST_CANDLES, _MOST_IN_ALL, _MOST_MARKETS = 5_000, 10_000, 100
+ORDERS_WINDOW_US = 14 * DAY_US
+"""Orders without a change for this long move to the archive."""
+_MAX_CANDLES = 5_000
+_MAX_BATCH_CANDLES = 10_000
+_MAX_BATCH_MARKETS = 100
 
 
 def trades(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """The latest first."""
+    """Return a page of trades, the latest first."""
     backend.catalog.refresh()
     return _trades_page(backend, request, list(backend.catalog.trades()))
 
 
 def historical_trades(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """Trades before the cutoff: of markets that are archived."""
+    """Return a page of trades before the cut-off, which are those of archived markets."""
     return _trades_page(backend, request, _archived_trades(backend))
 
 
 def _trades_page(backend: Backend, request: web.Request, known: list[Trade]) -> Reply:
-    query, catalog = request.query, backend.catalog
-    limit = listing.whole(query, "limit", 100, 1000)
-    low = listing.whole(query, "min_ts", 0, 2**40) * 1_000_000
-    high = listing.whole(query, "max_ts", 2**40, 2**40) * 1_000_000
-    row = catalog.row.get(query["ticker"], -1) if query.get("ticker") else None
+    query = request.query
+    limit = listing.parse_int(query, "limit", 100, 1000)
+    matches = _trade_filter(backend, query)
+    trades = [] if query.get("is_block_trade") == "true" else [trade for trade in reversed(known) if matches(trade)]
+    page = trades[:limit]
+    cursor = str(page[-1].number) if page and len(trades) > limit else ""
+    return Reply(200, {"trades": [trade_object(backend, trade) for trade in page], "cursor": cursor})
+
+
+def _trade_filter(backend: Backend, query: Mapping[str, str]) -> Callable[[Trade], bool]:
+    """Return whether a trade is selected by a query and comes after its cursor."""
+    low = listing.parse_int(query, "min_ts", 0, 2**40) * 1_000_000
+    high = listing.parse_int(query, "max_ts", 2**40, 2**40) * 1_000_000
+    row = backend.catalog.row.get(query["ticker"], -1) if query.get("ticker") else None
     cursor = query.get("cursor", "")
     if cursor and not re.fullmatch("[0-9]{1,18}", cursor):
         raise BadRequest("Invalid format for parameter cursor: invalid cursor")
     before = int(cursor or 2**62)
-    found = [
-        trade
-        for trade in reversed(known)
-        if trade.number < before and low <= trade.at_us <= high and (row is None or trade.row == row)
-    ]
-    if query.get("is_block_trade") == "true":
-        found = []
-    shown = found[:limit]
-    cursor = str(shown[-1].number) if shown and len(found) > limit else ""
-    return Reply(200, {"trades": [trade_object(backend, trade) for trade in shown], "cursor": cursor})
+
+    def matches(trade: Trade) -> bool:
+        return trade.number < before and low <= trade.at_us <= high and (row is None or trade.row == row)
+
+    return matches
 
 
 def trade_object(backend: Backend, trade: Trade) -> dict[str, object]:
+    """Return a trade as the exchange sends it."""
     side = "yes" if trade.yes else "no"
     return {
         "trade_id": f"00000000-0000-4000-8000-{trade.number:012x}",
@@ -69,14 +80,16 @@ def trade_object(backend: Backend, trade: Trade) -> dict[str, object]:
 
 
 def _archived_trades(backend: Backend) -> list[Trade]:
-    """A few of each archived market, the latest last."""
-    catalog, world = backend.catalog, backend.world
+    """Draw three trades of each archived market, the latest last."""
+    catalog = backend.catalog
+    world = backend.world
     rows = np.flatnonzero(catalog.archived)
     if world is None or not len(rows):
         return []
-    rng, columns = np.random.default_rng((world.seed, 6)), world.columns
+    rng = np.random.default_rng((world.seed, 6))
+    columns = world.columns
     each = np.repeat(rows, 3)
-    spans = np.maximum(columns.close_us[each] - columns.open_us[each], 1)
+    spans = np.maximum(columns.ends_us[each] - columns.open_us[each], 1)
     times = columns.open_us[each] + (spans * rng.random(len(each))).astype(np.int64)
     prices = np.clip(((columns.hi - columns.lo)[each] * 100).round().astype(int) * 100, 100, UNIT - 100)
     counts = (rng.lognormal(3, 1, len(each)) + 1).astype(np.int64) * 100
@@ -89,7 +102,10 @@ def _archived_trades(backend: Backend) -> list[Trade]:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `low` to `high` in Unix seconds, by `period` minutes; `latest`: with a candle that carries on what was."""
+    """A request for candles from `low` to `high` in Unix seconds, by `period` minutes.
+
+    `latest` adds a candle that carries forward what came before.
+    """
 
     low: int
     high: int
@@ -98,51 +114,62 @@ class Span:
 
     @property
     def candles(self) -> int:
+        """The number of candles in the range."""
         return (self.high - self.low) // (60 * self.period)
 
 
 def market_candles(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the candles of a market that is not archived."""
     return _one_market(backend, request, archived=False)
 
 
 def historical_candles(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the candles of an archived market."""
     return _one_market(backend, request, archived=True)
 
 
 def _one_market(backend: Backend, request: web.Request, *, archived: bool) -> Reply:
     ticker = request.match_info["ticker"]
-    row, span = _row(backend, ticker, archived=archived), _span(request)
+    row = _row(backend, ticker, archived=archived)
+    span = _span(request)
     if row is None:
         return NOT_FOUND
-    if span.candles > _MOST_CANDLES:
-        raise BadRequest(f"max candlesticks: {_MOST_CANDLES}")
-    made = _candles(backend, row, replace(span, latest=span.latest and not archived))
-    return Reply(200, {"ticker": ticker, "candlesticks": [historical(each) for each in made] if archived else made})
+    if span.candles > _MAX_CANDLES:
+        raise BadRequest(f"max candlesticks: {_MAX_CANDLES}")
+    result = _candles(backend, row, replace(span, latest=span.latest and not archived))
+    if archived:
+        result = [historical(candle) for candle in result]
+    return Reply(200, {"ticker": ticker, "candlesticks": result})
 
 
 def batch_candles(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the candles of up to 100 markets."""
     tickers = [name for name in request.query.get("market_tickers", "").split(",") if name]
-    if not 1 <= len(tickers) <= _MOST_MARKETS:
+    if not 1 <= len(tickers) <= _MAX_BATCH_MARKETS:
         return BAD_REQUEST
     span = _span(request, any_period=True)
-    if len(tickers) * span.candles > _MOST_IN_ALL:
-        raise BadRequest(f"max candlesticks: {_MOST_IN_ALL}")
+    if len(tickers) * span.candles > _MAX_BATCH_CANDLES:
+        raise BadRequest(f"max candlesticks: {_MAX_BATCH_CANDLES}")
     rows = {ticker: _row(backend, ticker, archived=False) for ticker in tickers}
-    found = [
+    markets = [
         {"market_ticker": ticker, "candlesticks": _candles(backend, row, span)}
         for ticker, row in rows.items()
         if row is not None
     ]
-    return Reply(200, {"markets": found})
+    return Reply(200, {"markets": markets})
 
 
 def event_candles(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """All markets of an event; where that were too many, up to the time that `adjusted_end_ts` tells."""
-    event, span = backend.index.event.get(request.match_info["ticker"]), _span(request)
-    if event is None:
+    """Return the candles of all markets of an event, combo events included.
+
+    If there would be too many, the range is cut at `adjusted_end_ts`.
+    """
+    event_rows = rows_of_event(backend, request.match_info["ticker"])
+    span = _span(request)
+    if event_rows is None:
         return NOT_FOUND
-    rows = [row for row in event.rows if not backend.catalog.archived[row]]
-    most = max(1, _MOST_CANDLES // max(1, len(rows)))
+    rows = [row for row in event_rows if not backend.catalog.archived[row]]
+    most = max(1, _MAX_CANDLES // max(1, len(rows)))
     span = replace(span, high=min(span.high, span.low + most * 60 * span.period), latest=False)
     body = {
         "market_tickers": [backend.catalog.tickers[row] for row in rows],
@@ -156,20 +183,20 @@ def _candles(backend: Backend, row: int, span: Span) -> list[dict[str, object]]:
     if backend.world is None:
         return []
     known = minutes(backend.world, row)
-    found = candles(known, span.low, span.high, span.period)
-    if span.latest and (not found or found[0]["end_period_ts"] != span.low):
-        found = [*carried_on(known, span.low, span.period), *found]
-    return found
+    result = candles(known, span.low, span.high, span.period)
+    if span.latest and (not result or result[0]["end_period_ts"] != span.low):
+        result = [*carried_forward(known, span.low, span.period), *result]
+    return result
 
 
 def _span(request: web.Request, *, any_period: bool = False) -> Span:
-    """What the query asks for. Raises `BadRequest` for what is missing or impossible."""
+    """Parse the requested range. Raises `BadRequest` for missing or invalid parameters."""
     query = request.query
     for name in ("start_ts", "end_ts", "period_interval"):
         if not query.get(name):
             raise BadRequest(f"Query argument {name} is required, but not found")
-    low, high = (listing.whole(query, name, 0, 2**40) for name in ("start_ts", "end_ts"))
-    period = listing.whole(query, "period_interval", 0, 1_000_000, 1)
+    low, high = (listing.parse_int(query, name, 0, 2**40) for name in ("start_ts", "end_ts"))
+    period = listing.parse_int(query, "period_interval", 0, 1_000_000, 1)
     if period not in _PERIODS and not any_period:
         raise BadRequest("Parameter validation failed: 'PeriodInterval' failed on the 'oneof' tag")
     if high < low:
@@ -185,14 +212,18 @@ def _row(backend: Backend, ticker: str, *, archived: bool) -> int | None:
 
 
 def cutoff(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    moment = time_text(backend.catalog.cutoff_us)
-    names = ("market_settled_ts", "trades_created_ts", "orders_updated_ts", "market_positions_last_updated_ts")
-    return Reply(200, dict.fromkeys(names, moment))
+    """Return the cut-offs of the archive. That of orders moves on its own since 24 September 2026."""
+    names = ("market_settled_ts", "trades_created_ts", "market_positions_last_updated_ts")
+    cutoffs = dict.fromkeys(names, time_text(backend.catalog.cutoff_us))
+    orders_us = backend.now_us // DAY_US * DAY_US - ORDERS_WINDOW_US
+    return Reply(200, cutoffs | {"orders_updated_ts": time_text(orders_us)})
 
 
 def historical_markets(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    query, catalog = request.query, backend.catalog
-    limit = listing.whole(query, "limit", 100, 1000)
+    """Return a page of archived markets."""
+    query = request.query
+    catalog = backend.catalog
+    limit = listing.parse_int(query, "limit", 100, 1000)
     narrowed = [name for name in ("tickers", "event_ticker", "series_ticker") if query.get(name)]
     if len(narrowed) > 1 or query.get("mve_filter") not in (None, "", "exclude"):
         return BAD_REQUEST
@@ -203,5 +234,6 @@ def historical_markets(backend: Backend, request: web.Request, key: Key | None) 
 
 
 def historical_market(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return one archived market."""
     row = _row(backend, request.match_info["ticker"], archived=True)
     return NOT_FOUND if row is None else Reply(200, b'{"market":%b}' % backend.catalog.market(row))

@@ -1,4 +1,4 @@
-"""What goes on in a living world: quotes move about the hidden truth, trades print, events are decided and settled."""
+"""What happens in a moving world: quotes move around the hidden truth, trades print, events are decided and settled."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,16 +12,21 @@ from fairline.sim import quotes
 from fairline.sim.columns import ACTIVE, Columns
 
 HOUR_US = 3_600_000_000
-_KEPT, _MOST_AT_ONCE = 200_000, 200_000
+_MAX_CHANGES = 200_000
+"""How many changes and how many trades are kept in memory."""
+_MAX_MOVES_PER_STRIDE = 200_000
 _PERSISTENCE = 0.9
-"""Share of a price's error that is left after a move: prices come back to the truth, and stray again."""
-_TRADED = 0.3
+"""Share of a price's error that remains after a move: prices return to the truth and stray again."""
+_TRADE_SHARE = 0.3
 """Share of moves that begin with a trade."""
+
+Quote = tuple[int, int, int, int]
+"""Bid, ask, bid size and ask size; 0 where a side is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """`count` in 1/100 contract, `price` of YES in 1/10,000 dollar; `yes` says what the taker bought."""
+    """A trade: `count` in 1/100 contract, YES `price` in 1/10,000 dollar, `yes` if the taker bought YES."""
 
     number: int
     at_us: int
@@ -33,79 +38,83 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A market's quotes before and after: bid, ask and their sizes."""
+    """A market's quotes before and after a change."""
 
     at_us: int
     row: int
-    before: tuple[int, int, int, int]
-    after: tuple[int, int, int, int]
+    before: Quote
+    after: Quote
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a market's life: created, determined, settled. Opening and closing in time are none."""
+    """A step in a market's life: created, determined or settled. Scheduled opening and closing are not steps."""
 
     at_us: int
     row: int
     kind: str
 
 
-Happening = Trade | Move | Step
+Change = Trade | Move | Step
 
 
 class Life:
-    """The happenings of a world, in order, the latest 200,000 of them. `moves` is per market and hour."""
+    """The changes of a world in order, of which the latest 200,000 are kept. `moves` is per market and hour."""
 
-    def __init__(self, columns: Columns, error: NDArray[np.float64], now_us: int, moves: float, seed: int) -> None:
+    def __init__(self, columns: Columns, now_us: int, moves: float, seed: int) -> None:
         self.moves = moves
         self.count = 0
-        self._columns, self._error = columns, error
+        self._columns = columns
         self.volume_before = columns.volume.copy()
         self._rng = np.random.default_rng((seed, 3))
-        self._until_us = now_us
-        self._happenings: deque[Happening] = deque(maxlen=_KEPT)
-        self._trades = 0
-        self.trades: deque[Trade] = deque(_earlier(columns, now_us, self._rng), maxlen=_KEPT)
-        self._trades = len(self.trades)
+        self._advanced_to_us = now_us
+        self._changes: deque[Change] = deque(maxlen=_MAX_CHANGES)
+        self.trades: deque[Trade] = deque(_draw_earlier_trades(columns, now_us, self._rng), maxlen=_MAX_CHANGES)
+        self._trade_count = len(self.trades)
 
-    def since(self, count: int) -> Iterator[Happening]:
-        """What happened after the first `count` happenings, as far as it is kept."""
-        newest = list(islice(reversed(self._happenings), max(0, self.count - count)))
+    def since(self, count: int) -> Iterator[Change]:
+        """Yield the changes after the first `count`, as far as they are still kept."""
+        newest = list(islice(reversed(self._changes), max(0, self.count - count)))
         return reversed(newest)
 
-    def note(self, happening: Happening) -> None:
-        self._happenings.append(happening)
+    def note(self, change: Change) -> None:
+        """Append a change."""
+        self._changes.append(change)
         self.count += 1
 
     def advance(self, now_us: int) -> None:
-        """Let quotes move and trades print up to now."""
-        if not self.moves or now_us <= self._until_us:
+        """Move quotes and print trades up to `now_us`."""
+        if not self.moves or now_us <= self._advanced_to_us:
             return
+        columns = self._columns
+        open_now = np.flatnonzero((columns.status == ACTIVE) & (columns.event >= 0))
+        # Strides are short enough that a market seldom moves twice in one. After a very long pause some moves are lost.
+        max_strides = max(1, _MAX_MOVES_PER_STRIDE // max(1, len(open_now)))
+        stride = max(int(HOUR_US / self.moves / 2), (now_us - self._advanced_to_us) // max_strides + 1)
+        while self._advanced_to_us < now_us:
+            until = min(now_us, self._advanced_to_us + stride)
+            self._advance_stride(open_now, self._advanced_to_us, until)
+            self._advanced_to_us = until
+
+    def _advance_stride(self, open_now: NDArray[np.int64], since: int, until: int) -> None:
         columns, rng = self._columns, self._rng
-        traded = np.flatnonzero((columns.status == ACTIVE) & (columns.event >= 0))
-        # In strides in which a market seldom moves twice; who looks away for very long misses some.
-        strides = max(1, _MOST_AT_ONCE // max(1, len(traded)))
-        stride = max(int(HOUR_US / self.moves / 2), (now_us - self._until_us) // strides + 1)
-        while self._until_us < now_us:
-            since, until = self._until_us, min(now_us, self._until_us + stride)
-            begun = np.maximum(columns.created_us[traded], columns.open_us[traded]) <= since
-            quoted = traded[begun & (columns.close_us[traded] > until)]
-            expected = self.moves * (until - since) / HOUR_US * len(quoted)
-            many = min(len(quoted), int(rng.poisson(expected)))
-            if many:
-                rows = rng.choice(quoted, many, replace=False)
-                self._move(rows, np.sort(rng.integers(since + 1, until + 1, many)))
-            self._until_us = until
+        begun = np.maximum(columns.created_us[open_now], columns.open_us[open_now]) <= since
+        quoted = open_now[begun & (columns.ends_us[open_now] > until)]
+        expected = self.moves * (until - since) / HOUR_US * len(quoted)
+        count = min(len(quoted), int(rng.poisson(expected)))
+        if count:
+            rows = rng.choice(quoted, count, replace=False)
+            self._move(rows, np.sort(rng.integers(since + 1, until + 1, count)))
 
     def open(self, rows: NDArray[np.int64], now_us: int) -> None:
         """Give markets that have just opened their first quotes."""
         before = self._quotes(rows)
-        quotes.again(self._columns, rows, self._error[rows], self._rng, fresh=True)
+        quotes.redraw(self._columns, rows, self._rng, both_sides=True)
         for row, old, new in zip(rows.tolist(), before, self._quotes(rows), strict=True):
             self.note(Move(now_us, row, old, new))
 
     def empty(self, rows: NDArray[np.int64], now_us: int) -> None:
-        """Take all quotes away."""
+        """Remove all quotes."""
         columns = self._columns
         quoted = rows[(columns.bid[rows] > 0) | (columns.ask[rows] > 0)]
         for row, before in zip(quoted.tolist(), self._quotes(quoted), strict=True):
@@ -114,24 +123,25 @@ class Life:
             side[rows] = 0
 
     def _move(self, rows: NDArray[np.int64], times: NDArray[np.int64]) -> None:
-        columns, rng, before = self._columns, self._rng, self._quotes(rows)
-        traded = rng.random(len(rows)) < _TRADED
+        columns, rng = self._columns, self._rng
+        before = self._quotes(rows)
+        traded = rng.random(len(rows)) < _TRADE_SHARE
         for row, at_us in zip(rows[traded].tolist(), times[traded].tolist(), strict=True):
             self._trade(row, at_us)
-        spread = 0.04 * np.sqrt(1 - _PERSISTENCE**2)
-        self._error[rows] = _PERSISTENCE * self._error[rows] + rng.normal(0, spread, len(rows))
-        quotes.again(columns, rows, self._error[rows], rng)
+        shock = 0.04 * np.sqrt(1 - _PERSISTENCE**2)
+        columns.error[rows] = _PERSISTENCE * columns.error[rows] + rng.normal(0, shock, len(rows))
+        quotes.redraw(columns, rows, rng)
         columns.revision[rows] += 1
         for at_us, row, old, new in zip(times.tolist(), rows.tolist(), before, self._quotes(rows), strict=True):
             self.note(Move(at_us, row, old, new))
 
-    def _quotes(self, rows: NDArray[np.int64]) -> list[tuple[int, int, int, int]]:
+    def _quotes(self, rows: NDArray[np.int64]) -> list[Quote]:
         columns = self._columns
-        both = (columns.bid, columns.ask, columns.bid_size, columns.ask_size)
-        return list(zip(*(values[rows].tolist() for values in both), strict=True))
+        parts = (columns.bid, columns.ask, columns.bid_size, columns.ask_size)
+        return list(zip(*(values[rows].tolist() for values in parts), strict=True))
 
     def _trade(self, row: int, at_us: int) -> None:
-        """Somebody takes a part of what is offered on a side that has an offer."""
+        """Let a taker buy part of what is offered on one side, if a side has an offer."""
         columns, rng = self._columns, self._rng
         sides = [yes for yes, size in ((True, columns.ask_size[row]), (False, columns.bid_size[row])) if size >= 200]
         if not sides:
@@ -145,27 +155,25 @@ class Life:
         columns.volume[row] += count
         columns.volume_24h[row] += count
         columns.open_interest[row] += count // 2
-        made = Trade(self._trades, at_us, row, price, count, yes)
-        self._trades += 1
-        self.trades.append(made)
-        self.note(made)
+        trade = Trade(self._trade_count, at_us, row, price, count, yes)
+        self._trade_count += 1
+        self.trades.append(trade)
+        self.note(trade)
 
 
-def _earlier(columns: Columns, now_us: int, rng: np.random.Generator) -> list[Trade]:
-    """Trades of the last day before the world began, of markets that are quoted and have traded; the latest last."""
+def _draw_earlier_trades(columns: Columns, now_us: int, rng: np.random.Generator) -> list[Trade]:
+    """Draw trades of the day before the world began, in quoted markets that have volume; the latest comes last."""
     traded = np.flatnonzero((columns.volume_24h > 0) & ((columns.bid > 0) | (columns.ask > 0)))
     if not len(traded):
         return []
     rows = rng.choice(traded, min(20_000, 5 * len(traded)))
     times = now_us - 1 - rng.integers(0, 86_400_000_000, len(rows))
-    rows, times = rows[np.argsort(times)], np.sort(times)
+    order = np.argsort(times)
+    rows = rows[order]
+    times = times[order]
     yes = np.where(columns.ask[rows] == 0, False, np.where(columns.bid[rows] == 0, True, rng.random(len(rows)) < 0.5))
     prices = np.where(yes, columns.ask[rows], columns.bid[rows])
     counts = (rng.lognormal(3, 1.2, len(rows)) + 1).astype(np.int64) * 100
     begun = np.flatnonzero(columns.open_us[rows] < times)
-    return [
-        Trade(number, *each)
-        for number, each in enumerate(
-            zip(*(values[begun].tolist() for values in (times, rows, prices, counts, yes)), strict=True)
-        )
-    ]
+    fields = zip(*(values[begun].tolist() for values in (times, rows, prices, counts, yes)), strict=True)
+    return [Trade(number, *each) for number, each in enumerate(fields)]

@@ -1,4 +1,4 @@
-"""What only a member may read of his account, and what every request costs."""
+"""The endpoints of a member's account, and what every request costs."""
 
 import time
 import zlib
@@ -9,18 +9,13 @@ from aiohttp import web
 
 from fairline.sim import listing
 from fairline.sim.auth import Forbidden, Key
-from fairline.sim.limits import TIERS
 from fairline.sim.render import time_text
 from fairline.sim.reply import BAD_REQUEST, Backend, Reply
 
 
 def balance(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    subaccount = listing.whole(request.query, "subaccount", 0, 63)
-    pinned = key.subaccount if key is not None else None
-    if backend.faults.in_force("pinned-subaccount"):
-        pinned = 1
-    if pinned is not None and "subaccount" in request.query and subaccount != pinned:
-        raise Forbidden("subaccount not permitted for this API key")
+    """Return the balance of one subaccount."""
+    _check_subaccount(backend, request, key)
     cents = key.balance_cents if key else 0
     text = f"{cents / 100:.4f}"
     body = {
@@ -33,37 +28,58 @@ def balance(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     return Reply(200, body)
 
 
+def _check_subaccount(backend: Backend, request: web.Request, key: Key | None) -> int:
+    """Return the requested subaccount. Raises `Forbidden` if the key is restricted to another one."""
+    subaccount = listing.parse_int(request.query, "subaccount", 0, 63)
+    allowed = key.subaccount if key is not None else None
+    if backend.faults.in_force("pinned-subaccount"):
+        allowed = 1
+    if allowed is not None and "subaccount" in request.query and subaccount != allowed:
+        raise Forbidden("subaccount not permitted for this API key")
+    return subaccount
+
+
+def subaccount_balances(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the balances of all subaccounts, of which the primary account is number 0."""
+    number = key.subaccount or 0 if key is not None else 0
+    cents = key.balance_cents if key is not None else 0
+    balance = {"subaccount_number": number, "exchange_index": 0, "balance": f"{cents / 100:.4f}"}
+    return Reply(200, {"subaccount_balances": [balance | {"updated_ts": int(time.time())}]})
+
+
 def account_limits(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    tier = key.tier if key else "basic"
-    refill, capacity = TIERS[tier]
+    """Return the rate limits that the exchange applies to the key."""
+    tier, refill, capacity = backend.limits.applied(key.tier if key else None)
     limit = {"refill_rate": refill, "bucket_capacity": capacity}
     write = {"refill_rate": refill // 2, "bucket_capacity": refill // 2}
     return Reply(200, {"usage_tier": tier, "read": limit, "write": write, "grants": []})
 
 
 def api_keys(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    found = [
+    """Return the keys of the member."""
+    keys = [
         {"api_key_id": k.key_id, "name": k.key_id, "scopes": list(k.scopes)}
         | ({} if k.subaccount is None else {"subaccount": k.subaccount})
         for k in backend.keys.keys.values()
         if key is not None and k.member_id == key.member_id and not k.revoked
     ]
-    return Reply(200, {"api_keys": found})
+    return Reply(200, {"api_keys": keys})
 
 
 def endpoint_costs(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return what requests cost: the default, without exceptions."""
     return Reply(200, {"default_cost": 10, "endpoint_costs": []})
 
 
 def positions(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """A few holdings, made up for each key: the simulated exchange takes no orders."""
+    """Return a few invented holdings per key: the simulated exchange accepts no orders."""
     query = request.query
-    limit = listing.whole(query, "limit", 100, 1000, 1)
+    limit = listing.parse_int(query, "limit", 100, 1000, 1)
     if query.get("settlement_status") not in (None, "", "unsettled", "settled", "all"):
         return BAD_REQUEST
     settled = {"settled": (True,), "all": (True, False)}.get(query.get("settlement_status", ""), (False,))
     held = np.array(_held(backend, key), dtype=np.int64)
-    over = backend.catalog.having(("finalized",), held)
+    over = backend.catalog.with_status(("finalized",), held)
     found = [row for row, gone in zip(held.tolist(), over.tolist(), strict=True) if gone in settled]
     tickers, event = query.get("ticker"), query.get("event_ticker")
     entries = backend.catalog.events
@@ -84,12 +100,12 @@ def positions(backend: Backend, request: web.Request, key: Key | None) -> Reply:
 
 
 def _held(backend: Backend, key: Key | None) -> list[int]:
-    """Rows of four markets of different events that were open when the key was first seen."""
+    """Return the rows of four markets of different events that were open when the key was first used."""
     catalog = backend.catalog
     first = catalog.refresh()
     if key is None or key.key_id in backend.positions:
         return backend.positions.get(key.key_id, []) if key is not None else []
-    open_now = np.flatnonzero(catalog.having(("active",), np.arange(len(catalog.tickers))) & ~catalog.combos)
+    open_now = np.flatnonzero(catalog.with_status(("active",), np.arange(len(catalog.tickers))) & ~catalog.combos)
     open_now = open_now[open_now >= first]
     rng = np.random.default_rng(zlib.crc32(key.key_id.encode()))
     chosen = rng.choice(open_now, min(4, len(open_now)), replace=False).tolist()
@@ -121,8 +137,8 @@ def _event_position(event: str) -> dict[str, object]:
     }
 
 
-# The simulated exchange takes no orders and moves no money, so of all this there is nothing.
-NOTHING: dict[str, dict[str, object]] = {
+# The simulated exchange accepts no orders and moves no money, so these lists are empty.
+EMPTY: dict[str, dict[str, object]] = {
     "/portfolio/fills": {"fills": [], "cursor": ""},
     "/portfolio/orders": {"orders": [], "cursor": ""},
     "/portfolio/orders/queue_positions": {"queue_positions": []},
@@ -130,7 +146,6 @@ NOTHING: dict[str, dict[str, object]] = {
     "/portfolio/settlements": {"settlements": [], "cursor": ""},
     "/portfolio/deposits": {"deposits": [], "cursor": ""},
     "/portfolio/withdrawals": {"withdrawals": [], "cursor": ""},
-    "/portfolio/subaccounts/balances": {"subaccount_balances": []},
     "/portfolio/subaccounts/transfers": {"transfers": [], "cursor": ""},
     "/portfolio/subaccounts/netting": {"netting_configs": []},
     "/portfolio/intra_exchange_instance_transfers": {"transfers": [], "cursor": ""},
@@ -151,6 +166,6 @@ NOTHING: dict[str, dict[str, object]] = {
 }
 
 
-def nothing(body: dict[str, object]) -> Callable[[Backend, web.Request, Key | None], Reply]:
-    """The answer of an endpoint that has nothing to tell."""
+def empty(body: dict[str, object]) -> Callable[[Backend, web.Request, Key | None], Reply]:
+    """Return the handler of an endpoint whose answer never changes."""
     return lambda *_: Reply(200, body)

@@ -1,6 +1,7 @@
-"""What surrounds the markets: hours, metadata, the combos' events, milestones, targets, the lists of the search."""
+"""Reference data around the markets: hours, metadata, combo events, milestones, targets, search lists."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
@@ -11,20 +12,23 @@ from fairline.sim.auth import Key
 from fairline.sim.catalog import EventEntry
 from fairline.sim.families import COMBO, GRIDS
 from fairline.sim.listing import BadRequest
-from fairline.sim.render import time_text
+from fairline.sim.render import target_id, time_text
 from fairline.sim.reply import BAD_REQUEST, NOT_FOUND, Backend, Reply
 from fairline.sim.world import World
 
 Object = dict[str, object]
 _COLLECTION = f"{COMBO.series}-R"
+_COMBO_SOURCES = [{"name": "The legs of the combo", "url": "https://example.com"}]
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_TARGET_TYPES = {"game": "sports_team", "spread": "sports_team", "props": "sports_player"}
 _LEAD_US = 4 * 3_600_000_000
-"""How long before an event's markets close its game begins: three hours before its answer is expected."""
+"""Time from the start of a game to the end of trading: the outcome is expected three hours after the start."""
 
 
 def schedule(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """Open around the clock, but for the weekly window on Thursday from three to five, Eastern Time."""
-    whole, thursday = [("00:00", "23:59")], [("00:00", "03:00"), ("05:00", "23:59")]
+    """Return the hours: always open except for the weekly maintenance on Thursday, 03:00-05:00 Eastern Time."""
+    whole = [("00:00", "23:59")]
+    thursday = [("00:00", "03:00"), ("05:00", "23:59")]
     hours = {
         day: [{"open_time": a, "close_time": b} for a, b in (thursday if day == "thursday" else whole)] for day in _DAYS
     }
@@ -34,44 +38,72 @@ def schedule(backend: Backend, request: web.Request, key: Key | None) -> Reply:
 
 
 def user_data_timestamp(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return how fresh account data is: always up to date."""
     return Reply(200, {"as_of_time": time_text(backend.now_us)})
 
 
 def event_metadata(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    event = backend.index.event.get(request.match_info["ticker"])
-    if event is None:
+    """Return images and settlement sources of an event, combo events included."""
+    ticker = request.match_info["ticker"]
+    event = backend.index.event.get(ticker)
+    rows = rows_of_event(backend, ticker)
+    if rows is None:
         return NOT_FOUND
-    tickers = [backend.catalog.tickers[row] for row in event.rows if not backend.catalog.archived[row]]
+    tickers = [backend.catalog.tickers[row] for row in rows if not backend.catalog.archived[row]]
     details = [
         {"market_ticker": ticker, "image_url": "https://example.com/market.png", "color_code": "#0A7B5C"}
         for ticker in tickers
     ]
     body = {
         "image_url": "https://example.com/event.png",
-        "settlement_sources": event.fields.get("settlement_sources") or [],
+        "settlement_sources": event.fields.get("settlement_sources") or [] if event is not None else _COMBO_SOURCES,
         "market_details": details,
     }
     return Reply(200, body)
 
 
+def rows_of_event(backend: Backend, ticker: str) -> list[int] | None:
+    """Return the rows of an event, which may be that of a combo; None for an unknown one."""
+    event = backend.index.event.get(ticker)
+    if event is not None:
+        return event.rows
+    combo = listed_combo(backend, ticker)
+    return None if combo is None else [combo]
+
+
+def listed_combo(backend: Backend, event_ticker: str) -> int | None:
+    """Return the row of the combo of an event, None if there is none or it is not listed yet."""
+    row = backend.index.combo_of.get(event_ticker)
+    return row if row is not None and row >= backend.catalog.refresh() else None
+
+
 def multivariate_events(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """The events of the combos, each of which has one of its own."""
-    query, catalog = request.query, backend.catalog
-    limit = listing.whole(query, "limit", 100, 200, 1)
+    """Return a page of combo events; each combo has an event of its own."""
+    query = request.query
+    limit = listing.parse_int(query, "limit", 100, 200, 1)
     if query.get("series_ticker") and query.get("collection_ticker"):
         return BAD_REQUEST
-    first, names = catalog.refresh(), set(filter(None, query.get("tickers", "").split(",")))
-    other = query.get("series_ticker") not in (None, "", COMBO.series)
-    other = other or query.get("collection_ticker") not in (None, "", _COLLECTION)
-    rows = [] if other else [row for row in catalog.combos.nonzero()[0].tolist() if row >= first]
-    found = [row for row in rows if not names or catalog.tickers[row].rpartition("-")[0] in names]
-    places, cursor = listing.offset_page(len(found), query.get("cursor", ""), limit)
+    rows = _matching_combos(backend, query)
+    places, cursor = listing.offset_page(len(rows), query.get("cursor", ""), limit)
     nested = query.get("with_nested_markets") == "true"
-    events = [combo_event(backend, found[place], nested=nested) for place in places]
+    events = [combo_event(backend, rows[place], nested=nested) for place in places]
     return Reply(200, {"events": events, "cursor": cursor})
 
 
+def _matching_combos(backend: Backend, query: Mapping[str, str]) -> list[int]:
+    if query.get("series_ticker") not in (None, "", COMBO.series):
+        return []
+    if query.get("collection_ticker") not in (None, "", _COLLECTION):
+        return []
+    catalog = backend.catalog
+    first = catalog.refresh()
+    names = set(filter(None, query.get("tickers", "").split(",")))
+    listed = [row for row in catalog.combos.nonzero()[0].tolist() if row >= first]
+    return [row for row in listed if not names or catalog.tickers[row].rpartition("-")[0] in names]
+
+
 def combo_event(backend: Backend, row: int, *, nested: bool) -> Object:
+    """Return the event of a combo."""
     market = json.loads(backend.catalog.market(row))
     event: Object = {
         "event_ticker": market["event_ticker"],
@@ -81,24 +113,28 @@ def combo_event(backend: Backend, row: int, *, nested: bool) -> Object:
         "category": COMBO.category,
         "collateral_return_type": "",
         "mutually_exclusive": False,
-        "settlement_sources": [],
+        "settlement_sources": _COMBO_SOURCES,
     }
     return event | {"markets": [market]} if nested else event
 
 
 def collections(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the only collection of combos, if the query selects it."""
     query = request.query
-    listing.whole(query, "limit", 100, 200, 1)
+    listing.parse_int(query, "limit", 100, 200, 1)
     if query.get("status") not in (None, "", "unopened", "open", "closed"):
         return BAD_REQUEST
-    made = _collection(backend)
-    named, associated = query.get("associated_event_ticker"), made["associated_event_tickers"]
-    wrong = query.get("status") in ("unopened", "closed") or query.get("series_ticker") not in (None, "", COMBO.series)
-    wrong = wrong or bool(named and isinstance(associated, list) and named not in associated)
-    return Reply(200, {"multivariate_contracts": [] if wrong else [made], "cursor": ""})
+    collection = _collection(backend)
+    event = query.get("associated_event_ticker")
+    associated = collection["associated_event_tickers"]
+    selected = query.get("status") not in ("unopened", "closed")
+    selected &= query.get("series_ticker") in (None, "", COMBO.series)
+    selected &= not event or (isinstance(associated, list) and event in associated)
+    return Reply(200, {"multivariate_contracts": [collection] if selected else [], "cursor": ""})
 
 
 def one_collection(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return one collection of combos."""
     if request.match_info["ticker"] != _COLLECTION:
         return NOT_FOUND
     return Reply(200, {"multivariate_contract": _collection(backend)})
@@ -128,29 +164,28 @@ def _collection(backend: Backend) -> Object:
 
 
 def milestones(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """The games. The limit is required here."""
+    """Return a page of games. This endpoint requires a limit."""
     query = request.query
     if not query.get("limit"):
         raise BadRequest("Query argument limit is required, but not found")
-    limit = listing.whole(query, "limit", 100, 500, 1)
+    limit = listing.parse_int(query, "limit", 100, 500, 1)
     since = query.get("minimum_start_date", "")
-    low = _instant(since) if since else 0
-    wanted = {name: query.get(name) for name in ("category", "competition", "type", "source_id") if query.get(name)}
-    made = {
-        place: milestone_object(backend, game) for place, game in _games(backend, query.get("related_event_ticker"))
-    }
-    places = [
-        place
-        for place, each in made.items()
-        if _instant(str(each["start_date"])) >= low
-        and all(each.get(name, "") == value for name, value in wanted.items())
-    ]
+    earliest = _instant(since) if since else 0
+    wanted = {name: query[name] for name in ("category", "competition", "type", "source_id") if query.get(name)}
+
+    def matches(milestone: Object) -> bool:
+        in_time = _instant(str(milestone["start_date"])) >= earliest
+        return in_time and all(milestone.get(name, "") == value for name, value in wanted.items())
+
+    games = _games(backend, query.get("related_event_ticker"))
+    all_milestones = {place: milestone_object(backend, game) for place, game in games}
+    places = [place for place, milestone in all_milestones.items() if matches(milestone)]
     places, cursor = listing.place_page(places, query.get("cursor", ""), limit)
-    return Reply(200, {"milestones": [made[place] for place in places], "cursor": cursor})
+    return Reply(200, {"milestones": [all_milestones[place] for place in places], "cursor": cursor})
 
 
 def milestones_of(backend: Backend, events: Iterable[EventEntry]) -> list[Object]:
-    """The milestones of those events that are games."""
+    """Return the milestones of the events that are games."""
     if backend.world is None:
         return []
     place = backend.index.place
@@ -158,34 +193,41 @@ def milestones_of(backend: Backend, events: Iterable[EventEntry]) -> list[Object
 
 
 def _is_game(world: World, place: int) -> bool:
-    """The last event of a world may be cut off in the middle."""
+    """Return whether an event is a complete game: the last event of a world may have lost a market."""
     event = world.events[place]
     return event.kind == "game" and len(event.rows) > 1
 
 
 def one_milestone(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return one game."""
     for _, game in _games(backend, None):
-        made = milestone_object(backend, game)
-        if made["id"] == request.match_info["id"]:
-            return Reply(200, {"milestone": made})
+        milestone = milestone_object(backend, game)
+        if milestone["id"] == request.match_info["id"]:
+            return Reply(200, {"milestone": milestone})
     return NOT_FOUND
 
 
 def _games(backend: Backend, ticker: str | None) -> Iterator[tuple[int, EventEntry]]:
-    """Events with a winner among two or three and where they stand, as far as the catalog knows what its events are."""
+    """Yield games with their places in the catalog, one of them if a ticker is given. A recording yields none."""
     if backend.world is None:
         return
-    first, events = backend.catalog.refresh(), backend.catalog.events
-    places = [backend.index.place[ticker]] if ticker in backend.index.place else range(0 if ticker else len(events))
+    first = backend.catalog.refresh()
+    events = backend.catalog.events
+    if ticker:
+        places: Iterable[int] = [backend.index.place[ticker]] if ticker in backend.index.place else []
+    else:
+        places = range(len(events))
     for place in places:
         if _is_game(backend.world, place) and events[place].rows[-1] >= first:
             yield place, events[place]
 
 
 def milestone_object(backend: Backend, game: EventEntry) -> Object:
-    name, close_us = backend.index.sport[game.series], int(backend.catalog.close_us[game.rows[0]])
-    first, second = (target_id(backend, row) for row in sorted(game.rows, reverse=True)[:2])
-    # Of soccer the team named first is at home, of other sports the second.
+    """Return the milestone of a game: when it is played, and by which teams."""
+    name = backend.index.sport[game.series]
+    ends_us = _ends_us(backend, game)
+    first, second = (_target_id(backend, row) for row in sorted(game.rows, reverse=True)[:2])
+    # In soccer the home team is named first, in other sports second.
     home, away = (first, second) if name == "soccer" else (second, first)
     if name == "tennis":
         details = {"first_competitor_id": first, "second_competitor_id": second}
@@ -195,20 +237,20 @@ def milestone_object(backend: Backend, game: EventEntry) -> Object:
         "id": event_id(game),
         "category": "Sports",
         "type": f"{name}_tournament" if name == "tennis" else f"{name}_game",
-        "start_date": time_text(close_us - _LEAD_US),
-        "end_date": time_text(close_us),
+        "start_date": time_text(ends_us - _LEAD_US),
+        "end_date": time_text(ends_us),
         "related_event_tickers": [game.ticker],
         "primary_event_tickers": [game.ticker],
         "title": str(game.fields.get("title", "")),
         "notification_message": "",
         "source_ids": {},
         "details": {**details, "status": "scheduled"},
-        "last_updated_ts": time_text(close_us - 86_400_000_000),
+        "last_updated_ts": time_text(ends_us - 86_400_000_000),
     }
 
 
 def live_data(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """What is known of a game as it goes on: nothing but that it is scheduled."""
+    """Return the live data of a game, which only says that it is scheduled."""
     for _, game in _games(backend, None):
         if event_id(game) == request.match_info["id"]:
             return Reply(200, {"live_data": _live(backend, game)})
@@ -216,14 +258,16 @@ def live_data(backend: Backend, request: web.Request, key: Key | None) -> Reply:
 
 
 def live_datas(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the live data of up to 100 games."""
     wanted = request.query.getall("milestone_ids", [])
     if not 1 <= len(wanted) <= 100:
         return BAD_REQUEST
-    found = [_live(backend, game) for _, game in _games(backend, None) if event_id(game) in wanted]
-    return Reply(200, {"live_datas": found})
+    games = [game for _, game in _games(backend, None) if event_id(game) in wanted]
+    return Reply(200, {"live_datas": [_live(backend, game) for game in games]})
 
 
 def event_live_data(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the live data of an event that is a game."""
     for _, game in _games(backend, request.match_info["ticker"]):
         live = _live(backend, game)
         return Reply(200, {"live_data": {"type": live["type"], "details": live["details"]}})
@@ -231,58 +275,71 @@ def event_live_data(backend: Backend, request: web.Request, key: Key | None) -> 
 
 
 def _live(backend: Backend, game: EventEntry) -> Object:
-    made = milestone_object(backend, game)
-    return {"type": made["type"], "details": {"status": "scheduled"}, "milestone_id": made["id"]}
+    milestone = milestone_object(backend, game)
+    return {"type": milestone["type"], "details": {"status": "scheduled"}, "milestone_id": milestone["id"]}
+
+
+def _ends_us(backend: Backend, game: EventEntry) -> int:
+    """Return when trading in a game ends, which is not the close time that its markets show."""
+    row = game.rows[0]
+    return int(backend.catalog.close_us[row] if backend.world is None else backend.world.columns.ends_us[row])
 
 
 def event_id(event: EventEntry) -> str:
+    """Return the milestone id of an event."""
     return f"00000000-0000-4000-9000-{event.rows[0]:012x}"
 
 
-def target_id(backend: Backend, row: int) -> str:
-    """As it stands in the market's `custom_strike`."""
-    return f"{int(backend.catalog.event_of[row]):08x}-0000-4000-8000-{row:012x}"
+def _target_id(backend: Backend, row: int) -> str:
+    return target_id(backend.world.columns, row) if backend.world is not None else ""
 
 
 def structured_targets(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    """Whoever takes part in an event with a winner. The parameter is `page_size` here."""
+    """Return a page of entrants, teams and players. This endpoint calls its limit `page_size`."""
     query = request.query
-    limit = listing.whole(query, "page_size", 100, 2000, 1)
+    limit = listing.parse_int(query, "page_size", 100, 2000, 1)
     ids = query.getall("ids", [])
     if len(ids) > 2000:
         return BAD_REQUEST
     kind = query.get("type")
-    rows = [row for row in _entrants(backend) if not ids or target_id(backend, row) in ids]
-    made = [each for each in (_target(backend, row) for row in rows) if not kind or each["type"] == kind]
-    if query.get("competition"):
-        made = []
-    places, cursor = listing.offset_page(len(made), query.get("cursor", ""), limit)
-    return Reply(200, {"structured_targets": [made[place] for place in places], "cursor": cursor})
+    entrants = [] if query.get("competition") else _entrants(backend)
+    rows = [row for row in entrants if not ids or _target_id(backend, row) in ids]
+    targets = [target for target in (_target(backend, row) for row in rows) if not kind or target["type"] == kind]
+    places, cursor = listing.offset_page(len(targets), query.get("cursor", ""), limit)
+    return Reply(200, {"structured_targets": [targets[place] for place in places], "cursor": cursor})
 
 
 def one_target(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return one entrant, team or player."""
     wanted = request.match_info["id"]
     for row in _entrants(backend):
-        if target_id(backend, row) == wanted:
+        if _target_id(backend, row) == wanted:
             return Reply(200, {"structured_target": _target(backend, row)})
     return NOT_FOUND
 
 
 def _entrants(backend: Backend) -> list[int]:
+    """Return a row for each structured target: of several markets about one team or player, the first."""
     if backend.world is None:
         return []
-    first, strike = backend.catalog.refresh(), backend.world.columns.strike
-    return [row for row in range(first, len(strike)) if strike[row] == "structured"]
+    columns = backend.world.columns
+    rows: dict[tuple[int, int], int] = {}
+    for row in range(backend.catalog.refresh(), len(columns.strike)):
+        subject = columns.subject.item(row)
+        if columns.strike[row] == "structured" or subject >= 0:
+            rows.setdefault((columns.event.item(row), -row if subject < 0 else subject), row)
+    return list(rows.values())
 
 
 def _target(backend: Backend, row: int) -> Object:
     world = backend.world
-    name = world.columns.label[row] if world is not None else ""
+    label = world.columns.label[row] if world is not None else ""
     kind = world.events[world.columns.event[row]].kind if world is not None else ""
+    name = re.split(r" wins by over |: over ", label)[0]
     return {
-        "id": target_id(backend, row),
+        "id": _target_id(backend, row),
         "name": name,
-        "type": "sports_team" if kind == "game" else "competitor",
+        "type": _TARGET_TYPES.get(kind, "competitor"),
         "details": {"short_name": name[:3].upper()},
         "source_ids": {},
         "last_updated_ts": time_text(int(backend.catalog.created_us[row])),
@@ -290,14 +347,16 @@ def _target(backend: Backend, row: int) -> Object:
 
 
 def tags_by_categories(backend: Backend, request: web.Request, key: Key | None) -> Reply:
-    found: dict[str, set[str]] = {}
+    """Return the tags of the series in each category."""
+    by_category: dict[str, set[str]] = {}
     for series in backend.catalog.series:
         tags = series.get("tags")
-        found.setdefault(str(series.get("category")), set()).update(tags if isinstance(tags, list) else ())
-    return Reply(200, {"tags_by_categories": {name: sorted(tags) for name, tags in sorted(found.items())}})
+        by_category.setdefault(str(series.get("category")), set()).update(tags if isinstance(tags, list) else ())
+    return Reply(200, {"tags_by_categories": {name: sorted(tags) for name, tags in sorted(by_category.items())}})
 
 
 def filters_by_sport(backend: Backend, request: web.Request, key: Key | None) -> Reply:
+    """Return the sports of the listing with their search filters."""
     sports = sorted({tag for series in backend.catalog.series for tag in _sport_tags(series)})
     scopes = ["Games", "Props", "Futures"]
     filters = {sport: {"scopes": scopes, "competitions": {f"Pro {sport}": {"scopes": scopes}}} for sport in sports}
@@ -312,5 +371,5 @@ def _sport_tags(series: Mapping[str, object]) -> list[str]:
 def _instant(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise BadRequest("Invalid format for parameter minimum_start_date: error binding string parameter") from None
+    except ValueError as error:
+        raise BadRequest("Invalid format for parameter minimum_start_date: error binding string parameter") from error

@@ -1,7 +1,7 @@
 """The world's rows as the JSON objects of the exchange, written from its OpenAPI description (3.34.0).
 
-A market is a static part, rendered once, and a live part with quotes and status, rendered when they change; a page is
-a join of what is there.
+A market object consists of a static part, rendered once, and a live part with times, quotes and status, rendered when
+the row changes. A page joins the rendered objects.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fairline.sim.columns import Columns
 from fairline.sim.families import COMBO, GRID_NAMES, GRIDS
 from fairline.sim.world import FINALIZED, STATUSES, UNIT, EventState, SeriesState, World
 
@@ -37,7 +38,7 @@ _RULES = (
 
 
 def time_text(us: int) -> str:
-    """RFC 3339 in UTC, with microseconds where there are any, as the exchange writes it."""
+    """Return RFC 3339 in UTC, with fractional seconds only where they are not zero, as the exchange writes it."""
     seconds, micros = divmod(int(us), 1_000_000)
     day, second = divmod(seconds, 86_400)
     text = f"{_day(day)}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
@@ -50,21 +51,23 @@ def _day(number: int) -> str:
 
 
 def dollars(price: int) -> str:
+    """Return a price in 1/10,000 dollar as dollars with four decimals."""
     return _DOLLARS[price]
 
 
 def count(size: int) -> str:
+    """Return a size in 1/100 contract as contracts with two decimals."""
     return f"{size // 100}.{size % 100:02d}"
 
 
 _DOLLARS = [f"{price / UNIT:.4f}" for price in range(UNIT + 1)]
 _LIVE = b',"status":"'
-_PROVISIONAL_EVERY = 500
-_RESULTS = {-1: ("", ""), 0: ("no", "No"), 1: ("yes", "Yes")}
+_PROVISIONAL_INTERVAL = 500
+_WEEK_US = 604_800_000_000
 
 
 class MarketRenderer:
-    """Market objects of a world as JSON bytes, by row: rendered once, and patched when the row was revised."""
+    """Returns a world's market objects as JSON bytes by row; each is rendered once and patched when its row changes."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -72,11 +75,12 @@ class MarketRenderer:
         self._text: list[bytes] = [b""] * rows
         self._rendered = np.full(rows, -1, dtype=np.int32)
         self._events = [_EventText.of(world, event) for event in world.events]
-        # Which of the two ways an empty ask is written: 41 of about 22,000 real markets had 0.0000 instead of 1.0000.
+        # An empty ask reads 1.0000, but 0.0000 in 41 of about 22,000 real markets.
         self._odd_sentinel = np.random.default_rng(world.seed + 1).random(rows) < 0.002
 
     def __call__(self, row: int) -> bytes:
-        columns, known = self._world.columns, self._text[row]
+        columns = self._world.columns
+        known = self._text[row]
         revision = columns.revision.item(row)
         if self._rendered.item(row) == revision:
             return known
@@ -93,24 +97,28 @@ class MarketRenderer:
         event = self._events[columns.event.item(row)]
         label = _inside(columns.label[row])
         created = time_text(columns.created_us.item(row))
-        floor, cap, strike = columns.floor.item(row), columns.cap.item(row), columns.strike[row]
-        provisional = ',"is_provisional":true' if row % _PROVISIONAL_EVERY == 7 else ""
-        strikes = f',"floor_strike":{_number(floor)}' if not isnan(floor) else ""
-        strikes += f',"cap_strike":{_number(cap)}' if not isnan(cap) else ""
-        if strike == "structured":
-            target = f"{columns.event.item(row):08x}-0000-4000-8000-{row:012x}"
-            strikes += f',"custom_strike":{{"competitor":"{target}"}}'
+        provisional = ',"is_provisional":true' if row % _PROVISIONAL_INTERVAL == 7 else ""
         return (
             f'{{"ticker":"{columns.ticker[row]}","event_ticker":"{event.ticker}","market_type":"{event.type}"{provisional}'
             f',"title":"{event.title}: {label}?","subtitle":"{label}"'
             f',"yes_sub_title":"{label}","no_sub_title":"{label}"'
             f',"created_time":"{created}","updated_time":"{created}"'
             f',"open_time":"{time_text(columns.open_us.item(row))}"{event.times}{_SAME}'
-            f',"strike_type":"{strike}"{strikes}'
+            f',"strike_type":"{columns.strike[row]}"{self._strikes(row, event)}'
             f',"rules_primary":"If {label} is the outcome of {event.title} ({event.sub_title}), it resolves to Yes."'
             f',"rules_secondary":"{_RULES.format(title=event.title, sub=event.sub_title, label=label)}"'
             f',"exchange_index":{event.shard},{_GRID_JSON[columns.grid.item(row)]}'
         )
+
+    def _strikes(self, row: int, event: "_EventText") -> str:
+        columns = self._world.columns
+        floor = columns.floor.item(row)
+        cap = columns.cap.item(row)
+        text = f',"floor_strike":{_number(floor)}' if not isnan(floor) else ""
+        text += f',"cap_strike":{_number(cap)}' if not isnan(cap) else ""
+        if columns.strike[row] == "structured" or columns.subject.item(row) >= 0:
+            text += f',"custom_strike":{{"{event.target}":"{target_id(columns, row)}"}}'
+        return text
 
     def _render_combo(self, row: int) -> str:
         columns, legs = self._world.columns, self._world.legs.of(row)
@@ -125,7 +133,7 @@ class MarketRenderer:
             f'{{"ticker":"{ticker}","event_ticker":"{ticker.rpartition("-")[0]}","market_type":"binary"'
             f',"title":"{label}","subtitle":"{label}","yes_sub_title":"{label}","no_sub_title":"{label}"'
             f',"created_time":"{created}","updated_time":"{created}","open_time":"{created}"'
-            f"{_times(columns.close_us.item(row), 0)}{_SAME}"
+            f"{_times(columns.ends_us.item(row), 0)}{_SAME}"
             f',"strike_type":"custom","custom_strike":{{"legs":"{len(legs)}"}}'
             ',"rules_primary":"It resolves to Yes if every leg does.","rules_secondary":"","exchange_index":1'
             f",{_GRID_JSON[columns.grid.item(row)]}"
@@ -134,43 +142,67 @@ class MarketRenderer:
 
     def _render_live(self, row: int) -> str:
         columns = self._world.columns
-        bid, ask, status = columns.bid.item(row), columns.ask.item(row), columns.status.item(row)
-        # An absent bid reads 0; an absent ask reads 1, or now and then 0. The sizes tell the truth.
+        bid = columns.bid.item(row)
+        ask = columns.ask.item(row)
+        status = columns.status.item(row)
+        # An absent bid reads 0; an absent ask reads 1, or sometimes 0. Only the size shows that a side is absent.
         shown_ask = ask or (0 if self._odd_sentinel[row] else UNIT)
-        last, (result, outcome) = _DOLLARS[columns.last.item(row)], _RESULTS[columns.result.item(row)]
-        if result and self._world.is_scalar(row):
-            result, outcome = "scalar", _DOLLARS[self._world.payout(row)]
-        yes_bid, yes_ask = _DOLLARS[bid], _DOLLARS[shown_ask]
+        last = _DOLLARS[columns.last.item(row)]
+        yes_bid = _DOLLARS[bid]
+        yes_ask = _DOLLARS[shown_ask]
         text = (
-            f',"status":"{STATUSES[status]}"'
+            f',"status":"{STATUSES[status]}"{self._closing_times(row)}'
             f',"yes_bid_dollars":"{yes_bid}","yes_bid_size_fp":"{count(columns.bid_size.item(row))}"'
             f',"yes_ask_dollars":"{yes_ask}","yes_ask_size_fp":"{count(columns.ask_size.item(row))}"'
             f',"no_bid_dollars":"{_DOLLARS[UNIT - shown_ask]}","no_ask_dollars":"{_DOLLARS[UNIT - bid]}"'
             f',"last_price_dollars":"{last}","previous_price_dollars":"{last}"'
             f',"previous_yes_bid_dollars":"{yes_bid}","previous_yes_ask_dollars":"{yes_ask}"'
             f',"volume_fp":"{count(columns.volume.item(row))}","volume_24h_fp":"{count(columns.volume_24h.item(row))}"'
-            f',"open_interest_fp":"{count(columns.open_interest.item(row))}"'
-            f',"result":"{result}","expiration_value":"{outcome}"'
+            f',"open_interest_fp":"{count(columns.open_interest.item(row))}"' + self._render_result(row)
         )
-        if result:
-            text += f',"settlement_value_dollars":"{_DOLLARS[self._world.payout(row)]}"'
         if status == FINALIZED:
             text += f',"settlement_ts":"{time_text(self._world.settled_us.item(row))}"'
         return text + "}"
 
+    def _closing_times(self, row: int) -> str:
+        """Render the times that change when a market closes before its announced time."""
+        close_us = self._world.columns.close_us.item(row)
+        latest = time_text(close_us + _WEEK_US)
+        close = time_text(close_us)
+        return f',"close_time":"{close}","latest_expiration_time":"{latest}","expiration_time":"{latest}"'
+
+    def _render_result(self, row: int) -> str:
+        result = self._world.columns.result.item(row)
+        if result < 0:
+            return ',"result":"","expiration_value":""'
+        payout = _DOLLARS[self._world.payout(row)]
+        if self._world.is_scalar(row):
+            result_text, value = "scalar", payout
+        else:
+            result_text, value = ("yes", "Yes") if result else ("no", "No")
+        return f',"result":"{result_text}","expiration_value":"{value}","settlement_value_dollars":"{payout}"'
+
 
 def live_fields(market: bytes) -> dict[str, Any]:
-    """What of a market object changes: quotes, sizes, trades and status."""
+    """Return the changing part of a market object: times, quotes, sizes, trades and status."""
     place = market.rfind(_LIVE)
-    found: dict[str, Any] = json.loads(b"{" + market[place + 1 :])
-    if "yes_bid_dollars" not in found:  # a recorded one has its fields in another order
-        found = json.loads(market)
-    return found
+    fields: dict[str, Any] = json.loads(b"{" + market[place + 1 :])
+    if "yes_bid_dollars" not in fields:
+        # A recorded market has its fields in another order.
+        fields = json.loads(market)
+    return fields
+
+
+def target_id(columns: Columns, row: int) -> str:
+    """Return the structured target of a market: its entrant, or the team or player that its strike is about."""
+    subject = columns.subject.item(row)
+    number = row if subject < 0 else (subject + 1) << 32
+    return f"{columns.event.item(row):08x}-0000-4000-8000-{number:012x}"
 
 
 @dataclass(frozen=True, slots=True)
 class _EventText:
-    """What the markets of an event have in common, ready to be put into JSON."""
+    """The fields that all markets of an event share, ready to be put into JSON."""
 
     ticker: str
     title: str
@@ -178,24 +210,26 @@ class _EventText:
     times: str
     shard: int
     type: str
+    target: str
 
     @classmethod
     def of(cls, world: World, event: EventState) -> "_EventText":
-        shard = 2 if world.series[event.series].family.category in ("Crypto", "Commodities") else 0
+        family = world.series[event.series].family
+        shard = 2 if family.category in ("Crypto", "Commodities") else 0
         kind = "scalar" if event.scalar else "binary"
-        times = _times(event.close_us, 3_600_000_000)
-        return cls(event.ticker, _inside(event.title), _inside(event.sub_title), times, shard, kind)
+        sport = family.tags[0].lower() if family.tags else ""
+        target = {"spread": f"{sport}_team", "props": f"{sport}_player"}.get(event.kind, "competitor")
+        times = _times(event.ends_us, 3_600_000_000)
+        return cls(event.ticker, _inside(event.title), _inside(event.sub_title), times, shard, kind, target)
 
 
-def _times(close_us: int, lead_us: int) -> str:
-    latest, known = time_text(close_us + 604_800_000_000), time_text(close_us - lead_us)
-    return (
-        f',"close_time":"{time_text(close_us)}","latest_expiration_time":"{latest}","expiration_time":"{latest}"'
-        f',"expected_expiration_time":"{known}","occurrence_datetime":"{known}"'
-    )
+def _times(ends_us: int, lead_us: int) -> str:
+    """Render the times at which an outcome is expected, `lead_us` before trading ends."""
+    decided = time_text(ends_us - lead_us)
+    return f',"expected_expiration_time":"{decided}","occurrence_datetime":"{decided}"'
 
 
-# `liquidity_dollars` left the specification with 3.31, but clients of October 2026 still cannot do without it.
+# The specification dropped `liquidity_dollars` in 3.31, but clients of October 2026 still require it.
 _SAME = (
     ',"settlement_timer_seconds":300,"can_close_early":true'
     ',"early_close_condition":"This market closes early when the outcome is known."'
@@ -208,7 +242,7 @@ _SPECIAL = re.compile(r'["\\\x00-\x1f]')
 
 
 def _inside(text: str) -> str:
-    """The text as it stands between the quotes of a JSON string."""
+    """Return a text as it appears between the quotes of a JSON string."""
     return json.dumps(text, ensure_ascii=False)[1:-1] if _SPECIAL.search(text) else text
 
 
@@ -217,6 +251,7 @@ def _number(strike: float) -> int | float:
 
 
 def event_object(world: World, event: EventState) -> dict[str, object]:
+    """Return an event as the exchange sends it, without its markets."""
     series = world.series[event.series]
     fields: dict[str, object] = {
         "event_ticker": event.ticker,
@@ -228,7 +263,7 @@ def event_object(world: World, event: EventState) -> dict[str, object]:
         "mutually_exclusive": event.exclusive,
         "strike_period": "",
         "settlement_sources": [{"name": "Simulated source", "url": "https://example.com"}],
-        "last_updated_ts": time_text(event.close_us - 86_400_000_000),
+        "last_updated_ts": time_text(event.ends_us - 86_400_000_000),
     }
     if event.fee_override:
         fields["fee_type_override"], fields["fee_multiplier_override"] = event.fee_override
@@ -236,6 +271,7 @@ def event_object(world: World, event: EventState) -> dict[str, object]:
 
 
 def series_object(series: SeriesState) -> dict[str, object]:
+    """Return a series as the exchange sends it."""
     family = series.family
     return {
         "ticker": series.ticker,

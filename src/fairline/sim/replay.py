@@ -1,11 +1,12 @@
 """Recorded market objects served as an exchange, each exactly as it was recorded.
 
-A recording is a file or a folder of JSON or JSON Lines. Whatever in it looks like a market, an event, a series or an
-order book is taken, wherever it is nested; events and series that were not recorded are derived from the tickers.
+Events and series that were not recorded are derived from the tickers. Markets without a recorded book serve their
+quotes as a book of one level.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,115 +15,108 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairline.sim.catalog import EventEntry, Level
-from fairline.sim.errors import SimError
+from fairline.sim.columns import UNIT
 from fairline.sim.life import Trade
+from fairline.sim.recording import Object, read_recording
 from fairline.sim.world import SETTLE_US
 
 UNRECORDED = "Unrecorded"
+_UNRECORDED_SIZE = 100
+"""One contract: the size of a level whose size was not recorded."""
 
 
 class ReplayCatalog:
-    """The catalog of a recording. Raises `SimError` for a path that cannot be read or holds no market."""
+    """The catalog of a recording.
 
-    def __init__(self, path: Path) -> None:
-        markets: dict[str, dict[str, Any]] = {}
-        events: dict[str, dict[str, Any]] = {}
-        series: dict[str, dict[str, Any]] = {}
-        self._books: dict[str, dict[str, Any]] = {}
-        for item in _objects(path):
-            if "orderbook_fp" in item and isinstance(item.get("ticker"), str):
-                self._books[item["ticker"]] = item["orderbook_fp"]
-            elif isinstance(item.get("event_ticker"), str) and isinstance(item.get("ticker"), str):
-                markets[item["ticker"]] = item
-            elif isinstance(item.get("event_ticker"), str) and "series_ticker" in item:
-                events[item["event_ticker"]] = {k: v for k, v in item.items() if k != "markets"}
-            elif "fee_type" in item and isinstance(item.get("ticker"), str):
-                series[item["ticker"]] = item
-        if not markets:
-            raise SimError(f"{path} holds no market objects; a replay needs JSON with 'ticker' and 'event_ticker'")
-        ordered = sorted(markets.values(), key=lambda m: (-_created(m), m["ticker"]))
-        self.tickers = [market["ticker"] for market in ordered]
+    `at` is the time at which the exchange's clock starts, the present if None. Raises `SimError` for a path that cannot
+    be read or that contains no market.
+    """
+
+    def __init__(self, path: Path, *, at: datetime | None = None, clock: Callable[[], float] = time.time) -> None:
+        recording = read_recording(path)
+        markets = sorted(recording.markets.values(), key=lambda market: (-_created_us(market), market["ticker"]))
+        self._markets = markets
+        self._books = recording.books
+        self._clock = clock
+        self.offset_s = 0.0 if at is None else at.timestamp() - clock()
+        self._set_columns()
+        self.events = _events(markets, recording.events)
+        self._assign_rows()
+        categories = {event.series: str(event.fields.get("category") or UNRECORDED) for event in self.events}
+        self.series = [
+            recording.series.get(name) or _bare_series(name, category) for name, category in sorted(categories.items())
+        ]
+
+    def _set_columns(self) -> None:
+        markets = self._markets
+        self.tickers = [str(market["ticker"]) for market in markets]
         self.row = {ticker: row for row, ticker in enumerate(self.tickers)}
-        self.created_us = np.array([_created(market) for market in ordered], dtype=np.int64)
-        self.close_us = np.array([_micros(market.get("close_time")) for market in ordered], dtype=np.int64)
-        self.combos = np.array([bool(market.get("mve_collection_ticker")) for market in ordered], dtype=np.bool_)
-        settled = [_micros(market.get("settlement_ts")) for market in ordered]
-        self.settled_us = np.where(np.array(settled) > 0, settled, self.close_us + SETTLE_US)
-        self.archived = np.zeros(len(ordered), dtype=np.bool_)
+        self.created_us = np.array([_created_us(market) for market in markets], dtype=np.int64)
+        self.close_us = np.array([_micros(market.get("close_time")) for market in markets], dtype=np.int64)
+        self.combos = np.array([bool(market.get("mve_collection_ticker")) for market in markets], dtype=np.bool_)
+        settled = np.array([_micros(market.get("settlement_ts")) for market in markets], dtype=np.int64)
+        self.settled_us = np.where(settled > 0, settled, self.close_us + SETTLE_US)
+        self.archived = np.zeros(len(markets), dtype=np.bool_)
         self.cutoff_us = 0
-        self._status = np.array([str(market.get("status", "active")) for market in ordered])
-        self._json = [json.dumps(market, separators=(",", ":"), ensure_ascii=False).encode() for market in ordered]
-        self.events = _events(ordered, events)
+        self._close_order = np.argsort(-self.close_us, kind="stable")
+        self._status = np.array([str(market.get("status", "active")) for market in markets])
+        self._json = [json.dumps(market, separators=(",", ":"), ensure_ascii=False).encode() for market in markets]
+
+    def _assign_rows(self) -> None:
         position = {event.ticker: i for i, event in enumerate(self.events)}
-        self.event_of = np.array([position[market["event_ticker"]] for market in ordered], dtype=np.int32)
+        self.event_of = np.array([position[market["event_ticker"]] for market in self._markets], dtype=np.int32)
         for row, event in enumerate(self.event_of):
             self.events[event].rows.append(row)
-        categories = {event.series: str(event.fields.get("category") or UNRECORDED) for event in self.events}
-        self.series = [series.get(name, _bare_series(name, category)) for name, category in sorted(categories.items())]
+
+    @property
+    def now_us(self) -> int:
+        """The time of the replayed exchange, in microseconds."""
+        return int((self._clock() + self.offset_s) * 1e6)
 
     def refresh(self) -> int:
-        """A recording stands still, and everything in it is listed."""
+        """Return 0: a recording does not change, and everything in it is listed."""
         return 0
 
     def trades(self) -> Sequence[Trade]:
-        """Recorded trades are not replayed."""
+        """Return nothing: recorded trades are not replayed."""
         return []
 
-    def having(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def with_status(self, statuses: tuple[str, ...], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.isin(self._status[rows], statuses)
 
     def market(self, row: int) -> bytes:
         return self._json[row]
 
+    def close_order(self) -> NDArray[np.int64]:
+        return self._close_order
+
     def book(self, row: int) -> tuple[list[Level], list[Level]]:
-        book = self._books.get(self.tickers[row], {})
-        return _levels(book.get("yes_dollars")), _levels(book.get("no_dollars"))
+        """Return the recorded book, or the quotes of the market as one level on each side."""
+        book = self._books.get(self.tickers[row])
+        if book is not None:
+            return _levels(book.get("yes_dollars")), _levels(book.get("no_dollars"))
+        if self._status[row] != "active":
+            return [], []
+        market = self._markets[row]
+        bid = _quoted(market, "yes_bid")
+        ask = _quoted(market, "yes_ask")
+        return ([bid] if bid else []), ([(UNIT - ask[0], ask[1])] if ask else [])
 
 
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        raise SimError(f"{path} does not exist; --replay takes a file or folder of recorded JSON")
-    files = sorted(f for f in path.rglob("*") if f.suffix in (".json", ".jsonl")) if path.is_dir() else [path]
-    for file in files:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SimError(f"{file} cannot be read as text ({error})") from None
-        yield from _inside(_parse(file, text))
+def _quoted(market: Object, side: str) -> Level | None:
+    """Return price and size of a quote, None if that side is empty. Old recordings have whole cents and no sizes."""
+    dollars = market.get(f"{side}_dollars")
+    cents = market.get(side)
+    size = market.get(f"{side}_size_fp")
+    try:
+        price = round(float(dollars) * UNIT) if dollars is not None else round(float(cents or 0) * UNIT / 100)
+        contracts = _UNRECORDED_SIZE if size is None else round(float(size) * 100)
+    except (TypeError, ValueError):
+        return None
+    return (price, contracts) if 0 < price < UNIT and contracts > 0 else None
 
 
-def _parse(file: Path, text: str) -> object:
-    if file.suffix != ".jsonl":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            if not text.lstrip().startswith("{"):
-                raise SimError(f"{file} is not JSON (line {error.lineno}: {error.msg})") from None
-    lines = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise SimError(f"{file} is not JSON Lines (line {number}: {error.msg})") from None
-    return lines
-
-
-def _inside(value: object) -> Iterator[dict[str, Any]]:
-    """Every object within, at any depth. Dumps of an old SDK, with `_`-prefixed names, get their wire names back."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _inside(item)
-    elif isinstance(value, dict):
-        if "discriminator" in value:
-            value = {name.removeprefix("_"): item for name, item in value.items() if name != "discriminator"}
-        yield value
-        for item in value.values():
-            if isinstance(item, dict | list):
-                yield from _inside(item)
-
-
-def _events(markets: list[dict[str, Any]], recorded: dict[str, dict[str, Any]]) -> list[EventEntry]:
+def _events(markets: list[Object], recorded: dict[str, Object]) -> list[EventEntry]:
     entries = {}
     for market in markets:
         ticker = market["event_ticker"]
@@ -161,7 +155,7 @@ def _bare_series(ticker: str, category: str) -> dict[str, object]:
     }
 
 
-def _created(market: dict[str, Any]) -> int:
+def _created_us(market: Object) -> int:
     return _micros(market.get("created_time") or market.get("open_time"))
 
 
@@ -172,5 +166,5 @@ def _micros(text: object) -> int:
         return 0
 
 
-def _levels(levels: list[list[str]] | None) -> list[Level]:
-    return [(round(float(price) * 10_000), round(float(size) * 100)) for price, size in levels or []]
+def _levels(levels: list[list[Any]] | None) -> list[Level]:
+    return [(round(float(price) * UNIT), round(float(size) * 100)) for price, size in levels or []]

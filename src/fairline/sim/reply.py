@@ -1,4 +1,4 @@
-"""What the simulated exchange sends back, and what its faults make of it on the way."""
+"""Responses of the simulated exchange, and the faults that change them on the way."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from fairline.sim.world import World
 
 @dataclass(slots=True)
 class Backend:
-    """Everything that the routes need."""
+    """The state that the routes share."""
 
     catalog: Catalog
     keys: KeyBook
@@ -35,17 +35,23 @@ class Backend:
 
     @property
     def world(self) -> World | None:
-        """What is behind the catalog, unless it is a recording."""
+        """The world behind the catalog, None for a recording."""
         return self.catalog.world if isinstance(self.catalog, WorldCatalog) else None
 
     @property
     def now_us(self) -> int:
-        return int(time.time() * 1e6) if self.world is None else self.world.now_us
+        """The exchange's time, in microseconds."""
+        return self.catalog.now_us
+
+    @property
+    def date_offset_s(self) -> float:
+        """How far the `Date` header is ahead of this machine's clock: by a fault, or by the clock of a replay."""
+        return self.catalog.offset_s + self.keys.offset_s
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status and a body: an object to encode, or bytes that are JSON already."""
+    """A status and a body: an object to encode, or bytes that already are JSON."""
 
     status: int
     body: object
@@ -53,6 +59,7 @@ class Reply:
     location: str = ""
 
     def encoded(self) -> bytes:
+        """Return the body as JSON bytes."""
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body, separators=(",", ":")).encode()
 
 
@@ -61,8 +68,8 @@ BAD_REQUEST = Reply(400, {"error": {"code": "bad_request", "message": "bad reque
 TOO_MANY = Reply(429, {"error": {"code": "too_many_requests", "message": "too many requests"}})
 
 
-async def broken(request: web.Request, backend: Backend) -> web.StreamResponse | None:
-    """The faults that strike before the exchange looks at the request."""
+async def faulty_response(request: web.Request, backend: Backend) -> web.StreamResponse | None:
+    """Return the response of a fault that strikes before the exchange reads the request, None if none does."""
     faults = backend.faults
     if faults.strikes("jitter"):
         await asyncio.sleep(faults.up_to(0.3))
@@ -71,7 +78,7 @@ async def broken(request: web.Request, backend: Backend) -> web.StreamResponse |
     if faults.strikes("reset") and request.transport is not None:
         request.transport.abort()
         return web.Response()
-    page = _elsewhere(request, faults)
+    page = _foreign_response(request, faults)
     if page is not None:
         return page
     if faults.strikes("429"):
@@ -83,8 +90,8 @@ async def broken(request: web.Request, backend: Backend) -> web.StreamResponse |
     return None
 
 
-def _elsewhere(request: web.Request, faults: Faults) -> web.StreamResponse | None:
-    """Answers that are not the exchange's at all."""
+def _foreign_response(request: web.Request, faults: Faults) -> web.StreamResponse | None:
+    """Return a response that does not come from the exchange at all, such as a network's login page."""
     if faults.strikes("captive-page"):
         return web.Response(text="<!doctype html><title>Log in to this network</title>", content_type="text/html")
     if faults.strikes("redirect"):
@@ -96,29 +103,35 @@ def _elsewhere(request: web.Request, faults: Faults) -> web.StreamResponse | Non
 
 
 async def send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
-    body, faults = reply.encoded(), backend.faults
+    """Send a reply, changed by the faults in force."""
+    body = reply.encoded()
+    faults = backend.faults
     headers = {"Content-Type": "text/plain" if faults.strikes("wrong-type") else reply.content_type}
     if reply.location:
         headers["Location"] = reply.location
-    offset = backend.keys.offset_s or (45 if faults.strikes("skew") else 0)
+    offset = backend.date_offset_s or (45 if faults.strikes("skew") else 0)
     if offset:
         headers["Date"] = formatdate(time.time() + offset, usegmt=True)
     if faults.strikes("not-json"):
         body = body[: len(body) // 2] + b"<oops>"
     if faults.strikes("endless-body"):
-        return await _without_end(request, headers)
-    if len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", ""):
-        # Fast rather than small: the fake must not be slower than what it stands for.
-        body = igzip.compress(body, compresslevel=1)
-        headers["Content-Encoding"] = "gzip"
-        if faults.strikes("truncated-gzip"):
-            body = body[: len(body) * 2 // 3]
+        return await _endless(request, headers)
+    body = _compressed(request, body, headers, faults)
     if faults.strikes("reset-body"):
         return await _cut_off(request, reply.status, headers, body)
     return web.Response(status=reply.status, body=body, headers=headers)
 
 
-async def _without_end(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+def _compressed(request: web.Request, body: bytes, headers: dict[str, str], faults: Faults) -> bytes:
+    if len(body) <= 1000 or "gzip" not in request.headers.get("Accept-Encoding", ""):
+        return body
+    # Speed matters more than size here: the simulator must not be slower than the exchange.
+    body = igzip.compress(body, compresslevel=1)
+    headers["Content-Encoding"] = "gzip"
+    return body[: len(body) * 2 // 3] if faults.strikes("truncated-gzip") else body
+
+
+async def _endless(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):
@@ -128,7 +141,7 @@ async def _without_end(request: web.Request, headers: dict[str, str]) -> web.Str
 
 
 async def _cut_off(request: web.Request, status: int, headers: dict[str, str], body: bytes) -> web.StreamResponse:
-    """Half a body, then nothing: the length is announced and the connection dropped."""
+    """Announce the whole length, send half of the body, and drop the connection."""
     response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
     await response.prepare(request)
     await response.write(body[: len(body) // 2])

@@ -1,4 +1,4 @@
-"""A simulated exchange on a real socket, in a thread of its own.
+"""A simulated exchange on a real socket, in its own thread.
 
 with Exchange(markets=2_000) as exchange:
     requests.get(exchange.url + "/markets?limit=1000")
@@ -36,7 +36,12 @@ from fairline.sim.world import World
 
 
 class Exchange:
-    """Serves a seeded world, or with `replay` a recording, until left. Binds to loopback; port 0 takes a free one."""
+    """Serves a seeded world, or with `replay` a recording, for as long as the context lasts.
+
+    Binds to loopback by default; port 0 takes a free port. `at` sets the clock of a replay. `tier` applies rate limits
+    to every request; without it only keys that have a tier are limited. Raises `SimError` if the world would not fit
+    into memory, the recording cannot be read, or the port is taken.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class Exchange:
         replay_feed: Path | None = None,
         feed_speed: float = 1.0,
         feed_market_limit: int | None = None,
+        at: datetime | None = None,
         catalog: Catalog | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -59,29 +65,31 @@ class Exchange:
         faults: Iterable[Fault] = (),
         keys: Iterable[Key] = (),
     ) -> None:
-        if catalog is None:
-            if replay is None:
-                _fits(markets + arrivals, combos)
-            catalog = (
-                ReplayCatalog(replay)
-                if replay is not None
-                else WorldCatalog(World(markets, combos=combos, arrivals=arrivals, speed=speed, moves=moves, seed=seed))
-            )
+        if at is not None and replay is None:
+            raise SimError("only a replay can have a clock of its own; pass a recording as well")
+        if replay is not None:
+            catalog = ReplayCatalog(replay, at=at)
+        elif catalog is None:
+            _check_memory(markets + arrivals, combos)
+            world = World(markets, combos=combos, arrivals=arrivals, speed=speed, moves=moves, seed=seed)
+            catalog = WorldCatalog(world)
         self.backend = Backend(catalog, KeyBook(), Faults(*faults, seed=seed), Limits(tier), latency_ms / 1000)
         self.hub: Hub = (
             FeedHub(self.backend, feed_market_limit)
             if replay_feed is None
             else ReplayHub(read_frames(replay_feed), self.backend.faults, feed_speed)
         )
+        self.backend.keys.replay_offset_s = catalog.offset_s
         for key in keys:
             self.backend.keys.register(key)
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
         self._runner: web.AppRunner
 
     def render_all(self) -> None:
-        """Every page's markets beforehand, so that the first reader is served as fast as the last."""
+        """Render all markets now, so that the first reader is served as fast as the last."""
         if isinstance(self.backend.catalog, WorldCatalog):
             self.backend.catalog.render_all()
 
@@ -89,11 +97,12 @@ class Exchange:
     def world(self) -> World:
         """The generated world. Raises `SimError` for a replay, which has none."""
         if not isinstance(self.backend.catalog, WorldCatalog):
-            raise SimError("a replay has no world behind it")
+            raise SimError("a replay has no generated world")
         return self.backend.catalog.world
 
     @property
     def root(self) -> str:
+        """Scheme, host and port."""
         return f"{'https' if self.faults.in_force('tls') else 'http'}://{self._host}:{self._port}"
 
     @property
@@ -103,6 +112,7 @@ class Exchange:
 
     @property
     def websocket_url(self) -> str:
+        """URL of the feed."""
         return self.root.replace("http", "ws", 1) + WEBSOCKET
 
     @property
@@ -112,9 +122,11 @@ class Exchange:
 
     @property
     def faults(self) -> Faults:
+        """The faults in force, which can be changed while the exchange runs."""
         return self.backend.faults
 
     def register(self, key: Key) -> None:
+        """Add an API key."""
         self.backend.keys.register(key)
 
     def __enter__(self) -> Self:
@@ -126,7 +138,7 @@ class Exchange:
         except OSError as error:
             self._stop()
             raise SimError(
-                f"cannot listen on {self._host}:{self._port} ({error.strerror}); choose another with --port"
+                f"cannot listen on {self._host}:{self._port} ({error.strerror}); choose another port"
             ) from error
         return self
 
@@ -135,7 +147,7 @@ class Exchange:
         self._stop()
 
     async def _finish(self) -> None:
-        """What still stands in the middle of an answer, such as a stalled one, ends with the server."""
+        """Stop the server and cancel answers that are still in progress, such as stalled ones."""
         await self._runner.cleanup()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
@@ -155,7 +167,7 @@ class Exchange:
             max_line_size=1 << 16,
         )
         await runner.setup()
-        tls = _unsigned_certificate(self._host) if self.faults.in_force("tls") else None
+        tls = _self_signed_context(self._host) if self.faults.in_force("tls") else None
         try:
             await web.TCPSite(runner, self._host, self._port, ssl_context=tls).start()
         except OSError:
@@ -165,22 +177,22 @@ class Exchange:
         return runner
 
 
-def _fits(markets: int, combos: int) -> None:
-    """Raises `SimError` for a world that is larger than memory, before it is begun."""
-    need = 8_000 * markets + 1_500 * combos
+def _check_memory(markets: int, combos: int) -> None:
+    """Raise `SimError` for a world that is larger than memory, before building it."""
+    needed = 8_000 * markets + 1_500 * combos
     try:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return
-    if need > there:
+    if needed > available:
         raise SimError(
-            f"a world of {markets + combos:,} markets takes about {need / 1e9:,.0f} GB of memory and there are "
-            f"{there / 1e9:,.0f}; ask for fewer with --markets and --combos"
+            f"a world of {markets + combos:,} markets needs about {needed / 1e9:,.0f} GB of memory, but this machine "
+            f"has {available / 1e9:,.0f} GB; ask for fewer markets and combos"
         )
 
 
-def _unsigned_certificate(host: str) -> ssl.SSLContext:
-    """A server-side TLS context with a certificate made just now, which no client trusts."""
+def _self_signed_context(host: str) -> ssl.SSLContext:
+    """Return a server-side TLS context with a new certificate, which no client trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)

@@ -1,11 +1,12 @@
 """The living world: what happens in it, and that its past stays what it was."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
-from fairline.sim.candles import candles, minutes
+from fairline.sim.candles import accumulate_decaying, candles, minutes
 from fairline.sim.catalog import Index, WorldCatalog
 from fairline.sim.life import Move, Step, Trade
 from fairline.sim.listing import Selection
@@ -32,9 +33,10 @@ def test_a_world_without_moves_stands_still():
     clock = Clock()
     world = World(300, speed=3600, clock=clock, seed=3)
     before = world.columns.bid.copy()
+    was_open = world.columns.status == ACTIVE
     clock.s = 2.0
     world.tick()
-    stayed = world.columns.status == ACTIVE
+    stayed = was_open & (world.columns.status == ACTIVE)
     assert (world.columns.bid == before)[stayed].all()
     assert not any(isinstance(h, Trade) for h in world.life.since(0))
     # What closes takes its quotes with it, what opens brings some, and nothing else moves.
@@ -72,11 +74,11 @@ def test_a_trade_moves_last_price_volume_and_what_was_offered():
 def test_what_has_closed_is_determined_and_then_settled_as_the_seed_has_it():
     world, clock = alive(hours=5.0)
     columns = world.columns
-    closing = np.flatnonzero((columns.status == ACTIVE) & (columns.close_us < world.now_us + 20 * 3.6e9))
+    closing = np.flatnonzero((columns.status == ACTIVE) & (columns.ends_us < world.now_us + 20 * 3.6e9))
     assert len(closing) > 3
-    row = int(closing[np.argmin(columns.close_us[closing])])
+    row = int(closing[np.argmin(columns.ends_us[closing])])
     for after_s, status in ((1, CLOSED), (61, DETERMINED), (361, FINALIZED)):
-        clock.s += (columns.close_us[row] / 1e6 + after_s - world.now_us / 1e6) / 3600
+        clock.s += (columns.ends_us[row] / 1e6 + after_s - world.now_us / 1e6) / 3600
         world.tick()
         assert columns.status[row] == status
     steps = [h.kind for h in world.life.since(0) if isinstance(h, Step) and h.row == row]
@@ -132,7 +134,7 @@ def test_the_archive_is_apart_from_what_was_settled_lately():
 
 def test_the_past_stays_what_it_was_while_time_goes_on():
     world, clock = alive(hours=0.5)
-    rows = np.flatnonzero((world.columns.status == ACTIVE) & (world.columns.close_us > world.now_us + 9e9 * 3.6))
+    rows = np.flatnonzero((world.columns.status == ACTIVE) & (world.columns.ends_us > world.now_us + 9e9 * 3.6))
     for row in rows[:20].tolist():
         before = minutes(world, row)
         clock.s += 0.05
@@ -189,8 +191,8 @@ def test_nothing_is_traded_before_a_market_is_listed_or_after_it_has_closed():
     trades = [h for h in world.life.since(0) if isinstance(h, Trade)]
     assert len(trades) > 1_000
     for trade in trades:
-        assert columns.created_us[trade.row] <= trade.at_us < columns.close_us[trade.row]
-    assert not ((columns.close_us <= world.now_us) & (columns.status == ACTIVE)).any()
+        assert columns.created_us[trade.row] <= trade.at_us < columns.ends_us[trade.row]
+    assert not ((columns.ends_us <= world.now_us) & (columns.status == ACTIVE)).any()
     closed = np.isin(columns.status, (CLOSED, DETERMINED, FINALIZED))
     assert not columns.bid[closed].any()
     assert not columns.ask_size[closed].any()
@@ -230,8 +232,107 @@ def test_what_opens_in_time_gets_quotes_and_the_feed_hears_of_them():
     clock.s = float((world.columns.open_us[waiting].max() - world.now_us) / 3.6e9) + 0.01
     world.tick()
     first = {h.row: h for h in reversed([h for h in world.life.since(0) if isinstance(h, Move)])}
-    still = [row for row in waiting.tolist() if world.columns.close_us[row] > world.now_us]
+    still = [row for row in waiting.tolist() if world.columns.ends_us[row] > world.now_us]
     assert still
     for row in still:
         assert first[row].before == (0, 0, 0, 0)
         assert any(first[row].after)
+
+
+def test_the_share_of_two_sided_quotes_stays_the_same_overnight():
+    world, clock = alive(4_000, seed=5)
+
+    def share():
+        open_now = world.columns.status == ACTIVE
+        return ((world.columns.bid > 0) & (world.columns.ask > 0))[open_now].mean()
+
+    before = share()
+    clock.s = 12.0
+    world.tick()
+    assert abs(share() - before) < 0.05
+
+
+def test_a_filter_without_scipy_is_the_recursion_it_stands_for():
+    shocks = np.random.default_rng(1).normal(size=5_000)
+    persistence = np.exp(-1 / 720)
+    expected, value = [], 0.0
+    for shock in shocks:
+        value = persistence * value + shock
+        expected.append(value)
+    assert np.allclose(accumulate_decaying(shocks, persistence), expected, rtol=1e-9, atol=1e-12)
+    assert not len(accumulate_decaying(shocks[:0], persistence))
+
+
+def test_games_close_days_after_they_end_unless_the_outcome_is_known():
+    world, clock = alive(2_000, seed=7)
+    columns = world.columns
+    games = np.array([row for event in world.events if event.kind in ("game", "spread", "props") for row in event.rows])
+    live = games[columns.status[games] == ACTIVE]
+    assert (columns.close_us[live] - columns.ends_us[live] == 14 * 86_400_000_000).all()
+    row = int(live[np.argmin(columns.ends_us[live])])
+    catalog = WorldCatalog(world)
+    market = json.loads(catalog.market(row))
+    assert market["close_time"] > market["expected_expiration_time"]
+    clock.s = (columns.ends_us[row] - world.now_us) / 3.6e9 + 0.01
+    world.tick()
+    assert columns.status[row] == CLOSED
+    shown = json.loads(catalog.market(row))
+    assert shown["close_time"] < market["close_time"]
+    assert columns.close_us[row] == columns.ends_us[row]
+
+
+def test_a_close_window_pages_without_gap_while_games_close_early():
+    world, clock = alive(1_500, seed=7)
+    catalog = WorldCatalog(world)
+    index = Index(catalog)
+    query = {"min_close_ts": "1", "mve_filter": "exclude"}
+    before = set(Selection(catalog, index, query).rows().tolist())
+    seen, cursor = [], ""
+    while True:
+        page = Selection(catalog, index, query).page(cursor, 60)
+        seen += page.rows
+        clock.s += 0.5
+        if not page.cursor:
+            break
+        cursor = page.cursor
+    assert before <= set(seen)
+
+
+def test_a_spread_has_both_teams_on_one_strike_type_and_only_one_can_win():
+    world = World(6_000, seed=2)
+    columns = world.columns
+    spreads = [event for event in world.events if event.kind == "spread" and len(event.rows) > 3]
+    assert len(spreads) > 5
+    for event in spreads:
+        rows = np.array(event.rows)
+        subjects = columns.subject[rows]
+        assert set(subjects.tolist()) == {0, 1}
+        assert {columns.strike[row] for row in event.rows} == {"greater"}
+        for subject in (0, 1):
+            team = rows[subjects == subject]
+            by_strike = world.truth[team[np.argsort(columns.floor[team])]]
+            assert (np.diff(by_strike) <= 0).all()
+        assert columns.hi[rows[subjects == 0]].max() <= columns.lo[rows[subjects == 1]].min()
+    market = json.loads(WorldCatalog(world).market(spreads[0].rows[0]))
+    assert re.fullmatch(r"\w+ wins by over [0-9.]+ points", market["yes_sub_title"])
+    assert list(market["custom_strike"]) == ["basketball_team"]
+
+
+def test_players_of_one_event_have_ladders_of_their_own_on_one_strike_type():
+    world = World(6_000, seed=2)
+    columns = world.columns
+    events = [event for event in world.events if event.kind == "props" and len(event.rows) > 7]
+    assert len(events) > 5
+    catalog = WorldCatalog(world)
+    for event in events:
+        rows = np.array(event.rows)
+        assert {columns.strike[row] for row in event.rows} == {"greater"}
+        players = {}
+        for row in event.rows:
+            (target,) = json.loads(catalog.market(row))["custom_strike"].values()
+            players.setdefault(target, []).append(row)
+        assert len(players) > 1
+        for player in players.values():
+            by_strike = world.truth[sorted(player, key=lambda row: columns.floor[row])]
+            assert (np.diff(by_strike) <= 0).all()
+        assert sum(map(len, players.values())) == len(rows)

@@ -50,12 +50,14 @@ def test_games_and_buckets_partition_and_ladders_are_monotone(world):
 
 
 def test_a_world_of_the_demos_size_is_shaped_like_the_index():
-    made = World(15_000, seed=0)
-    sizes = np.percentile([len(event.rows) for event in made.events], [10, 25, 50, 75, 90, 99])
+    worlds = [World(15_000, seed=seed) for seed in range(3)]
+    quantiles = [10, 25, 50, 75, 90, 99]
+    sizes = np.mean([np.percentile([len(event.rows) for event in w.events], quantiles) for w in worlds], axis=0)
     assert np.abs(sizes - [1, 2, 4, 9, 17, 52]).max() <= 3
-    open_now = made.columns.status != FINALIZED
-    two_sided = ((made.columns.bid > 0) & (made.columns.ask > 0))[open_now].mean()
-    assert 0.55 < two_sided < 0.65
+    for world in worlds:
+        open_now = world.columns.status != FINALIZED
+        two_sided = ((world.columns.bid > 0) & (world.columns.ask > 0))[open_now].mean()
+        assert 0.55 < two_sided < 0.66
 
 
 def test_quotes_lie_on_the_grid_and_never_cross(world):
@@ -204,9 +206,9 @@ def test_an_unknown_fault_is_refused_in_one_line(text):
 
 def test_a_port_in_use_a_bad_tier_and_a_bad_replay_are_refused_in_one_line(exchange, tmp_path):
     port = int(exchange.root.rsplit(":", 1)[1])
-    with pytest.raises(SimError, match="choose another with --port"), Exchange(markets=10, port=port):
+    with pytest.raises(SimError, match="choose another port"), Exchange(markets=10, port=port):
         pass
-    with pytest.raises(SimError, match="there is no tier"):
+    with pytest.raises(SimError, match="unknown tier"):
         Exchange(markets=10, tier="gold")
     (tmp_path / "bad.json").write_text("[1,")
     (tmp_path / "none.json").write_text('{"a": 1}')
@@ -241,7 +243,8 @@ def test_the_worlds_clock_lists_opens_and_closes_markets():
     now_shown, before_shown = json.loads(catalog.market(row)), json.loads(rendered[row])
     changed = {name for name in now_shown if now_shown[name] != before_shown[name]}
     assert "status" in changed
-    assert {name.removesuffix("_fp").removesuffix("_dollars") for name in changed - {"status"}} <= {
+    closing_times = {"close_time", "latest_expiration_time", "expiration_time"}
+    assert {name.removesuffix("_fp").removesuffix("_dollars") for name in changed - {"status", *closing_times}} <= {
         f"{before}{side}_{what}" for before in ("", "previous_") for side in ("yes", "no")
         for what in ("bid", "ask", "bid_size", "ask_size")
     }  # fmt: skip
@@ -275,7 +278,7 @@ def test_close_windows_come_the_last_to_close_first_and_page_without_gap(catalog
 
 
 def test_a_world_larger_than_memory_is_refused_before_it_is_begun():
-    with pytest.raises(SimError, match=r"takes about 8,000 GB of memory and there are \d+; ask for fewer"):
+    with pytest.raises(SimError, match=r"needs about 8,000 GB of memory, but this machine has \d+ GB; ask for fewer"):
         Exchange(markets=1_000_000_000)
 
 
