@@ -165,7 +165,7 @@ def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_pat
     one_line(fairline("scan", *at, "--output", tmp_path / "x.txt"), 2, "does not say its format")
     one_line(fairline("markets", *at, "--event", "NOPE"), 2, "no event NOPE")
     one_line(fairline("markets", "--exchange", exchange.root), 1, "ends in /trade-api/v2")
-    one_line(fairline("sim", "--fault", "gremlins"), 1, "no fault 'gremlins'", "429")
+    one_line(fairline("sim", "--fault", "gremlins"), 1, "unknown fault 'gremlins'", "429")
     one_line(fairline("sim", "--replay", "gone"), 1, "gone does not exist")
     one_line(fairline("sim", "--public-key", "x"), 2, "KEY_ID=FILE")
 
@@ -337,9 +337,10 @@ def test_coherence_lists_what_breaks_a_rule_and_says_what_is_locked(fairline):
             columns.bid[row], columns.ask[row] = 7_000, 7_200
             columns.bid_size[row] = columns.ask_size[row] = 50_000
             columns.revision[row] += 1
-        done = fairline("coherence", "--exchange", exchange.url, "--json", "--no-books")
-        walked = fairline("coherence", "--exchange", exchange.url, "--json")
-        table = fairline("coherence", "--exchange", exchange.url, "--all")
+        arguments = ("coherence", "--exchange", exchange.url, "--series", event.ticker.split("-")[0])
+        done = fairline(*arguments, "--json", "--no-books")
+        walked = fairline(*arguments, "--json")
+        table = fairline(*arguments, "--all")
     assert done.returncode == walked.returncode == table.returncode == 0
     best = json.loads(done.stdout)["violations"][0]
     assert (best["event_ticker"], best["certainty"], best["size"]) == (event.ticker, "locked", 500.0)

@@ -25,7 +25,7 @@ from fairline.kalshi.journal import Record
 from fairline.kalshi.routes import Query
 from fairline.market.filters import Filters
 from fairline.market.listing import read_listing, read_market
-from fairline.market.plan import plan
+from fairline.market.plan import plan_requests
 from fairline.sim import Exchange, Fault
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
@@ -283,7 +283,7 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
         changes = {"/series/fee_changes", "/events/fee_changes"}
         assert set(asked) == {"/series", "/markets", "/events"} | changes
         asked.clear()
-        steps = {step.path: step.requests for step in plan(thousand.url, Filters(), cache)}
+        steps = {step.path: step.requests for step in plan_requests(thousand.url, Filters(), cache)}
         second = await read_listing(kalshi, memory=cache)
     assert steps["/series"] == 0
     assert set(asked) == {"/markets"}

@@ -27,7 +27,7 @@ def public(pem: str):
 @pytest.fixture
 def place(rsa_pem):
     """A small exchange of its own, with one read-only key, so that faults and keys can be changed at will."""
-    with Exchange(markets=30, seed=1, keys=[Key("good", public(rsa_pem))]) as exchange:
+    with Exchange(markets=30, seed=1, keys=[Key("good", public(rsa_pem), tier="basic")]) as exchange:
         yield exchange
 
 

@@ -97,8 +97,7 @@ def closing_world(count=40):
     columns = world.columns
     tickers = [ticker for ticker in open_tickers(world, 600) if columns.bid[world.row[ticker]]][:count]
     for number, ticker in enumerate(tickers):
-        columns.close_us[world.row[ticker]] = world.now_us + 4_000_000 + number * 100_000
-    world._due_us = 0
+        world.end_at(world.row[ticker], world.now_us + 4_000_000 + number * 100_000)
     return world, tickers
 
 

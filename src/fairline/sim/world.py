@@ -147,6 +147,14 @@ class World:
         if now >= self._next_step_us:
             self._open_and_close(now)
 
+    def end_at(self, row: int, at_us: int) -> None:
+        """Reschedule the end of trading in a market, together with the close time that it shows."""
+        self.columns.ends_us[row] = at_us
+        self.columns.close_us[row] = at_us
+        self.columns.revision[row] += 1
+        self.closings += 1
+        self._next_step_us = min(self._next_step_us, at_us)
+
     def settle(self) -> None:
         """Close every open market that is listed and settle it at once."""
         columns = self.columns
