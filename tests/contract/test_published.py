@@ -33,16 +33,16 @@ def test_a_published_composite_is_each_books_odds_without_margin_averaged(shared
     priced = pl.DataFrame(rows, schema={"row": pl.UInt32, "set": pl.String, "price": pl.Float64}, orient="row")
     both = priced.drop_nulls().filter(pl.len().over("set") == 2).sort("set")
     p = devig(both["price"].to_numpy(), both["set"].rle_id().cast(pl.Int64).to_numpy(), "multiplicative")
-    ours = both.with_columns(p=pl.Series(p)).group_by("row").agg(pl.col("p").mean()).join(games, on="row")
-    assert ours.height == 92
-    assert np.abs(ours["p"].to_numpy() - ours["composite_devigged_odds"].to_numpy()).max() < 1e-9
+    composite = both.with_columns(p=pl.Series(p)).group_by("row").agg(pl.col("p").mean()).join(games, on="row")
+    assert composite.height == 92
+    assert np.abs(composite["p"].to_numpy() - composite["composite_devigged_odds"].to_numpy()).max() < 1e-9
 
 
 def test_recorded_fee_fields_are_terms_and_their_fee_is_the_formulas(shared):
     recorded = json.loads((shared / "kalshi_api_recorded_2026-08" / "series_fee_fields.json").read_text())
-    made = [msgspec.convert(each["series"], Series, strict=False) for each in recorded["payloads"].values()]
-    assert len(made) == 4
-    for series in made:
+    recorded_series = [msgspec.convert(each["series"], Series, strict=False) for each in recorded["payloads"].values()]
+    assert len(recorded_series) == 4
+    for series in recorded_series:
         terms = terms_at(series, [], None, [], NOW)
         for maker in (False, True):
             exact = (
@@ -53,12 +53,12 @@ def test_recorded_fee_fields_are_terms_and_their_fee_is_the_formulas(shared):
 
 
 @pytest.mark.parametrize("folder", ["kalshi_markets_raw_2026-07-10", "kalshi_api_recorded_2026-08"])
-def test_every_recorded_quote_stands_on_its_markets_own_grid(shared, folder):
-    found = {}
+def test_every_recorded_quote_is_on_its_markets_own_grid(shared, folder):
+    recorded = {}
     for path in sorted((shared / folder).glob("*.json*")):
         for text in path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]:
-            found |= {market["ticker"]: market for market in _markets(json.loads(text))}
-    rows = [msgspec.json.decode(json.dumps(market), type=Market, strict=False) for market in found.values()]
+            recorded |= {market["ticker"]: market for market in _markets(json.loads(text))}
+    rows = [msgspec.json.decode(json.dumps(market), type=Market, strict=False) for market in recorded.values()]
     frame, _ = markets_frame(rows)
     known = frame["price_ranges"].cast(pl.String)
     assert frame.height > 300
@@ -67,14 +67,14 @@ def test_every_recorded_quote_stands_on_its_markets_own_grid(shared, folder):
     assert off_grid(frame).is_empty()
 
 
-def _markets(found):
+def _markets(value):
     """Market objects wherever they are in a recorded answer."""
-    if isinstance(found, dict):
-        if "yes_bid_dollars" in found and "yes_bid_size_fp" in found:
-            yield found
-        found = list(found.values())
-    if isinstance(found, list):
-        for each in found:
+    if isinstance(value, dict):
+        if "yes_bid_dollars" in value and "yes_bid_size_fp" in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
             yield from _markets(each)
 
 
@@ -91,11 +91,11 @@ def test_recorded_books_have_the_quotes_that_their_collector_saw(shared):
         msgspec.convert({"ticker": str(i), "orderbook_fp": each["raw_orderbook"]}, OrderBook)
         for i, each in enumerate(seen)
     ]
-    ours = {row["ticker"]: row for row in quotes(books).iter_rows(named=True)}
+    computed = {row["ticker"]: row for row in quotes(books).iter_rows(named=True)}
     for i, each in enumerate(seen):
         for side in ("bid", "ask"):
             theirs = each[f"best_yes_{side}"]
-            assert ours[str(i)][f"yes_{side}_u"] == (None if theirs is None else round(theirs * 1_000_000))
+            assert computed[str(i)][f"yes_{side}_u"] == (None if theirs is None else round(theirs * 1_000_000))
 
 
 @pytest.mark.parametrize("size", [10, 500, 100_000])
@@ -105,20 +105,23 @@ def test_an_order_walks_a_recorded_book_as_plain_fractions_do(shared, size):
         msgspec.convert({"ticker": str(i), "orderbook_fp": each["raw_orderbook"]}, OrderBook)
         for i, each in enumerate(seen)
     ]
-    made = {row["ticker"]: row for row in executions(offers(levels(books)), [size * 100]).iter_rows(named=True)
+    orders = {row["ticker"]: row for row in executions(offers(levels(books)), [size * 100]).iter_rows(named=True)
             if row["side"] == "yes"}  # fmt: skip
     for i, each in enumerate(seen):
         asks = sorted((1 - Fraction(price), Fraction(count)) for price, count in each["raw_orderbook"]["no_dollars"])
-        rest, cost, trade_fee = Fraction(size), Fraction(0), Fraction(0)
+        rest = Fraction(size)
+        cost = Fraction(0)
+        trade_fee = Fraction(0)
         for price, count in asks:
             take = min(rest, count)
-            rest, cost = rest - take, cost + take * price
+            rest -= take
+            cost += take * price
             trade_fee += Fraction("0.07") * take * price * (1 - price)
         filled = size - rest
         if not filled:
-            assert str(i) not in made
+            assert str(i) not in orders
             continue
-        row = made[str(i)]
+        row = orders[str(i)]
         assert Fraction(row["fill_cc"], 100) == filled
         assert Fraction(row["cost"], 100_000_000) == cost
         assert Fraction(row["average_u"] - 1, 1_000_000) < cost / filled <= Fraction(row["average_u"], 1_000_000)

@@ -18,7 +18,7 @@ async def scan_replay(path, bucket, status):
         return listing, exchange.backend.catalog
 
 
-def served(catalog, *fields):
+def count_served(catalog, *fields):
     return int(catalog.with_status(fields, np.arange(len(catalog.tickers))).sum())
 
 
@@ -26,7 +26,7 @@ async def test_every_market_of_july_2026_becomes_a_row_with_its_exact_prices(sha
     folder = shared / "kalshi_markets_raw_2026-07-10"
     listing, catalog = await scan_replay(folder, unhurried, "open")
     assert not listing.quarantined
-    assert listing.listed == served(catalog, "active") > 1_000
+    assert listing.listed == count_served(catalog, "active") > 1_000
     recorded = {}
     for file in sorted(folder.glob("*.jsonl")):
         recorded |= {m["ticker"]: m for m in map(json.loads, file.read_text().splitlines())}
@@ -48,7 +48,7 @@ async def test_every_market_of_july_2026_becomes_a_row_with_its_exact_prices(sha
 async def test_the_pages_of_august_2026_are_rows_or_named(shared, unhurried, status, fields):
     listing, catalog = await scan_replay(shared / "kalshi_api_recorded_2026-08", unhurried, status)
     assert listing.complete
-    assert listing.listed + len(listing.quarantined) == served(catalog, *fields)
+    assert listing.listed + len(listing.quarantined) == count_served(catalog, *fields)
     for row in listing.quarantined:
         assert row.ticker in catalog.row
         assert row.field
@@ -61,7 +61,7 @@ async def test_every_row_of_the_cents_format_is_quarantined_as_retired(shared, u
     for status, fields in (("open", ["active"]), ("closed", ["closed", "determined"]), ("settled", ["finalized"])):
         listing, catalog = await scan_replay(folder, unhurried, status)
         assert listing.listed == 0
-        assert len(listing.quarantined) == served(catalog, *fields)
+        assert len(listing.quarantined) == count_served(catalog, *fields)
         total += len(listing.quarantined)
         for row in listing.quarantined:
             assert row.ticker in catalog.row
@@ -74,4 +74,4 @@ async def test_every_row_of_the_cents_format_is_quarantined_as_retired(shared, u
 async def test_the_transition_format_of_january_2026_is_rows_or_named(shared, unhurried):
     folder = shared / "kalshi_api_recorded_2026-01_cents_and_dollars"
     listing, catalog = await scan_replay(folder, unhurried, "open")
-    assert listing.listed + len(listing.quarantined) == served(catalog, "active") > 0
+    assert listing.listed + len(listing.quarantined) == count_served(catalog, "active") > 0

@@ -1,4 +1,4 @@
-"""Signing in over a real socket: both schemes, and each refusal in its own words."""
+"""Signing in over a real socket: both schemes, and each refusal in its own message."""
 
 import time
 
@@ -46,7 +46,7 @@ def clock(offset):
 
 
 @pytest.mark.parametrize(
-    "make,words",
+    "make,message",
     [
         (lambda rsa, ed: None, "token_authentication_failure"),
         (lambda rsa, ed: ApiKeyAuth("unknown", rsa), "NOT_FOUND"),
@@ -56,9 +56,9 @@ def clock(offset):
     ],
     ids=["no key", "unknown key", "key of another pair", "clock slow", "clock fast"],
 )
-async def test_each_refusal_has_the_exchanges_own_code(keyed, rsa_key, ed25519_key, unhurried, make, words):
+async def test_each_refusal_has_the_exchanges_own_code(keyed, rsa_key, ed25519_key, unhurried, make, message):
     async with client(keyed.url, make(rsa_key, ed25519_key), unhurried) as kalshi:
-        with pytest.raises(AuthError, match=words) as caught:
+        with pytest.raises(AuthError, match=message) as caught:
             await kalshi.portfolio.balance()
     assert caught.value.remedy
 

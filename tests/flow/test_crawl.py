@@ -1,4 +1,4 @@
-"""The crawl over real sockets: each fault and what becomes of it, late arrivals, resumption, kill -9, the clock."""
+"""The crawl over real sockets: the outcome of each fault, late arrivals, resumption, kill -9, the clock."""
 
 import asyncio
 import contextlib
@@ -42,9 +42,9 @@ def kalshi_of(url, silence_s=0.3):
 
 async def crawl(url, query=SMALL, cache=None, **more):
     async with kalshi_of(url) as kalshi:
-        made = MarketCrawl(kalshi, query, list, cache=cache, **more)
-        tickers = [market.ticker async for page in made.pages() for market in page]
-        return tickers, made.report, kalshi.transport.traffic
+        market_crawl = MarketCrawl(kalshi, query, list, cache=cache, **more)
+        tickers = [market.ticker async for page in market_crawl.pages() for market in page]
+        return tickers, market_crawl.report, kalshi.transport.traffic
 
 
 def everything(exchange):
@@ -111,7 +111,7 @@ async def test_each_fault_has_its_outcome(thousand, name):
     assert set(tickers) | named - {""} == everything(thousand) or "" in named
 
 
-async def test_a_row_left_out_of_a_full_page_is_found_by_asking_again(thousand):
+async def test_a_row_missing_from_a_full_page_is_read_when_the_page_is_repeated(thousand):
     thousand.faults.set(Fault("vanished-row", 1.0, 1))
     tickers, report, _ = await crawl(thousand.url)
     thousand.faults.set()
@@ -119,7 +119,7 @@ async def test_a_row_left_out_of_a_full_page_is_found_by_asking_again(thousand):
     assert report.complete
 
 
-async def test_markets_listed_while_it_runs_are_caught_by_the_closing_pass():
+async def test_markets_listed_during_the_crawl_are_read_by_the_closing_pass():
     with Exchange(markets=600, arrivals=300, speed=3_600, seed=2, latency_ms=60) as exchange:
         tickers, report, _ = await crawl(exchange.url)
         columns = exchange.world.columns
@@ -130,7 +130,7 @@ async def test_markets_listed_while_it_runs_are_caught_by_the_closing_pass():
     assert report.complete
 
 
-async def test_the_second_crawl_starts_from_what_the_first_one_learnt(thousand, tmp_path):
+async def test_the_second_crawl_uses_the_profile_of_the_first(thousand, tmp_path):
     cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
         first = MarketCrawl(kalshi, SMALL, list, cache=cache)
@@ -187,7 +187,7 @@ async def test_a_journal_that_is_too_old_held_or_damaged_is_not_used(thousand, t
     assert set(tickers) == everything(thousand)
 
 
-async def test_a_folder_that_cannot_be_written_costs_nothing_but_the_memory(thousand, tmp_path):
+async def test_an_unwritable_folder_costs_only_the_cache(thousand, tmp_path):
     (tmp_path / "file").write_text("")
     tickers, report, _ = await crawl(thousand.url, cache=ExchangeCache(tmp_path / "file", thousand.url))
     assert set(tickers) == everything(thousand)
@@ -228,7 +228,7 @@ def test_kill_9_loses_at_most_the_pages_in_flight(tmp_path):
         assert report.resumed_pages >= 7, "the third process had begun with the pages of the second"
 
 
-def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path):
+def test_ctrl_c_ends_at_once_and_says_how_to_continue(tmp_path):
     with Exchange(markets=2_000, seed=8, latency_ms=300) as exchange:
         command = [sys.executable, "-m", "fairline", "markets", "--exchange", exchange.url, "--max-age", "5m"]
         environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
@@ -241,19 +241,19 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path):
             time.sleep(0.35)
             sent = time.monotonic()
             run.send_signal(signal.SIGINT)
-            _, said = run.communicate(timeout=10)
+            _, errors = run.communicate(timeout=10)
         # A tenth of a second where nothing else runs; this tells it from one that goes on, beside other tests as well.
         assert time.monotonic() - sent < 5.0
         assert run.returncode == 130
-        assert "the same command goes on with it within 5m" in said
+        assert "the same command goes on with it within 5m" in errors
         done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, env=environment)
-    told = json.loads(done.stdout)["scan"]
-    assert told["complete"]
-    assert told["crawl"]["resumed_pages"] >= 1
-    assert told["markets"] == 2_000
+    scan = json.loads(done.stdout)["scan"]
+    assert scan["complete"]
+    assert scan["crawl"]["resumed_pages"] >= 1
+    assert scan["markets"] == 2_000
 
 
-async def test_closing_time_is_asked_for_by_close_windows_and_gives_the_same(thousand):
+async def test_windows_of_closing_time_select_the_same_markets(thousand):
     from datetime import timedelta
 
     soon = Filters(closes_within=timedelta(days=3))
@@ -268,17 +268,17 @@ async def test_closing_time_is_asked_for_by_close_windows_and_gives_the_same(tho
     assert asked < 6
 
 
-async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh(thousand, tmp_path):
+async def test_fresh_series_and_events_are_not_requested_again(thousand, tmp_path):
     cache = ExchangeCache(tmp_path, thousand.url)
     asked = []
     async with kalshi_of(thousand.url) as kalshi:
         send = kalshi.transport._send
 
-        async def noted(request):
+        async def send_scripted(request):
             asked.append(request.url.split("/trade-api/v2")[1].split("?")[0])
             return await send(request)
 
-        kalshi.transport._send = noted
+        kalshi.transport._send = send_scripted
         first = await read_listing(kalshi, memory=cache)
         changes = {"/series/fee_changes", "/events/fee_changes"}
         assert set(asked) == {"/series", "/markets", "/events"} | changes
@@ -293,8 +293,8 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
     games = first.markets.filter((pl.col("series_ticker") == "KXNFLGAME") & (pl.len().over("event_ticker") == 2))
     assert games.height > 0
     home = pl.col("title").str.contains(pl.format("at {}", "yes_sub_title"))
-    said = pl.when(home).then("home_target").otherwise("away_target")
-    assert games.select((pl.col("target") == said).all()).item(), "as in: Jorford at Wesville"
+    expected = pl.when(home).then("home_target").otherwise("away_target")
+    assert games.select((pl.col("target") == expected).all()).item(), "as in: Jorford at Wesville"
     assert (games["decided_ts"] - games["milestone_ts"]).unique().to_list() == [timedelta(hours=3)]
     one = games["ticker"][0]
     async with kalshi_of(thousand.url) as kalshi:
@@ -302,9 +302,9 @@ async def test_facts_that_were_read_are_not_asked_for_again_while_they_are_fresh
     assert alone["milestone_ts"].to_list() == games["milestone_ts"].to_list()[:1]
 
 
-@pytest.mark.parametrize("content,words", [(b"\x1f\x8bnonsense", "damaged"), (b"", "truncated")])
-def test_a_compressed_answer_that_is_none_is_named(content, words):
-    with pytest.raises(ResponseError, match=words):
+@pytest.mark.parametrize("content,reason", [(b"\x1f\x8bnonsense", "damaged"), (b"", "truncated")])
+def test_a_damaged_compressed_answer_is_named(content, reason):
+    with pytest.raises(ResponseError, match=reason):
         Unpacker()(content)
 
 
@@ -314,7 +314,7 @@ def test_a_compressed_answer_of_several_members_is_read_to_the_end():
     assert bytes(Unpacker()(gzip.compress(b'{"a":') + gzip.compress(b"1}"))) == b'{"a":1}'
 
 
-def test_a_compressed_answer_without_end_is_given_up():
+def test_an_endless_compressed_answer_is_given_up():
     import zlib
 
     packer = zlib.compressobj(wbits=31)
@@ -337,7 +337,7 @@ def test_rows_of_the_world_are_as_many_as_asked_for(thousand):
     assert np.all(np.diff(thousand.world.columns.created_us) <= 0)
 
 
-async def test_what_failed_is_not_taken_for_read_by_whoever_goes_on(thousand, tmp_path):
+async def test_a_failed_walk_is_repeated_when_the_crawl_continues(thousand, tmp_path):
     cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
         send, count = kalshi.transport._send, 0
@@ -350,9 +350,9 @@ async def test_what_failed_is_not_taken_for_read_by_whoever_goes_on(thousand, tm
             return await send(request)
 
         kalshi.transport._send = breaking
-        made = MarketCrawl(kalshi, SMALL, list, cache=cache)
-        first = [market.ticker async for page in made.pages() for market in page]
-    assert not made.report.complete
+        market_crawl = MarketCrawl(kalshi, SMALL, list, cache=cache)
+        first = [market.ticker async for page in market_crawl.pages() for market in page]
+    assert not market_crawl.report.complete
     assert len(first) < 1_000
     tickers, report, _ = await crawl(thousand.url, cache=cache)
     assert report.complete
@@ -360,7 +360,7 @@ async def test_what_failed_is_not_taken_for_read_by_whoever_goes_on(thousand, tm
 
 
 @pytest.mark.parametrize("odd", ["0001-01-01T00:00:00Z", "2019-01-01T00:00:00Z", "2023-05-01T00:00:00Z"])
-async def test_one_row_with_an_odd_time_ends_no_walk(odd):
+async def test_one_row_with_an_odd_time_does_not_end_a_walk(odd):
     with Exchange(markets=1_500, seed=8) as exchange:
         catalog = exchange.backend.catalog
         real, opens = catalog.market, np.flatnonzero(exchange.world.columns.status == 1)
@@ -376,7 +376,7 @@ async def test_one_row_with_an_odd_time_ends_no_walk(odd):
 @pytest.mark.parametrize(
     "faults", [("refused-windows", "shuffled-rows"), ("refused-windows",), ("ignored-windows",), ()]
 )
-async def test_arrivals_are_there_as_of_the_instant_stated(faults, tmp_path):
+async def test_arrivals_are_complete_as_of_the_stated_instant(faults, tmp_path):
     world = World(700, arrivals=400, arrival_hours=4 / 3600, seed=6)
     with Exchange(catalog=WorldCatalog(world), latency_ms=90, faults=[Fault(name) for name in faults]) as exchange:
         for turn in range(2):
@@ -389,16 +389,16 @@ async def test_arrivals_are_there_as_of_the_instant_stated(faults, tmp_path):
                     await pages.aclose()
             tickers, report, _ = await crawl(exchange.url, cache=cache)
             columns, asof = world.columns, int(report.asof_s * 1e6)
-            there = {
+            created = {
                 t
                 for t, c, s in zip(columns.ticker, columns.created_us, columns.status, strict=True)
                 if c <= asof and s == 1
             }
             assert report.complete
-            assert not there - set(tickers)
+            assert not created - set(tickers)
 
 
-async def test_one_row_outside_its_window_does_not_give_the_windows_up(thousand):
+async def test_one_row_outside_its_window_does_not_drop_the_windows(thousand):
     from datetime import timedelta
 
     catalog, real = thousand.backend.catalog, thousand.backend.catalog.market
@@ -418,20 +418,20 @@ async def test_one_row_outside_its_window_does_not_give_the_windows_up(thousand)
 async def test_pages_that_repeat_under_ever_new_cursors_end():
     count = 0
 
-    async def send(request):
+    async def send_scripted(request):
         nonlocal count
         count += 1
         rows = [MARKET | {"ticker": f"T{i}"} for i in range(3)]
         return Response(200, {}, json.dumps({"markets": rows, "cursor": f"c{count}"}).encode())
 
-    kalshi = Kalshi(Transport("http://h/trade-api/v2", send=send, bucket=TokenBucket(Rate(1e9, 1e9))))
-    made = MarketCrawl(kalshi, Query(page_size=3), list)
-    [_ async for _ in made.pages()]
-    assert not made.report.complete
+    kalshi = Kalshi(Transport("http://h/trade-api/v2", send=send_scripted, bucket=TokenBucket(Rate(1e9, 1e9))))
+    market_crawl = MarketCrawl(kalshi, Query(page_size=3), list)
+    [_ async for _ in market_crawl.pages()]
+    assert not market_crawl.report.complete
     assert count < 40
 
 
-async def test_a_damaged_or_full_disk_costs_the_journal_and_not_the_crawl(thousand, tmp_path, monkeypatch):
+async def test_a_damaged_or_full_disk_costs_only_the_journal(thousand, tmp_path, monkeypatch):
     cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
         pages = MarketCrawl(kalshi, SMALL, list, cache=cache).pages()
@@ -456,7 +456,7 @@ async def test_a_damaged_or_full_disk_costs_the_journal_and_not_the_crawl(thousa
     assert set(tickers) == everything(thousand)
 
 
-async def test_a_series_listed_after_the_list_was_kept_is_read_anew(thousand, tmp_path):
+async def test_a_series_newer_than_the_cached_list_causes_a_new_read(thousand, tmp_path):
     cache = ExchangeCache(tmp_path, thousand.url)
     series = thousand.backend.catalog.series
     hidden = next(s for s in series if s["ticker"] == "KXHOUSERACE")
@@ -473,7 +473,7 @@ async def test_a_series_listed_after_the_list_was_kept_is_read_anew(thousand, tm
     assert rows["fee_type"].null_count() == 0
 
 
-async def test_tickers_series_and_events_narrow_each_other_and_a_closed_one_is_said(thousand):
+async def test_tickers_series_and_events_narrow_each_other_and_a_closed_market_is_named(thousand):
     columns = thousand.world.columns
     ticker = columns.ticker[int(np.flatnonzero(columns.status == 1)[0])]
     paused = columns.ticker[int(np.flatnonzero(columns.status == 2)[0])]
@@ -481,16 +481,16 @@ async def test_tickers_series_and_events_narrow_each_other_and_a_closed_one_is_s
         assert (await read_listing(kalshi, Filters(tickers=(ticker,)))).markets.height == 1
         other = "KXHOUSERACE" if not ticker.startswith("KXHOUSERACE-") else "KXBTC"
         assert (await read_listing(kalshi, Filters(tickers=(ticker,), series=(other,)))).markets.is_empty()
-        told = await read_listing(kalshi, Filters(tickers=(paused,)))
-    assert told.markets.is_empty()
-    assert "its status is inactive, not open" in told.problems[0].message
+        listing = await read_listing(kalshi, Filters(tickers=(paused,)))
+    assert listing.markets.is_empty()
+    assert "its status is inactive, not open" in listing.problems[0].message
 
 
 @pytest.mark.parametrize(
     "faults", [(), ("refused-windows",), ("ignored-windows",), ("repeat-cursor:0.1",), ("500:0.3",)]
 )
-def test_a_journal_cut_off_at_any_byte_leads_to_everything(faults, tmp_path):
-    """As if killed there: whatever an earlier process had written, whoever goes on with it has every market."""
+def test_a_journal_truncated_at_any_byte_leads_to_a_complete_crawl(faults, tmp_path):
+    """Killed at any byte of its journal, a crawl can be continued, and the result has every market."""
 
     async def stopped_late(url, cache):
         async with kalshi_of(url) as kalshi:
@@ -521,7 +521,7 @@ def test_a_journal_cut_off_at_any_byte_leads_to_everything(faults, tmp_path):
             assert report.complete
 
 
-async def test_a_fee_change_that_falls_due_while_facts_are_remembered_counts(thousand, tmp_path):
+async def test_a_fee_change_that_takes_effect_while_facts_are_cached_counts(thousand, tmp_path):
     cache = ExchangeCache(tmp_path, thousand.url)
     async with kalshi_of(thousand.url) as kalshi:
         first = await read_listing(kalshi, memory=cache)
@@ -531,21 +531,21 @@ async def test_a_fee_change_that_falls_due_while_facts_are_remembered_counts(tho
         before = first.markets.filter(pl.col("series_ticker") == changed.series_ticker)
         assert before.height > 0
         assert 0 not in before["fee_multiplier_m"]
-        due = replace(changed, fee_multiplier=0.0, scheduled_ts=datetime.now(UTC) - timedelta(seconds=1))
-        cache.save("fee-changes", replace(changes, series=[due]))
+        past = replace(changed, fee_multiplier=0.0, scheduled_ts=datetime.now(UTC) - timedelta(seconds=1))
+        cache.save("fee-changes", replace(changes, series=[past]))
         second = await read_listing(kalshi, memory=cache)
     after = second.markets.filter(pl.col("series_ticker") == changed.series_ticker)
     assert 0 in after["fee_multiplier_m"]
 
 
-async def test_fee_changes_that_cannot_be_read_are_a_problem_and_no_more(thousand, tmp_path):
+async def test_unreadable_fee_changes_are_only_a_problem(thousand, tmp_path):
     async with kalshi_of(thousand.url) as kalshi:
         send = kalshi.transport._send
 
-        async def broken(request):
+        async def send_scripted(request):
             return Response(404, {}, b"") if "fee_changes" in request.url else await send(request)
 
-        kalshi.transport._send = broken
+        kalshi.transport._send = send_scripted
         listing = await read_listing(kalshi, memory=ExchangeCache(tmp_path, thousand.url))
     assert listing.complete
     assert "scheduled fee changes could not be read" in listing.problems[0].message

@@ -23,16 +23,16 @@ class MemoryKeyring(KeyringBackend):
 
     def __init__(self):
         super().__init__()
-        self.kept = {}
+        self.stored = {}
 
     def get_password(self, service, username):
-        return self.kept.get((service, username))
+        return self.stored.get((service, username))
 
     def set_password(self, service, username, password):
-        self.kept[service, username] = password
+        self.stored[service, username] = password
 
     def delete_password(self, service, username):
-        del self.kept[service, username]
+        del self.stored[service, username]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_fault_is_exit_code_1_with_its_cause_evidence_and_remedy(fairline, pla
     assert "→ Check the key id" in done.stdout
 
 
-def test_a_key_that_worked_and_was_revoked_is_called_so(fairline, place):
+def test_a_key_that_worked_and_was_revoked_is_named_revoked(fairline, place):
     ask = ("doctor", "--exchange", place.url, "--key-id", "good", "--key-file", "key.pem", "--json")
     assert fairline(*ask).returncode == 0
     key = place.backend.keys.keys["good"]
@@ -101,7 +101,7 @@ def test_a_key_file_that_others_can_read_is_warned_about(fairline, place, tmp_pa
     assert "chmod 600" in done.stdout
 
 
-def test_another_programs_request_is_judged_from_a_file_or_from_flags(fairline, place, rsa_key, tmp_path):
+def test_another_programs_request_is_examined_from_a_file_or_from_flags(fairline, place, rsa_key, tmp_path):
     path = "/trade-api/v2/portfolio/balance?subaccount=0"
     sent = sign_with_mistake(rsa_key, int(time.time() * 1000), "GET", path, "query_signed")
     lines = [
@@ -235,7 +235,7 @@ def test_each_fault_of_the_simulator_is_named_at_the_command_line(fairline, plac
     assert (done.returncode, json.loads(done.stdout)["cause"]) == (1, expected)
 
 
-def test_an_expired_token_looks_like_a_refused_one_unless_the_clock_says_so(fairline, place):
+def test_an_expired_token_looks_refused_unless_the_clock_explains_it(fairline, place):
     place.faults.set(Fault("expired-token"))
     ask = ("doctor", "--exchange", place.article_url, "--auth", "jwt", "--member-id", "member-1", "--json")
     done = fairline(*ask, "--key-id", "good", "--key-file", "key.pem")

@@ -1,4 +1,4 @@
-"""For any world, page size and fault mix: the crawl has every market, or says that it has not and where."""
+"""For any world, page size and fault mix, the crawl has every market or names where some are missing."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from fairline.sim import Exchange, Fault
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
 
-# What a reader can notice. A row that is silently left out of the last page of a walk is not among it: nobody can.
+# Faults a reader can notice. A row silently missing from the last page of a walk cannot be noticed.
 FAULTS = (
     "429", "500", "502-html", "reset", "reset-body", "truncated-gzip", "not-json", "wrong-type", "repeat-cursor",
     "duplicate-row", "malformed-row", "unknown-values", "skew", "shuffled-rows", "refused-windows", "ignored-windows",
@@ -34,15 +34,15 @@ async def crawl(url, size, cache):
     bucket = TokenBucket(Rate(1e9, 1e9))
     retry = Retry(tries=4, base_s=0.001, cap_s=0.002)
     async with Kalshi(Transport(url, bucket=bucket, retry=retry)) as kalshi:
-        made = MarketCrawl(kalshi, Query(page_size=size), list, cache=cache)
-        tickers = [market.ticker async for page in made.pages() for market in page]
-    return tickers, made.report
+        market_crawl = MarketCrawl(kalshi, Query(page_size=size), list, cache=cache)
+        tickers = [market.ticker async for page in market_crawl.pages() for market in page]
+    return tickers, market_crawl.report
 
 
 def check(exchange, tickers, report):
-    """The tickers are those of the world as of the report's instant, or the report names where some are missing."""
+    """Check that the tickers are complete as of the report's instant, or that the report names what is missing."""
     columns = exchange.world.columns
-    # Where the fault is a wrong `Date`, the instant that is told from it is wrong by as much.
+    # Where the fault is a wrong `Date`, the instant computed from it is off by as much.
     asof = int((report.asof_s - 46 * exchange.faults.in_force("skew")) * 1e6)
     assert len(tickers) == len(set(tickers))
     surely = {t for t, c, o in zip(columns.ticker, columns.created_us, columns.status == 1, strict=True)
@@ -72,7 +72,7 @@ def one_example(markets, arrivals, seed, size, mix, folder):
             try:
                 tickers, report = asyncio.run(crawl(exchange.url, size, cache if turn else None))
             except KalshiError:
-                continue  # nothing at all could be read, and it said so
+                continue  # nothing could be read, which is an error
             check(exchange, tickers, report)
 
 

@@ -17,13 +17,13 @@ def public_of(pem: str):
     return serialization.load_pem_private_key(pem.encode(), None).public_key()
 
 
-def signed(auth: ApiKeyAuth, path: str = PATH, method: str = "get") -> tuple[bytes, dict[str, str]]:
+def sign(auth: ApiKeyAuth, path: str = PATH, method: str = "get") -> tuple[bytes, dict[str, str]]:
     headers = auth.headers(method, path)
     return base64.b64decode(headers["KALSHI-ACCESS-SIGNATURE"]), headers
 
 
 def test_the_message_is_milliseconds_method_and_path_without_query(rsa_pem, rsa_key):
-    signature, headers = signed(ApiKeyAuth("id-1", rsa_key, clock=lambda: NOW), PATH + "?limit=5")
+    signature, headers = sign(ApiKeyAuth("id-1", rsa_key, clock=lambda: NOW), PATH + "?limit=5")
     assert headers["KALSHI-ACCESS-KEY"] == "id-1"
     assert headers["KALSHI-ACCESS-TIMESTAMP"] == "1703123456789"
     message = b"1703123456789GET/trade-api/v2/portfolio/balance"
@@ -34,11 +34,11 @@ def test_the_message_is_milliseconds_method_and_path_without_query(rsa_pem, rsa_
 
 
 def test_an_ed25519_key_signs_the_same_bytes_directly(ed25519_pem, ed25519_key):
-    signature, _ = signed(ApiKeyAuth("id-1", ed25519_key, clock=lambda: NOW))
+    signature, _ = sign(ApiKeyAuth("id-1", ed25519_key, clock=lambda: NOW))
     public_of(ed25519_pem).verify(signature, b"1703123456789GET/trade-api/v2/portfolio/balance")
 
 
-def test_each_try_is_signed_afresh(rsa_key):
+def test_each_attempt_is_signed_again(rsa_key):
     times = iter([1.0, 2.0])
     auth = ApiKeyAuth("id-1", rsa_key, clock=lambda: next(times))
     assert auth.headers("GET", PATH)["KALSHI-ACCESS-TIMESTAMP"] == "1000"

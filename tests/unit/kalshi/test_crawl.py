@@ -30,7 +30,7 @@ EMPTY = body([])
 
 
 def client(bucket, *bodies):
-    """A client whose pages are given; None stands for a server error. After the last there are empty pages."""
+    """Return a client with scripted pages (None is a server error, later ones are empty) and the requested URLs."""
     queue, asked = list(bodies), []
 
     async def send(request):
@@ -43,9 +43,9 @@ def client(bucket, *bodies):
 
 
 async def crawl(kalshi, query=PAIRS):
-    made = MarketCrawl(kalshi, query, list)
-    tickers = [market.ticker async for rows in made.pages() for market in rows]
-    return tickers, made.report
+    market_crawl = MarketCrawl(kalshi, query, list)
+    tickers = [market.ticker async for rows in market_crawl.pages() for market in rows]
+    return tickers, market_crawl.report
 
 
 async def test_every_page_is_walked_with_the_same_filters(unhurried):
@@ -83,7 +83,7 @@ async def test_cursors_without_end_and_without_rows_are_a_loop():
     assert len(asked) == 5
 
 
-async def test_a_failure_after_the_first_page_keeps_the_part_and_says_so(unhurried):
+async def test_a_failure_after_the_first_page_keeps_its_rows_and_is_reported(unhurried):
     kalshi, _ = client(unhurried, body(["A", "B"], "c1"), None, None)
     tickers, report = await crawl(kalshi)
     assert tickers == ["A", "B"]
@@ -91,7 +91,7 @@ async def test_a_failure_after_the_first_page_keeps_the_part_and_says_so(unhurri
     assert [walk.pages for walk in report.missing] == [1]
 
 
-async def test_a_walk_that_failed_goes_on_from_its_cursor_once_more(unhurried):
+async def test_a_failed_walk_continues_from_its_cursor_once(unhurried):
     kalshi, asked = client(unhurried, body(["A", "B"], "c1"), None, body(["C"]))
     tickers, report = await crawl(kalshi)
     assert tickers == ["A", "B", "C"]
@@ -106,14 +106,14 @@ async def test_a_failure_before_the_first_page_raises(unhurried):
         await crawl(kalshi)
 
 
-async def test_duplicates_are_dropped_and_counted_and_contradictions_too(unhurried):
+async def test_duplicates_and_conflicts_are_dropped_and_counted(unhurried):
     pages = body(["A", "B"], "c1"), body(["B", "C"], "c2"), body(["C"], created_time="2020-01-01T00:00:00Z")
     tickers, report = await crawl(client(unhurried, *pages)[0])
     assert tickers == ["A", "B", "C"]
     assert (report.duplicates, report.conflicts) == (2, 1)
 
 
-async def test_a_short_page_with_more_to_come_is_asked_for_again(unhurried):
+async def test_a_short_page_with_a_cursor_is_requested_again(unhurried):
     kalshi, asked = client(unhurried, body(["A"], "c1"), body(["A", "B"], "c1"), body(["C"]))
     tickers, report = await crawl(kalshi)
     assert tickers == ["A", "B", "C"]
@@ -121,22 +121,22 @@ async def test_a_short_page_with_more_to_come_is_asked_for_again(unhurried):
     assert report.complete
 
 
-async def test_a_market_in_another_state_than_asked_for_is_read_again(unhurried):
+async def test_a_market_in_another_status_than_requested_is_read_again(unhurried):
     changed = json.loads(body(["A", "B"]))
     changed["markets"][1]["status"] = "closed"
     answers = json.dumps(changed).encode(), EMPTY, body(["B"], status="determined")
     kalshi, asked = client(unhurried, *answers)
-    made = MarketCrawl(kalshi, PAIRS, list)
-    rows = {market.ticker: market.status async for page in made.pages() for market in page}
+    market_crawl = MarketCrawl(kalshi, PAIRS, list)
+    rows = {market.ticker: market.status async for page in market_crawl.pages() for market in page}
     assert rows == {"A": "active", "B": "determined"}
-    assert made.report.rechecked == 1
+    assert market_crawl.report.rechecked == 1
     assert "tickers=B" in asked[2]
 
 
-async def test_what_is_held_back_keeps_its_own_bytes_while_other_pages_take_their_place(unhurried):
+async def test_held_back_markets_survive_the_reuse_of_the_buffer(unhurried):
     """Packed pages are unpacked into one place, in which what is raw in a market lies."""
 
-    def packed(tickers, cursor="", **more):
+    def pack(tickers, cursor="", **more):
         rows = [MARKET | {"ticker": t, "strike_type": "structured", "custom_strike": {"team": target(t)}} | more
                 for t in tickers]  # fmt: skip
         plain = json.dumps({"markets": rows, "cursor": cursor}, separators=(",", ":")).encode()
@@ -146,24 +146,24 @@ async def test_what_is_held_back_keeps_its_own_bytes_while_other_pages_take_thei
         return f"{ticker[1:].zfill(8)}-0000-4000-8000-000000000000"
 
     late = [f"T{n}" for n in range(400)]
-    answers = [packed(late, "c", status="inactive"), packed([f"U{n}" for n in range(450)]), packed([])]
+    answers = [pack(late, "c", status="inactive"), pack([f"U{n}" for n in range(450)]), pack([])]
 
     async def send(request):
         asked = parse_qs(urlsplit(request.url).query)
         if "tickers" in asked:
-            return packed(asked["tickers"][0].split(","))
+            return pack(asked["tickers"][0].split(","))
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     kalshi = Kalshi(Transport("http://h/trade-api/v2", send=send, bucket=unhurried))
-    made = MarketCrawl(kalshi, Query(page_size=400), wire_frame)
-    frames = [frame async for frame in made.pages()]
+    market_crawl = MarketCrawl(kalshi, Query(page_size=400), wire_frame)
+    frames = [frame async for frame in market_crawl.pages()]
     rows = pl.concat(frames)
     assert rows.height == 850
-    assert made.report.rechecked == 400
+    assert market_crawl.report.rechecked == 400
     assert rows["target"].to_list() == [target(ticker) for ticker in rows["ticker"]]
 
 
-async def test_combos_that_slip_through_the_filter_are_dropped(unhurried):
+async def test_combos_that_pass_the_filter_are_dropped(unhurried):
     kalshi, _ = client(unhurried, body(["A"], mve_collection_ticker="KXMVE"))
     assert (await crawl(kalshi))[0] == []
     kalshi, asked = client(unhurried, body(["A"], mve_collection_ticker="KXMVE"))
@@ -188,17 +188,17 @@ def test_batches_respect_number_and_length():
 
 
 @pytest.mark.parametrize("ticker", ["A,B", "", "A B", "../x", "A?x", "A&b"])
-def test_a_ticker_that_would_widen_the_question_is_refused(ticker):
+def test_a_ticker_that_would_change_the_request_is_refused(ticker):
     with pytest.raises(BadRequestError, match="is not a ticker"):
         check_ticker(ticker)
 
 
 @pytest.mark.parametrize("top", [100, 101])
 def test_a_walk_still_at_the_top_of_its_window_has_nothing_to_give_away(top):
-    """Its lower part would be all of it: whoever got that would give it away in turn, and so for ever."""
-    made = Walk(0, {}, CREATED, Window(10, 100), oldest=top)
-    assert not made.divisible
-    made.oldest = 99
-    assert made.divisible
-    made.ordered = False
-    assert not made.divisible
+    """The receiver would get the whole window, and give it away again, for ever."""
+    walk = Walk(0, {}, CREATED, Window(10, 100), oldest=top)
+    assert not walk.divisible
+    walk.oldest = 99
+    assert walk.divisible
+    walk.ordered = False
+    assert not walk.divisible

@@ -69,13 +69,13 @@ def test_an_old_encrypted_key_keeps_its_headers_however_it_was_pasted(rsa_pem, b
     assert parse_private_key(breakage(sealed.decode()), "open sesame").kind == "RSA-2048"
 
 
-def test_doubly_escaped_lines_and_bytes_that_are_no_text(rsa_pem):
+def test_doubly_escaped_lines_and_bytes_that_are_not_text(rsa_pem):
     assert parse_private_key(rsa_pem.replace("\n", "\\\\n")).kind == "RSA-2048"
     with pytest.raises(PrivateKeyError, match="not text"):
         parse_private_key(rsa_pem + "\udcff")
 
 
-def test_a_passphrase_for_a_plain_key_does_no_harm(rsa_pem):
+def test_a_passphrase_for_a_plain_key_is_ignored(rsa_pem):
     assert parse_private_key(rsa_pem, "not needed").kind == "RSA-2048"
 
 
@@ -83,9 +83,9 @@ def certificate() -> bytes:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    return made.sign(key, hashes.SHA256()).public_bytes(PEM)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()).public_bytes(PEM)
 
 
 def wrong_keys() -> dict[str, tuple[bytes, str]]:
@@ -111,7 +111,7 @@ def wrong_keys() -> dict[str, tuple[bytes, str]]:
 
 @pytest.mark.parametrize("name", ["public", "certificate", "openssh", "ec sec1", "ec pkcs8", "empty", "truncated",
                                   "damaged", "der", "text", "binary"])  # fmt: skip
-def test_what_is_not_a_usable_key_gets_its_own_sentence(name):
+def test_each_unusable_key_has_its_own_message(name):
     content, sentence = wrong_keys()[name]
     with pytest.raises(PrivateKeyError, match=sentence) as caught:
         parse_private_key(content)

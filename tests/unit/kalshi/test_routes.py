@@ -38,7 +38,7 @@ def test_a_status_that_takes_no_windows_is_one_cursor(status):
     assert f"status={status}" in route.why
 
 
-def test_closing_time_is_asked_for_by_windows_unless_everything_is_as_cheap():
+def test_closing_time_uses_windows_unless_everything_is_as_cheap():
     closes = Profile(117_000, 25, [NOW + 60 * i for i in range(117_000 // 25)][::-1], NOW)
     near, far = (NOW, NOW + 3_600), (NOW, NOW + 10**7)
     route = choose(Query(closes=near), PROFILE, closes, 8)
@@ -49,7 +49,7 @@ def test_closing_time_is_asked_for_by_windows_unless_everything_is_as_cheap():
     assert choose(Query(status="paused", closes=near), PROFILE, closes, 8).axis is None
 
 
-def test_names_win_over_everything_else():
+def test_names_take_precedence():
     assert choose(Query(tickers=("A",), series=("S",)), PROFILE, None, 8).requests == 1
     assert choose(Query(events=("E", "F"), series=("S",)), PROFILE, None, 8).requests == 2
 
@@ -82,7 +82,7 @@ def test_in_a_batch_whose_end_is_unknown_cuts_lie_by_the_logarithm_of_its_possib
     assert cuts == [NOW - 1_000]
     assert density.pages_in_batch(NOW - 10_000, NOW, 100) == pytest.approx(10)
     assert density.pages_in_batch(NOW, NOW, 100) == 0
-    assert density.cuts(NOW - 50, NOW, 2, 100) == [NOW - 100], "beyond the window: dropped by who asked"
+    assert density.cuts(NOW - 50, NOW, 2, 100) == [NOW - 100], "beyond the window: dropped by the caller"
 
 
 def test_a_cost_is_that_of_the_path_template_else_the_default():

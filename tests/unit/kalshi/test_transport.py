@@ -10,15 +10,15 @@ OK = Response(200, {}, b'{"exchange_active":true,"trading_active":true}')
 
 
 class Script:
-    """A transport function that plays answers (or raises errors) in turn and keeps what was asked."""
+    """A transport function with scripted answers and errors. It records requests and pauses."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
-        self.asked: list[HttpRequest] = []
+        self.requests: list[HttpRequest] = []
         self.slept: list[float] = []
 
     async def __call__(self, request):
-        self.asked.append(request)
+        self.requests.append(request)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -56,7 +56,7 @@ async def ask(script, bucket, **more):
     ],
     ids=lambda t: str(getattr(t, "status", t))[:20],
 )
-async def test_what_can_pass_is_retried(trouble, unhurried):
+async def test_transient_faults_are_retried(trouble, unhurried):
     script = Script(trouble, trouble, OK)
     assert (await ask(script, unhurried)).trading_active
     assert script.slept == [0.5, 1.0]
@@ -68,14 +68,14 @@ async def test_no_other_4xx_is_retried(status, unhurried):
     with pytest.raises(errors.ApiError) as caught:
         await ask(script, unhurried)
     assert (caught.value.status, caught.value.code, caught.value.details) == (status, "c", "d")
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
-async def test_it_gives_up_after_its_tries_with_the_last_error(unhurried):
+async def test_it_gives_up_after_its_attempts_with_the_last_error(unhurried):
     script = Script(*[failure(500)] * 6)
     with pytest.raises(errors.ServerError, match="answered 500"):
         await ask(script, unhurried)
-    assert len(script.asked) == 6
+    assert len(script.requests) == 6
 
 
 async def test_the_pause_is_full_jitter_and_capped(unhurried):
@@ -86,46 +86,48 @@ async def test_the_pause_is_full_jitter_and_capped(unhurried):
         return 0.0
 
     script = Script(*[failure(500)] * 9, OK)
-    made = Transport("http://h/v", send=script, sleep=script.sleep, uniform=uniform, bucket=unhurried, retry=Retry(10))
-    await made.get("/x", decode=wire.exchange_status)
+    subject = Transport(
+        "http://h/v", send=script, sleep=script.sleep, uniform=uniform, bucket=unhurried, retry=Retry(10)
+    )
+    await subject.get("/x", decode=wire.exchange_status)
     assert drawn == [(0, min(8.0, 0.25 * 2**n)) for n in range(1, 10)]
 
 
-async def test_a_retry_after_is_heeded_although_the_exchange_sends_none(unhurried):
+async def test_a_retry_after_of_a_proxy_is_respected(unhurried):
     script = Script(failure(429, b"{}", **{"Retry-After": "3"}), OK)
     await ask(script, unhurried)
     assert script.slept[0] >= 3
 
 
-async def test_every_try_is_signed_again_over_the_path_with_prefix(rsa_key, unhurried):
+async def test_every_attempt_is_signed_again_over_the_path_with_prefix(rsa_key, unhurried):
     times = iter([1.0, 2.0])
     auth = ApiKeyAuth("id", rsa_key, clock=lambda: next(times))
     script = Script(failure(500), OK)
     await transport(script, unhurried, auth=auth).get("/markets", {"limit": 5}, decode=wire.exchange_status)
-    stamps = [request.headers["KALSHI-ACCESS-TIMESTAMP"] for request in script.asked]
+    stamps = [request.headers["KALSHI-ACCESS-TIMESTAMP"] for request in script.requests]
     assert stamps == ["1000", "2000"]
-    assert script.asked[0].url == "https://host/trade-api/v2/markets?limit=5"
+    assert script.requests[0].url == "https://host/trade-api/v2/markets?limit=5"
 
 
 async def test_without_a_key_nothing_is_signed(unhurried):
     script = Script(OK)
     await ask(script, unhurried)
-    assert dict(script.asked[0].headers) == {}
+    assert dict(script.requests[0].headers) == {}
 
 
 async def test_a_429_slows_the_bucket_and_counts_as_a_retry(unhurried):
     script = Script(failure(429, b"{}"), OK)
-    made = transport(script, unhurried)
-    await made.get("/x", decode=wire.exchange_status)
-    assert made.bucket.share < 1
-    assert (made.traffic.requests, made.traffic.retries) == (2, 1)
+    subject = transport(script, unhurried)
+    await subject.get("/x", decode=wire.exchange_status)
+    assert subject.bucket.share < 1
+    assert (subject.traffic.requests, subject.traffic.retries) == (2, 1)
 
 
 async def test_a_redirect_is_not_followed_and_says_where_it_leads(unhurried):
     script = Script(failure(301, Location="https://elsewhere/x"))
     with pytest.raises(errors.RedirectError, match="https://elsewhere/x"):
         await ask(script, unhurried)
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_repeated_parameters_are_repeated_and_absent_ones_left_out():
 async def test_requests_do_not_show_their_headers(rsa_key, unhurried):
     script = Script(OK)
     await ask(script, unhurried, auth=ApiKeyAuth("id", rsa_key))
-    assert "SIGNATURE" not in repr(script.asked[0])
+    assert "SIGNATURE" not in repr(script.requests[0])
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,6 @@ async def test_requests_do_not_show_their_headers(rsa_key, unhurried):
     ],
 )
 async def test_network_faults_name_the_host(url, sentence, unhurried):
-    async with Transport(url, retry=Retry(tries=1), bucket=unhurried) as made:
+    async with Transport(url, retry=Retry(tries=1), bucket=unhurried) as subject:
         with pytest.raises(errors.KalshiError, match=sentence):
-            await made.get("/exchange/status", decode=wire.exchange_status)
+            await subject.get("/exchange/status", decode=wire.exchange_status)

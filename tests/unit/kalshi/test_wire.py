@@ -31,7 +31,7 @@ def event(ticker):
     return {"event_ticker": ticker, "series_ticker": "KXMLBGAME"}
 
 
-def test_events_carry_their_own_milestone_and_a_strange_one_costs_nothing():
+def test_events_carry_their_own_milestone_and_a_foreign_one_is_ignored():
     game = {"start_date": "2026-07-10T22:45:00Z", "primary_event_tickers": ["A"], "related_event_tickers": ["A", "B"],
             "details": {"home_team_id": "h", "away_team_id": "w", "status": "created"}}  # fmt: skip
     golf = {"start_date": "2026-07-10T11:00:00Z", "primary_event_tickers": ["C"], "details": {"competitor_ids": ["x"]}}
@@ -105,7 +105,7 @@ def test_the_retired_cents_format_is_named_and_not_read_as_zero():
 
 
 @pytest.mark.parametrize("item", ["text", 5, None, []])
-def test_what_is_no_object_is_rejected_as_a_whole(item):
+def test_values_that_are_not_objects_are_rejected_whole(item):
     assert page(item).rejected[0].reason == "not a JSON object"
 
 
@@ -117,14 +117,14 @@ def test_what_is_no_object_is_rejected_as_a_whole(item):
         (b'{"markets":[', "not JSON"),
     ],
 )
-def test_a_page_that_is_none_is_a_retryable_error(body, sentence):
+def test_a_body_that_is_not_a_page_is_a_retryable_error(body, sentence):
     with pytest.raises(ResponseError, match=sentence) as caught:
         wire.markets_page(body)
     assert caught.value.retryable
 
 
 @pytest.mark.parametrize("body", [b'{"markets":{}}', b"[1]", b'{"cursor":""}', b'{"markets":[],"cursor":5}', b"null"])
-def test_json_of_another_shape_is_an_error_that_asking_again_does_not_mend(body):
+def test_json_of_another_shape_is_not_retried(body):
     with pytest.raises(ShapeError, match="no list of markets") as caught:
         wire.markets_page(body)
     assert not caught.value.retryable
