@@ -1,4 +1,4 @@
-"""A clean environment for every test, no network but loopback, and the recorded data beside the project."""
+"""Fixtures: a clean environment for every test, loopback only, and the recorded data beside the project."""
 
 import os
 import socket
@@ -30,17 +30,17 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
 
-    def guarded(self: socket.socket, address: object) -> None:
+    def guard(self: socket.socket, address: object) -> None:
         if self.family != socket.AF_UNIX and str(address[0]) not in ("127.0.0.1", "::1"):
-            pytest.fail(f"a test reached for {address}, which is not loopback")
+            pytest.fail(f"the test connected to {address}, which is not loopback")
         connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect", guard)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The recorded data. Its absence skips a test, but fails it in CI."""
+    """The recorded data. If it is missing, the test is skipped, or fails in CI."""
     if not SHARED.is_dir():
         if os.environ.get("CI") == "true":
             pytest.fail(f"{SHARED} is missing")
@@ -83,14 +83,14 @@ def exchange(_exchange: Exchange) -> Iterator[Exchange]:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[Exchange]:
-    """A small exchange whose quotes move all the time; tests may set faults and must take them away again."""
+    """A small exchange with moving quotes; tests that set faults must remove them."""
     with Exchange(markets=400, seed=4, moves=120) as exchange:
         yield exchange
 
 
 @pytest.fixture
 def unhurried() -> TokenBucket:
-    """A budget that never makes a test wait."""
+    """A token bucket that never makes a test wait."""
     return TokenBucket(Rate(refill=1e9, capacity=1e9))
 
 

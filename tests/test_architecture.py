@@ -1,4 +1,4 @@
-"""What the import contracts cannot say: who may touch the network, the environment and the clock."""
+"""What the import contracts cannot check: who may touch the network, the environment and the clock."""
 
 import ast
 from pathlib import Path
@@ -8,14 +8,14 @@ FILES = {str(path.relative_to(SOURCE)): ast.parse(path.read_text()) for path in 
 
 
 def importers(module: str) -> set[str]:
-    found = set()
+    files = set()
     for name, tree in FILES.items():
         for node in ast.walk(tree):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(n == module or n.startswith(f"{module}.") for n in names):
-                found.add(name)
-    return found
+                files.add(name)
+    return files
 
 
 def test_only_two_files_of_the_client_and_the_simulator_import_the_http_library():
@@ -35,18 +35,18 @@ def test_only_config_reads_the_environment():
     assert readers == {"config/settings.py"}
 
 
-def test_client_and_simulator_know_nothing_of_ours():
-    ours = {n for n in FILES if importers_of_ours(n)}
-    assert not {n for n in ours if n.startswith(("kalshi/", "sim/"))}
+def test_client_and_simulator_import_nothing_else_from_this_package():
+    importing = {n for n in FILES if imports_other_rooms(n)}
+    assert not {n for n in importing if n.startswith(("kalshi/", "sim/"))}
 
 
-def importers_of_ours(name: str) -> bool:
+def imports_other_rooms(name: str) -> bool:
     room = name.split("/", maxsplit=1)[0]
     modules = [n.module or "" for n in ast.walk(FILES[name]) if isinstance(n, ast.ImportFrom)]
     return any(m.startswith("fairline") and not m.startswith(f"fairline.{room}") for m in modules)
 
 
-def test_files_are_small_and_columns_are_never_walked_in_the_hot_path():
+def test_files_are_small_and_the_hot_path_never_loops_over_rows():
     assert max(len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")) <= 400
     for name in ("pricing/edge.py", "market/fees.py", "scanner.py"):
         calls = {n.attr for n in ast.walk(FILES[name]) if isinstance(n, ast.Attribute)}

@@ -1,4 +1,4 @@
-"""Documents are checked against the code: commands, options, rooms, faults, dependencies, version, examples."""
+"""The documents agree with the code: commands, options, rooms, faults, dependencies, version, examples."""
 
 import re
 import tomllib
@@ -27,7 +27,7 @@ COMMANDS = sorted(typer.main.get_command(app).commands)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_has_a_target():
     for name, text in DOCS.items():
         folder = ROOT if name == "README.md" else ROOT / "docs"
         for target in re.findall(r"\]\(([^)#]+)", text):
@@ -48,8 +48,8 @@ def test_the_architecture_lists_every_room():
 
 
 def test_every_fault_setting_format_and_threshold_is_documented():
-    for name, words in FAULTS.items():
-        assert f"| `{name}` | {words} |" in DOCS["simulator.md"]
+    for name, description in FAULTS.items():
+        assert f"| `{name}` | {description} |" in DOCS["simulator.md"]
     for policy in POLICIES.values():
         assert f"| `{policy.name}` | {policy.source} |" in DOCS["pricing.md"]
     for cause, remedy in REMEDIES.items():
@@ -64,7 +64,7 @@ def test_every_fault_setting_format_and_threshold_is_documented():
     assert f"--max-spread {rules.max_spread_percent:g}" in DOCS["scanning.md"]
 
 
-def test_what_a_watch_keeps_and_listens_to_is_documented():
+def test_datasets_retention_and_alert_settings_are_documented():
     text = " ".join(DOCS["running.md"].split())
     for name, schema in DATASETS.items():
         assert f"- `{name}`: " + ", ".join(f"`{column}`" for column in schema.names()) in text
@@ -74,18 +74,18 @@ def test_what_a_watch_keeps_and_listens_to_is_documented():
         assert setting == "name" or f"`{setting}`" in text
 
 
-def test_each_dependency_is_named_with_its_reason():
+def test_each_dependency_is_listed_with_its_reason():
     names = [re.match(r"[a-z0-9-]+", d)[0] for d in PROJECT["project"]["dependencies"]]
-    told = [row.lower() for row in re.findall(r"^\| (\w+) \| \w", DOCS["README.md"], re.MULTILINE)]
-    assert sorted(names) == sorted(set(told) - {"package"})
+    packages = [row.lower() for row in re.findall(r"^\| (\w+) \| \w", DOCS["README.md"], re.MULTILINE)]
+    assert sorted(names) == sorted(set(packages) - {"package"})
     assert len(names) <= 12
 
 
-def test_the_version_has_its_entry_in_the_changelog():
+def test_the_version_has_a_changelog_entry():
     assert f"## {fairline.__version__} (" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_constraints_pin_every_dependency_and_name_no_host():
+def test_constraints_pin_every_dependency_and_contain_no_host():
     text = (ROOT / "constraints.txt").read_text()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in text.splitlines() if "==" in line}
     assert {re.match(r"[a-z0-9-]+", d)[0] for d in PROJECT["project"]["dependencies"]} <= pinned
@@ -99,13 +99,13 @@ def test_python_in_the_documents_compiles(name):
         compile(block, name, "exec")
 
 
-def test_the_worked_margins_are_the_codes():
+def test_worked_margins_match_the_code():
     for method in METHODS:
         yes, no = devig(np.array([0.6, 0.5]), np.array([0, 0]), method)
         assert f"| `{method}` | {yes:.4f}, {no:.4f}" in DOCS["pricing.md"]
 
 
-def test_the_worked_numbers_of_the_arithmetic_are_the_codes(tmp_path):
+def test_worked_arithmetic_matches_the_code(tmp_path):
 
     from tests.unit.pricing.test_edge import edges_of, side
 

@@ -1,4 +1,4 @@
-"""The public surface is what it says it is."""
+"""The exported names of each package are sorted, exist, and are few."""
 
 import importlib
 

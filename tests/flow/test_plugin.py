@@ -1,4 +1,4 @@
-"""A stranger's model: from a file, and installed as a package; and the guide to writing one, followed to the letter."""
+"""Models by others: from a file, installed as a package, and as the guide explains."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def fairline(exchange):
 
 
 def install(folder, site):
-    """As pip does it, without reaching for anything."""
+    """Install a package with pip, without network."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
                "--disable-pip-version-check", "--target", str(site), str(folder)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -37,18 +37,18 @@ def block(language, after):
     return re.search(rf"```{language}\n(.*?)```", GUIDE[GUIDE.index(after) :], re.DOTALL)[1]
 
 
-def test_the_guide_followed_to_the_letter_leads_to_a_model_that_is_installed(fairline, exchange, tmp_path):
+def test_following_the_guide_gives_an_installed_model(fairline, exchange, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "evens.py").write_text(block("python", "Put this into"))
     scan, explain = block("", "and scan with it").strip().splitlines()
     done = fairline(*scan.split()[1:], "--format", "json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["opportunities"]
-    assert found
-    assert {row["model"] for row in found} == {"evens"}
-    told = fairline(*explain.replace("TICKER", found[0]["ticker"]).split()[1:], cwd=folder)
-    assert "by evens" in told.stdout
+    opportunities = json.loads(done.stdout)["opportunities"]
+    assert opportunities
+    assert {row["model"] for row in opportunities} == {"evens"}
+    explanation = fairline(*explain.replace("TICKER", opportunities[0]["ticker"]).split()[1:], cwd=folder)
+    assert "by evens" in explanation.stdout
 
     (folder / "pyproject.toml").write_text(block("toml", "Make it a package"))
     _, listing, scan = block("", "Install it and use").strip().splitlines()
@@ -61,7 +61,7 @@ def test_the_guide_followed_to_the_letter_leads_to_a_model_that_is_installed(fai
     assert {row["model"] for row in json.loads(done.stdout)["opportunities"]} == {"evens"}
 
 
-def test_the_example_package_is_small_is_installed_and_prices(fairline, tmp_path):
+def test_the_example_package_is_small_and_prices_markets_once_installed(fairline, tmp_path):
     example = ROOT / "examples" / "plugin"
     assert sum(len((example / name).read_text().splitlines()) for name in ("favourites.py", "pyproject.toml")) <= 60
     copy, site = tmp_path / "plugin", tmp_path / "site"
@@ -70,12 +70,12 @@ def test_the_example_package_is_small_is_installed_and_prices(fairline, tmp_path
         (copy / name).write_text((example / name).read_text())
     install(copy, site)
     listed = json.loads(fairline("models", "--json", cwd=tmp_path, site=site).stdout)
-    mine = next(model for model in listed if model["name"] == "favourites")
-    assert (mine["origin"], mine["problem"], mine["inputs"]) == ("fairline-favourites 0.1", None, [])
+    favourites = next(model for model in listed if model["name"] == "favourites")
+    assert (favourites["origin"], favourites["problem"], favourites["inputs"]) == ("fairline-favourites 0.1", None, [])
     arguments = ("scan", "--model", "favourites", "--min-edge", "-100", "--min-ev", "-0.9", "--max-spread", "200")
-    made = json.loads(fairline(*arguments, "--format", "json", cwd=tmp_path, site=site).stdout)
-    assert not made["problems"]
-    assert len(made["opportunities"]) > 500
+    scan = json.loads(fairline(*arguments, "--format", "json", cwd=tmp_path, site=site).stdout)
+    assert not scan["problems"]
+    assert len(scan["opportunities"]) > 500
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_example_package_is_small_is_installed_and_prices(fairline, tmp_path
         ("x = 1", "gone.py:X", "gone.py is not a file"),
     ],
 )
-def test_a_file_that_holds_no_model_is_one_clear_line(fairline, tmp_path, content, name, sentence):
+def test_a_file_without_a_model_is_a_one_line_error(fairline, tmp_path, content, name, sentence):
     (tmp_path / "mine.py").write_text(content)
     done = fairline("scan", "--model", name, cwd=tmp_path)
     assert done.returncode == 2
@@ -97,7 +97,7 @@ def test_a_file_that_holds_no_model_is_one_clear_line(fairline, tmp_path, conten
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_inputs_are_listed_with_their_age_and_those_that_are_not_there(fairline, tmp_path):
+def test_inputs_are_listed_with_their_age_or_as_missing(fairline, tmp_path):
     folder, site = tmp_path / "pack", tmp_path / "site"
     folder.mkdir()
     (tmp_path / "there.csv").write_text("ticker,p\n")

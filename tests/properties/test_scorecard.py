@@ -2,8 +2,8 @@
 
 import numpy as np
 import polars as pl
-from benchmarks.curse import flagged, forecast, settled
-from benchmarks.listed import listed
+from benchmarks.curse import find_flagged, forecast, settle
+from benchmarks.world import list_world
 
 from fairline.scoring.scorecard import compute_scorecard
 from fairline.sim.world import World
@@ -23,16 +23,16 @@ def as_dataset(schema, rows, **more):
 def one_world(seed):
     """Return the scorecard of an erring forecaster, and the true expected profit of what it flagged."""
     world = World(1_500, seed=seed)
-    frame, truth = listed(world), np.clip(world.truth, 1e-6, 1 - 1e-6)
+    frame, truth = list_world(world), np.clip(world.truth, 1e-6, 1 - 1e-6)
     errors = np.random.default_rng([3, seed]).normal(0, 0.3, len(truth))
     predictions = forecast(frame, truth, errors)
-    edges = flagged(frame, predictions)
+    edges = find_flagged(frame, predictions)
     yes = pl.col("side") == "yes"
     true = frame.select("ticker", truth=pl.Series(truth))
     worth = edges.join(true, on="ticker").select(
         (pl.when(yes).then("truth").otherwise(1 - pl.col("truth")) - (pl.col("price_u") + pl.col("fee_u")) / 1e6).mean()
     )
-    ended = settled(world)
+    ended = settle(world)
     card = compute_scorecard(
         as_dataset(EDGES, edges, change=pl.lit("appeared")),
         as_dataset(
