@@ -1,6 +1,6 @@
-"""Other people's clients against the simulated exchange: every read that they have, signed and paged to the end.
+"""Runs other people's clients against the simulated exchange: every read they offer, signed and paged to the end.
 
-`make conformance` installs each in an environment of its own under `.venv-clients`; what came of it goes to
+`make conformance` installs each in a separate environment under `.venv-clients` and writes the result to
 `docs/conformance.md`.
 """
 
@@ -44,7 +44,7 @@ def facts_of(world: World, catalog: WorldCatalog) -> dict[str, object]:
 
 
 def run(name: str, url: str, key_file: Path, facts: dict[str, object]) -> list[dict[str, object]] | None:
-    """What each call of a client came to; None if the client is not installed."""
+    """Return the outcome of each call of a client, None if the client is not installed."""
     script, module = CLIENTS[name]
     python = HERE.parent / ".venv-clients" / name / "bin" / "python"
     if not python.exists():
@@ -54,18 +54,18 @@ def run(name: str, url: str, key_file: Path, facts: dict[str, object]) -> list[d
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or [""]
-        rows.append({"call": "(the client itself)", "ok": False, "said": reason[0]})
+        rows.append({"call": "(the client itself)", "ok": False, "outcome": reason[0]})
     return rows
 
 
-def tell(name: str, rows: list[dict[str, object]]) -> tuple[int, str]:
-    """Print what came of a client's calls; how many failed, and the table of it."""
+def report(name: str, rows: list[dict[str, object]]) -> tuple[int, str]:
+    """Print the outcome of a client's calls, and return how many failed and a table for the document."""
     good = sum(bool(row["ok"]) for row in rows)
     print(f"{name}: {good} of {len(rows)} calls")
-    lines = [f"\n## {name}: {good} of {len(rows)} calls\n", "| call | | what came |", "|---|---|---|"]
+    lines = [f"\n## {name}: {good} of {len(rows)} calls\n", "| call | | result |", "|---|---|---|"]
     for row in rows:
-        print(f"  {'ok  ' if row['ok'] else 'FAIL'} {row['call']:45} {row['said']}")
-        lines.append(f"| `{row['call']}` | {'ok' if row['ok'] else '**fails**'} | {row['said']} |")
+        print(f"  {'ok  ' if row['ok'] else 'FAIL'} {row['call']:45} {row['outcome']}")
+        lines.append(f"| `{row['call']}` | {'ok' if row['ok'] else '**fails**'} | {row['outcome']} |")
     return len(rows) - good, "\n".join(lines)
 
 
@@ -82,14 +82,14 @@ def main() -> int:
                 if rows is None:
                     print(f"{name}: skipped, not installed (make conformance PYTHON313=… needs Python 3.13)")
                     continue
-                bad, table = tell(name, rows)
+                bad, table = report(name, rows)
                 failed += bad
                 tables.append(table)
     if len(tables) == len(CLIENTS):
         head = (
-            "# Other people's clients\n\nEvery read that each has, signed and paged to the end, against the simulated "
+            "# Other people's clients\n\nEvery read that each offers, signed and paged to the end, against the "
+            f"simulated exchange, {datetime.now(UTC):%Y-%m-%d}. Command: `make conformance`."
         )
-        head += f"exchange, {datetime.now(UTC):%Y-%m-%d}. Command: `make conformance`."
         RESULTS.write_text("\n".join([head, *tables]) + "\n")
     return 1 if failed else 0
 

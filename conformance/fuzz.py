@@ -1,7 +1,7 @@
-"""Requests that the specification allows, and ones that it does not, made up by schemathesis: nothing may be a 500 of
-ours, and every answer must be what the specification says. What needs a signature is refused, as it should be.
+"""Sends valid and invalid requests that schemathesis generates from the specification to the simulated exchange.
 
-`make fuzz` installs schemathesis in an environment of its own and runs this.
+No answer may be a 500, and every answer must match the specification. Signed endpoints refuse the unsigned requests.
+`make fuzz` installs schemathesis in a separate environment and runs this.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ SCHEMATHESIS = HERE.parent / ".venv-clients" / "schemathesis" / "bin" / "st"
 
 def main() -> int:
     if not SPECIFICATION.exists() or not SCHEMATHESIS.exists():
-        print("skipped: needs the specification beside the project, and make fuzz to install schemathesis")
+        print("skipped: needs the specification beside the project, and schemathesis (run make fuzz to install it)")
         return 0
     world = World(400, combos=30, past=100, moves=30, speed=60, seed=8)
     with Exchange(catalog=WorldCatalog(world)) as exchange:

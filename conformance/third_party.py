@@ -1,4 +1,4 @@
-"""Every market-data and account read of pykalshi: `third_party.py pykalshi URL KEY_ID KEY_FILE`, as official.py."""
+"""Calls every read of pykalshi: `third_party.py pykalshi URL KEY_ID KEY_FILE`, with the protocol of official.py."""
 
 import json
 import sys
@@ -10,12 +10,15 @@ import pykalshi
 
 def calls(client: Any, facts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     ticker, event, series, old = (facts[name] for name in ("ticker", "event", "series", "archived"))
-    hours, days = (facts["now"] - 86_400, facts["now"]), (facts["now"] - 300 * 86_400, facts["now"])
-    portfolio, past, open_now = client.portfolio, client.history, pykalshi.MarketStatus.OPEN
+    hours = (facts["now"] - 86_400, facts["now"])
+    days = (facts["now"] - 300 * 86_400, facts["now"])
+    portfolio = client.portfolio
+    past = client.history
+    open_now = pykalshi.MarketStatus.OPEN
 
     def all_open() -> str:
-        found = client.get_markets(status=open_now, mve_filter="exclude", limit=1000, fetch_all=True)
-        tickers = [market.ticker for market in found]
+        markets = client.get_markets(status=open_now, mve_filter="exclude", limit=1000, fetch_all=True)
+        tickers = [market.ticker for market in markets]
         assert len(tickers) == len(set(tickers)) == facts["open"], f"{len(tickers)} of {facts['open']}"
         return f"{len(tickers)} in all"
 
@@ -72,12 +75,12 @@ def calls(client: Any, facts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 def main(_: str, url: str, key_id: str, key_file: str) -> None:
     with pykalshi.KalshiClient(api_key_id=key_id, private_key_path=key_file, api_base=url, max_retries=0) as client:
         for name, call in calls(client, json.load(sys.stdin)).items():
-            line = {"call": name, "ok": True, "said": ""}
+            line = {"call": name, "ok": True, "outcome": ""}
             try:
-                made = call()
-                line["said"] = made if isinstance(made, str) else type(made).__name__
-            except Exception as error:  # noqa: BLE001  (whatever a client raises is what is to be told)
-                line |= {"ok": False, "said": f"{type(error).__name__}: {error}"[:300]}
+                result = call()
+                line["outcome"] = result if isinstance(result, str) else type(result).__name__
+            except Exception as error:  # noqa: BLE001  (any exception of a client is the result to report)
+                line |= {"ok": False, "outcome": f"{type(error).__name__}: {error}"[:300]}
             print(json.dumps(line), flush=True)
 
 

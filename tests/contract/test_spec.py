@@ -1,4 +1,4 @@
-"""Every answer and message of the simulated exchange against the exchange's own specifications."""
+"""Checks every answer and message of the simulated exchange against the exchange's own specifications."""
 
 import asyncio
 import base64
@@ -22,8 +22,8 @@ from tests.feed_client import feed, subscribe
 
 PREFIX = "/trade-api/v2"
 
-# Where the wire was seen to do otherwise than the specification says, the simulated exchange follows the wire: path and
-# query, the status of the answer, what must be in its body, and what the specification has instead.
+# Where recordings contradict the specification, the simulated exchange follows the recordings: path and query, the
+# status of the answer, a part of its body, and what the specification says instead.
 EXCEPTIONS = [
     ("/markets/NONE/orderbook", 200, '"yes_dollars":[]', "a 404 for an unknown market"),
     ("/markets/orderbooks?tickers=A,B", 200, '"ticker":"A,B"', "one book for each of a comma list"),
@@ -46,13 +46,13 @@ def feed_spec(shared):
 
 
 def plain(schema):
-    """OpenAPI 3.0's `nullable` as JSON Schema says it."""
+    """Translate OpenAPI 3.0's `nullable` to JSON Schema."""
     if isinstance(schema, list):
         return [plain(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {name: plain(each) for name, each in schema.items()}
-    return {"anyOf": [{"type": "null"}, made]} if made.pop("nullable", False) else made
+    result = {name: plain(each) for name, each in schema.items()}
+    return {"anyOf": [{"type": "null"}, result]} if result.pop("nullable", False) else result
 
 
 def validator(spec, schema):
@@ -62,7 +62,7 @@ def validator(spec, schema):
 
 @pytest.fixture(scope="module")
 def living(rsa_pem):
-    """A world with everything in it: combos, trades, settled and archived markets, and a key that may read."""
+    """Serve a world with combos, trades, settled and archived markets, and a key that may read."""
     world = World(1_200, combos=80, moves=30, speed=60, past=300, seed=21)
     public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
     with Exchange(catalog=WorldCatalog(world), keys=[Key("k", public)]) as exchange:
@@ -79,8 +79,8 @@ def ask(exchange, auth, path, **query):
     return requests.get(f"{exchange.url}{path}?{urlencode(query, doseq=True)}", headers=headers, timeout=20)
 
 
-def named(exchange):
-    """A market, event, series and so on of each sort, to be put into paths."""
+def examples(exchange):
+    """Return a market, event and series of each kind, to put into paths."""
     world, catalog = exchange.world, exchange.backend.catalog
     columns = world.columns
     traded = max(range(len(columns.ticker)), key=lambda row: (columns.status[row] == 1) * columns.volume[row])
@@ -94,8 +94,8 @@ def named(exchange):
 
 
 def calls(exchange):
-    """Template of the specification, path, query: every endpoint, some in several ways."""
-    n, now = named(exchange), exchange.world.now_us // 1_000_000
+    """Yield the path template of the specification, the path and the query of every endpoint, some more than once."""
+    n, now = examples(exchange), exchange.world.now_us // 1_000_000
     hours = {"start_ts": now - 90_000, "end_ts": now, "period_interval": 60}
     ever = {"start_ts": now - 300 * 86_400, "end_ts": now, "period_interval": 1440}
     yield from ((path, path, {}) for path in (
@@ -142,16 +142,16 @@ def calls(exchange):
     )
 
 
-def test_every_answer_is_what_the_specification_says(spec, living, member):
+def test_every_answer_matches_the_specification(spec, living, member):
     time.sleep(0.5)
     seen = set()
     more = []
     for template, path, query in itertools.chain(calls(living), more):
         answer = ask(living, member, path, **query)
         assert answer.status_code == 200, (path, answer.text[:300])
-        said = spec["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        found = sorted(validator(spec, said).iter_errors(answer.json()), key=str)
-        assert not found, (path, query, found[0].json_path, found[0].message[:300])
+        schema = spec["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        violations = sorted(validator(spec, schema).iter_errors(answer.json()), key=str)
+        assert not violations, (path, query, violations[0].json_path, violations[0].message[:300])
         seen.add(template)
         body = answer.json()
         if template == "/milestones" and body["milestones"]:
@@ -169,20 +169,20 @@ def test_every_answer_is_what_the_specification_says(spec, living, member):
         if not query and template not in ("/account/limits", "/account/endpoint_costs"):
             assert all(value for value in body.values() if isinstance(value, list)), (
                 path,
-                "an empty list shows nothing",
+                "an empty list proves nothing",
             )
     assert {"/milestones/{milestone_id}", "/structured_targets/{structured_target_id}"} <= seen
     assert len(seen) >= 35
 
 
 @pytest.mark.parametrize(("path", "status", "text", "instead"), EXCEPTIONS)
-def test_where_the_wire_does_otherwise_the_wire_is_followed(living, path, status, text, instead):
+def test_recordings_take_precedence_over_the_specification(living, path, status, text, instead):
     answer = requests.get(living.url + path, timeout=20)
     assert (answer.status_code, text in answer.text) == (status, True), (answer.text[:200], instead)
 
 
-def test_books_list_bids_with_the_best_one_last_although_the_specification_says_otherwise(living):
-    ticker = named(living)["ticker"]
+def test_books_list_the_best_bid_last_although_the_specification_says_otherwise(living):
+    ticker = examples(living)["ticker"]
     book = requests.get(f"{living.url}/markets/{ticker}/orderbook", timeout=20).json()["orderbook_fp"]
     for levels in book.values():
         assert [price for price, _ in levels] == sorted(price for price, _ in levels)
@@ -196,9 +196,9 @@ PAYLOADS = {
 }  # fmt: skip
 
 
-def test_every_message_of_the_feed_is_what_its_specification_says(feed_spec, living, member):
+def test_every_message_of_the_feed_matches_the_specification(feed_spec, living, member):
     tickers = [t for t, s in zip(living.world.columns.ticker, living.world.columns.status, strict=True) if s == 1][:300]
-    said = asyncio.run(
+    messages = asyncio.run(
         feed(
             living,
             member,
@@ -218,12 +218,12 @@ def test_every_message_of_the_feed_is_what_its_specification_says(feed_spec, liv
         )
     )
     shapes = {kind: validator(feed_spec, feed_spec["components"]["schemas"][name]) for kind, name in PAYLOADS.items()}
-    for message in said:
-        found = list(shapes[message["type"]].iter_errors(message))
-        assert not found, (message, found[0].message)
-    assert {message["type"] for message in said} >= set(PAYLOADS) - {"market_lifecycle_v2", "trade"}
+    for message in messages:
+        violations = list(shapes[message["type"]].iter_errors(message))
+        assert not violations, (message, violations[0].message)
+    assert {message["type"] for message in messages} >= set(PAYLOADS) - {"market_lifecycle_v2", "trade"}
     numbers = {}
-    for message in said:
+    for message in messages:
         if "seq" in message:
             numbers.setdefault(message["sid"], []).append(message["seq"])
     assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in numbers.values())
@@ -234,10 +234,10 @@ def poll(url, done):
         requests.get(url, timeout=20)
 
 
-def rebuilt(said):
-    """The books that a reader has who takes each snapshot and adds each delta."""
+def rebuilt(messages):
+    """Rebuild the books from the snapshots and deltas."""
     books = {}
-    for message in said:
+    for message in messages:
         body = message["msg"] if message["type"].startswith("orderbook") else {}
         if message["type"] == "orderbook_snapshot":
             books[body["market_ticker"]] = {side: dict(body.get(f"{side}_dollars_fp", [])) for side in ("yes", "no")}
@@ -250,7 +250,7 @@ def rebuilt(said):
     return books
 
 
-def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member):
+def test_snapshots_and_deltas_rebuild_the_books_of_the_exchange(living, member):
     columns = living.world.columns
     tickers = [t for t, s in zip(columns.ticker, columns.status, strict=True) if s == 1][300:500]
     speed = living.world.speed
@@ -258,18 +258,18 @@ def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member)
     def stop():
         living.world.speed = 0.0
 
-    # Others ask at the same time, and what they make happen must reach the feed too, once.
+    # Other clients send requests meanwhile; the changes that they trigger must reach the feed exactly once.
     others, done = [], threading.Event()
     for _ in range(2):
         others.append(threading.Thread(target=poll, args=(f"{living.url}/markets?limit=1", done)))
         others[-1].start()
     parts = [subscribe("orderbook_delta", market_tickers=tickers[i : i + 20]) for i in range(0, len(tickers), 20)]
-    said = asyncio.run(feed(living, member, *parts, seconds=3, then=stop))
+    messages = asyncio.run(feed(living, member, *parts, seconds=3, then=stop))
     done.set()
     for thread in others:
         thread.join()
-    books = rebuilt(said)
-    assert sum(message["type"] == "orderbook_delta" for message in said) > 100
+    books = rebuilt(messages)
+    assert sum(message["type"] == "orderbook_delta" for message in messages) > 100
     # A market that has closed keeps its levels in the feed until an empty snapshot comes.
     row_of = living.world.row
     tickers = [ticker for ticker in tickers if columns.status[row_of[ticker]] == 1]
@@ -297,25 +297,27 @@ def test_snapshot_and_deltas_make_the_book_that_the_exchange_has(living, member)
         ({"cmd": "update_subscription", "params": {"action": "add_markets"}}, 12),
     ],
 )
-def test_a_wrong_command_is_answered_by_its_code(living, member, command, code):
+def test_a_wrong_command_is_answered_with_its_error_code(living, member, command, code):
     (answer,) = asyncio.run(feed(living, member, command, seconds=0.4))
     assert (answer["type"], answer["msg"]["code"]) == ("error", code)
 
 
-def test_a_sequence_gap_and_a_dropped_socket_can_be_had(rsa_pem, member):
+def test_a_sequence_gap_and_a_dropped_socket_can_be_produced(rsa_pem, member):
     public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
     world = World(300, moves=120, speed=60, seed=2)
     with Exchange(
         catalog=WorldCatalog(world), keys=[Key("k", public)], faults=[Fault("sequence-gap", 0.2)]
     ) as exchange:
         tickers = world.columns.ticker[:200]
-        said = asyncio.run(feed(exchange, member, subscribe("orderbook_delta", market_tickers=tickers), seconds=1.5))
-        seqs = [message["seq"] for message in said if "seq" in message]
+        messages = asyncio.run(
+            feed(exchange, member, subscribe("orderbook_delta", market_tickers=tickers), seconds=1.5)
+        )
+        seqs = [message["seq"] for message in messages if "seq" in message]
         assert seqs == sorted(seqs)
         assert len(seqs) < seqs[-1]
         exchange.faults.set(Fault("socket-drop", 0.05))
-        said = asyncio.run(feed(exchange, member, subscribe("ticker"), seconds=5))
-        assert said[-1] == {"type": "closed"}
+        messages = asyncio.run(feed(exchange, member, subscribe("ticker"), seconds=5))
+        assert messages[-1] == {"type": "closed"}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +330,7 @@ def test_a_sequence_gap_and_a_dropped_socket_can_be_had(rsa_pem, member):
         "/markets/trades?cursor=" + "9" * 300,
     ],
 )
-def test_a_cursor_that_is_none_is_a_400(living, path):
+def test_an_invalid_cursor_is_a_400(living, path):
     assert requests.get(living.url + path, timeout=20).status_code == 400
 
 
@@ -343,12 +345,12 @@ def test_a_cursor_that_is_none_is_a_400(living, path):
         "[" * 20_000,
     ],
 )
-def test_an_odd_command_is_answered_and_the_feed_goes_on(living, member, command):
+def test_a_malformed_command_is_answered_and_the_feed_continues(living, member, command):
     answers = asyncio.run(feed(living, member, command, {"cmd": "list_subscriptions"}, seconds=0.5))
     assert [answer["type"] for answer in answers] == ["error", "ok"]
 
 
-def test_events_neither_repeat_nor_are_skipped_while_others_come_and_go():
+def test_events_are_neither_repeated_nor_skipped_while_others_come_and_go():
     clock = [0.0]
     world = World(1_500, arrivals=600, moves=1, speed=3_600, past=200, seed=4, clock=lambda: clock[0])
     with Exchange(catalog=WorldCatalog(world)) as exchange:
@@ -368,7 +370,7 @@ def test_events_neither_repeat_nor_are_skipped_while_others_come_and_go():
 
 
 def test_a_combo_is_found_by_its_event_and_its_series(living):
-    combo = named(living)["combo"]
+    combo = examples(living)["combo"]
     event = combo.rpartition("-")[0]
     by_event = requests.get(f"{living.url}/markets?event_ticker={event}", timeout=20).json()["markets"]
     assert [market["ticker"] for market in by_event] == [combo]
@@ -377,13 +379,13 @@ def test_a_combo_is_found_by_its_event_and_its_series(living):
     assert len(of_series) > 10
 
 
-def test_a_trailing_slash_leads_to_the_path_without(living):
+def test_a_trailing_slash_redirects_to_the_path_without(living):
     answer = requests.get(f"{living.url}/markets/", timeout=20, allow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (301, "/trade-api/v2/markets")
 
 
-def test_a_candle_that_carries_on_is_quick_and_has_no_trade(living):
-    n, now = named(living), living.world.now_us // 1_000_000
+def test_a_carried_forward_candle_is_quick_and_has_no_trade(living):
+    n, now = examples(living), living.world.now_us // 1_000_000
     query = {"start_ts": now - 59, "end_ts": now, "period_interval": 1, "include_latest_before_start": "true"}
     path = f"{living.url}/series/{n['series']}/markets/{n['ticker']}/candlesticks"
     first = requests.get(path, params=query, timeout=5).json()["candlesticks"][0]
@@ -391,7 +393,7 @@ def test_a_candle_that_carries_on_is_quick_and_has_no_trade(living):
     assert set(first["price"]) <= {"previous_dollars"}
 
 
-def test_every_path_answers_for_a_recording_too(shared):
+def test_every_path_answers_for_a_recording(shared):
     with Exchange(replay=shared / "kalshi_markets_raw_2026-07-10") as exchange:
         ticker = exchange.backend.catalog.tickers[0]
         for path in app.PUBLIC:
@@ -403,7 +405,7 @@ def test_every_path_answers_for_a_recording_too(shared):
 
 
 def test_a_combo_event_has_metadata_and_candles(living):
-    combo = named(living)["combo"]
+    combo = examples(living)["combo"]
     event = combo.rpartition("-")[0]
     metadata = requests.get(f"{living.url}/events/{event}/metadata", timeout=20).json()
     assert [detail["market_ticker"] for detail in metadata["market_details"]] == [combo]

@@ -1,7 +1,7 @@
-"""A program in the manner of the article: a client-signed token, a cursor loop, cents, a 2-point threshold.
+"""A program as the article describes it: a client-signed token, a cursor loop, cents, a 2-point threshold.
 
-Run as `python article_bot.py BASE_URL MEMBER_ID KEY_ID KEY_FILE [LIMIT] [PAUSE_S]`. It knows nothing of Fairline: the
-simulator has to be what the article expects. Prints the number of markets, of those priced, and the balance, as JSON.
+Run as `python article_bot.py BASE_URL MEMBER_ID KEY_ID KEY_FILE [LIMIT] [PAUSE_S]`. It does not
+use Fairline: the simulator has to match the article. Prints the number of markets and opportunities and the balance.
 """
 
 import json

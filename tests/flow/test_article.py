@@ -11,7 +11,7 @@ from fairline.sim import Key
 BOT = Path(__file__).with_name("article_bot.py")
 
 
-def test_a_program_after_the_article_runs_against_the_simulator(exchange, rsa_pem, tmp_path):
+def test_a_program_written_from_the_article_runs_against_the_simulator(exchange, rsa_pem, tmp_path):
     key_file = tmp_path / "key.pem"
     key_file.write_text(rsa_pem)
     public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
@@ -24,13 +24,13 @@ def test_a_program_after_the_article_runs_against_the_simulator(exchange, rsa_pe
     assert got["opportunities"] > 0
 
 
-def test_the_articles_surface_needs_its_token_and_keeps_its_limit(exchange):
+def test_the_articles_surface_requires_its_token(exchange):
     answer = requests.get(f"{exchange.article_url}/markets")
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "token_authentication_failure"
 
 
-def test_comma_lists_of_books_give_one_bogus_empty_book_as_live(exchange):
+def test_a_comma_list_of_books_gives_one_empty_book_as_on_the_exchange(exchange):
     a, b = exchange.backend.catalog.tickers[:2]
     joined = requests.get(f"{exchange.url}/markets/orderbooks", params={"tickers": f"{a},{b}"}).json()["orderbooks"]
     empty = {"yes_dollars": [], "no_dollars": []}

@@ -73,7 +73,7 @@ def make_app(
     app = web.Application()
 
     def add(path: str, handler: Handler, auth: str, scope: str = "") -> None:
-        app.router.add_get(path, _served(backend, handler, auth, scope))
+        app.router.add_get(path, _make_handler(backend, handler, auth, scope))
 
     for path, handler in PUBLIC.items():
         add(PREFIX + path, handler, "optional")
@@ -83,7 +83,7 @@ def make_app(
     for path, handler in (extra or {}).items():
         add(path, handler, "token")
     add("/sim/truth", market_data.truth, "none")
-    app.router.add_route("*", r"/{anything:[\s\S]*}", _served(backend, _unknown_path, "none"))
+    app.router.add_route("*", r"/{anything:[\s\S]*}", _make_handler(backend, _unknown_path, "none"))
     return app
 
 
@@ -93,7 +93,7 @@ def _unknown_path(backend: Backend, request: web.Request, key: Key | None) -> Re
     return Reply(301, b"", location=request.path.rstrip("/")) if slashed else NOT_FOUND
 
 
-def _served(
+def _make_handler(
     backend: Backend, handler: Handler, auth: str, scope: str = ""
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -133,8 +133,8 @@ def _authenticate(request: web.Request, backend: Backend, auth: str) -> Key | No
     """Return the key of a request, None where a public route was requested without one. Raises `Refused`."""
     headers = request.headers
     if backend.faults.in_force("strip-headers"):
-        kept = ((name, value) for name, value in headers.items() if not name.upper().startswith("KALSHI"))
-        headers = CIMultiDictProxy(CIMultiDict(kept))
+        remaining = ((name, value) for name, value in headers.items() if not name.upper().startswith("KALSHI"))
+        headers = CIMultiDictProxy(CIMultiDict(remaining))
     if auth == "token":
         if backend.faults.in_force("expired-token"):
             raise Refused("token_authentication_failure", "token authentication failure")

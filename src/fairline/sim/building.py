@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairline.sim import quotes
-from fairline.sim.columns import FINALIZED, INACTIVE, INITIALIZED, Columns, in_paging_order, unquoted
+from fairline.sim.columns import FINALIZED, INACTIVE, INITIALIZED, Columns, in_paging_order, without_quotes
 from fairline.sim.families import COMBO, ENDINGS, FAMILIES, GRID_NAMES, SYLLABLES, Family
 from fairline.sim.outcomes import Outcomes, draw_outcomes
 
@@ -156,7 +156,7 @@ class Builder:
             lo=stack("lo"),
             hi=stack("hi"),
             grid=grid_of[series_of[event]],
-            **unquoted(n),
+            **without_quotes(n),
         )
         ordered, previous = in_paging_order(columns)
         for row, e in enumerate(event[previous].tolist()):

@@ -143,7 +143,7 @@ def candles(history: Minutes, start_ts: int, end_ts: int, minutes_each: int) -> 
                 "end_period_ts": int(ends[place[0]]),
                 "yes_bid": _range(history.bid[place]),
                 "yes_ask": _range(history.ask[place]),
-                "price": _traded(history.price[traded], history.volume[traded], previous),
+                "price": _prices_of(history.price[traded], history.volume[traded], previous),
                 "volume_fp": count(int(history.volume[place].sum())),
                 "open_interest_fp": count(int(held[place[-1]])),
             }
@@ -193,7 +193,7 @@ def _range(values: Ints) -> dict[str, str]:
     return {f"{name}_dollars": dollars(int(value)) for name, value in parts.items()}
 
 
-def _traded(prices: Ints, volumes: Ints, previous: int | None) -> dict[str, str]:
+def _prices_of(prices: Ints, volumes: Ints, previous: int | None) -> dict[str, str]:
     """Return the prices of a period; without a trade only the previous price, as on the wire."""
     last = {} if previous is None else {"previous_dollars": dollars(previous)}
     if not len(prices):

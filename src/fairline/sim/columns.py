@@ -56,7 +56,7 @@ class Columns:
     revision: NDArray[np.int32]
 
 
-def unquoted(count: int) -> dict[str, Any]:
+def without_quotes(count: int) -> dict[str, Any]:
     """Return the quote, trade and state columns of open markets without quotes, trades or results."""
     zero = np.zeros(count, dtype=np.int64)
     prices = {name: zero.astype(np.int32) for name in ("bid", "ask", "last", "revision")}

@@ -5,7 +5,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from fairline.sim.columns import ACTIVE, UNIT, Columns, new_positions, unquoted
+from fairline.sim.columns import ACTIVE, UNIT, Columns, new_positions, without_quotes
 from fairline.sim.errors import SimError
 from fairline.sim.families import COMBO, GRID_NAMES
 
@@ -102,5 +102,5 @@ def _columns(count: int, rng: np.random.Generator, now: datetime) -> Columns:
         lo=np.zeros(count),
         hi=np.zeros(count),
         grid=np.full(count, GRID_NAMES.index(COMBO.grid), dtype=np.int8),
-        **unquoted(count),
+        **without_quotes(count),
     )

@@ -105,7 +105,7 @@ class Faults:
         self.struck[name] = self.struck.get(name, 0) + 1
         return True
 
-    def up_to(self, most: float) -> float:
+    def random_amount(self, most: float) -> float:
         """Return a random amount between 0 and `most`."""
         return self._random.uniform(0, most)
 

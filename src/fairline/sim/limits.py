@@ -39,7 +39,7 @@ class Limits:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
 
-    def applied(self, key_tier: str | None) -> tuple[str, int, int]:
+    def effective(self, key_tier: str | None) -> tuple[str, int, int]:
         """Return the tier, refill rate and capacity that apply to a key.
 
         Unlimited requests are reported as the highest tier with a rate that no client reaches.

@@ -49,7 +49,7 @@ def subaccount_balances(backend: Backend, request: web.Request, key: Key | None)
 
 def account_limits(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     """Return the rate limits that the exchange applies to the key."""
-    tier, refill, capacity = backend.limits.applied(key.tier if key else None)
+    tier, refill, capacity = backend.limits.effective(key.tier if key else None)
     limit = {"refill_rate": refill, "bucket_capacity": capacity}
     write = {"refill_rate": refill // 2, "bucket_capacity": refill // 2}
     return Reply(200, {"usage_tier": tier, "read": limit, "write": write, "grants": []})

@@ -18,7 +18,7 @@ _MIDDLE, _EDGE = np.array([ticks(name) for name in GRID_NAMES]).T
 _ONLY_ASK, _NEITHER, _ONLY_BID = 0.10, 0.08, 0.05
 """Shares of markets in which nobody quotes the bid, either side, or the ask."""
 _PRESENCE_RATE = 0.06
-"""Probability per move that the quoted sides of a market are drawn anew."""
+"""Probability per move that the quoted sides of a market are drawn again."""
 _EXTREME_ERROR = 0.5
 _USUAL_ERROR = 0.04
 """Standard deviations of the quotes' error, in log-odds."""

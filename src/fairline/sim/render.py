@@ -103,7 +103,7 @@ class MarketRenderer:
             f',"title":"{event.title}: {label}?","subtitle":"{label}"'
             f',"yes_sub_title":"{label}","no_sub_title":"{label}"'
             f',"created_time":"{created}","updated_time":"{created}"'
-            f',"open_time":"{time_text(columns.open_us.item(row))}"{event.times}{_SAME}'
+            f',"open_time":"{time_text(columns.open_us.item(row))}"{event.times}{_CONSTANT_FIELDS}'
             f',"strike_type":"{columns.strike[row]}"{self._strikes(row, event)}'
             f',"rules_primary":"If {label} is the outcome of {event.title} ({event.sub_title}), it resolves to Yes."'
             f',"rules_secondary":"{_RULES.format(title=event.title, sub=event.sub_title, label=label)}"'
@@ -133,7 +133,7 @@ class MarketRenderer:
             f'{{"ticker":"{ticker}","event_ticker":"{ticker.rpartition("-")[0]}","market_type":"binary"'
             f',"title":"{label}","subtitle":"{label}","yes_sub_title":"{label}","no_sub_title":"{label}"'
             f',"created_time":"{created}","updated_time":"{created}","open_time":"{created}"'
-            f"{_times(columns.ends_us.item(row), 0)}{_SAME}"
+            f"{_times(columns.ends_us.item(row), 0)}{_CONSTANT_FIELDS}"
             f',"strike_type":"custom","custom_strike":{{"legs":"{len(legs)}"}}'
             ',"rules_primary":"It resolves to Yes if every leg does.","rules_secondary":"","exchange_index":1'
             f",{_GRID_JSON[columns.grid.item(row)]}"
@@ -230,7 +230,7 @@ def _times(ends_us: int, lead_us: int) -> str:
 
 
 # The specification dropped `liquidity_dollars` in 3.31, but clients of October 2026 still require it.
-_SAME = (
+_CONSTANT_FIELDS = (
     ',"settlement_timer_seconds":300,"can_close_early":true'
     ',"early_close_condition":"This market closes early when the outcome is known."'
     ',"notional_value_dollars":"1.0000","settlement_bounds_type":"default"'

@@ -98,12 +98,12 @@ class ReplayCatalog:
         if self._status[row] != "active":
             return [], []
         market = self._markets[row]
-        bid = _quoted(market, "yes_bid")
-        ask = _quoted(market, "yes_ask")
+        bid = _quote(market, "yes_bid")
+        ask = _quote(market, "yes_ask")
         return ([bid] if bid else []), ([(UNIT - ask[0], ask[1])] if ask else [])
 
 
-def _quoted(market: Object, side: str) -> Level | None:
+def _quote(market: Object, side: str) -> Level | None:
     """Return price and size of a quote, None if that side is empty. Old recordings have whole cents and no sizes."""
     dollars = market.get(f"{side}_dollars")
     cents = market.get(side)

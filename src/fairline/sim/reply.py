@@ -58,7 +58,7 @@ class Reply:
     content_type: str = "application/json"
     location: str = ""
 
-    def encoded(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Return the body as JSON bytes."""
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body, separators=(",", ":")).encode()
 
@@ -72,7 +72,7 @@ async def faulty_response(request: web.Request, backend: Backend) -> web.StreamR
     """Return the response of a fault that strikes before the exchange reads the request, None if none does."""
     faults = backend.faults
     if faults.strikes("jitter"):
-        await asyncio.sleep(faults.up_to(0.3))
+        await asyncio.sleep(faults.random_amount(0.3))
     if faults.strikes("stall"):
         await asyncio.sleep(3600)
     if faults.strikes("reset") and request.transport is not None:
@@ -104,7 +104,7 @@ def _foreign_response(request: web.Request, faults: Faults) -> web.StreamRespons
 
 async def send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
     """Send a reply, changed by the faults in force."""
-    body = reply.encoded()
+    body = reply.to_bytes()
     faults = backend.faults
     headers = {"Content-Type": "text/plain" if faults.strikes("wrong-type") else reply.content_type}
     if reply.location:
@@ -116,13 +116,13 @@ async def send(request: web.Request, backend: Backend, reply: Reply) -> web.Stre
         body = body[: len(body) // 2] + b"<oops>"
     if faults.strikes("endless-body"):
         return await _endless(request, headers)
-    body = _compressed(request, body, headers, faults)
+    body = _compress(request, body, headers, faults)
     if faults.strikes("reset-body"):
         return await _cut_off(request, reply.status, headers, body)
     return web.Response(status=reply.status, body=body, headers=headers)
 
 
-def _compressed(request: web.Request, body: bytes, headers: dict[str, str], faults: Faults) -> bytes:
+def _compress(request: web.Request, body: bytes, headers: dict[str, str], faults: Faults) -> bytes:
     if len(body) <= 1000 or "gzip" not in request.headers.get("Accept-Encoding", ""):
         return body
     # Speed matters more than size here: the simulator must not be slower than the exchange.

@@ -194,23 +194,23 @@ class World:
         self.closings += len(rows)
 
     def _determine(self, now_us: int) -> NDArray[np.int64]:
-        """Give closed markets their result once it is due, and return when the next result or payout is due."""
+        """Give closed markets their result when it falls due, and return the times of the next results and payouts."""
         columns = self.columns
         rows = np.flatnonzero(columns.status == CLOSED)
-        due = columns.ends_us[rows] + DETERMINE_US
-        ready = due <= now_us
+        times = columns.ends_us[rows] + DETERMINE_US
+        ready = times <= now_us
         self._decide(rows[ready])
-        self._step(rows[ready], due[ready], DETERMINED, "determined")
-        return np.append(due[~ready], due[ready] - DETERMINE_US + SETTLE_US)
+        self._step(rows[ready], times[ready], DETERMINED, "determined")
+        return np.append(times[~ready], times[ready] - DETERMINE_US + SETTLE_US)
 
     def _pay(self, now_us: int) -> NDArray[np.int64]:
-        """Settle determined markets once their payout is due, and return when the next payout is due."""
+        """Settle determined markets when their payout falls due, and return the times of the next payouts."""
         columns = self.columns
         rows = np.flatnonzero(columns.status == DETERMINED)
-        due = columns.ends_us[rows] + SETTLE_US
-        ready = due <= now_us
-        self._step(rows[ready], due[ready], FINALIZED, "settled")
-        return due[~ready]
+        times = columns.ends_us[rows] + SETTLE_US
+        ready = times <= now_us
+        self._step(rows[ready], times[ready], FINALIZED, "settled")
+        return times[~ready]
 
     def _step(self, rows: NDArray[np.int64], times: NDArray[np.int64], status: int, kind: str) -> None:
         self.columns.status[rows] = status

@@ -1,4 +1,4 @@
-"""The living world: what happens in it, and that its past stays what it was."""
+"""The moving world: what happens in it, and that its history never changes."""
 
 import json
 import re
@@ -39,11 +39,11 @@ def test_a_world_without_moves_stands_still():
     stayed = was_open & (world.columns.status == ACTIVE)
     assert (world.columns.bid == before)[stayed].all()
     assert not any(isinstance(h, Trade) for h in world.life.since(0))
-    # What closes takes its quotes with it, what opens brings some, and nothing else moves.
+    # Closing removes quotes and opening adds some; nothing else moves.
     assert all((0, 0, 0, 0) in (h.before, h.after) for h in world.life.since(0) if isinstance(h, Move))
 
 
-def test_quotes_move_as_often_as_was_said_and_stay_about_the_truth():
+def test_quotes_move_at_the_configured_rate_around_the_truth():
     world, clock = alive()
     quoted = [int((world.columns.status == ACTIVE).sum())]
     clock.s = 3.0
@@ -58,7 +58,7 @@ def test_quotes_move_as_often_as_was_said_and_stay_about_the_truth():
     assert (columns.bid < columns.ask)[two].all()
 
 
-def test_a_trade_moves_last_price_volume_and_what_was_offered():
+def test_a_trade_updates_last_price_volume_and_the_offer():
     world, _ = alive(hours=0.2)
     trades = [h for h in world.life.since(0) if isinstance(h, Trade)]
     assert len(trades) > 100
@@ -71,7 +71,7 @@ def test_a_trade_moves_last_price_volume_and_what_was_offered():
     assert times == sorted(times)
 
 
-def test_what_has_closed_is_determined_and_then_settled_as_the_seed_has_it():
+def test_a_closed_market_is_determined_and_then_settled_as_the_seed_says():
     world, clock = alive(hours=5.0)
     columns = world.columns
     closing = np.flatnonzero((columns.status == ACTIVE) & (columns.ends_us < world.now_us + 20 * 3.6e9))
@@ -90,7 +90,7 @@ def test_what_has_closed_is_determined_and_then_settled_as_the_seed_has_it():
     assert (market["status"], market["result"]) == ("finalized", ["no", "yes"][columns.result[row]])
 
 
-def test_one_wins_of_those_that_exclude_each_other_and_ladders_settle_in_order():
+def test_one_of_exclusive_markets_wins_and_ladders_settle_in_order():
     world = World(3_000, seed=9)
     world.settle()
     for event in world.events:
@@ -106,7 +106,7 @@ def test_one_wins_of_those_that_exclude_each_other_and_ladders_settle_in_order()
             assert (np.diff(results[order].astype(int)) <= 0).all()
 
 
-def test_outcomes_come_as_often_as_the_hidden_probabilities_say():
+def test_outcomes_are_as_frequent_as_the_hidden_probabilities():
     hit, expected, variance = 0.0, 0.0, 0.0
     for seed in range(40):
         world = World(400, seed=seed)
@@ -118,7 +118,7 @@ def test_outcomes_come_as_often_as_the_hidden_probabilities_say():
     assert abs(hit - expected) < 3.5 * np.sqrt(variance)
 
 
-def test_the_archive_is_apart_from_what_was_settled_lately():
+def test_the_archive_excludes_recently_settled_markets():
     catalog = WorldCatalog(World(500, past=400, seed=2))
     index = Index(catalog)
     lately = Selection(catalog, index, {"status": "settled"}).rows()
@@ -132,7 +132,7 @@ def test_the_archive_is_apart_from_what_was_settled_lately():
     assert set(windowed) < set(lately)
 
 
-def test_the_past_stays_what_it_was_while_time_goes_on():
+def test_history_does_not_change_as_time_passes():
     world, clock = alive(hours=0.5)
     rows = np.flatnonzero((world.columns.status == ACTIVE) & (world.columns.ends_us > world.now_us + 9e9 * 3.6))
     for row in rows[:20].tolist():
@@ -147,16 +147,16 @@ def test_the_past_stays_what_it_was_while_time_goes_on():
 
 
 @pytest.mark.parametrize("period", [1, 60, 1440])
-def test_candles_tile_time_and_hold_what_lies_in_them(period):
+def test_candles_tile_time_and_summarise_their_minutes(period):
     world, _ = alive(hours=2.0)
     row = int(np.argmax(world.columns.volume * (world.columns.status == ACTIVE)))
     known = minutes(world, row)
-    made = candles(known, int(known.end_ts[0]), int(known.end_ts[-1]) + 86_400, period)
-    ends = [candle["end_period_ts"] for candle in made]
+    history = candles(known, int(known.end_ts[0]), int(known.end_ts[-1]) + 86_400, period)
+    ends = [candle["end_period_ts"] for candle in history]
     assert ends == sorted(set(ends))
     assert all(end % (60 * period) == 0 for end in ends)
-    assert sum(float(candle["volume_fp"]) for candle in made) == pytest.approx(known.volume.sum() / 100)
-    for candle in made:
+    assert sum(float(candle["volume_fp"]) for candle in history) == pytest.approx(known.volume.sum() / 100)
+    for candle in history:
         for side in ("yes_bid", "yes_ask", "price"):
             shown = {name: float(text) for name, text in candle[side].items()}
             if "open_dollars" in shown:
@@ -165,7 +165,7 @@ def test_candles_tile_time_and_hold_what_lies_in_them(period):
         assert "open_dollars" in candle["price"] or float(candle["volume_fp"]) == 0
 
 
-def test_a_few_markets_are_scalar_and_pay_what_their_hidden_value_is_worth():
+def test_a_few_markets_are_scalar_and_pay_according_to_their_hidden_value():
     world = World(6_000, seed=4)
     scalar = [row for row in range(len(world.columns.ticker)) if world.is_scalar(row)]
     assert 3 < len(scalar) < 100
@@ -198,7 +198,7 @@ def test_nothing_is_traded_before_a_market_is_listed_or_after_it_has_closed():
     assert not columns.ask_size[closed].any()
 
 
-def test_what_has_not_opened_has_neither_quotes_nor_trades():
+def test_an_unopened_market_has_neither_quotes_nor_trades():
     world = World(2_000, seed=6)
     waiting = world.columns.status == 0
     assert waiting.sum() > 10
@@ -206,7 +206,7 @@ def test_what_has_not_opened_has_neither_quotes_nor_trades():
         assert not getattr(world.columns, name)[waiting].any()
 
 
-def test_what_is_settled_at_once_is_so_now_and_what_is_not_listed_is_left_alone():
+def test_settling_at_once_leaves_unlisted_markets_alone():
     world = World(400, arrivals=50, seed=3)
     world.settle()
     catalog = WorldCatalog(world)
@@ -217,7 +217,7 @@ def test_what_is_settled_at_once_is_so_now_and_what_is_not_listed_is_left_alone(
     assert len(Selection(catalog, Index(catalog), window).rows()) >= 390
 
 
-def test_the_legs_of_a_combo_are_listed_and_of_different_events():
+def test_the_legs_of_a_combo_are_listed_and_from_different_events():
     world = World(300, combos=200, arrivals=60, seed=4)
     combos = np.flatnonzero(world.columns.event < 0)
     for row in combos.tolist():
@@ -226,7 +226,7 @@ def test_the_legs_of_a_combo_are_listed_and_of_different_events():
         assert (world.columns.created_us[legs] <= world.now.timestamp() * 1e6).all()
 
 
-def test_what_opens_in_time_gets_quotes_and_the_feed_hears_of_them():
+def test_a_market_that_opens_gets_quotes_and_the_feed_learns_of_them():
     world, clock = alive()
     waiting = np.flatnonzero(world.columns.status == 0)
     clock.s = float((world.columns.open_us[waiting].max() - world.now_us) / 3.6e9) + 0.01

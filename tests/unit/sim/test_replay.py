@@ -81,8 +81,8 @@ def test_a_replay_can_have_a_clock_of_its_own(recorded):
     at = datetime(2026, 7, 10, 18, 30, tzinfo=UTC)
     with Exchange(replay=recorded(MARKET), at=at) as exchange:
         answer = requests.get(f"{exchange.url}/exchange/user_data_timestamp", timeout=20)
-        said = datetime.fromisoformat(answer.json()["as_of_time"])
-        assert 0 <= (said - at).total_seconds() < 20
+        shown = datetime.fromisoformat(answer.json()["as_of_time"])
+        assert 0 <= (shown - at).total_seconds() < 20
         assert "10 Jul 2026 18:30" in answer.headers["Date"]
 
 

@@ -31,7 +31,7 @@ def test_the_same_seed_makes_the_same_world(world):
     assert World(4_000, seed=12, now=world.now).columns.ticker != world.columns.ticker
 
 
-def test_it_has_as_many_open_markets_as_asked_for_with_distinct_tickers(world):
+def test_it_has_the_requested_number_of_open_markets_with_distinct_tickers(world):
     assert (world.columns.status == ACTIVE).sum() == 4_000
     assert len(set(world.columns.ticker)) == len(world.columns.ticker)
 
@@ -49,7 +49,7 @@ def test_games_and_buckets_partition_and_ladders_are_monotone(world):
     assert ((world.truth > 0) & (world.truth < 1)).all()
 
 
-def test_a_world_of_the_demos_size_is_shaped_like_the_index():
+def test_a_world_of_the_size_of_the_demo_resembles_the_index():
     worlds = [World(15_000, seed=seed) for seed in range(3)]
     quantiles = [10, 25, 50, 75, 90, 99]
     sizes = np.mean([np.percentile([len(event.rows) for event in w.events], quantiles) for w in worlds], axis=0)
@@ -116,7 +116,7 @@ def test_paging_visits_every_row_once_newest_first(catalog, limit):
     assert pages == -(-len(rows) // limit)
 
 
-def test_a_cursor_stays_good_when_rows_before_it_leave_the_listing():
+def test_a_cursor_stays_valid_when_rows_before_it_leave_the_listing():
     catalog = WorldCatalog(World(300, seed=1))
     index = Index(catalog)
     first = Selection(catalog, index, {"status": "open"}).page("", 100)
@@ -148,7 +148,7 @@ def test_created_windows_tile_the_listing(catalog):
         {"min_created_ts": "soon"},
     ],
 )
-def test_filters_that_do_not_go_together_are_a_400(catalog, query):
+def test_incompatible_filters_are_a_400(catalog, query):
     with pytest.raises(BadRequest):
         select(catalog, query)
 
@@ -172,14 +172,14 @@ def test_books_ascend_and_their_best_bid_is_the_quote(catalog):
         assert ((10_000 - no[-1][0], no[-1][1]) if no else (0, 0)) == (columns.ask[row], columns.ask_size[row])
 
 
-def test_an_empty_side_reads_0_or_1_and_only_the_size_tells(catalog):
+def test_an_empty_side_reads_0_or_1_and_only_its_size_shows_it(catalog):
     columns = catalog.world.columns
     markets = [json.loads(catalog.market(int(row))) for row in np.flatnonzero(columns.ask == 0)[:300]]
     assert {m["yes_ask_dollars"] for m in markets} <= {"1.0000", "0.0000"}
     assert {m["yes_ask_size_fp"] for m in markets} == {"0.00"}
 
 
-def test_limits_admit_burst_then_rate():
+def test_limits_admit_a_burst_and_then_the_rate():
     now = [0.0]
     limits = Limits("basic", clock=lambda: now[0])
     assert sum(limits.admit("a") for _ in range(100)) == 60
@@ -189,7 +189,7 @@ def test_limits_admit_burst_then_rate():
     assert all(Limits(None).admit("a") for _ in range(1000))
 
 
-def test_faults_strike_by_probability_and_a_limited_number_of_times():
+def test_faults_strike_with_their_probability_and_a_limited_number_of_times():
     faults = Faults(Fault("429", 0.5), Fault("500", 1.0, 2), seed=1)
     assert 400 < sum(faults.strikes("429") for _ in range(1000)) < 600
     assert [faults.strikes("500") for _ in range(4)] == [True, True, False, False]
@@ -252,7 +252,7 @@ def test_the_worlds_clock_lists_opens_and_closes_markets():
     assert not set(closed.tolist()) & set(Selection(catalog, index, {"status": "open"}).rows().tolist())
 
 
-def test_combos_drown_an_unfiltered_listing_and_pay_if_every_leg_does():
+def test_combos_dominate_an_unfiltered_listing_and_pay_if_every_leg_wins():
     catalog = WorldCatalog(World(200, combos=1_800, seed=4))
     world, index = catalog.world, Index(catalog)
     assert (np.diff(world.columns.created_us) <= 0).all()
@@ -268,7 +268,7 @@ def test_combos_drown_an_unfiltered_listing_and_pay_if_every_leg_does():
         assert world.columns.result[row] == min(legs)
 
 
-def test_close_windows_come_the_last_to_close_first_and_page_without_gap(catalog):
+def test_close_windows_list_the_last_to_close_first_and_page_without_gap(catalog):
     middle = int(np.median(catalog.close_us) // 1_000_000)
     query = {"max_close_ts": str(middle), "mve_filter": "exclude"}
     rows, pages = walk(catalog, 150, **query)
@@ -277,15 +277,15 @@ def test_close_windows_come_the_last_to_close_first_and_page_without_gap(catalog
     assert sorted(rows) == np.flatnonzero((catalog.close_us // 1_000_000 <= middle) & ~catalog.archived).tolist()
 
 
-def test_a_world_larger_than_memory_is_refused_before_it_is_begun():
+def test_a_world_larger_than_memory_is_refused_before_it_is_built():
     with pytest.raises(SimError, match=r"needs about 8,000 GB of memory, but this machine has \d+ GB; ask for fewer"):
         Exchange(markets=1_000_000_000)
 
 
-def test_every_quote_and_level_stands_on_the_grid_that_its_market_shows():
+def test_every_quote_and_level_is_on_the_grid_that_its_market_shows():
     catalog = WorldCatalog(World(3_000, seed=4, combos=200))
 
-    def stands(dollars, ranges):
+    def on_grid(dollars, ranges):
         price = Fraction(dollars)
         return any(Fraction(r["start"]) <= price <= Fraction(r["end"])
                    and (price - Fraction(r["start"])) % Fraction(r["step"]) == 0 for r in ranges)  # fmt: skip
@@ -295,10 +295,10 @@ def test_every_quote_and_level_stands_on_the_grid_that_its_market_shows():
         market = json.loads(catalog.market(row))
         ranges = market["price_ranges"]
         seen.add(market["price_level_structure"])
-        assert stands(market["yes_bid_dollars"], ranges), market["ticker"]
-        assert stands(market["yes_ask_dollars"], ranges), market["ticker"]
+        assert on_grid(market["yes_bid_dollars"], ranges), market["ticker"]
+        assert on_grid(market["yes_ask_dollars"], ranges), market["ticker"]
         for levels in catalog.book(row):
-            assert all(stands(str(Fraction(price, 10_000)), ranges) for price, _ in levels), market["ticker"]
+            assert all(on_grid(str(Fraction(price, 10_000)), ranges) for price, _ in levels), market["ticker"]
     assert len(seen) == 4
 
 
