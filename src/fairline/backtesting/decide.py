@@ -5,7 +5,7 @@ as a scan, so that blocks may run in any order and in any process and give the s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from fairline.market.filters import Filters
 from fairline.market.frame import NOTIONAL_U
 from fairline.market.funnel import FunnelStep
 from fairline.models import Model
+from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
 from fairline.scanner import Evaluation, predict, price
 from fairline.sources import Payload, Request
@@ -59,15 +60,14 @@ class Grid:
     def __len__(self) -> int:
         return (self.until - self.since) // self.every + 1
 
+    def instant(self, number: int) -> datetime:
+        """Return the instant with a number, which may lie beyond the end."""
+        return self.since + number * self.every
+
     def instants(self, first: int = 0, last: int | None = None) -> list[datetime]:
         """Return the instants with these numbers, `last` included."""
         end = len(self) - 1 if last is None else min(last, len(self) - 1)
         return [self.since + number * self.every for number in range(first, end + 1)]
-
-    def blocks(self, size: int) -> list["Block"]:
-        """Return the grid cut into blocks of at most `size` instants."""
-        starts = range(0, len(self), size)
-        return [Block(number, self, first, min(first + size, len(self)) - 1) for number, first in enumerate(starts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,7 @@ class Terms:
     filters: Filters
     rules: Rules
     fees: Policy
+    beliefs: Beliefs = field(default_factory=Beliefs)
 
 
 def evaluate_block(
@@ -165,7 +166,7 @@ def evaluate_block(
         found = evaluate_instant(timeline.at(asof), models, inputs, asof, terms)
         decisions.append(_decisions(found.evaluation, asof))
         opinions.append(_opinions(found.predictions, found.markets, asof))
-        _add_steps(funnel, [*found.steps, *found.evaluation.funnel])
+        add_steps(funnel, [*found.steps, *found.evaluation.funnel])
         for problem in found.evaluation.problems:
             problems[str(problem)] = problems.get(str(problem), 0) + 1
     first = pl.concat(opinions).unique(["model", "ticker"], keep="first", maintain_order=True)
@@ -200,10 +201,11 @@ def wanted_inputs(markets: pl.DataFrame, models: Sequence[Model], asof: datetime
 
 
 def _decisions(evaluation: Evaluation, asof: datetime) -> pl.DataFrame:
-    rows = evaluation.opportunities.filter(~pl.col("suspect").fill_null(value=False)).with_row_index("place")
+    rows = evaluation.opportunities.filter(~pl.col("suspect").fill_null(value=False))
     yes_mid = (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / (2 * NOTIONAL_U)
     columns = {
         "asof": pl.lit(asof),
+        "place": pl.int_range(pl.len()),
         "book": pl.lit("unproven"),
         "q": pl.col("p"),
         "mid": pl.when(pl.col("side") == "yes").then(yes_mid).otherwise(1 - yes_mid),
@@ -224,7 +226,8 @@ def _opinions(predictions: pl.DataFrame, markets: pl.DataFrame, asof: datetime) 
     )
 
 
-def _add_steps(total: dict[str, FunnelStep], steps: Sequence[FunnelStep]) -> None:
+def add_steps(total: dict[str, FunnelStep], steps: Sequence[FunnelStep]) -> None:
+    """Add the counts of funnel steps to those of the same text."""
     for step in steps:
         before = total.get(step.step, FunnelStep(step.step, 0, 0))
         total[step.step] = FunnelStep(step.step, before.kept + step.kept, before.dropped + step.dropped)

@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 import fairline
-from fairline.backtesting.decide import Block, BlockResult, Inputs, Terms, evaluate_block
+from fairline.backtesting.decide import Block, BlockResult, Inputs, Terms, add_steps, evaluate_block
 from fairline.errors import StoreError, UsageError
 from fairline.market.funnel import FunnelStep
 from fairline.models import Model
@@ -137,20 +137,25 @@ def run_block(task: Task) -> None:
 
 
 def read_results(folder: Path, blocks: Sequence[Block]) -> BlockResult:
-    """Return the results of all blocks in order of time. Raises `StoreError` if one is missing."""
-    parts = [_read(folder, block) for block in blocks]
-    opinions = pl.concat([part.opinions for part in parts]).unique(
-        ["model", "ticker"], keep="first", maintain_order=True
-    )
+    """Return the results of all blocks together, in order of time. Raises `StoreError` if one is missing."""
+    return merge_results([_read(folder, block) for block in blocks])
+
+
+def merge_results(parts: Sequence[BlockResult]) -> BlockResult:
+    """Return several results as one: decisions in order, first opinions, counts added up."""
+    opinions = pl.concat([part.opinions for part in parts])
     funnel: dict[str, FunnelStep] = {}
     problems: dict[str, int] = {}
     for part in parts:
-        for step in part.funnel:
-            before = funnel.get(step.step, FunnelStep(step.step, 0, 0))
-            funnel[step.step] = FunnelStep(step.step, before.kept + step.kept, before.dropped + step.dropped)
+        add_steps(funnel, part.funnel)
         for problem, count in part.problems.items():
             problems[problem] = problems.get(problem, 0) + count
-    return BlockResult(pl.concat([part.decisions for part in parts]), opinions, list(funnel.values()), problems)
+    return BlockResult(
+        pl.concat([part.decisions for part in parts]),
+        opinions.unique(["model", "ticker"], keep="first", maintain_order=True),
+        list(funnel.values()),
+        problems,
+    )
 
 
 def _run_in(executor: Executor, tasks: Sequence[Task], total: int, report: Progress) -> None:

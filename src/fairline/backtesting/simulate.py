@@ -4,8 +4,8 @@ Decisions become orders by the entry rule, orders meet what was seen after them,
 and settlements pay once they had been published. Believed and unproven opportunities have an account each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
@@ -29,7 +29,8 @@ FillRule = Literal["take", "rest, last in the queue", "rest, first in the queue"
 class TradingRules:
     """How decisions become trades.
 
-    `enter`: buy a market's side once (`first`), once per UTC day (`daily`) or whenever it is flagged anew (`each`).
+    `enter`: buy a market's side once (`first`), once per UTC day (`daily`) or whenever it is flagged anew (`each`); an
+    order that is not filled is tried again at the next decision.
     `every` is the interval of the decisions. An order reaches the exchange `lag` after its decision; nothing is filled
     more than `max_gap` after that without an observation. Resting orders stay for `rest_for`. Without a bankroll every
     order is for `size_cc`, with one it is the Kelly share of the equity, under the bankroll's caps.
@@ -77,31 +78,42 @@ class Simulation:
 def simulate(decisions: pl.DataFrame, past: Past, rules: TradingRules) -> Simulation:
     """Trade DECISIONS of one book, which are sorted by instant and then by rank."""
     account = _Account(past, rules)
-    for row in _entries(decisions, rules):
-        account.decide(row)
+    entries = _Entries(rules)
+    for row in decisions.iter_rows(named=True):
+        if entries.accept(row) and account.decide(row):
+            entries.bought(row)
     return account.finish()
 
 
-def _entries(decisions: pl.DataFrame, rules: TradingRules) -> Iterator[Mapping[str, Any]]:
-    """Yield the decisions that the entry rule turns into orders."""
-    last_seen: dict[tuple[str, str, str], datetime] = {}
-    last_entry: dict[tuple[str, str, str], datetime] = {}
-    for row in decisions.iter_rows(named=True):
-        key = (row["model"], row["ticker"], row["side"])
+_Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class _Entries:
+    """Applies the entry rule. An order that was not filled does not count as an entry: a user would try again."""
+
+    rules: TradingRules
+    last_flagged: dict[_Key, datetime] = field(default_factory=dict)
+    last_bought: dict[_Key, datetime] = field(default_factory=dict)
+
+    def accept(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a decision becomes an order."""
+        key = self._key(row)
         asof: datetime = row["asof"]
-        flagged_before = last_seen.get(key)
-        last_seen[key] = asof
-        if _is_entry(rules, asof, flagged_before, last_entry.get(key)):
-            last_entry[key] = asof
-            yield row
+        flagged_before = self.last_flagged.get(key)
+        self.last_flagged[key] = asof
+        bought = self.last_bought.get(key)
+        if bought is None:
+            return True
+        if self.rules.enter == "daily":
+            return asof.date() > bought.date()
+        return self.rules.enter == "each" and flagged_before is not None and asof - flagged_before > self.rules.every
 
+    def bought(self, row: Mapping[str, Any]) -> None:
+        self.last_bought[self._key(row)] = row["asof"]
 
-def _is_entry(rules: TradingRules, asof: datetime, flagged_before: datetime | None, entered: datetime | None) -> bool:
-    if entered is None:
-        return True
-    if rules.enter == "daily":
-        return asof.date() > entered.date()
-    return rules.enter == "each" and flagged_before is not None and asof - flagged_before > rules.every
+    def _key(self, row: Mapping[str, Any]) -> _Key:
+        return row["model"], row["ticker"], row["side"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +138,8 @@ class _Account:
         self._reserved: dict[str, int] = {}
         self._rows: list[dict[str, Any]] = []
 
-    def decide(self, row: Mapping[str, Any]) -> None:
-        """Turn a decision into an order and find out what becomes of it."""
+    def decide(self, row: Mapping[str, Any]) -> bool:
+        """Turn a decision into an order, find out what becomes of it, and return whether anything is bought."""
         asof: datetime = row["asof"]
         self._run_until(asof)
         count_cc = self._size(row)
@@ -135,13 +147,14 @@ class _Account:
         self._rows.append(_trade_row(order, row))
         if count_cc == 0:
             self._rows[-1]["outcome"] = "no money"
-            return
+            return False
         execution = self._execute(order)
         reserved_u = _most_u(row, count_cc)
         event = row["event_ticker"]
         self._reserved[event] = self._reserved.get(event, 0) + reserved_u
         known_at = execution.fills[-1].filled_at if execution.fills else asof + self._rules.lag
         self._agenda.add(known_at, "fill", _Due(row, execution, reserved_u))
+        return bool(execution.fills)
 
     def finish(self) -> Simulation:
         """Carry out everything that is still due and return the trades."""

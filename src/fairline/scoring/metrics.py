@@ -21,6 +21,11 @@ class Interval:
     n: int
     clusters: int
 
+    def as_document(self) -> dict[str, float | int | None]:
+        """Return the interval for JSON. One of a single event has no ends; they are null."""
+        low, high = (None if math.isinf(end) else end for end in (self.low, self.high))
+        return {"mean": self.mean, "low": low, "high": high, "n": self.n, "events": self.clusters}
+
 
 def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
     """Return settlements as `ticker, event_ticker, result, payout_u, settled_ts`.

@@ -5,7 +5,6 @@ probability of that instant. A model counts once per market, at the first instan
 both a bid and an ask existed; the market's own probability is their midpoint at that instant.
 """
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -193,8 +192,4 @@ def scorecard_document(card: Scorecard) -> dict[str, object]:
 
 
 def _interval_document(interval: Interval | None) -> dict[str, float | int | None] | None:
-    """Return an interval as JSON. One of a single event has no ends; they are null."""
-    if interval is None:
-        return None
-    low, high = (None if math.isinf(end) else end for end in (interval.low, interval.high))
-    return {"mean": interval.mean, "low": low, "high": high, "n": interval.n, "events": interval.clusters}
+    return None if interval is None else interval.as_document()
