@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 
 import fairline
-from fairline.cli import app
+from fairline.cli.app import COMMANDS as COMMAND_GROUPS
 from fairline.config.settings import ENVIRONMENT
 from fairline.kalshi.remedies import REMEDIES
 from fairline.market.fees import POLICIES
@@ -23,7 +22,7 @@ from fairline.watch.settings import KEEP_DAYS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
-COMMANDS = sorted(typer.main.get_command(app).commands)
+COMMANDS = sorted({name.split()[0] for group in COMMAND_GROUPS.values() for name in group})
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

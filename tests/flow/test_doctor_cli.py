@@ -117,15 +117,15 @@ def test_another_programs_request_is_examined_from_a_file_or_from_flags(fairline
     by_flags = fairline(*keyed, "--path", path, "--timestamp", stamp, "--signature", signature)
     assert json.loads(by_flags.stdout)["cause"] == "query_signed"
     assert by_flags.returncode == 1
-    one_line(fairline("doctor", "--headers", "sent.txt"), 2, "judged by its key")
+    one_line(fairline("doctor", "--headers", "sent.txt"), 2, "checking a signature needs its key")
     one_line(fairline(*keyed, "--path", path), 2, "Give all three")
-    one_line(fairline(*keyed, "--headers", "gone.txt"), 2, "cannot be read")
+    one_line(fairline(*keyed, "--headers", "gone.txt"), 2, "cannot read gone.txt")
 
 
 def test_a_key_is_imported_listed_used_and_removed(fairline, place, ring):
     done = fairline("key", "import", "--key-id", "good", "--key-file", "key.pem", "--name", "mine")
     assert "--key-file keyring:mine" in done.stdout, done.stderr
-    assert "key.pem is still there" in done.stderr
+    assert "key.pem still exists" in done.stderr
     (listed,) = json.loads(fairline("key", "list", "--json").stdout)
     assert (listed["name"], listed["key_id"], listed["kind"]) == ("mine", "good", "RSA-2048")
     assert "mine  good  RSA-2048" in fairline("key", "list").stdout

@@ -95,7 +95,7 @@ def test_what_each_model_was_worth_is_fitted_on_what_was_watched(fairline, watch
     assert "No model was worth anything" in text
     assert json.loads((tmp_path / "b.json").read_text())["voices"] == []
     again = fairline("blend", "--store", watched, "--json", "--output", tmp_path / "b.json")
-    assert "above is no installed model, so it has no voice" in again.stderr
+    assert "above is not an installed model, so it gets no weight" in again.stderr
     assert json.loads(again.stdout)["events"] == 0
 
 
@@ -123,7 +123,9 @@ def test_sql_knows_every_dataset_and_column_and_can_do_no_harm(fairline, watched
     assert '"asof"' not in ask(fairline, watched, "sql", 'SELECT "asof" FROM predictions LIMIT 1', "--format", "csv")
     assert not target.exists()
     one_line(fairline("sql", "SELEC 1", "--store", watched), 1, "Tables: quotes, facts")
-    one_line(fairline("sql", "SELECT 1", "--store", watched, "--format", "xml"), 2, "--format takes")
+    one_line(
+        fairline("sql", "SELECT 1", "--store", watched, "--format", "xml"), 2, "invalid --format: expected one of table"
+    )
 
 
 def test_sql_and_history_leave_out_what_is_damaged_and_use_the_rest(fairline, watched, tmp_path):
@@ -144,7 +146,7 @@ def test_sql_and_history_leave_out_what_is_damaged_and_use_the_rest(fairline, wa
 def test_where_there_is_no_store_or_no_such_market_is_one_line(fairline, watched, tmp_path):
     for command in (["history", "A"], ["report"], ["scorecard"], ["sql", "SELECT 1"]):
         one_line(fairline(*command, "--store", tmp_path / "none"), 1, "there is no store at")
-    one_line(fairline("history", "KXNOPE", "--store", watched), 1, "the store has nothing of KXNOPE")
+    one_line(fairline("history", "KXNOPE", "--store", watched), 1, "the store has no quotes of KXNOPE")
     one_line(fairline("report", "--since", "yesterday", "--store", watched), 2, "invalid --since: expected a duration")
 
 

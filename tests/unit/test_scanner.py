@@ -11,6 +11,7 @@ from fairline.market.filters import Filters
 from fairline.market.frame import PREDICTIONS
 from fairline.market.funnel import FunnelStep
 from fairline.market.listing import read_listing
+from fairline.market.selection import apply_filters
 from fairline.scanner import evaluate, run_scan
 from fairline.sim import Fault
 from fairline.sources import Payload, Request, Sources, fetch
@@ -119,11 +120,11 @@ async def test_fetch_reads_files_and_gives_reasons_for_the_rest(tmp_path):
 def test_filters_tell_how_many_rows_each_took():
     frame = markets({}, {"title": "Rain in Dorport"}, {"close_time": "2026-11-23T00:00:00Z"}, {"volume_fp": "500.00"})
     filters = Filters(closes_within=timedelta(days=30), search="RAIN")
-    matching, steps = filters.apply(frame, [], NOW)
+    matching, steps = apply_filters(filters, frame, [], NOW)
     assert matching["ticker"].to_list() == ["T1"]
     assert [(s.kept, s.dropped) for s in steps] == [(4, 0), (4, 0), (1, 3)]
-    assert Filters(closes_within=timedelta(days=3)).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T2"]
-    assert Filters(min_volume=100).apply(frame, [], NOW)[0]["ticker"].to_list() == ["T3"]
+    assert apply_filters(Filters(closes_within=timedelta(days=3)), frame, [], NOW)[0]["ticker"].to_list() == ["T2"]
+    assert apply_filters(Filters(min_volume=100), frame, [], NOW)[0]["ticker"].to_list() == ["T3"]
 
 
 def test_a_category_is_matched_in_any_case_and_by_any_of_a_series_categories():
@@ -132,7 +133,7 @@ def test_a_category_is_matched_in_any_case_and_by_any_of_a_series_categories():
         Series("KXA", category="Politics", categories=["Politics", "Elections"]),
         Series("KXB", category="Sports"),
     ]
-    assert Filters(categories=("ELECTIONS",)).apply(frame, series, NOW)[0]["ticker"].to_list() == ["T0"]
+    assert apply_filters(Filters(categories=("ELECTIONS",)), frame, series, NOW)[0]["ticker"].to_list() == ["T0"]
 
 
 async def test_a_scan_reads_every_open_market_and_their_context(exchange, unhurried):

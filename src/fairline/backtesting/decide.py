@@ -17,6 +17,7 @@ from fairline.market.fees import Policy, multiplier_at
 from fairline.market.filters import Filters
 from fairline.market.frame import NOTIONAL_U
 from fairline.market.funnel import FunnelStep
+from fairline.market.selection import apply_filters
 from fairline.models import Model
 from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
@@ -176,7 +177,7 @@ def evaluate_block(
 def _select(markets: pl.DataFrame, filters: Filters, asof: datetime) -> tuple[pl.DataFrame, list[FunnelStep]]:
     pairs = markets.select("series_ticker", "category").unique().drop_nulls()
     series = [Series(ticker=ticker, category=category) for ticker, category in pairs.iter_rows()]
-    return filters.apply(markets, series, asof)
+    return apply_filters(filters, markets, series, asof)
 
 
 def evaluate_instant(

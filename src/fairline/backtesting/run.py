@@ -16,13 +16,13 @@ from typing import Protocol
 import msgspec
 import polars as pl
 
-import fairline
 from fairline.backtesting.decide import Block, BlockResult, Inputs, Terms, add_steps, evaluate_block
 from fairline.errors import StoreError, UsageError
 from fairline.market.funnel import FunnelStep
 from fairline.models import Model
 from fairline.store.store import Store
 from fairline.store.timeline import Timeline
+from fairline.version import __version__
 
 BLOCK_INSTANTS = 48
 """Instants per block: two days of hours. Loading a block's first state costs as much as some twenty steps."""
@@ -80,7 +80,7 @@ def describe_worker(store: Path) -> Worker:
     """Return this process's versions and the identity of the store that it sees at a path."""
     marker = store / "store.json"
     identity = f"{marker.stat().st_size}:{marker.read_text()}" if marker.is_file() else "no store"
-    return Worker(fairline.__version__, pl.__version__, platform.python_version(), identity)
+    return Worker(__version__, pl.__version__, platform.python_version(), identity)
 
 
 def check_workers(executor: Executor, store: Path) -> None:

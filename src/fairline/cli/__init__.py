@@ -1,5 +1,5 @@
-"""The command line."""
+"""The command line. A command's code is imported when the command runs."""
 
-from fairline.cli.main import app, main
+from fairline.cli.main import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -1,4 +1,4 @@
-"""Scan a simulated exchange, price it, let it settle, and hold the promise against the result."""
+"""A day on the simulated exchange: scan, settle, and compare promised with realised EV."""
 
 import asyncio
 import tempfile
@@ -23,7 +23,7 @@ NOISE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo found, promised and got. The intervals are per contract, over one contract of each flagged."""
+    """The scan of a demo, and the promised and realised EV per contract, over one contract of each opportunity."""
 
     listing: Listing
     evaluation: Evaluation
@@ -31,7 +31,7 @@ class Demo:
     realised: Interval | None
 
     def summary(self) -> str:
-        """Promise and result in words."""
+        """Return the promised and the realised EV as text."""
         promised, realised = self.promised, self.realised
         if promised is None or realised is None:
             return "Nothing was flagged, so there is nothing to settle."
@@ -47,10 +47,10 @@ class Demo:
 def run_demo(
     markets: int = 15_000, seed: int = 0, *, progress: Progress | None = None, say: Callable[[str], None] = print
 ) -> Demo:
-    """Start an exchange on a free loopback port, sign in with a throw-away key, scan, price, settle, score."""
+    """Start an exchange on a free loopback port, sign in with a throw-away key, scan, settle, and score."""
     with tempfile.TemporaryDirectory(prefix="fairline-demo-") as folder:
         key_file, forecast = Path(folder) / "key.pem", Path(folder) / "forecast.csv"
-        say(f"Making an exchange of {markets:,} markets and a throw-away key …")
+        say(f"Creating an exchange of {markets:,} markets and a throw-away key …")
         public = throw_away_pair(key_file)
         with Exchange(markets=markets, seed=seed, keys=[Key("demo", public)]) as exchange:
             write_forecast(exchange, forecast, seed)
@@ -58,7 +58,7 @@ def run_demo(
 
 
 def write_forecast(exchange: Exchange, path: Path, seed: int) -> None:
-    """A forecaster of known skill: the hidden truth with `NOISE` in log-odds, and the matching p_sd."""
+    """Write the forecast of a forecaster of known skill: the hidden truth with `NOISE` in log-odds, and its p_sd."""
     columns = exchange.world.columns
     truth = np.clip(exchange.world.truth, 1e-6, 1 - 1e-6)
     odds = np.log(truth / (1 - truth)) + np.random.default_rng(seed + 7).normal(0, NOISE, len(truth))

@@ -1,16 +1,15 @@
-"""What a watch writes as it goes on: lines for a person, or JSON for a machine."""
+"""The log of a watch on standard error: lines for people, or JSON for machines."""
 
 import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Literal
 
-from fairline.errors import UsageError
-
-FORMATS = ("text", "json")
+LogFormat = Literal["text", "json"]
 
 
-class _Lines(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone()
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
@@ -18,24 +17,26 @@ class _Lines(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        told = {"ts": moment, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        entry = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
         if record.exc_info:
-            told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
 
 
-def log_to_stderr(form: str) -> None:
-    """Send Fairline's log to standard error. Raises `UsageError` for a format that there is not."""
-    if form not in FORMATS:
-        raise UsageError(f"there is no log format {form!r}", remedy=f"--log-format takes {', '.join(FORMATS)}")
+def log_to_stderr(log_format: LogFormat) -> None:
+    """Send Fairline's log to standard error in one of the two formats."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if form == "json" else _Lines())
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     logger = logging.getLogger("fairline")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    # A retry that worked is no news.
+    # Retries that succeed are not worth a line.
     logging.getLogger("fairline.kalshi").setLevel(logging.WARNING)

@@ -1,265 +1,213 @@
-"""`scan`, `markets`, `explain` and `models`: what is listed, what it is worth, and by whose opinion."""
+"""`scan`, `markets`, `explain` and `coherence`: what is listed, what it is worth, and why."""
 
 import asyncio
 import json
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import typer
+from cyclopts import Parameter
 
+from fairline.api.options import Books, Connection, Crawl, Credentials, ModelInputs, Sizing
+from fairline.api.requests import CoherenceRequest, ExplainRequest, MarketsRequest, ScanRequest
 from fairline.cli.options import (
-    AsJson,
-    BankrollOption,
-    Caps,
-    Category,
-    ClosesWithin,
-    EventOption,
-    Exchange_,
-    Form,
-    Fresh,
-    KellyOption,
-    KeyFile,
-    KeyId,
-    MaxAge,
-    MaxSpread,
-    MinContracts,
-    MinEdge,
-    MinEv,
-    MinVolume,
-    ModelNames,
-    NoBooks,
-    Offline,
-    Output,
+    BookOptions,
+    ConnectionOptions,
+    CrawlOptions,
+    CredentialOptions,
+    FilterOptions,
+    InputOptions,
+    Json,
+    ModelArguments,
+    ModelOptions,
+    OutputOptions,
     Plan,
-    Probabilities,
-    Profile,
-    Record,
-    Rest,
-    Search,
-    SeriesOption,
-    Size,
-    Status,
-    Suspect,
-    TickerOption,
+    RuleOptions,
+    SizingOptions,
     Top,
-    ages_of,
-    bankroll_of,
-    filters_of,
-    tables_of,
 )
-from fairline.cli.terminal import ask, auth_of, deliver, note, settings_of, show_plan, warn
-from fairline.config.connect import connect, input_cache, memory_of, sources_of
-from fairline.errors import UsageError
-from fairline.kalshi import Kalshi
-from fairline.market.listing import Listing, Progress, read_listing
-from fairline.market.plan import PlannedRequests, plan_requests
-from fairline.models import Model, about, inputs, installed, load
-from fairline.output import tables, terminal
-from fairline.output.files import choose_format, show
-from fairline.pricing.rules import Rules, SideChoice
-from fairline.scanner import Evaluation, ScanOptions, ScanResult, explain_market, run_scan
+from fairline.cli.terminal import deliver, note, passphrase_prompt, progress_bar, resume_hint
+from fairline.market.filters import Filters
+from fairline.pricing.rules import Rules
 
-commands = typer.Typer()
+if TYPE_CHECKING:
+    from fairline.api.session import Hooks
+    from fairline.market.listing import Listing
+    from fairline.market.plan import PlannedRequests
+    from fairline.market.problem import Problem
+
+T = TypeVar("T")
+INCOMPLETE = 3
 
 
-@commands.command(epilog="Example: fairline scan --probabilities mine.csv --category sports --closes-within 7d")
 def scan(
-    probabilities: Probabilities = None,
-    model: ModelNames = None,
-    category: Category = None,
-    series: SeriesOption = None,
-    event: EventOption = None,
-    ticker: TickerOption = None,
-    status: Status = "open",
-    closes_within: ClosesWithin = None,
-    min_volume: MinVolume = 0,
-    search: Search = "",
-    min_edge: MinEdge = 2.0,
-    min_ev: MinEv = 0.01,
-    max_spread: MaxSpread = 5.0,
-    side: Annotated[str, typer.Option(help="both, yes or no.")] = "both",
-    size: Size = 100,
-    min_contracts: MinContracts = 1.0,
-    rest: Rest = False,
-    suspect: Suspect = 20.0,
-    bankroll: BankrollOption = None,
-    kelly: KellyOption = 0.25,
-    caps: Caps = "5,10,25,50",
-    no_books: NoBooks = False,
-    offline: Offline = False,
-    record: Record = None,
-    top: Top = None,
+    *models: ModelArguments,
+    named: ModelOptions = ModelOptions(),
+    inputs: InputOptions = ModelInputs(),
+    filters: FilterOptions = Filters(),
+    rules: RuleOptions = Rules(),
+    sizing: SizingOptions = Sizing(),
+    books: BookOptions = Books(),
+    crawl: CrawlOptions = Crawl(),
     plan: Plan = False,
-    max_age: MaxAge = "2m",
-    fresh: Fresh = False,
-    form: Form = None,
-    output: Output = None,
-    exchange: Exchange_ = None,
-    profile: Profile = None,
-    key_id: KeyId = None,
-    key_file: KeyFile = None,
-) -> None:
-    """Scan every market, price it by your models, and rank what is mispriced after fees."""
-    rules = Rules(
-        min_edge,
-        min_ev,
-        max_spread,
-        cast(SideChoice, side),  # Rules checks it
-        size,
-        min_contracts=min_contracts,
-        rest=rest,
-        suspect_points=suspect,
-    )
-    filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
-    money = bankroll_of(bankroll, kelly, caps)
-    chosen = choose_format(form, output)
-    models: list[Model] = [*tables_of(probabilities), *(load(name) for name in model or [])]
-    settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
-    auth = auth_of(settings)
+    output: OutputOptions = OutputOptions(),
+    connection: ConnectionOptions = Connection(),
+    credentials: CredentialOptions = Credentials(),
+) -> int:
+    """Price every market with your models and rank what is mispriced after fees."""
+    from fairline.api.functions import run_scan_request
+    from fairline.market.plan import PlannedRequests
+    from fairline.output import tables, terminal
+    from fairline.output.console import show
+    from fairline.output.files import choose_format
 
-    memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
+    chosen = choose_format(output.format, output.output)
     if plan:
-        steps = plan_requests(settings.url, filters, memory, ages)
-        books = [] if no_books else [PlannedRequests("/markets/orderbooks", None, "of what survives, 100 a request")]
-        show_plan(settings, [*steps, *books], chosen, output)
-        return
-
-    options = ScanOptions(filters, rules, books=not no_books, bankroll=money, ages=ages)
-    sources = sources_of(offline=offline, record=record)
-
-    async def read(kalshi: Kalshi, progress: Progress | None) -> ScanResult:
-        return await run_scan(kalshi, models, options, sources=sources, memory=memory, progress=progress)
-
-    result = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
-    listing, evaluation = result.listing, result.evaluation
+        more = (
+            [PlannedRequests("/markets/orderbooks", None, "of the candidates, 100 per request")] if books.books else []
+        )
+        show_plan(connection, credentials, filters, crawl, more, output)
+        return 0
+    request = ScanRequest(connection, credentials, filters, rules, sizing, books, inputs, crawl)
+    wanted = named.all_models(*models)
+    report = ask_exchange(connection, crawl, lambda hooks: run_scan_request(wanted, request, hooks))
+    listing, top = report.listing, output.top
     if chosen == "table":
-        show(terminal.scan_report(listing, evaluation, top or 20))
+        show(terminal.scan_report(listing, report.evaluation, top or 20))
     elif chosen == "json":
-        deliver(tables.encode_json(tables.scan_document(listing, evaluation, top)), output)
+        deliver(tables.encode_json(tables.scan_document(listing, report.evaluation, top)), output.output)
     else:
-        kept = evaluation.opportunities
-        table = tables.opportunity_table(kept.head(top) if top else kept, listing.exchange, evaluation.advice)
-        deliver(tables.encode(table, chosen), output)
-    warn(chosen, listing, result.problems)
-    if not models and chosen == "table":
+        rows = report.opportunities
+        deliver(tables.encode(rows.head(top) if top else rows, chosen), output.output)
+    warn(chosen, listing, report.problems)
+    if not wanted and chosen == "table":
         note("No model was given, so nothing could be priced: add --probabilities FILE or --model NAME.")
-    raise typer.Exit(0 if listing.complete else 3)
+    return 0 if report.complete else INCOMPLETE
 
 
-@commands.command(epilog="Example: fairline markets --category crypto --format csv --output crypto.csv")
 def markets(
-    category: Category = None,
-    series: SeriesOption = None,
-    event: EventOption = None,
-    ticker: TickerOption = None,
-    status: Status = "open",
-    closes_within: ClosesWithin = None,
-    min_volume: MinVolume = 0,
-    search: Search = "",
-    top: Top = None,
+    *,
+    filters: FilterOptions = Filters(),
+    crawl: CrawlOptions = Crawl(),
     plan: Plan = False,
-    max_age: MaxAge = "2m",
-    fresh: Fresh = False,
-    form: Form = None,
-    output: Output = None,
-    exchange: Exchange_ = None,
-    profile: Profile = None,
-    key_id: KeyId = None,
-    key_file: KeyFile = None,
-) -> None:
-    """List every market with its implied probabilities; no model needed."""
-    filters = filters_of(category, series, event, status, closes_within, min_volume, search, ticker)
-    chosen = choose_format(form, output)
-    settings = settings_of(exchange=exchange, profile=profile, key_id=key_id, key_file=key_file)
-    auth = auth_of(settings)
+    output: OutputOptions = OutputOptions(),
+    connection: ConnectionOptions = Connection(),
+    credentials: CredentialOptions = Credentials(),
+) -> int:
+    """List every market with the probabilities its prices imply. No model needed."""
+    from fairline.api.functions import run_markets_request
+    from fairline.output import tables, terminal
+    from fairline.output.console import show
+    from fairline.output.files import choose_format
 
-    memory, ages = memory_of(settings), ages_of(max_age, fresh=fresh)
+    chosen = choose_format(output.format, output.output)
     if plan:
-        show_plan(settings, plan_requests(settings.url, filters, memory, ages), chosen, output)
-        return
-
-    async def read(kalshi: Kalshi, progress: Progress | None) -> Listing:
-        return await read_listing(kalshi, filters, progress=progress, memory=memory, ages=ages)
-
-    listing = ask(settings, auth, read, memory=memory, ages=ages, max_age=max_age)
-    table = tables.market_table(listing.markets)
+        show_plan(connection, credentials, filters, crawl, [], output)
+        return 0
+    request = MarketsRequest(connection, credentials, filters, crawl)
+    report = ask_exchange(connection, crawl, lambda hooks: run_markets_request(request, hooks))
+    listing, top = report.listing, output.top
     if chosen == "table":
         show(terminal.markets_report(listing, top or 40))
     elif chosen == "json":
-        deliver(tables.encode_json(tables.markets_document(listing, top)), output)
+        deliver(tables.encode_json(tables.markets_document(listing, top)), output.output)
     else:
-        deliver(tables.encode(table.head(top) if top else table, chosen), output)
+        rows = report.markets
+        deliver(tables.encode(rows.head(top) if top else rows, chosen), output.output)
     warn(chosen, listing, listing.problems)
-    raise typer.Exit(0 if listing.complete else 3)
+    return 0 if report.complete else INCOMPLETE
 
 
-@commands.command(epilog="Example: fairline explain KXHIGHNY-26NOV23-B54.5 --probabilities mine.csv")
 def explain(
-    ticker: Annotated[str, typer.Argument(help="A market's ticker.")],
-    probabilities: Probabilities = None,
-    model: ModelNames = None,
-    min_edge: MinEdge = 2.0,
-    min_ev: MinEv = 0.01,
-    max_spread: MaxSpread = 5.0,
-    size: Size = 100,
-    min_contracts: MinContracts = 1.0,
-    rest: Rest = False,
-    offline: Offline = False,
-    record: Record = None,
-    as_json: AsJson = False,
-    exchange: Exchange_ = None,
-    profile: Profile = None,
+    ticker: Annotated[str, Parameter(help="A market's ticker.")],
+    /,
+    *models: ModelArguments,
+    named: ModelOptions = ModelOptions(),
+    inputs: InputOptions = ModelInputs(),
+    rules: RuleOptions = Rules(),
+    json_output: Json = False,
+    connection: ConnectionOptions = Connection(),
+    credentials: CredentialOptions = Credentials(),
 ) -> None:
-    """Walk one market through every step of a scan, with its numbers: why it is an opportunity, or why not."""
-    rules = Rules(min_edge, min_ev, max_spread, size=size, min_contracts=min_contracts, rest=rest)
-    models = [*tables_of(probabilities), *(load(name) for name in model or [])]
-    settings, sources = settings_of(exchange=exchange, profile=profile), sources_of(offline=offline, record=record)
+    """Show how one market fares in each step of a scan, with its numbers."""
+    from fairline.api.functions import run_explain_request
+    from fairline.api.session import Hooks
 
-    async def read() -> Evaluation:
-        async with await connect(settings, None, note) as kalshi:
-            return await explain_market(kalshi, ticker.upper(), models, ScanOptions(rules=rules), sources=sources)
-
-    made = asyncio.run(read())
-    sides = made.explain(ticker.upper())
-    # A table is about many markets: only what concerns this one is a problem here.
-    problems = [problem for problem in made.problems if problem.ticker in ("", ticker.upper())]
-    if as_json:
-        told = [tables.problem_object(problem) for problem in problems]
-        document = {"ticker": ticker.upper(), "sides": [asdict(side) for side in sides], "problems": told}
-        print(json.dumps(document, indent=2))
-        return
-    print(f"{ticker.upper()}  {made.edges['title'][0] or ''}")
-    for side in sides:
-        by = f" by {side.model}" if side.model and len(models) > 1 else ""
-        print(f"\n{side.side.upper()}{by}: {'an opportunity' if side.kept else 'no opportunity'}")
-        for step in side.steps:
-            print(f"  {step.result:5}{step.step:40}{step.detail}")
-    for problem in problems:
-        print(f"problem: {problem}")
+    request = ExplainRequest(connection, credentials, rules, inputs)
+    hooks = Hooks(notify=note, ask_passphrase=passphrase_prompt())
+    report = asyncio.run(run_explain_request(ticker, named.all_models(*models), request, hooks))
+    print(json.dumps(report.document(), indent=2) if json_output else report)
 
 
-@commands.command(epilog="Example: fairline models --json")
-def models(as_json: AsJson = False) -> None:
-    """The installed models: name, version, origin, what they say of themselves, and what they read."""
-    rows, now = list[dict[str, Any]](), datetime.now(UTC)
-    for entry in installed():
-        row: dict[str, Any] = {"name": entry.name, "version": None, "origin": entry.origin, "about": "", "inputs": []}
-        row["problem"] = None
-        try:
-            made = entry.load()
-            read = [asdict(each) for each in inputs(made, now, input_cache())]
-            row |= {"version": made.version, "about": about(made), "inputs": read}
-        except UsageError as error:
-            row["problem"] = str(error)
-        rows.append(row)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        print(f"{row['name']}  {row['version'] or '–'}  {row['origin']}  {row['problem'] or row['about']}")
-        for each in row["inputs"]:
-            absent = "asked when it is needed" if each["source"] == "https" else "not there"
-            age = absent if each["age_s"] is None else f"{each['age_s'] / 3600:.1f} h old"
-            print(f"    reads {each['source']} {each['key']} ({age})")
-    print("Beside these: --probabilities FILE, and --model path/to/file.py:Name for a model that is not installed.")
+def coherence(
+    *,
+    everything: Annotated[
+        bool, Parameter(name="--all", negative="", help="Include violations that are unprofitable after fees.")
+    ] = False,
+    filters: FilterOptions = Filters(),
+    books: BookOptions = Books(),
+    crawl: CrawlOptions = Crawl(),
+    top: Top = None,
+    json_output: Json = False,
+    connection: ConnectionOptions = Connection(),
+    credentials: CredentialOptions = Credentials(),
+) -> int:
+    """List quotes that contradict each other, priced with fees on every leg."""
+    from fairline.api.functions import run_coherence_request
+    from fairline.output import tables, terminal
+    from fairline.output.console import show
+
+    request = CoherenceRequest(connection, credentials, filters, books, crawl)
+    report = ask_exchange(connection, crawl, lambda hooks: run_coherence_request(request, hooks))
+    rows = report.raw
+    shown = rows if everything else rows.filter(rows["profit_u"] > 0)
+    if json_output:
+        document = tables.coherence_document(report.listing, shown.head(top) if top else shown)
+        deliver(tables.encode_json(document), None)
+    else:
+        show(terminal.coherence_report(report.listing, rows, shown.head(top or 20)))
+    return 0 if report.complete else INCOMPLETE
+
+
+def ask_exchange(connection: Connection, crawl: Crawl, ask: "Callable[[Hooks], Coroutine[Any, Any, T]]") -> T:
+    """Run a question to the exchange with a progress bar, and a hint how to resume after an interruption."""
+    from fairline.api.session import Hooks, ages, open_session
+
+    memory = open_session(connection, Credentials(), Hooks()).memory
+    with resume_hint(memory, ages(crawl).crawl_s), progress_bar("markets") as progress:
+        return asyncio.run(ask(Hooks(progress, note, passphrase_prompt())))
+
+
+def show_plan(
+    connection: Connection,
+    credentials: Credentials,
+    filters: Filters,
+    crawl: Crawl,
+    more: "Sequence[PlannedRequests]",
+    output: OutputOptions,
+) -> None:
+    """Print the requests that a command would send, as a table or JSON."""
+    from fairline.api import session
+    from fairline.market.plan import plan_requests
+    from fairline.output import tables, terminal
+    from fairline.output.console import show
+    from fairline.output.files import choose_format
+
+    opened = session.open_session(connection, credentials, session.Hooks())
+    url = opened.settings.url
+    steps = [*plan_requests(url, session.exact_filters(filters), opened.memory, session.ages(crawl)), *more]
+    if choose_format(output.format, output.output) == "table":
+        show(terminal.plan_report(steps))
+    else:
+        rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
+        deliver(tables.encode_json({"exchange": url, "plan": rows}), output.output)
+
+
+def warn(form: str, listing: "Listing", problems: "Sequence[Problem]") -> None:
+    """Print on standard error what the chosen format has no place for."""
+    from fairline.output import terminal
+
+    if form != "table" and not listing.complete:
+        note(f"fairline: incomplete: {'; '.join(listing.incomplete_reasons)}")
+    if form in ("csv", "parquet"):
+        for line in terminal.trouble_lines(listing, problems):
+            note(f"fairline: {line}")

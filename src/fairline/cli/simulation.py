@@ -1,111 +1,105 @@
-"""`sim` and `demo`: the simulated exchange by itself, and a whole day on it."""
+"""`sim` and `demo`: the simulated exchange, and a day on it."""
 
-import signal
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import typer
+from cyclopts import Group, Parameter, validators
 
-from fairline.cli.demo import run_demo
-from fairline.cli.options import AsJson, Top
-from fairline.cli.terminal import counting, deliver, note
-from fairline.errors import UsageError
-from fairline.kalshi.limits import TIERS
-from fairline.output import tables, terminal
-from fairline.output.files import choose_format, show, write_whole
-from fairline.sim import Exchange, Fault, Key, read_public_key, throw_away_pair
+from fairline.cli.options import Json, Top
+from fairline.cli.scanning import INCOMPLETE
+from fairline.cli.terminal import deliver, note, progress_bar
 
-commands = typer.Typer()
+Tier = Literal["basic", "advanced", "expert", "premier", "paragon", "prime", "prestige"]
+
+_WORLD = Group("The simulated world", sort_key=10)
+_SERVER = Group("The server", sort_key=20)
+_AT_LEAST_0 = validators.Number(gte=0)
+_AT_LEAST_1 = validators.Number(gte=1)
+Seed = Annotated[int, Parameter(group=_WORLD, help="The same seed makes the same world.")]
 
 
-@commands.command(epilog="Example: fairline sim --markets 15000 --port 8080 --fault 429:0.05")
 def sim(
-    markets: Annotated[int, typer.Option(min=1, help="Open markets of the made-up world.")] = 2_000,
-    combos: Annotated[int, typer.Option(min=0, help="Parlays on several of them: most of what a real listing is.")] = 0,
-    arrivals: Annotated[int, typer.Option(min=0, help="Markets that are listed within the first hour.")] = 0,
-    speed: Annotated[float, typer.Option(min=0, help="How much faster than the clock the world's time runs.")] = 1,
+    *,
+    markets: Annotated[int, Parameter(group=_WORLD, validator=_AT_LEAST_1, help="Number of open markets.")] = 2_000,
+    combos: Annotated[
+        int, Parameter(group=_WORLD, validator=_AT_LEAST_0, help="Number of multivariate markets (parlays).")
+    ] = 0,
+    arrivals: Annotated[
+        int, Parameter(group=_WORLD, validator=_AT_LEAST_0, help="Markets listed during the first hour.")
+    ] = 0,
+    speed: Annotated[
+        float, Parameter(group=_WORLD, validator=_AT_LEAST_0, help="How much faster than the clock time passes.")
+    ] = 1,
     moves: Annotated[
-        float, typer.Option(min=0, help="How often a market's quotes move in an hour. 0: they stand still.")
+        float, Parameter(group=_WORLD, validator=_AT_LEAST_0, help="Quote changes per market and hour; 0 = none.")
     ] = 3,
+    seed: Seed = 0,
     replay: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Serve recorded markets (JSON, JSON Lines).")
+        Path | None, Parameter(group=_WORLD, help="Serve recorded markets (JSON or JSON Lines) instead.")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, Parameter(group=_SERVER, validator=validators.Number(gte=0, lte=65535), help="0 picks a free port.")
+    ] = 8080,
+    host: Annotated[str, Parameter(group=_SERVER, help="Address to listen on.")] = "127.0.0.1",
     tier: Annotated[
-        str | None, typer.Option(help=f"Rate limits of a tier: {', '.join(TIERS)}. If absent, no limits.")
+        Tier | None,
+        Parameter(group=_SERVER, help="Rate limits of this tier. Default: no limits."),
     ] = None,
-    latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0,
-    fault: Annotated[list[str] | None, typer.Option(metavar="NAME[:P[:TIMES]]", help="Go wrong on purpose.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 0,
-    public_key: Annotated[
-        list[str] | None, typer.Option(metavar="KEY_ID=FILE", help="Register a public key. Repeatable.")
-    ] = None,
+    latency_ms: Annotated[
+        float, Parameter(group=_SERVER, validator=_AT_LEAST_0, help="Delay of every response in milliseconds.")
+    ] = 0,
+    fault: Annotated[
+        tuple[str, ...], Parameter(group=_SERVER, help="A fault to inject; see docs/simulator.md. Repeatable.")
+    ] = (),
+    public_key: Annotated[tuple[str, ...], Parameter(group=_SERVER, help="Register a public key. Repeatable.")] = (),
 ) -> None:
     """Run a simulated exchange on this machine."""
-    faults = [Fault.parse(text) for text in fault or []]
-    with tempfile.TemporaryDirectory(prefix="fairline-sim-") as folder:
-        keys = [_registered(text, tier) for text in public_key or []]
-        exports = "" if keys else _throw_away_key(Path(folder), tier, keys)
-        exchange = Exchange(
-            markets=markets, combos=combos, arrivals=arrivals, speed=speed, moves=moves, seed=seed, replay=replay,
-            host=host, port=port, tier=tier, latency_ms=latency_ms, faults=faults, keys=keys,
-        )  # fmt: skip
-        exchange.render_all()
-        with exchange:
-            listed = len(exchange.backend.catalog.tickers)
-            print(f"Simulated exchange with {listed:,} markets at {exchange.url}")
-            print(f"The article's surface is at {exchange.article_url}\n{exports}Ctrl-C stops it.", flush=True)
-            _wait_for_signal()
+    from fairline.cli.simulator import run_simulator
+
+    run_simulator(
+        public_key,
+        tier,
+        fault,
+        markets=markets,
+        combos=combos,
+        arrivals=arrivals,
+        speed=speed,
+        moves=moves,
+        seed=seed,
+        replay=replay,
+        host=host,
+        port=port,
+        latency_ms=latency_ms,
+    )
 
 
-@commands.command(epilog="Example: fairline demo --markets 15000 --output opportunities.csv")
 def demo(
-    markets: Annotated[int, typer.Option(min=1, help="Size of the simulated exchange.")] = 15_000,
-    seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 0,
-    output: Annotated[Path, typer.Option(metavar="PATH", help="Where the opportunities go, as CSV.")] = Path(
-        "fairline-demo.csv"
-    ),
+    *,
+    markets: Annotated[int, Parameter(validator=_AT_LEAST_1, help="Size of the simulated exchange.")] = 15_000,
+    seed: Seed = 0,
+    output: Annotated[Path, Parameter(help="CSV file for the opportunities.")] = Path("fairline-demo.csv"),
     top: Top = None,
-    as_json: AsJson = False,
-) -> None:
-    """Scan a simulated exchange in this process: no key, no network. Then settle it and compare promise with result."""
+    json_output: Json = False,
+) -> int:
+    """Scan a simulated exchange, settle it, and compare promised with realised EV. No key, no network."""
+    from fairline.cli.demo import run_demo
+    from fairline.output import tables, terminal
+    from fairline.output.console import show
+    from fairline.output.files import choose_format, write_whole
+
     choose_format("csv", output)
-    with counting("markets") as progress:
+    with progress_bar("markets") as progress:
         result = run_demo(markets, seed, progress=progress, say=note)
     table = tables.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
     write_whole(output, tables.encode(table, "csv"))
     note(f"Wrote {table.height:,} opportunities to {output}")
-    if as_json:
+    if json_output:
         document = tables.scan_document(result.listing, result.evaluation, top)
-        promise = {name: getattr(result, name) and asdict(getattr(result, name)) for name in ("promised", "realised")}
-        deliver(tables.encode_json(document | {"settled": promise}), None)
+        intervals = {"promised": result.promised, "realised": result.realised}
+        settled = {name: interval and asdict(interval) for name, interval in intervals.items()}
+        deliver(tables.encode_json(document | {"settled": settled}), None)
     else:
         show(terminal.scan_report(result.listing, result.evaluation, top or 15))
         print(result.summary())
-    raise typer.Exit(0 if result.listing.complete else 3)
-
-
-def _registered(text: str, tier: str | None) -> Key:
-    key_id, _, path = text.partition("=")
-    if not key_id or not path:
-        raise UsageError(f"{text!r} is not KEY_ID=FILE", remedy="Such as --public-key my-key=public.pem")
-    return Key(key_id, read_public_key(Path(path)), tier=tier or "basic")
-
-
-def _throw_away_key(folder: Path, tier: str | None, keys: list[Key]) -> str:
-    """Register a fresh key; the text says how to use it."""
-    path = folder / "key.pem"
-    keys.append(Key("sim-key", throw_away_pair(path), tier=tier or "basic"))
-    return f"To sign in:\n  export KALSHI_API_KEY_ID=sim-key\n  export KALSHI_PRIVATE_KEY_PATH={path}\n"
-
-
-def _wait_for_signal() -> None:
-    """Sleep until SIGINT or SIGTERM."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        note("Stopped.")
+    return 0 if result.listing.complete else INCOMPLETE

@@ -1,116 +1,75 @@
-"""What all commands share at the terminal: settings from flags, notes, progress, delivery of bytes."""
+"""What all commands share at the terminal: notes, questions, progress, delivery of bytes."""
 
-import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from getpass import getpass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING
 
-import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from fairline.config.connect import connect, sign_in
-from fairline.config.settings import Settings, load_settings
 from fairline.errors import UsageError
-from fairline.kalshi import Auth, Kalshi
-from fairline.kalshi.cache import ExchangeCache
-from fairline.market.listing import Ages, Listing
-from fairline.market.listing import Progress as ProgressCall
-from fairline.market.plan import PlannedRequests
-from fairline.market.problem import Problem
-from fairline.output import tables, terminal
-from fairline.output.files import open_console, show, write_whole
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from fairline.kalshi.cache import ExchangeCache
+
+Progress = Callable[[int], None]
 
 
-def settings_of(**flags: str | None) -> Settings:
-    return load_settings(flags)
-
-
-def auth_of(settings: Settings) -> Auth | None:
-    """The signing scheme; a passphrase that is needed and not set is asked for on a terminal."""
-    return sign_in(settings, note, ask_passphrase if sys.stdin.isatty() else None)
+def note(text: str) -> None:
+    """Print a line for the person at the terminal, on standard error."""
+    print(text, file=sys.stderr)
 
 
 def ask_passphrase() -> str:
-    return str(typer.prompt("Passphrase of the key", hide_input=True, err=True))
+    """Ask for the passphrase of a key without showing it."""
+    return getpass("Passphrase of the key: ", stream=sys.stderr)
+
+
+def passphrase_prompt() -> Callable[[], str] | None:
+    """Return `ask_passphrase` where somebody can answer."""
+    return ask_passphrase if sys.stdin.isatty() else None
 
 
 @contextmanager
-def counting(noun: str) -> Iterator[ProgressCall | None]:
-    """A counter on a terminal, nothing in a pipe."""
+def progress_bar(noun: str) -> Iterator[Progress | None]:
+    """Show a counter on a terminal, nothing in a pipe."""
+    from fairline.output.console import open_console
+
     console = open_console(errors=True)
     if not console.is_terminal:
         yield None
         return
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} " + noun), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda count: bar.update(task, completed=count)
 
 
 @contextmanager
-def resumable(memory: ExchangeCache, ages: Ages, max_age: str) -> Iterator[None]:
-    """Say on an interruption that what was read is kept, and for how long."""
-    began = time.time()
+def resume_hint(memory: "ExchangeCache", max_age_s: float) -> Iterator[None]:
+    """After an interruption, say that the pages read so far are kept, and for how long."""
+    started = time.time()
     try:
         yield
     except KeyboardInterrupt:
-        if ages.crawl_s > 0 and memory.has_unfinished_crawl(began):
-            note(f"fairline: what was read so far is kept; the same command goes on with it within {max_age}")
+        if max_age_s > 0 and memory.has_unfinished_crawl(started):
+            note(f"fairline: pages read so far are kept; run the command again within {max_age_s:.0f} s to resume")
         raise
 
 
-def ask(
-    settings: Settings,
-    auth: Auth | None,
-    read: Callable[[Kalshi, ProgressCall | None], Coroutine[Any, Any, T]],
-    *,
-    memory: ExchangeCache,
-    ages: Ages,
-    max_age: str,
-) -> T:
-    """What `read` gets of the exchange, with a counter, and a word on an interruption."""
-
-    async def connected(progress: ProgressCall | None) -> T:
-        async with await connect(settings, auth, note) as kalshi:
-            return await read(kalshi, progress)
-
-    with resumable(memory, ages, max_age), counting("markets") as progress:
-        return asyncio.run(connected(progress))
-
-
-def show_plan(settings: Settings, steps: list[PlannedRequests], form: str, output: Path | None) -> None:
-    """What would be asked for, as a table or JSON."""
-    if form == "table":
-        show(terminal.plan_report(steps))
-    else:
-        rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
-        deliver(tables.encode_json({"exchange": settings.url, "plan": rows}), output)
-
-
 def deliver(content: bytes, output: Path | None) -> None:
+    """Write bytes to the output file, or to standard output without one."""
     if output is not None:
+        from fairline.output.files import write_whole
+
         write_whole(output, content)
         note(f"Wrote {output} ({len(content):,} bytes)")
         return
     if content[:4] == b"PAR1" and sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal", remedy="Give --output FILE or pipe it")
+        raise UsageError("Parquet cannot be shown on a terminal", remedy="Give --output FILE or pipe it")
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
-
-
-def note(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def warn(form: str, listing: Listing, problems: list[Problem]) -> None:
-    """Say on standard error what the chosen format has no place for."""
-    if form != "table" and not listing.complete:
-        note(f"fairline: incomplete: {'; '.join(listing.incomplete_reasons)}")
-    if form in ("csv", "parquet"):
-        for line in terminal.trouble_lines(listing, problems):
-            note(f"fairline: {line}")

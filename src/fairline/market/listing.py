@@ -25,7 +25,7 @@ from fairline.kalshi.fee_changes import FeeChanges, read_fee_changes
 from fairline.kalshi.report import CrawlReport
 from fairline.kalshi.routes import Query
 from fairline.kalshi.wire import STATUS_FIELDS, Event, Series, series_list
-from fairline.market.filters import Filters, categories_of
+from fairline.market.filters import Filters
 from fairline.market.frame import (
     NOTIONAL_U,
     empty_markets,
@@ -37,6 +37,7 @@ from fairline.market.frame import (
 )
 from fairline.market.funnel import FunnelStep
 from fairline.market.problem import Problem
+from fairline.market.selection import apply_filters, build_query, categories_of
 from fairline.market.terms import apply_changes
 from fairline.market.ticks import off_grid
 
@@ -121,7 +122,7 @@ async def read_listing(
     markets = with_context(frame, *apply_changes(series, events, reading_changes.result(), since, datetime.now(UTC)))
     if filters.tickers:
         _check_names("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.report.rejected}, [])
-    matching, steps = filters.apply(markets, series, started)
+    matching, steps = apply_filters(filters, markets, series, started)
     traffic, report = kalshi.transport.traffic, crawl.report
     return Listing(
         markets=with_probabilities(matching),
@@ -232,9 +233,9 @@ class _Context:
         """Return the crawl for the filters, and the series if the filters needed them to choose the crawl."""
         filters = self._filters
         if not filters.categories or filters.series or filters.events or filters.tickers:
-            return self.crawl(filters.query()), None
+            return self.crawl(build_query(filters)), None
         series = await self.series()
-        crawl = self.crawl(filters.query(series, self.crawl(filters.query()).route().requests))
+        crawl = self.crawl(build_query(filters, series, self.crawl(build_query(filters)).route().requests))
         if self._series_cached and crawl.query.series and self._memory is not None:
             age = self._memory.body_age_s("series") / 60
             crawl.report.notes.append(f"the series list is {age:.0f} min old; --fresh reads it again")

@@ -11,6 +11,7 @@ from fairline.kalshi.windows import CREATED
 from fairline.kalshi.wire import Series, series_list
 from fairline.market.filters import Filters
 from fairline.market.listing import Ages
+from fairline.market.selection import build_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def plan_requests(
         plan = [PlannedRequests("/series", 0, "cached by an earlier run")]
     else:
         plan = [PlannedRequests("/series", 1, "categories and fees of all series")]
-    if filters.categories and not filters.query().narrow and not cached:
+    if filters.categories and not build_query(filters).narrow and not cached:
         why = "one walk per series, if that takes fewer requests than a full crawl"
         plan.append(PlannedRequests("/markets", None, why))
     else:
@@ -48,8 +49,8 @@ def _plan_markets(
     url: str, filters: Filters, series: list[Series], memory: ExchangeCache | None
 ) -> list[PlannedRequests]:
     kalshi = Kalshi(Transport(url))
-    full_crawl = MarketCrawl(kalshi, filters.query(), list, cache=memory).route()
-    query = filters.query(series, full_crawl.requests)
+    full_crawl = MarketCrawl(kalshi, build_query(filters), list, cache=memory).route()
+    query = build_query(filters, series, full_crawl.requests)
     route = MarketCrawl(kalshi, query, list, cache=memory).route()
     plan = [PlannedRequests("/markets", route.requests, route.why)]
     if route.axis is CREATED:

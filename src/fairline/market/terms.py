@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import polars as pl
 
-from fairline.kalshi.fee_changes import FeeChanges
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange
 from fairline.market.fees import CAUTIOUS, COEFFICIENTS, TAKER, Policy, coefficient, order_fee_u
 from fairline.market.frame import FEE_UNIT, NOTIONAL_U, multiplier_units
+
+if TYPE_CHECKING:
+    from fairline.kalshi.fee_changes import FeeChanges  # importing it loads the HTTP library
 
 C = TypeVar("C", SeriesFeeChange, EventFeeChange)
 
@@ -96,7 +98,7 @@ def _series_terms(series: Series, change: SeriesFeeChange | None) -> Terms:
 def apply_changes(
     series: Sequence[Series],
     events: Sequence[Event],
-    changes: FeeChanges,
+    changes: "FeeChanges",
     since: tuple[datetime, datetime],
     asof: datetime,
 ) -> tuple[list[Series], list[Event]]:

@@ -1,11 +1,8 @@
 """Where a result goes: the terminal, or a file that is there whole or not at all; and its format."""
 
 import os
-import sys
 import tempfile
 from pathlib import Path
-
-from rich.console import Console, RenderableType
 
 from fairline.errors import OutputError, UsageError
 
@@ -69,20 +66,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def show(renderable: RenderableType) -> None:
-    """Print to standard output; a reader that goes away is the caller's BrokenPipeError."""
-    console = open_console()
-    with console.capture() as captured:
-        console.print(renderable)
-    sys.stdout.write(captured.get())
-    sys.stdout.flush()
-
-
-def open_console(*, errors: bool = False) -> Console:
-    """A console for standard output or error, wide enough for a table where there is no terminal."""
-    console = Console(stderr=errors, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console

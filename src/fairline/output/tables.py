@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from fairline.kalshi.report import CrawlReport
 from fairline.market.frame import NOTIONAL_U
@@ -111,13 +112,25 @@ def encode(table: pl.DataFrame, form: str) -> bytes:
     return buffer.getvalue()
 
 
+def encode_rows(rows: pl.DataFrame) -> bytes:
+    """Any frame as a JSON array of objects; what is not a number becomes null."""
+    records = rows.with_columns(cs.float().fill_nan(None)).to_dicts()
+    return (json.dumps(records, indent=2, default=str, ensure_ascii=False) + "\n").encode()
+
+
+def flatten(rows: pl.DataFrame) -> pl.DataFrame:
+    """Lists and structs as text, for formats that have none."""
+    nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
+    return rows.with_columns(pl.Series(name, [str(value) for value in rows[name]]) for name in nested)
+
+
 def encode_json(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def coherence_document(listing: Listing, found: pl.DataFrame) -> dict[str, Any]:
-    """The JSON of broken rules, money in dollars."""
-    table = found.with_columns(
+def violation_table(violations: pl.DataFrame) -> pl.DataFrame:
+    """Violations in readers' units: dollars and contracts, one struct per leg."""
+    table = violations.with_columns(
         size=pl.col("size_cc") / 100,
         **{name: _dollars(f"{name}_u") for name in ("cost", "fee", "payoff", "profit")},
         legs=pl.col("legs").list.eval(
@@ -129,8 +142,14 @@ def coherence_document(listing: Listing, found: pl.DataFrame) -> dict[str, Any]:
         ),
     )
     names = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit", "legs"]
-    told = [problem_object(problem) for problem in listing.problems]
-    return {"scan": _scan_report(listing), "violations": table.select(names).to_dicts(), "problems": told}
+    return table.select(names)
+
+
+def coherence_document(listing: Listing, violations: pl.DataFrame) -> dict[str, Any]:
+    """The JSON of violations."""
+    problems = [problem_object(problem) for problem in listing.problems]
+    rows = violation_table(violations).to_dicts()
+    return {"scan": _scan_report(listing), "violations": rows, "problems": problems}
 
 
 def _scan_report(listing: Listing) -> dict[str, Any]:

@@ -22,14 +22,23 @@ class Rules:
     """
 
     min_edge_points: float = 2.0
+    """Probability points above the price."""
     min_ev: float = 0.01
+    """Expected value in dollars per contract, after the fee."""
     max_spread_percent: float = 5.0
+    """Spread in percent of the midpoint."""
     side: SideChoice = "both"
+    """Which side to buy."""
     size: int = 100
+    """Contracts per order; its fee is charged."""
     kelly_fraction: float = 1.0
+    """Fraction of full Kelly in the column `kelly`."""
     min_contracts: float = 1.0
+    """Contracts on offer at the best price."""
     rest: bool = False
+    """Join the best bid at the maker fee instead of taking the offer. EV holds only if filled."""
     suspect_points: float = 20.0
+    """Probability points above which an edge is more likely a bug than a bargain."""
 
     def __post_init__(self) -> None:
         checks = {

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import fairline
+from fairline.version import __version__
 
 _UNIT = """\
 # Created by: fairline service install
@@ -92,7 +92,7 @@ def systemd_unit(
 
 def containerfile(arguments: Sequence[str]) -> str:
     """Return a Containerfile whose entry point is `fairline watch` with these arguments."""
-    return _CONTAINER.format(version=fairline.__version__, arguments=json.dumps(list(arguments))[1:-1])
+    return _CONTAINER.format(version=__version__, arguments=json.dumps(list(arguments))[1:-1])
 
 
 def supervisor_notifier(address: str) -> Callable[[str], None]:

@@ -10,7 +10,8 @@ from fairline.kalshi.decoding import Rejected
 from fairline.market.listing import Listing
 from fairline.market.problem import Problem
 from fairline.output import tables, terminal
-from fairline.output.files import choose_format, open_console, write_whole
+from fairline.output.console import open_console
+from fairline.output.files import choose_format, write_whole
 from fairline.scanner import evaluate
 from tests.unit.pricing.test_edge import LOOSE, NOW, markets
 from tests.unit.test_scanner import Stub

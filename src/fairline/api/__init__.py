@@ -1,0 +1,1 @@
+"""The library's functions and their results. `fairline` itself exports them."""

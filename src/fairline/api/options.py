@@ -1,0 +1,90 @@
+"""Options of the library's functions and of the commands, each declared once.
+
+The fields' names are keywords in Python; the command line turns them into flags. `Filters` and `Rules`, which are
+declared in the rooms that use them, follow the same rule with the names in `KEYWORDS`.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+KEYWORDS = {
+    "categories": "category",
+    "events": "event",
+    "max_spread_percent": "max_spread",
+    "min_edge_points": "min_edge",
+    "models": "model",
+    "suspect_points": "suspect",
+    "tickers": "ticker",
+}
+"""Fields whose keyword and flag differ from their name, in one table."""
+
+
+def keyword(field: str) -> str:
+    """Return the keyword argument of a field: `min_edge` for `min_edge_points`."""
+    return KEYWORDS.get(field, field)
+
+
+def flag(field: str) -> str:
+    """Return the command line's flag of a field: `--min-edge` for `min_edge_points`."""
+    return f"--{keyword(field).replace('_', '-')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Which exchange to ask."""
+
+    exchange: str | None = None
+    """production, demo or a URL. Default: production."""
+    profile: str | None = None
+    """A profile of fairline.toml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The API key. Market data needs none."""
+
+    key_id: str | None = None
+    """API key id. Market data needs none."""
+    key_file: str | None = None
+    """Private key in PEM format; - reads standard input, keyring:NAME uses an imported key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """How models get their inputs."""
+
+    offline: bool = False
+    """Use only inputs that were fetched before, however old they are."""
+    record: Path | None = None
+    """Keep every input that a model used in this folder, for replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """How much to bet. Advice only: nothing is traded."""
+
+    bankroll: float | None = None
+    """Suggest position sizes for this bankroll in dollars. Nothing is traded."""
+    kelly: float = 0.25
+    """Fraction of full Kelly to stake (0.25 = quarter Kelly)."""
+    caps: tuple[float, ...] = (5.0, 10.0, 25.0, 50.0)
+    """Largest share of the bankroll at risk on one market, event, series and day, in percent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crawl:
+    """How the listing is read."""
+
+    max_age: timedelta = timedelta(minutes=2)
+    """Resume an interrupted crawl that started at most this long ago."""
+    fresh: bool = False
+    """Ignore everything kept from earlier runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Whether candidates are confirmed by their order books."""
+
+    books: bool = True
+    """Read the order books of the candidates before reporting them."""

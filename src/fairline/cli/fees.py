@@ -1,0 +1,46 @@
+"""`fees`: what an order costs, with the calculation."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from fairline.api.options import Connection
+from fairline.cli.options import ConnectionOptions, Json
+
+Policy = Literal["cautious", "order-cent", "order-centicent", "balance-cent", "balance-centicent", "exact"]
+_OFFLINE = Group("Offline: terms in place of a market", sort_key=10)
+
+
+def fees(
+    ticker: Annotated[str, Parameter(help="A market. Its terms are read from the exchange.")] = "",
+    /,
+    *,
+    size: Annotated[str, Parameter(help="Contracts, with at most two decimals.")] = "100",
+    price: Annotated[str | None, Parameter(help="Price of a contract in dollars. Default: the best ask.")] = None,
+    maker: Annotated[
+        bool, Parameter(negative="", help="The order rests in the book instead of taking an offer.")
+    ] = False,
+    policy: Annotated[Policy, Parameter(help="How fees are rounded; see docs/pricing.md.")] = "cautious",
+    at: Annotated[str | None, Parameter(help="As of this ISO 8601 time. Default: now.")] = None,
+    fee_type: Annotated[str, Parameter(name="--type", group=_OFFLINE, help="Fee type.")] = "",
+    multiplier: Annotated[float | None, Parameter(group=_OFFLINE, help="Fee multiplier. Default: 1.")] = None,
+    json_output: Json = False,
+    connection: ConnectionOptions = Connection(),
+) -> None:
+    """Show the fee of an order, with the calculation. Offline with --type and --multiplier."""
+    from fairline.api.fees import fee
+
+    report = fee(
+        ticker,
+        size=size,
+        price=price,
+        type=fee_type,
+        multiplier=multiplier,
+        maker=maker,
+        policy=policy,
+        at=at,
+        **asdict(connection),
+    )
+    print(json.dumps(asdict(report), indent=2) if json_output else report)

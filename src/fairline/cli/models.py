@@ -1,0 +1,53 @@
+"""`models`: the installed models."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from fairline.cli.options import Json
+from fairline.errors import UsageError
+
+if TYPE_CHECKING:
+    from fairline.models.registry import Entry
+
+
+def models(*, json_output: Json = False) -> None:
+    """List the installed models: name, version, origin, description and inputs."""
+    from fairline.models import installed
+
+    rows = [_describe(entry, datetime.now(UTC)) for entry in installed()]
+    if json_output:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(f"{row['name']}  {row['version'] or '–'}  {row['origin']}  {row['problem'] or row['about']}")
+        for item in row["inputs"]:
+            print(f"    reads {item['source']} {item['key']} ({_age(item)})")
+    print("Also: --probabilities FILE, and --model path/to/file.py:Name for a model that is not installed.")
+
+
+def _describe(entry: "Entry", now: datetime) -> dict[str, Any]:
+    from fairline.config.connect import input_cache
+    from fairline.models import about, inputs
+
+    row: dict[str, Any] = {
+        "name": entry.name,
+        "version": None,
+        "origin": entry.origin,
+        "about": "",
+        "inputs": [],
+        "problem": None,
+    }
+    try:
+        model = entry.load()
+    except UsageError as error:
+        return row | {"problem": str(error)}
+    read = [asdict(item) for item in inputs(model, now, input_cache())]
+    return row | {"version": model.version, "about": about(model), "inputs": read}
+
+
+def _age(item: dict[str, Any]) -> str:
+    if item["age_s"] is not None:
+        return f"{item['age_s'] / 3600:.1f} h old"
+    return "fetched when needed" if item["source"] == "https" else "missing"
