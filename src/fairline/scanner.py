@@ -2,7 +2,7 @@
 
 import contextlib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from fairline.kalshi.books import read_books
 from fairline.kalshi.bulk import BulkResult
 from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.wire import OrderBook
-from fairline.market.books import levels, quotes, with_quotes
+from fairline.market.books import LEVELS, levels, quotes, with_quotes
 from fairline.market.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
 from fairline.market.filters import Filters
 from fairline.market.frame import PREDICTIONS
@@ -30,9 +30,7 @@ from fairline.pricing.rules import Rules
 from fairline.pricing.sizing import Bankroll, sized
 from fairline.pricing.steps import KEPT_BIN
 from fairline.sources import Payload, Request, Sources, fetch
-
-Payloads = Mapping[Request, Payload | FairlineError]
-"""What models read, by request: the bytes, or why they could not be read."""
+from fairline.sources.inputs import Payloads, ScanInputs
 
 _BET = ["ticker", "side", "model"]
 
@@ -69,6 +67,7 @@ class Evaluation:
     problems: list[Problem]
     advice: pl.DataFrame | None = None
     rules: Rules = field(default_factory=Rules)
+    inputs: ScanInputs | None = None
 
     @property
     def opportunities(self) -> pl.DataFrame:
@@ -81,10 +80,14 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """A scan: what the exchange listed and what it is worth."""
+    """A scan: what the exchange listed and what it is worth; `depth` has the LEVELS of the order books that were read.
+
+    A book without levels is one row of `depth` without side, price and size.
+    """
 
     listing: Listing
     evaluation: Evaluation
+    depth: pl.DataFrame = field(default_factory=LEVELS.to_frame)
 
     @property
     def complete(self) -> bool:
@@ -200,19 +203,20 @@ async def run_scan(
 
     predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
     evaluation = evaluate_listing(listing, predicted)
-    offered = offers(levels([]))
+    depth = LEVELS.to_frame()
     if options.books and evaluation.opportunities.height:
         tickers = evaluation.opportunities["ticker"].unique(maintain_order=True).to_list()
         books = await read_books(kalshi, tickers)
         listing = _with_book_quotes(kalshi, listing, books)
-        offered = offers(levels(books.rows))
+        depth = levels(books.rows, keep_empty=True)
         if listing.moved:
             # Models may read prices, also of other markets: predictions from the old prices are void.
             predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
         evaluation = evaluate_listing(listing, predicted)
     problems = _without_filtered(evaluation.problems, listing)
-    advice = _advice(listing, evaluation, offered, options)
-    return ScanResult(listing, replace(evaluation, problems=problems, advice=advice))
+    advice = _advice(listing, evaluation, offers(depth.drop_nulls("price_u")), options)
+    inputs = ScanInputs(payloads, requested, asof)
+    return ScanResult(listing, replace(evaluation, problems=problems, advice=advice, inputs=inputs), depth)
 
 
 def _advice(listing: Listing, evaluation: Evaluation, offered: pl.DataFrame, options: ScanOptions) -> pl.DataFrame:
@@ -297,9 +301,10 @@ async def explain_market(
     payloads = await fetch(_requests(models, markets, requested), sources)
     asof = datetime.now(UTC)
     predictions, problems = predict(markets, models, payloads, asof=asof, requested=requested)
-    return price(
+    evaluation = price(
         markets, predictions, problems, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
     )
+    return replace(evaluation, inputs=ScanInputs(payloads, requested, asof))
 
 
 def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem]:

@@ -89,17 +89,22 @@ def truncate(folder: Path, at: datetime) -> None:
     for dataset in DATASETS:
         for path in sorted((folder / dataset).glob("day=*/[0-9]*.parquet")):
             file = parquet.File.parse(path)
-            if file is None or file.first > at:
+            if dataset == "inputs" and file is not None:
+                _shorten(file, at, "known_ts")
+            elif file is None or file.first > at:
                 path.unlink()
             elif file.last > at:
-                _shorten(file, at)
+                _shorten(file, at, "seen_ts")
 
 
-def _shorten(file: parquet.File, at: datetime) -> None:
-    rows = pl.read_parquet(file.path, glob=False, hive_partitioning=False).filter(pl.col("seen_ts") <= at)
+def _shorten(file: parquet.File, at: datetime, known: str) -> None:
+    rows = pl.read_parquet(file.path, glob=False, hive_partitioning=False)
+    past = rows.filter(pl.col(known) <= at)
+    if past.height == rows.height:
+        return
     file.path.unlink()
-    if rows.height:
-        parquet.write_parquet(file.path.with_name(parquet.file_name(file.first, at)), rows.lazy())
+    if past.height:
+        parquet.write_parquet(file.path.with_name(parquet.file_name(file.first, max(file.first, at))), past.lazy())
 
 
 def _compare(full: Store, past: Store, source: ModelSource, instant: datetime, terms: Terms) -> Leak | None:

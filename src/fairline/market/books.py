@@ -14,10 +14,11 @@ from fairline.market.frame import NOTIONAL_U, count_units, dollar_units, with_pr
 LEVELS = pl.Schema({"ticker": pl.String, "side": pl.String, "price_u": pl.Int64, "size_cc": pl.Int64})
 
 
-def levels(books: Sequence[OrderBook]) -> pl.DataFrame:
+def levels(books: Sequence[OrderBook], *, keep_empty: bool = False) -> pl.DataFrame:
     """Return LEVELS: a row for each level of each book; `side` is what is bid for, yes or no.
 
-    Levels without a readable price and a size above zero are left out.
+    Levels without a readable price and a size above zero are left out. With `keep_empty`, a book that has no other
+    level has one row that is null except for its ticker.
     """
     rows = [
         (book.ticker, side, price, size)
@@ -28,7 +29,12 @@ def levels(books: Sequence[OrderBook]) -> pl.DataFrame:
     raw = pl.DataFrame(rows, schema=dict.fromkeys(LEVELS, pl.String), orient="row")
     units = raw.with_columns(price_u=dollar_units("price_u"), size_cc=count_units("size_cc"))
     offered = (pl.col("size_cc") > 0) & pl.col("price_u").is_between(0, NOTIONAL_U, closed="none")
-    return units.filter(offered).select(pl.col(name).cast(dtype) for name, dtype in LEVELS.items())
+    found = units.filter(offered).select(pl.col(name).cast(dtype) for name, dtype in LEVELS.items())
+    if not keep_empty:
+        return found
+    tickers = pl.DataFrame({"ticker": [book.ticker for book in books]}, schema={"ticker": pl.String})
+    empty = tickers.unique(maintain_order=True).join(found, on="ticker", how="anti")
+    return pl.concat([found, empty], how="diagonal")
 
 
 def quotes(books: Sequence[OrderBook]) -> pl.DataFrame:

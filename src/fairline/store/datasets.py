@@ -11,7 +11,7 @@ import polars as pl
 
 from fairline.market.frame import MARKETS
 
-VERSION = 1
+VERSION = 2
 """Version of the columns. Readers fill in columns that an earlier version lacks, and refuse a later version."""
 
 _Types = dict[str, pl.DataType | type[pl.DataType]]
@@ -35,10 +35,14 @@ def _columns(own: _Types, markets: tuple[str, ...] = ()) -> pl.Schema:
     return pl.Schema({"seen_ts": _TIME, **own, **taken})
 
 
-QUOTES = _columns({"ticker": pl.String, "listed": pl.Boolean}, _QUOTED)
-"""A market's quotes whenever they changed; `listed` is false once the market is no longer among those watched."""
+QUOTES = _columns({"ticker": pl.String, "listed": pl.Boolean, "source": pl.String}, _QUOTED)
+"""A market's quotes whenever they changed; `listed` is false once the market is no longer among those watched.
 
-FACTS = _columns({}, tuple(name for name in MARKETS if name not in _QUOTED))
+`source` is null for the watch's own scans, else where the row was ingested from. A price whose size is null has an
+unknown size: candles and published midpoints state none. A missing side has neither price nor size.
+"""
+
+FACTS = _columns({"source": pl.String}, tuple(name for name in MARKETS if name not in _QUOTED))
 """All other facts of a market, whenever they changed."""
 
 PREDICTIONS = _columns(
@@ -52,6 +56,7 @@ PREDICTIONS = _columns(
         "p_bid": pl.Float64,
         "p_ask": pl.Float64,
         "asof": _TIME,
+        "source": pl.String,
     }
 )
 """A model's probability whenever it changed, and each hour, with the market's bid and ask at that instant."""
@@ -89,6 +94,7 @@ SETTLEMENTS = _columns(
         "result": pl.String,
         "payout_u": pl.Int64,
         "settled_ts": _TIME,
+        "source": pl.String,
     }
 )
 """A settlement: `payout_u` is what a YES contract paid. It is in between if `result` is neither yes nor no."""
@@ -113,7 +119,79 @@ SCANS = _columns(
 )
 """One row per scan. `outcome` is done, incomplete, failed or paused; `funnel` is JSON."""
 
-Dataset = Literal["quotes", "facts", "predictions", "edges", "settlements", "scans"]
+INPUTS = _columns(
+    {
+        "source": pl.String,
+        "key": pl.String,
+        "fetched_ts": _TIME,
+        "known_ts": _TIME,
+        "hash": pl.String,
+        "bytes": pl.Int64,
+        "error": pl.String,
+        "body": pl.Binary,
+    }
+)
+"""A payload that a model read, whenever it changed, by `source` and logical `key`; known here from `known_ts` on.
+
+`hash` is the SHA-256 of the body, `bytes` its size; `body` is stored only in the first row of a day with that hash.
+A failed request has an `error` instead.
+"""
+
+TRADES = _columns(
+    {
+        "ticker": pl.String,
+        "trade_id": pl.String,
+        "created_ts": _TIME,
+        "price_u": pl.Int64,
+        "count_cc": pl.Int64,
+        "taker_side": pl.String,
+        "is_block": pl.Boolean,
+        "source": pl.String,
+    }
+)
+"""A trade, once; `price_u` is the price of YES. `trade_id` and `taker_side` are null where the source has none."""
+
+DEPTH = _columns(
+    {
+        "ticker": pl.String,
+        "side": pl.String,
+        "price_u": pl.Int64,
+        "size_cc": pl.Int64,
+    }
+)
+"""A level of an order book at a scan: a bid for `side`, yes or no. An empty book has one row without a level."""
+
+COVERAGE = _columns(
+    {
+        "source": pl.String,
+        "item": pl.String,
+        "from_ts": _TIME,
+        "to_ts": _TIME,
+        "state": pl.String,
+        "rows": pl.Int64,
+        "bytes": pl.Int64,
+        "hash": pl.String,
+        "etag": pl.String,
+        "batch": pl.String,
+    }
+)
+"""What was ingested: `item` of `source` (a ticker, a file, a day) over `from_ts` to `to_ts`, whenever that changed.
+
+`state` is done, empty, missing or failed; `hash` is the SHA-256 of the bytes, `batch` the files that hold the rows.
+"""
+
+Dataset = Literal[
+    "quotes",
+    "facts",
+    "predictions",
+    "edges",
+    "settlements",
+    "scans",
+    "inputs",
+    "trades",
+    "depth",
+    "coverage",
+]
 DATASETS: dict[str, pl.Schema] = {
     "quotes": QUOTES,
     "facts": FACTS,
@@ -121,4 +199,10 @@ DATASETS: dict[str, pl.Schema] = {
     "edges": EDGES,
     "settlements": SETTLEMENTS,
     "scans": SCANS,
+    "inputs": INPUTS,
+    "trades": TRADES,
+    "depth": DEPTH,
+    "coverage": COVERAGE,
 }
+SORT_KEYS = dict.fromkeys(DATASETS, "ticker") | {"scans": "seen_ts", "inputs": "key", "coverage": "item"}
+"""The column by which a file is sorted, so that few row groups must be read for one market or input."""

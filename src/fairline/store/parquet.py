@@ -19,12 +19,18 @@ from typing import Self
 import polars as pl
 
 from fairline.errors import StoreError
-from fairline.store.datasets import DATASETS, VERSION
+from fairline.store.datasets import DATASETS, SORT_KEYS, VERSION
 
 _TIMESTAMP = "%Y%m%dT%H%M%S.%fZ"
 _FULL = "-full"
 _ROW_GROUP = 16_384
-"""Rows of a row group. Files are sorted by ticker, so a market's rows are in few of them."""
+"""Rows of a row group. Files are sorted, so a market's rows are in few of them."""
+_BODY_ROW_GROUP = 64
+"""The same for files with bodies, of which a row may have megabytes."""
+_BODY_PAGE_BYTES = 4_000_000
+"""Similar bodies lie side by side; larger pages compress them together."""
+_LEVEL, _BODY_LEVEL = 3, 9
+"""Levels of zstd: bodies are few and compress well."""
 READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What reading a damaged file raises; for some damage polars panics, which is not an `Exception`."""
 CHECK_DISK = "Check the disk and its permissions, or choose another --store"
@@ -104,7 +110,7 @@ def scan_files(dataset: str, paths: list[Path]) -> pl.LazyFrame:
 
 def merge_sorted(dataset: str, files: Sequence[File]) -> pl.LazyFrame:
     """Return the rows of sorted files in order."""
-    key = "ticker" if "ticker" in DATASETS[dataset] else "seen_ts"
+    key = SORT_KEYS[dataset]
     parts = [scan_files(dataset, [file.path]) for file in files]
     while len(parts) > 1:
         odd = parts[-1:] if len(parts) % 2 else []
@@ -128,11 +134,13 @@ def write_parquet(path: Path, table: pl.LazyFrame) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        has_bodies = "body" in table.collect_schema()
         table.sink_parquet(
             temporary,
             compression="zstd",
-            compression_level=3,
-            row_group_size=_ROW_GROUP,
+            compression_level=_BODY_LEVEL if has_bodies else _LEVEL,
+            row_group_size=_BODY_ROW_GROUP if has_bodies else _ROW_GROUP,
+            data_page_size=_BODY_PAGE_BYTES if has_bodies else None,
             metadata={"fairline_version": str(VERSION)},
         )
         _flush(temporary)

@@ -17,6 +17,7 @@ _SQL_TYPES = {
     "Int64": "BIGINT",
     "Float64": "DOUBLE",
     "Boolean": "BOOLEAN",
+    "Binary": "BLOB",
     "Datetime(time_unit='us', time_zone='UTC')": "TIMESTAMPTZ",
 }
 

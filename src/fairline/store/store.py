@@ -17,7 +17,7 @@ import polars as pl
 from fairline.errors import StoreError
 from fairline.market.frame import MARKETS, with_probabilities
 from fairline.store import parquet
-from fairline.store.datasets import DATASETS, VERSION
+from fairline.store.datasets import DATASETS, SORT_KEYS, VERSION
 
 _TRIES = 5
 _MERGE_HOURS = (1, 4)
@@ -84,9 +84,11 @@ class Store:
         self._check_lock()
         now, schema = now.astimezone(UTC), DATASETS[dataset]
         stamped = rows.with_columns(seen_ts=pl.lit(now, dtype=schema["seen_ts"]))
+        if "source" in schema and "source" not in rows.columns:
+            stamped = stamped.with_columns(source=pl.lit(None, dtype=pl.String))
         table = stamped.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
         path = self.folder / dataset / f"day={now:%Y-%m-%d}" / parquet.file_name(now, full=full)
-        parquet.write_parquet(path, (table.sort("ticker") if "ticker" in schema else table).lazy())
+        parquet.write_parquet(path, table.sort(SORT_KEYS[dataset], maintain_order=True).lazy())
         return path
 
     def next_ts(self, now: datetime) -> datetime:
@@ -171,8 +173,8 @@ class Store:
 
     def asof(self, at: datetime) -> pl.DataFrame:
         """Return MARKETS with probabilities as they were known here at an instant. Raises `StoreError`."""
-        quotes = self.latest("quotes", at).filter("listed").drop("seen_ts", "listed")
-        facts = self.latest("facts", at).drop("seen_ts")
+        quotes = self.latest("quotes", at).filter("listed").drop("seen_ts", "listed", "source")
+        facts = self.latest("facts", at).drop("seen_ts", "source")
         markets = quotes.join(facts, on="ticker", how="left")
         return with_probabilities(markets.select(pl.col(name).cast(dtype) for name, dtype in MARKETS.items()))
 

@@ -27,7 +27,7 @@ from fairline.market.filters import Filters
 from fairline.market.listing import Ages, Listing
 from fairline.models import Model
 from fairline.pricing.rules import Rules
-from fairline.scanner import Evaluation, ScanOptions, run_scan
+from fairline.scanner import Evaluation, ScanOptions, ScanResult, run_scan
 from fairline.sources import Sources
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule
@@ -196,20 +196,21 @@ class Watch:
             self.health.record_open_exchange(now)
         models = active_models(self.config.models, self.state, now)
         timer = _Timer()
-        listing, evaluation = await self._evaluate(models)
+        result = await self._evaluate(models)
+        listing, evaluation = result.listing, result.evaluation
         timer.record("read", listing.duration_s)
         timer.lap("price", less=listing.duration_s)
         update_suspensions(evaluation, models, self.state, self.health, every=self.config.every, now=now)
         suspended = {model.name for model in self.config.models} - {model.name for model in models}
         silent = suspended | set(self.health.failing)
-        await self._record(listing, evaluation, silent)
+        await self._record(result, silent)
         timer.lap("record")
         self._notify(listing, evaluation, silent)
         timer.lap("alert")
         self.health.seconds.update(timer.seconds)
         await self._count(listing, evaluation)
 
-    async def _evaluate(self, models: Sequence[Model]) -> tuple[Listing, Evaluation]:
+    async def _evaluate(self, models: Sequence[Model]) -> ScanResult:
         """Scan, and count only the traffic of this scan."""
         before = replace(self.kalshi.transport.traffic)
         config = self.config
@@ -217,11 +218,11 @@ class Watch:
         result = await run_scan(self.kalshi, models, options, memory=self._memory, sources=self._sources)
         after = self.kalshi.transport.traffic
         traffic = {name: getattr(after, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}
-        return replace(result.listing, **traffic), result.evaluation
+        return replace(result, listing=replace(result.listing, **traffic))
 
-    async def _record(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
+    async def _record(self, result: ScanResult, silent: set[str]) -> None:
         with self._catch_store_errors():
-            edges = await asyncio.to_thread(self._recorder.record, listing, evaluation, self._now(), silent)
+            edges = await asyncio.to_thread(self._recorder.record, result, self._now(), silent)
             self.health.changes.update(edges["change"].to_list())
             self.health.errors.pop("store", None)
 

@@ -9,8 +9,9 @@ import polars as pl
 
 from fairline.market.listing import Listing
 from fairline.pricing.steps import KEPT_BIN, bins_before
-from fairline.scanner import Evaluation, full_funnel
+from fairline.scanner import Evaluation, ScanResult, full_funnel
 from fairline.store.datasets import EDGES, FACTS, QUOTES, SCANS
+from fairline.store.inputs import InputRecorder
 from fairline.store.store import Store
 
 _SNAPSHOT_EVERY = {"quotes": timedelta(hours=1), "facts": timedelta(days=1), "predictions": timedelta(hours=1)}
@@ -19,6 +20,8 @@ _EDGE_VALUES = ["p", "price_u", "fee_u", "size_cc"]
 """An opportunity changed if one of these did."""
 _RESUME_DAYS = 90
 _NOT_LISTED = "no longer listed"
+_ADDED = ("seen_ts", "source")
+"""Columns that the store adds."""
 _CUMULATIVE = ("volume_24h_cc", "open_interest_cc")
 
 
@@ -61,7 +64,7 @@ class ChangeTracker:
 
 def compared_columns(schema: pl.Schema) -> list[str]:
     """Return the columns whose change is recorded. Cumulative counts are written with the next other change."""
-    return [name for name in schema.names() if name not in ("seen_ts", "ticker", *_CUMULATIVE)]
+    return [name for name in schema.names() if name not in (*_ADDED, "ticker", *_CUMULATIVE)]
 
 
 @dataclass(slots=True)
@@ -74,6 +77,10 @@ class Recorder:
     predictions: ChangeTracker = field(default_factory=lambda: ChangeTracker(["ticker", "model"], ["p", "p_sd"]))
     open: pl.DataFrame = field(default_factory=EDGES.to_frame)
     snapshots: dict[str, datetime] = field(default_factory=dict)
+    inputs: InputRecorder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inputs = InputRecorder(self.store)
 
     def resume(self, now: datetime) -> None:
         """Resume from the last recorded state, even if its timestamp is in the future. Raises `StoreError`."""
@@ -87,16 +94,18 @@ class Recorder:
         last = edges.unique(_EDGE_KEY, keep="last", maintain_order=True)
         self.open = last.filter(pl.col("change") != "gone")
 
-    def record(
-        self, listing: Listing, evaluation: Evaluation, now: datetime, silent: Collection[str] = ()
-    ) -> pl.DataFrame:
+    def record(self, result: ScanResult, now: datetime, silent: Collection[str] = ()) -> pl.DataFrame:
         """Write a scan, and return what changed among the opportunities as EDGES.
 
         `silent` models gave no answer this time: their earlier opportunities stay. Raises `StoreError`; what was not
         written is written with the next scan.
         """
+        listing, evaluation = result.listing, result.evaluation
         now = self.store.next_ts(now)
         self._record_markets(listing, now)
+        self.store.append("depth", result.depth, now)
+        if evaluation.inputs is not None:
+            self.inputs.record(evaluation.inputs, now)
         self._record_predictions(listing, evaluation, now)
         edges, still_open = self._compare_edges(listing, evaluation, silent)
         self.store.append("edges", edges, now)
@@ -110,8 +119,8 @@ class Recorder:
 
     def _record_markets(self, listing: Listing, now: datetime) -> None:
         markets = listing.markets.with_columns(listed=True)
-        quotes = markets.select(name for name in QUOTES.names() if name != "seen_ts")
-        facts = markets.select(pl.col(name).cast(FACTS[name]) for name in FACTS.names() if name != "seen_ts")
+        quotes = markets.select(name for name in QUOTES.names() if name not in _ADDED)
+        facts = markets.select(pl.col(name).cast(FACTS[name]) for name in FACTS.names() if name not in _ADDED)
         if not listing.complete and self.facts.written is not None:
             # Series or events may not have been read: the recorded facts are better.
             facts = facts.join(self.facts.written, on="ticker", how="anti", maintain_order="left")

@@ -42,6 +42,10 @@ KEEP_DAYS: dict[str, int] = {
     "edges": 3_650,
     "settlements": 3_650,
     "scans": 400,
+    "inputs": 90,
+    "trades": 400,
+    "depth": 90,
+    "coverage": 3_650,
 }
 _Days = Annotated[int, Meta(ge=1, le=MAX_KEEP_DAYS)]
 _KEEP = f"a table of whole days from 1 to {MAX_KEEP_DAYS} for {', '.join(KEEP_DAYS)}"

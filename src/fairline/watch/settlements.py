@@ -60,8 +60,9 @@ class SettlementCollector:
         at = self._store.next_ts(now)
         self._store.append("settlements", new, at)
         on_new(new)
-        stamp = pl.lit(at, dtype=self._recent.schema["seen_ts"])
-        added = new.with_columns(seen_ts=stamp).select(self._recent.columns)
+        added = new.with_columns(
+            seen_ts=pl.lit(at, dtype=self._recent.schema["seen_ts"]), source=pl.lit(None, dtype=pl.String)
+        ).select(self._recent.columns)
         self._recent = pl.concat([self._recent.filter(pl.col("seen_ts") >= now - _WINDOW), added])
         return new.height
 

@@ -10,7 +10,7 @@ from fairline.errors import StoreError
 from fairline.kalshi.decoding import Rejected
 from fairline.market.listing import Listing
 from fairline.pricing.rules import Rules
-from fairline.scanner import evaluate
+from fairline.scanner import ScanResult, evaluate
 from fairline.store.store import Store
 from fairline.watch.recorder import Recorder
 from tests.unit.pricing.test_edge import NOW as ASOF
@@ -39,7 +39,7 @@ class Scans:
         models = models or [Stub(*answers)]
         evaluation = evaluate(frame, models, {}, asof=ASOF, rules=rules or Rules(max_spread_percent=200))
         self.now += timedelta(minutes=1)
-        edges = self.recorder.record(listing(frame, reasons), evaluation, self.now, silent)
+        edges = self.recorder.record(ScanResult(listing(frame, reasons), evaluation), self.now, silent)
         return edges.select("change", "ticker", "side", "reason").rows()
 
     def restart(self):
@@ -121,7 +121,7 @@ def test_a_market_that_is_unreadable_once_is_neither_gone_nor_delisted(scans):
     frame, unread = markets({"ticker": "T1"}), [Rejected("T0", "yes_bid_dollars", "x", "no amount")]
     incomplete = replace(listing(frame), quarantined=unread)
     evaluation = evaluate(frame, [Stub(FLAGGED)], {}, asof=ASOF, rules=Rules(max_spread_percent=200))
-    edges = scans.recorder.record(incomplete, evaluation, scans.now + timedelta(seconds=1))
+    edges = scans.recorder.record(ScanResult(incomplete, evaluation), scans.now + timedelta(seconds=1))
     assert edges.is_empty()
     assert scans.store.asof(scans.now + timedelta(minutes=1))["ticker"].to_list() == ["T0", "T1"]
 
