@@ -14,6 +14,7 @@ from fairline.kalshi.cursor import paginate
 from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, KalshiError
 from fairline.kalshi.http import Response
+from fairline.kalshi.portfolio import PortfolioGroup
 from fairline.kalshi.routes import MAX_MARKETS
 from fairline.kalshi.transport import Params, Transport
 
@@ -171,11 +172,6 @@ class HistoricalGroup(_Group):
         names = ",".join(check_ticker(ticker) for ticker in tickers)
         params: Params = {"limit": MAX_MARKETS, "tickers": names}
         return await self._transport.get("/historical/markets", params, decode=wire.settlements_page)
-
-
-class PortfolioGroup(_Group):
-    async def balance(self) -> wire.Balance:
-        return await self._transport.get("/portfolio/balance", decode=wire.balance)
 
 
 class MemberGroup(_Group):
