@@ -1,8 +1,27 @@
 """Models turn markets and recorded bytes into probabilities."""
 
-from fairline.models.checks import usable
+from fairline.models.checks import split_usable
 from fairline.models.protocol import Model
-from fairline.models.registry import ENTRY_POINTS, Entry, about, inputs, installed, load, voices
+from fairline.models.registry import (
+    ENTRY_POINTS,
+    Entry,
+    group_by_evidence,
+    installed,
+    list_inputs,
+    load,
+    summary_of,
+)
 from fairline.models.table import TableModel
 
-__all__ = ["ENTRY_POINTS", "Entry", "Model", "TableModel", "about", "inputs", "installed", "load", "usable", "voices"]
+__all__ = [
+    "ENTRY_POINTS",
+    "Entry",
+    "Model",
+    "TableModel",
+    "group_by_evidence",
+    "installed",
+    "list_inputs",
+    "load",
+    "split_usable",
+    "summary_of",
+]

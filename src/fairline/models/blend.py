@@ -1,116 +1,132 @@
-"""Several models and the market as one opinion, by their record."""
+"""Pool other models with the market's price, each weighted by its record."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import Self
 
-import numpy as np
-import platformdirs
 import polars as pl
 
-from fairline.errors import FairlineError, InputError, UsageError
-from fairline.models.answer import answered, told
-from fairline.models.checks import usable
-from fairline.models.pool import Floats, pooled, read_pool
+from fairline.config.model_settings import ModelSettings
+from fairline.errors import ConfigError, FairlineError, InputError, UsageError
+from fairline.models.answer import note_row, priced_rows, to_predictions
+from fairline.models.checks import split_usable
+from fairline.models.coherent import is_quoted, midpoint
+from fairline.models.pool import Floats, Pool, pool_opinions, read_pool
 from fairline.models.protocol import Model
 from fairline.models.registry import load
 from fairline.sources import Payload, Request
 
 FILE = "blend.json"
-_OLD = timedelta(days=45)
-_MOST_NOTES = 3
+"""Where `fairline blend` writes the weights, in the user's data folder."""
+MAX_WEIGHTS_AGE = timedelta(days=45)
+MAX_NOTES_PER_MODEL = 3
 
 
-def blend_path() -> str:
-    """Where `fairline blend` puts the weights, and this model looks for them."""
-    return str(platformdirs.user_data_path("fairline") / FILE)
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The usable predictions of each model, and notes on what was not usable."""
+
+    predictions: dict[str, pl.DataFrame]
+    notes: list[str]
 
 
 class BlendModel:
-    """Other models' opinions beside the market's price, each by what it was worth on settled markets.
+    """Other models' opinions next to the market's price, weighted by what they were worth on settled markets.
 
-    It reads the weights that `fairline blend` fits, and prices nothing if they did not beat the price on events left
-    out of the fit. Models that are made of the market's own prices have no voice.
+    It uses the weights that `fairline blend` fits, and prices nothing if they did not beat the price on events left out
+    of the fit. Models that use only the exchange's prices are ignored.
     """
 
-    name, version = "blend", "1"
+    name = "blend"
+    version = "1"
     from_prices = True
 
-    def __init__(self) -> None:
-        self._models: dict[str, Model] = {}
-        self._read_ns = -1
+    def __init__(self, models: Sequence[Model] = (), weights: Pool | None = None) -> None:
+        """`models` are those that may be pooled. Without `weights` they are read from `user:blend.json`."""
+        self._models = {model.name: model for model in models}
+        self._weights = weights
+        self._requests = [] if weights else [Request("user", FILE)]
 
-    def _voices(self) -> list[Model]:
-        """The models with a weight, by the file as it is now: a watch goes on for months."""
-        path = Path(blend_path())
-        with suppress(OSError, InputError):  # the file is read again, as an input, and what is wrong said then
-            changed = path.stat().st_mtime_ns
-            if changed != self._read_ns:
-                pool = read_pool(path.read_bytes(), str(path))
-                names = [name for voice in pool.voices if voice.weight > 0 and pool.better for name in voice.models]
-                self._models, self._read_ns = {}, changed
-                for name in names:
-                    with suppress(UsageError):
-                        self._models[name] = load(name)
-        return list(self._models.values())
+    @classmethod
+    def from_settings(cls, settings: ModelSettings) -> Self:
+        """Load the models that have a weight at this moment; a running watch reloads its models to use new ones."""
+        models = list[Model]()
+        # A missing or damaged file is reported when the model reads it as its input.
+        with suppress(ConfigError, InputError):
+            file = settings.data(FILE)
+            names = read_pool(file.content, str(file.path)).weighted_models if file else []
+            for name in names:
+                with suppress(UsageError):  # reported by `predict` as missing
+                    models.append(load(name, settings))
+        return cls(models)
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
-        two = pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null()
-        voices = self._voices()
-        theirs = pl.any_horizontal(*(_covers(model, markets) for model in voices), pl.lit(value=not voices))
-        return two & (pl.col("status") == "active") & (pl.col("market_type") == "binary") & theirs
+        models = list(self._models.values())
+        covered = [_covers(model, markets) for model in models]
+        return is_quoted() & pl.any_horizontal(*covered, pl.lit(value=not models))
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
-        """The weights, and what the models with a weight read."""
-        theirs = [request for model in self._voices() for request in _requests(model, markets, asof)]
-        return [Request("file", blend_path()), *dict.fromkeys(theirs)]
+        """Return the weights, and what the pooled models read."""
+        theirs = [request for model in self._models.values() for request in _requests(model, markets, asof)]
+        return [*self._requests, *dict.fromkeys(theirs)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """PREDICTIONS of the markets of which at least one model said something. Raises `InputError`."""
-        pool = read_pool(payloads[Request("file", blend_path())].body, blend_path())
+        """Return PREDICTIONS of the markets that at least one model priced. Raises `InputError`."""
+        pool = self._read_weights(payloads)
         if pool.fitted_ts > asof:
-            raise InputError(f"{blend_path()} was fitted later than it is used", remedy="Fit on what was known by then")
-        if not pool.better:
-            raise InputError(f"on {pool.events} events the blend was not better than the price", remedy="Watch on")
-        said, notes = self._said(markets, payloads, asof)
-        weighted = {name for voice in pool.voices if voice.weight > 0 for name in voice.models}
-        notes += [f"{name} has a weight and is not installed" for name in sorted(weighted - set(self._models))]
-        if asof - pool.fitted_ts > _OLD:
-            notes.append(f"the weights are of {pool.fitted_ts:%Y-%m-%d}: fit them again with fairline blend")
-        rows = markets.select("ticker", price=(pl.col("yes_bid_u") + pl.col("yes_ask_u")) / 2e6)
-        spoken = [ticker for made in said.values() for ticker in made["ticker"]]
-        rows = rows.filter(pl.col("ticker").is_in(spoken))
-        opinions = {name: _aligned(made, rows) for name, made in said.items()}
-        p, doubt = pooled(rows["price"].to_numpy(), opinions, pool.voices)
-        bounded = np.minimum(doubt, np.sqrt(p * (1 - p)))
-        priced = rows.select("ticker", p=pl.Series(p), p_sd=pl.Series(bounded), note=pl.lit(None, dtype=pl.String))
-        return answered([priced, *map(told, notes)], self.name, asof)
+            message = f"the weights were fitted after {asof:%Y-%m-%d %H:%M} UTC"
+            raise InputError(message, remedy="Use a fit on what was known by then")
+        if not pool.beats_price:
+            message = f"the blend did not beat the price on {pool.events} events"
+            raise InputError(message, remedy="Fit it again with more settled markets")
+        answers = self._answers(markets, payloads, asof)
+        notes = [*answers.notes, *self._weight_notes(pool, asof)]
+        tickers = [ticker for rows in answers.predictions.values() for ticker in rows["ticker"]]
+        rows = markets.select("ticker", price=midpoint()).filter(pl.col("ticker").is_in(tickers))
+        aligned = {name: _aligned(predictions, rows) for name, predictions in answers.predictions.items()}
+        p, p_sd = pool_opinions(rows["price"].to_numpy(), aligned, pool.opinions)
+        return to_predictions([priced_rows(rows["ticker"], p, p_sd), *map(note_row, notes)], self.name, asof)
 
-    def _said(
-        self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime
-    ) -> tuple[dict[str, pl.DataFrame], list[str]]:
-        """What each model said, and who could not."""
-        said, notes = dict[str, pl.DataFrame](), list[str]()
-        for model in self._voices():
+    def _read_weights(self, payloads: Mapping[Request, Payload]) -> Pool:
+        if self._weights is not None:
+            return self._weights
+        (request,) = self._requests
+        try:
+            body = payloads[request].body
+        except InputError as error:
+            raise InputError(error.message, remedy="Create it with: fairline blend") from error
+        return read_pool(body, request.shown)
+
+    def _weight_notes(self, pool: Pool, asof: datetime) -> list[str]:
+        missing = sorted(set(pool.weighted_models) - set(self._models))
+        notes = [f"{name} has a weight but is not loaded: install it or reload the models" for name in missing]
+        if asof - pool.fitted_ts > MAX_WEIGHTS_AGE:
+            notes.append(f"the weights date from {pool.fitted_ts:%Y-%m-%d}: refit with fairline blend")
+        return notes
+
+    def _answers(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> _Answers:
+        answers = _Answers({}, [])
+        for model in self._models.values():
             try:
                 covered = markets.filter(model.covers(markets))
-                made, faulty = usable(model.predict(covered, payloads, asof))
+                usable, faulty = split_usable(model.predict(covered, payloads, asof))
             except FairlineError as error:
-                notes.append(f"{model.name} is silent: {error.message}")
+                answers.notes.append(f"{model.name} is left out: {error.message}")
                 continue
-            except Exception as error:  # noqa: BLE001  a stranger's code; the others go on
-                notes.append(f"{model.name} is silent: {type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001  third-party code can fail in any way; the others go on
+                answers.notes.append(f"{model.name} is left out: {type(error).__name__}: {error}")
                 continue
-            said[model.name] = made.select("ticker", "p", "p_sd")
-            notes += [f"{model.name}: {fault}" for fault in faulty["fault"].head(_MOST_NOTES)]
-        return said, notes
+            answers.predictions[model.name] = usable.select("ticker", "p", "p_sd")
+            answers.notes.extend(f"{model.name}: {fault}" for fault in faulty["fault"].head(MAX_NOTES_PER_MODEL))
+        return answers
 
 
 def _covers(model: Model, markets: pl.DataFrame) -> pl.Expr:
     try:
         return model.covers(markets)
-    except Exception:  # noqa: BLE001  said when it is asked to predict
+    except Exception:  # noqa: BLE001  reported when the model predicts
         return pl.lit(value=False)
 
 
@@ -118,11 +134,12 @@ def _requests(model: Model, markets: pl.DataFrame, asof: datetime) -> Sequence[R
     try:
         covered = markets.filter(model.covers(markets))
         return model.requests(covered, asof) if covered.height else []
-    except Exception:  # noqa: BLE001  said when it is asked to predict
+    except Exception:  # noqa: BLE001  reported when the model predicts
         return []
 
 
-def _aligned(made: pl.DataFrame, rows: pl.DataFrame) -> tuple[Floats, Floats]:
-    mine = rows.join(made, on="ticker", how="left", maintain_order="left")
-    p, p_sd = (mine[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in ("p", "p_sd"))
+def _aligned(predictions: pl.DataFrame, rows: pl.DataFrame) -> tuple[Floats, Floats]:
+    """`p` and `p_sd` in the order of the rows, NaN where a model has none."""
+    joined = rows.join(predictions, on="ticker", how="left", maintain_order="left")
+    p, p_sd = (joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in ("p", "p_sd"))
     return p, p_sd

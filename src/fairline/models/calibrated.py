@@ -1,73 +1,73 @@
-"""What a price has meant: how often markets at such a price ended YES, where that was proven to differ."""
+"""What prices have meant: how often markets at such a price resolved YES, where that was shown to differ."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
-import platformdirs
 import polars as pl
 
 from fairline.errors import InputError
-from fairline.models.answer import answered, told
-from fairline.models.curve import Curve, nearest, read_curves
+from fairline.models.answer import note_row, priced_rows, to_predictions
+from fairline.models.coherent import is_quoted, midpoint
+from fairline.models.curve import Curve, Curves, nearest_hours, read_curves
 from fairline.sources import Payload, Request
 
 FILE = "calibration.json"
-_SOONEST_H, _LATEST_H = 0.2, 400.0
-"""Hours before the close between which what was seen an hour, a day and a week before it says anything."""
-_OLD = timedelta(days=45)
-
-
-def calibration_path() -> str:
-    """Where `fairline calibrate` puts the curves, and this model looks for them."""
-    return str(platformdirs.user_data_path("fairline") / FILE)
+"""Where `fairline calibrate` writes the curves, in the user's data folder."""
+MIN_HOURS, MAX_HOURS = 0.2, 400.0
+"""Hours before the close for which the curves of an hour, a day and a week before it are used."""
+MAX_CURVE_AGE = timedelta(days=45)
 
 
 class CalibratedModel:
     """What prices have meant on settled markets, by category and time to close, where that beat the price.
 
-    It reads the curves that `fairline calibrate` fits on what a watch has recorded. Kinds of market of which it has no
-    curve, or one that did not beat the price on events it had not seen, it leaves unpriced.
+    It reads the curves that `fairline calibrate` fits on what a watch has recorded. It does not price kinds of market
+    without a curve, or with one that did not beat the price on events left out of the fit.
     """
 
-    name, version = "calibrated", "1"
+    name = "calibrated"
+    version = "1"
     from_prices = True
 
+    def __init__(self, curves: Path | None = None) -> None:
+        self._request = Request("user", FILE) if curves is None else Request("file", str(curves))
+
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
-        two = pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null()
-        return two & (pl.col("status") == "active") & (pl.col("market_type") == "binary")
+        return is_quoted()
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
-        return [Request("file", calibration_path())]
+        return [self._request]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """PREDICTIONS of the kinds of market whose curve was better than the price; a `note` counts the others."""
-        (request,) = self.requests(markets, asof)
-        curves = read_curves(payloads[request].body, request.key)
+        """Return PREDICTIONS of the kinds of market whose curve beat the price; a `note` counts the others."""
+        curves = self._curves(payloads)
         if curves.fitted_ts > asof:
-            raise InputError(f"{request.key} was fitted later than it is used", remedy="Fit on what was known by then")
+            message = f"{self._request.shown} was fitted after {asof:%Y-%m-%d %H:%M} UTC"
+            raise InputError(message, remedy="Use a fit on what was known by then")
         hours = (pl.col("close_ts") - asof).dt.total_seconds() / 3_600
-        middle = (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / 2e6
-        rows = markets.select("ticker", "category", price=middle, hours=nearest(hours), ahead=hours)
-        parts, left = list[pl.DataFrame](), 0
-        near = pl.col("ahead").is_between(_SOONEST_H, _LATEST_H)
-        left += rows.filter(~near).height
-        for (category, at), some in rows.filter(near).group_by("category", "hours", maintain_order=True):
-            found = curves.of(None if category is None else str(category), float(str(at)))
-            if found is None or not found[1].better:
-                left += some.height
-                continue
-            parts.append(_priced(some, found[1]))
-        if left:
-            words = f"{left} markets are of kinds or times in which the price itself was as good"
-            parts.append(told(words))
-        if asof - curves.fitted_ts > _OLD:
-            words = f"the curves are of {curves.fitted_ts:%Y-%m-%d}: fit them again with fairline calibrate"
-            parts.append(told(words))
-        return answered(parts, self.name, asof)
+        rows = markets.select("ticker", "category", price=midpoint(), hours=nearest_hours(hours), hours_left=hours)
+        in_range = rows.filter(pl.col("hours_left").is_between(MIN_HOURS, MAX_HOURS))
+        parts = list[pl.DataFrame]()
+        for (category, at), group in in_range.group_by("category", "hours", maintain_order=True):
+            curve = curves.find(None if category is None else str(category), float(str(at)))
+            if curve is not None and curve.beats_price:
+                parts.append(_priced(group, curve))
+        unpriced = rows.height - sum(part.height for part in parts)
+        if unpriced:
+            parts.append(note_row(f"{unpriced} markets are of kinds or times for which the price itself was as good"))
+        if asof - curves.fitted_ts > MAX_CURVE_AGE:
+            parts.append(note_row(f"the curves date from {curves.fitted_ts:%Y-%m-%d}: refit with fairline calibrate"))
+        return to_predictions(parts, self.name, asof)
+
+    def _curves(self, payloads: Mapping[Request, Payload]) -> Curves:
+        try:
+            body = payloads[self._request].body
+        except InputError as error:
+            raise InputError(error.message, remedy="Create it with: fairline calibrate") from error
+        return read_curves(body, self._request.shown)
 
 
 def _priced(rows: pl.DataFrame, curve: Curve) -> pl.DataFrame:
     p, error = curve.at(rows["price"].to_numpy())
-    made = rows.select("ticker", p=pl.Series(p), p_sd=pl.Series(error), note=pl.lit(None, dtype=pl.String))
-    possible = (pl.col("p") * (1 - pl.col("p"))).sqrt()
-    return made.with_columns(p_sd=pl.min_horizontal("p_sd", possible))
+    return priced_rows(rows["ticker"], p, error)

@@ -1,4 +1,4 @@
-"""The fair value of coherence: what the other prices of an event say of each, with nothing from outside."""
+"""The fair value of coherence: what the other prices of an event imply for each market."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,31 +11,42 @@ from fairline.sources import Payload, Request
 
 
 class CoherentModel:
-    """Probabilities near to the midpoints that obey the rules inside the quotes (`coherence.coherent`).
+    """Probabilities close to the midpoints that obey the rules within the quotes (`coherence.coherent`).
 
-    Its p lies between bid and ask wherever the rules allow, so it finds an edge only where quotes break a rule. That is
-    its honesty: it knows nothing that the prices do not.
+    Where the rules allow, p lies between bid and ask, so an edge appears only where quotes break a rule. The model
+    knows nothing that the prices do not.
     """
 
-    name, version = "coherent", "1"
+    name = "coherent"
+    version = "1"
     from_prices = True
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
-        two = pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null()
-        return two & (pl.col("status") == "active") & (pl.col("market_type") == "binary")
+        return is_quoted()
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
         return []
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """PREDICTIONS of all these markets; `p_sd` is that of a price anywhere between bid and ask."""
-        made = coherent(markets)
-        # No probability is less certain than √(p(1 − p)), however far bid and ask are apart.
-        possible = (pl.col("p") * (1 - pl.col("p"))).clip(lower_bound=0.0).sqrt()
-        return made.select(
+        """Return PREDICTIONS of all these markets; `p_sd` is that of a price anywhere between bid and ask."""
+        p = pl.col("p")
+        # No probability has a larger standard deviation than √(p(1 − p)), however wide the quotes are.
+        largest_sd = (p * (1 - p)).clip(lower_bound=0.0).sqrt()
+        return coherent(markets).select(
             "ticker",
-            p=pl.col("p").clip(0.0, 1.0),
-            p_sd=pl.min_horizontal("p_sd", possible),
+            p=p.clip(0.0, 1.0),
+            p_sd=pl.min_horizontal("p_sd", largest_sd),
             model=pl.lit(self.name),
             asof=pl.lit(asof).cast(PREDICTIONS["asof"]),
         )
+
+
+def is_quoted() -> pl.Expr:
+    """Return whether an active binary market has both a bid and an ask."""
+    two_sided = pl.col("yes_bid_u").is_not_null() & pl.col("yes_ask_u").is_not_null()
+    return two_sided & (pl.col("status") == "active") & (pl.col("market_type") == "binary")
+
+
+def midpoint() -> pl.Expr:
+    """Return the midpoint of bid and ask as a probability."""
+    return (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / 2e6

@@ -1,4 +1,4 @@
-"""What prices have meant: from a price to a frequency, by kind of market and time to its close, with its error."""
+"""What prices have meant: from price to frequency, by kind of market and time to its close, with standard errors."""
 
 from datetime import datetime
 from itertools import pairwise
@@ -12,16 +12,16 @@ from fairline.errors import InputError
 
 Floats = NDArray[np.float64]
 
-AHEAD_H = (1.0, 24.0, 168.0)
-"""Times before the close, in hours, at which prices are looked at; a market belongs to the nearest in proportion."""
-ANY = "any"
+HOURS_BEFORE_CLOSE = (1.0, 24.0, 168.0)
+"""Hours before the close at which prices are sampled; a market uses the nearest of them, as a ratio."""
+ALL_CATEGORIES = "any"
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """Frequencies at prices, to be read between them in straight lines. `n` prices of `events` events made it.
+    """Frequencies at prices, interpolated linearly, from `n` prices of `events` events.
 
-    `gain` is by how much its log loss was better than the price's own on events that it had not seen, `low` and `high`
-    its 95 % interval: only one whose `low` is above zero is worth more than the price.
+    `gain` is the log loss saved per market against the price itself on events left out of the fit; `low` and `high` are
+    its 95 % interval.
     """
 
     prices: list[float]
@@ -34,44 +34,44 @@ class Curve(msgspec.Struct, frozen=True):
     high: float
 
     @property
-    def better(self) -> bool:
-        """Whether it was better than the price itself where it had to prove it."""
+    def beats_price(self) -> bool:
+        """Whether the gain on events left out of the fit is significantly above zero."""
         return self.low > 0
 
     def at(self, price: Floats) -> tuple[Floats, Floats]:
-        """Frequency and its standard error at these prices."""
+        """Return frequencies and their standard errors at these prices."""
         return np.interp(price, self.prices, self.frequencies), np.interp(price, self.prices, self.errors)
 
 
 class Curves(msgspec.Struct, frozen=True):
-    """Curves by `category, hours`, such as `Sports, 24`; `any` stands for all categories."""
+    """Curves by `category, hours`, such as `Sports, 24`; the category `any` covers all."""
 
     fitted_ts: datetime
     curves: dict[str, Curve]
 
-    def of(self, category: str | None, hours: float) -> tuple[str, Curve] | None:
-        """The curve of a kind of market, else that of all kinds at that time; None if there is neither."""
-        for name in (name_of(category or ANY, hours), name_of(ANY, hours)):
-            if name in self.curves:
-                return name, self.curves[name]
-        return None
+    def find(self, category: str | None, hours: float) -> Curve | None:
+        """Return the curve of a category, else the one of all categories, at that time; None if there is neither."""
+        own = self.curves.get(curve_name(category or ALL_CATEGORIES, hours))
+        return own or self.curves.get(curve_name(ALL_CATEGORIES, hours))
 
 
-def name_of(category: str, hours: float) -> str:
+def curve_name(category: str, hours: float) -> str:
+    """Return the name of a curve in `Curves.curves`."""
     return f"{category}, {hours:g}"
 
 
-def nearest(hours: pl.Expr) -> pl.Expr:
-    """Which of the times before the close is the nearest, in proportion."""
-    chosen = pl.lit(AHEAD_H[-1])
-    for at, later in reversed(list(pairwise(AHEAD_H))):
-        chosen = pl.when(hours < float(np.sqrt(at * later))).then(pl.lit(at)).otherwise(chosen)
-    return chosen
+def nearest_hours(hours: pl.Expr) -> pl.Expr:
+    """Return which of `HOURS_BEFORE_CLOSE` is nearest, as a ratio."""
+    nearest = pl.lit(HOURS_BEFORE_CLOSE[-1])
+    for earlier, later in reversed(list(pairwise(HOURS_BEFORE_CLOSE))):
+        nearest = pl.when(hours < float(np.sqrt(earlier * later))).then(pl.lit(earlier)).otherwise(nearest)
+    return nearest
 
 
-def read_curves(body: bytes, where: str) -> Curves:
-    """Raises `InputError` for what is no file of curves."""
+def read_curves(body: bytes, name: str) -> Curves:
+    """Return the curves in a calibration file. Raises `InputError`."""
     try:
         return msgspec.json.decode(body, type=Curves)
     except msgspec.MsgspecError as error:
-        raise InputError(f"{where} is no file of curves ({error})", remedy="Make it with: fairline calibrate") from None
+        message = f"{name} is not a calibration file ({error})"
+        raise InputError(message, remedy="Create it with: fairline calibrate") from error

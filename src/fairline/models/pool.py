@@ -1,8 +1,8 @@
-"""Several opinions and the market's own price as one: its log-odds, moved by what each voice adds to them.
+"""Pool several opinions with the market's price: its log-odds plus a weighted sum of how far each opinion differs.
 
-logit p = logit m + Σ w · (logit q − logit m), with m the market's midpoint, q a voice's probability, and weights w not
-below 0, as fitted by `blending`. A voice that says nothing of a market adds nothing, and so does one without a record:
-where there is none at all, the blend is the price.
+logit p = logit m + Σ w · (logit q − logit m), where m is the market's midpoint, q an opinion's probability, and the
+weights w ≥ 0 are fitted by `scoring/blending.py`. An opinion that does not price a market adds nothing, and neither does
+one without a record: with no record at all the blend equals the price.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ from datetime import datetime
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from fairline.errors import InputError
 
 Floats = NDArray[np.float64]
-_FLOOR = 1e-4
-_UNKNOWN = 0.5
-"""Standard deviation, in log-odds, of an opinion that does not say how sure it is."""
+CLIP = 1e-4
+"""Probabilities are kept this far from 0 and 1 before their log-odds are taken."""
+DEFAULT_SD = 0.5
+"""Standard deviation, in log-odds, of an opinion that does not report one."""
 
 
-class Voice(msgspec.Struct, frozen=True):
-    """Models that rest on the same input speak with one voice: the mean of their log-odds. `error` is the weight's
-    standard error.
+class Opinion(msgspec.Struct, frozen=True):
+    """Models that share an input count as one opinion: the mean of their log-odds. `error` is the weight's standard
+    error.
     """
 
     models: list[str]
@@ -31,13 +31,15 @@ class Voice(msgspec.Struct, frozen=True):
     error: float
 
 
-class Pool(msgspec.Struct, frozen=True):
-    """Weights from `n` markets of `events` events. `gain` is by how much its log loss was better than the price's on
-    events left out of the fit, `low` and `high` its 95 % interval.
+class Pool(msgspec.Struct, frozen=True, rename={"opinions": "voices"}):
+    """Weights from `n` markets of `events` events.
+
+    `gain` is the log loss saved per market against the price on events left out of the fit; `low` and `high` are its
+    95 % interval.
     """
 
     fitted_ts: datetime
-    voices: list[Voice]
+    opinions: list[Opinion]
     n: int
     events: int
     gain: float
@@ -45,51 +47,69 @@ class Pool(msgspec.Struct, frozen=True):
     high: float
 
     @property
-    def better(self) -> bool:
-        """Whether it was better than the price where it had to prove it."""
+    def beats_price(self) -> bool:
+        """Whether the gain on events left out of the fit is significantly above zero."""
         return self.low > 0
 
+    @property
+    def weighted_models(self) -> list[str]:
+        """Names of the models whose opinion has a weight above zero, none if the pool does not beat the price."""
+        if not self.beats_price:
+            return []
+        return [name for opinion in self.opinions if opinion.weight > 0 for name in opinion.models]
 
-def pooled(
-    market: Floats, opinions: Mapping[str, tuple[Floats, Floats]], voices: Sequence[Voice]
+
+def pool_opinions(
+    market: Floats, predictions: Mapping[str, tuple[Floats, Floats]], opinions: Sequence[Opinion]
 ) -> tuple[Floats, Floats]:
-    """Probability and its standard deviation, by the market's midpoints and each model's `(p, p_sd)`, NaN where it has
-    none. The deviation is that of the opinions and of the weights.
+    """Return pooled probabilities and their standard deviations.
+
+    `market` holds midpoints, `predictions` each model's `(p, p_sd)`, NaN where it has none. The deviation combines that
+    of the opinions and that of the weights.
     """
     base = log_odds(market)
-    move, variance = np.zeros_like(base), np.zeros_like(base)
-    for voice in voices:
-        said = [opinions[name] for name in voice.models if name in opinions]
-        if not said:
-            continue
-        away, doubt = joined(base, [p for p, _ in said], [sd for _, sd in said])
-        move += voice.weight * away
-        variance += (voice.weight * doubt) ** 2 + (voice.error * away) ** 2
-    p: Floats = expit(base + move)
+    shift = np.zeros_like(base)
+    variance = np.zeros_like(base)
+    for opinion in opinions:
+        members = [predictions[name] for name in opinion.models if name in predictions]
+        if members:
+            difference, sd = combine(base, [p for p, _ in members], [p_sd for _, p_sd in members])
+            shift += opinion.weight * difference
+            variance += (opinion.weight * sd) ** 2 + (opinion.error * difference) ** 2
+    p = from_log_odds(base + shift)
     return p, p * (1 - p) * np.sqrt(variance)
 
 
-def joined(base: Floats, p: Sequence[Floats], sd: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """How far the mean of the log-odds that are there lies from `base`, 0 where none is, and their mean deviation: what
-    rests on one input errs together.
+def combine(base: Floats, p: Sequence[Floats], p_sd: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Return how far the mean log-odds of models lie from `base` (0 where no model has a probability), and their mean
+    standard deviation: models that share an input err together.
     """
-    inside = np.clip(np.stack(p), _FLOOR, 1 - _FLOOR)
-    there = np.isfinite(inside)
-    count = np.maximum(there.sum(axis=0), 1)
-    away = np.where(there, log_odds(inside) - base, 0.0).sum(axis=0) / count
-    known = np.where(np.isfinite(np.stack(sd)), np.stack(sd) / (inside * (1 - inside)), _UNKNOWN)
-    doubt = np.where(there, known, 0.0).sum(axis=0) / count
-    return away, doubt
+    clipped = np.clip(np.stack(p), CLIP, 1 - CLIP)
+    priced = np.isfinite(clipped)
+    count = np.maximum(priced.sum(axis=0), 1)
+    difference = np.where(priced, log_odds(clipped) - base, 0.0).sum(axis=0) / count
+    in_log_odds = np.stack(p_sd) / (clipped * (1 - clipped))
+    sd = np.where(np.isfinite(np.stack(p_sd)), in_log_odds, DEFAULT_SD)
+    return difference, np.where(priced, sd, 0.0).sum(axis=0) / count
 
 
 def log_odds(p: Floats) -> Floats:
-    made: Floats = logit(np.clip(p, _FLOOR, 1 - _FLOOR))
-    return made
+    """Return log(p / (1 − p)) of probabilities clipped to [CLIP, 1 − CLIP]."""
+    clipped = np.clip(p, CLIP, 1 - CLIP)
+    odds: Floats = np.log(clipped / (1 - clipped))
+    return odds
 
 
-def read_pool(body: bytes, where: str) -> Pool:
-    """Raises `InputError` for what is no file of weights."""
+def from_log_odds(x: Floats) -> Floats:
+    """Return probabilities from log-odds."""
+    p: Floats = 0.5 * (1.0 + np.tanh(x / 2.0))
+    return p
+
+
+def read_pool(body: bytes, name: str) -> Pool:
+    """Return the weights in a blend file. Raises `InputError`."""
     try:
         return msgspec.json.decode(body, type=Pool)
     except msgspec.MsgspecError as error:
-        raise InputError(f"{where} is no file of weights ({error})", remedy="Make it with: fairline blend") from None
+        message = f"{name} is not a file of blend weights ({error})"
+        raise InputError(message, remedy="Create it with: fairline blend") from error

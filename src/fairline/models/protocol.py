@@ -11,25 +11,24 @@ from fairline.sources import Payload, Request
 
 @runtime_checkable
 class Model(Protocol):
-    """A model declares what it covers and reads, and prices; it does no input or output of its own.
+    """A model declares what it covers and reads, and prices. It reads no disk, clock, network or environment itself.
 
-    One that is made of the exchange's own prices says so by an attribute `from_prices = True`: it is no second opinion
-    beside the price, and `blend` gives it no voice.
+    Set `from_prices = True` if the model uses only the exchange's own prices; `blend` then ignores it.
     """
 
     name: str
     version: str
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
-        """A boolean expression over MARKETS: the rows worth asking about. Cheap; no payload is there yet."""
+        """Return a boolean expression over MARKETS that selects the rows worth pricing. Called before any input is read."""
         ...
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
-        """What must be read to price these (already covered) markets at that instant."""
+        """Return the inputs needed to price these covered markets at that instant."""
         ...
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """Columns `ticker, p, p_sd, model, asof`, one row a market priced; `p_sd` may be null.
+        """Return columns `ticker, p, p_sd, model, asof`, one row per priced market; `p_sd` may be null.
 
         A row with a null `p` and a text in the optional column `note` reports something that could not be used.
         """

@@ -1,4 +1,4 @@
-"""Finding models: whatever is installed under the entry-point group, loaded only when used."""
+"""Find and load models: those installed under the entry-point group, and single Python files."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -8,173 +8,186 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import polars as pl
 
+from fairline.config.model_settings import ModelSettings
 from fairline.errors import UsageError
 from fairline.market.frame import empty_markets, with_probabilities
 from fairline.models.protocol import Model
-from fairline.sources import Request, Shelf
+from fairline.sources import Request, Sources
 
 ENTRY_POINTS = "fairline.models"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model on offer: its name, the distribution that brings it, and how to get it (which may fail)."""
+    """An installed model: its name, the distribution it comes with, and how to load it (which may fail)."""
 
     name: str
     origin: str
     load: Callable[[], Model]
 
 
-def installed() -> list[Entry]:
-    """All models on offer, sorted by name. Nothing is imported yet."""
+def installed(settings: ModelSettings) -> list[Entry]:
+    """Return all installed models, sorted by name, without importing any of them."""
     points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    return [_entry(point, _rivals(point, points)) for point in points]
+    return [_entry(point, _rival_origins(point, points), settings) for point in points]
 
 
-def load(name: str) -> Model:
-    """The model of that name, or `path/to/file.py:Name` for one that is not installed.
+def load(name: str, settings: ModelSettings) -> Model:
+    """Return the installed model of that name, or the one named by `path/to/file.py:Name`.
 
-    Raises `UsageError` naming those there are, or what is broken.
+    Built-in models are built from `settings`. Raises `UsageError` for an unknown or broken model.
     """
     path, _, attribute = name.rpartition(":")
     if path.endswith(".py"):
-        return _checked(name, f"the file {path}", lambda: getattr(_module(Path(path)), attribute))
+        return _build(name, f"the file {path}", lambda: getattr(_import_file(Path(path)), attribute))
     if name.endswith(".py"):
-        raise UsageError(f"{name} does not say which model of the file", remedy=f"Such as --model {name}:MyModel")
+        raise UsageError(f"{name} does not name a model in the file", remedy=f"Such as --model {name}:MyModel")
+    # Of two models with the same name the built-in one comes last and wins.
     entries = {
-        entry.name: entry for entry in sorted(installed(), key=lambda entry: entry.origin.startswith("fairline "))
+        entry.name: entry
+        for entry in sorted(installed(settings), key=lambda entry: entry.origin.startswith("fairline "))
     }
     if name not in entries:
-        known = ", ".join(entries) or "none installed"
-        raise UsageError(f"there is no model {name!r}", remedy=f"Installed models: {known}; or path/to/file.py:Name")
+        known = ", ".join(entries) or "none"
+        raise UsageError(f"unknown model {name!r}", remedy=f"Installed models: {known}; or path/to/file.py:Name")
     return entries[name].load()
 
 
-def _entry(point: EntryPoint, rivals: list[str]) -> Entry:
+def _entry(point: EntryPoint, rivals: list[str], settings: ModelSettings) -> Entry:
     origin = _origin(point)
 
-    def made() -> Model:
-        # A stranger's model must not stand in for another of the same name unseen.
+    def load_model() -> Model:
+        # A third-party model must not silently replace another one of the same name.
         if rivals:
-            where = f"the model {point.name!r} comes with {origin} and with {' and '.join(rivals)}"
-            raise UsageError(where, remedy="Remove one of them")
-        return _checked(point.name, origin, point.load)
+            message = f"the model {point.name!r} is provided by {origin} and by {' and '.join(rivals)}"
+            raise UsageError(message, remedy="Uninstall one of them")
+        return _build(point.name, origin, lambda: _factory(point, settings))
 
-    return Entry(point.name, origin, made)
+    return Entry(point.name, origin, load_model)
+
+
+def _factory(point: EntryPoint, settings: ModelSettings) -> Callable[[], object]:
+    """What builds the model: `from_settings` of a built-in that has it, else the class itself."""
+    model_class: Any = point.load()
+    if _is_built_in(point) and hasattr(model_class, "from_settings"):
+        return lambda: model_class.from_settings(settings)
+    return model_class  # type: ignore[no-any-return]
+
+
+def _is_built_in(point: EntryPoint) -> bool:
+    return point.value.startswith("fairline.")
 
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
 
 
-def _rivals(point: EntryPoint, points: Sequence[EntryPoint]) -> list[str]:
-    """Where else a model of that name comes from; one that comes along with Fairline has none."""
-    same = [other for other in points if other.name == point.name and other.value != point.value]
-    own = point.value.startswith("fairline.")
-    return [] if own else [_origin(other) for other in same]
+def _rival_origins(point: EntryPoint, points: Sequence[EntryPoint]) -> list[str]:
+    """Other distributions that provide a model of the same name; a built-in model has none."""
+    same_name = [other for other in points if other.name == point.name and other.value != point.value]
+    return [] if _is_built_in(point) else [_origin(other) for other in same_name]
 
 
-def _module(path: Path) -> ModuleType:
+def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file")
     spec = spec_from_file_location(f"fairline_model_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def _checked(name: str, origin: str, find: Callable[[], Callable[[], object]]) -> Model:
+def _build(name: str, origin: str, find_factory: Callable[[], Callable[[], object]]) -> Model:
     try:
-        made = find()()
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # a stranger's code can fail in any way; it is named and stops nothing else
+        model = find_factory()()
+    except (Exception, SystemExit) as error:  # third-party code can fail in any way; the error names it
+        reason = f"{type(error).__name__}: {error}"
+        message = f"the model {name!r} of {origin} cannot be loaded ({reason})"
+        raise UsageError(message, remedy="Repair or uninstall it") from error
+    if not isinstance(model, Model):
         raise UsageError(
-            f"the model {name!r} of {origin} cannot be loaded ({type(error).__name__}: {error})",
-            remedy="Repair or remove it",
-        ) from error
-    if not isinstance(made, Model):
-        raise UsageError(
-            f"the model {name!r} of {origin} has no name, version, covers, requests and predict",
+            f"the model {name!r} of {origin} lacks name, version, covers, requests or predict",
             remedy="See docs/write-a-model.md for what a model must have",
         )
-    return made
+    return model
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that a model may read: how old what there is of it is at most, in seconds, None if nothing is there."""
+    """An input that a model may read, and the age in seconds of the oldest copy available, None if there is none."""
 
     source: str
     key: str
     age_s: float | None
 
 
-def inputs(model: Model, asof: datetime, cache: Shelf | None = None) -> list[Input]:
-    """What a model asks for when it is given no market. One that cannot say is taken to ask for nothing.
+def list_inputs(model: Model, asof: datetime, sources: Sources | None = None) -> list[Input]:
+    """Return what a model requests when it is given no market. A model that fails at this has no inputs.
 
-    Addresses that differ only in what is not shown of them are one; how old they are is what the `cache` has.
+    Addresses that differ only in parts that may not be shown are one input.
     """
-    wanted = _asked(model, with_probabilities(empty_markets()), asof)
+    sources = Sources() if sources is None else sources
     ages: dict[tuple[str, str], float | None] = {}
-    for request in wanted:
-        one, age = (request.source, request.shown), _age_s(request, asof, cache)
-        known = ages.get(one)
-        ages[one] = age if known is None else max(known, age or 0.0)
-    return [Input(source, key, age) for (source, key), age in ages.items()]
+    for request in _requests(model, with_probabilities(empty_markets()), asof):
+        shown = (request.source, request.shown.removeprefix("user:"))
+        age_s, known_s = sources.age_s(request, asof), ages.get(shown)
+        ages[shown] = age_s if known_s is None else max(known_s, age_s or 0.0)
+    return [Input(source, key, age_s) for (source, key), age_s in ages.items()]
 
 
-def _age_s(request: Request, asof: datetime, cache: Shelf | None) -> float | None:
-    if request.source != "file":
-        kept = cache and cache.get(request)
-        return (asof - kept.fetched_ts).total_seconds() if kept else None
-    try:
-        return asof.timestamp() - Path(request.key).stat().st_mtime
-    except (OSError, ValueError):
-        return None
-
-
-def _asked(model: Model, markets: pl.DataFrame, asof: datetime) -> list[Request]:
-    """What a model asks for, as far as it is that: a stranger's faults show when it is asked to predict."""
+def _requests(model: Model, markets: pl.DataFrame, asof: datetime) -> list[Request]:
+    """The valid requests of a model. Its faults are reported when it predicts."""
     with suppress(Exception):
         return [request for request in model.requests(markets, asof) if isinstance(request, Request)]
     return []
 
 
-def voices(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[list[str]]:
-    """Names of the models that are opinions beside the price, those together that read some of the same for these
-    markets: what rests on the same evidence is one voice. Of addresses the vendor counts, the end of the host's name.
+def group_by_evidence(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[list[str]]:
+    """Return names of models in groups that share an input, without models that use only the exchange's prices.
+
+    Models that rest on the same evidence are one opinion. Addresses count as the same if their hosts end alike.
     """
     groups: list[tuple[set[str], list[str]]] = []
     for model in models:
         if getattr(model, "from_prices", False):
             continue
-        wanted: list[Request] = []
-        for some in (markets, markets.clear()):
-            with suppress(Exception):  # a stranger's code; it shows again when it is asked to predict
-                wanted += _asked(model, some.filter(model.covers(some)), asof)
-        reads = {_evidence(request) for request in wanted}
-        shared = [group for group in groups if group[0] & reads]
-        groups = [group for group in groups if group not in shared]
-        groups.append((reads.union(*(group[0] for group in shared)), [*(n for g in shared for n in g[1]), model.name]))
+        evidence, names = _evidence(model, markets, asof), [model.name]
+        separate = []
+        for other_evidence, other_names in groups:
+            if other_evidence & evidence:
+                evidence, names = evidence | other_evidence, [*other_names, *names]
+            else:
+                separate.append((other_evidence, other_names))
+        groups = [*separate, (evidence, names)]
     return [names for _, names in groups]
 
 
-def _evidence(request: Request) -> str:
+def _evidence(model: Model, markets: pl.DataFrame, asof: datetime) -> set[str]:
+    """What a model reads for these markets and in general."""
+    requests: list[Request] = []
+    for rows in (markets, markets.clear()):
+        with suppress(Exception):  # third-party code; the failure is reported when it predicts
+            requests += _requests(model, rows.filter(model.covers(rows)), asof)
+    return {_origin_of(request) for request in requests}
+
+
+def _origin_of(request: Request) -> str:
     if request.source == "file":
         with suppress(ValueError, OSError):
             return str(Path(request.key).resolve())
         return request.key
+    if request.source != "https":
+        return request.shown
     host = request.shown.partition("://")[2].partition("/")[0]
     return host if host.rpartition(".")[2].isdigit() else ".".join(host.split(".")[-2:])
 
 
-def about(model: Model) -> str:
-    """The first line of what a model says of itself."""
+def summary_of(model: Model) -> str:
+    """Return the first line of a model's docstring."""
     return (type(model).__doc__ or "").strip().partition("\n")[0]

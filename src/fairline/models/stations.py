@@ -1,13 +1,15 @@
-"""Weather stations: where they stand and their local standard time. The list is in `stations.toml`."""
+"""Weather stations: location and local standard time. The built-in list is `stations.toml`."""
 
-import tomllib
-from dataclasses import dataclass
-from importlib.resources import files
+import msgspec
+
+from fairline.config.model_settings import UserFile
+from fairline.models.tables import load_table
+
+FILE = "stations.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class Station:
-    """Where a weather station stands, and its local standard time."""
+class Station(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A weather station: ICAO code, degrees of latitude and longitude, and hours of local standard time from UTC."""
 
     name: str
     latitude: float
@@ -15,6 +17,6 @@ class Station:
     utc_offset: int
 
 
-def stations() -> dict[str, Station]:
-    content = tomllib.loads(files("fairline.models").joinpath("stations.toml").read_text())
-    return {name: Station(name, **table) for name, table in content.items()}
+def load_stations(user: UserFile | None = None) -> dict[str, Station]:
+    """Return the built-in stations and those of the user's file. Raises `ConfigError`."""
+    return load_table("fairline.models", FILE, Station, user=user)

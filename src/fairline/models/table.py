@@ -1,6 +1,6 @@
-"""The simplest model: probabilities that somebody else worked out, in a CSV or Parquet file.
+"""The simplest model: a CSV or Parquet file of probabilities.
 
-Columns `ticker, p` and optionally `p_sd`. Every row that cannot be used is reported by its line (CSV) or row (Parquet)
+Columns `ticker, p` and optionally `p_sd`. Every row that cannot be used is reported by its line (CSV) or row (Parquet),
 and the rest is used.
 """
 
@@ -15,9 +15,11 @@ from fairline.errors import InputError
 from fairline.market.frame import PREDICTIONS
 from fairline.sources import Payload, Request
 
+EXPECTED = "Expected columns: ticker,p and optionally p_sd, with a header line"
+
 
 class TableModel:
-    """Prices the markets that a file lists, at the file's probabilities."""
+    """Prices the markets listed in a file at the file's probabilities."""
 
     version = "1"
 
@@ -33,12 +35,13 @@ class TableModel:
         return [self._request]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """PREDICTIONS: one row a usable line, and one with a `note` for each line that is not."""
+        """Return PREDICTIONS: one row per usable line, and one with a `note` for each unusable line."""
         rows, unit, first = self._rows(payloads[self._request].body)
         known = markets.select("ticker", known=pl.lit(value=True))
+        is_blank = pl.all_horizontal(pl.col("ticker", "p", "p_sd").is_null())
         checked = (
             rows.with_row_index("line", offset=first)
-            .filter(~pl.all_horizontal(pl.col("ticker", "p", "p_sd").is_null()))
+            .filter(~is_blank)
             .with_columns(
                 ticker=pl.col("ticker").cast(pl.String).str.strip_chars(),
                 p_number=_number("p"),
@@ -59,11 +62,11 @@ class TableModel:
         )
 
     def check(self, body: bytes) -> None:
-        """Raise `InputError` if this is no table with a ticker and a probability column at all."""
+        """Raise `InputError` unless the file is a table with a ticker and a probability column."""
         self._rows(body)
 
     def _rows(self, body: bytes) -> tuple[pl.DataFrame, str, int]:
-        """(columns ticker, p, p_sd as they stand, what a row is called, number of the first)."""
+        """The columns ticker, p and p_sd as written, what a row is called, and the number of the first."""
         try:
             if body[:4] == b"PAR1":
                 table, unit, first = pl.read_parquet(io.BytesIO(body)), "row", 1
@@ -71,34 +74,31 @@ class TableModel:
                 table, unit, first = pl.read_csv(body, infer_schema=False, truncate_ragged_lines=True), "line", 2
         except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0][:120]
-            raise InputError(f"{self.path} is neither CSV nor Parquet ({reason})", remedy=_EXPECTED) from None
+            raise InputError(f"{self.path} is neither CSV nor Parquet ({reason})", remedy=EXPECTED) from error
         table = table.rename({name: name.strip().lower().lstrip("\ufeff") for name in table.columns})
         missing = [name for name in ("ticker", "p") if name not in table.columns]
         if missing:
-            raise InputError(f"{self.path} has no column {' and '.join(missing)}", remedy=_EXPECTED)
+            raise InputError(f"{self.path} has no column {' and '.join(missing)}", remedy=EXPECTED)
         if "p_sd" not in table.columns:
             table = table.with_columns(p_sd=pl.lit(None, dtype=pl.Float64))
         return table.select("ticker", "p", "p_sd"), unit, first
 
 
-_EXPECTED = "Expected columns: ticker,p and optionally p_sd, with a header line"
-
-
 def _number(name: str) -> pl.Expr:
-    column = pl.col(name)
-    return column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+    return pl.col(name).cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
 
 
 def _fault(markets: int) -> pl.Expr:
-    """Why a line cannot be used by itself; null when it can."""
+    """Why a line cannot be used on its own; null if it can."""
     p, p_sd = pl.col("p_number"), pl.col("p_sd_number")
-    given = pl.col("p_sd").cast(pl.String).str.strip_chars().fill_null("") != ""
+    has_sd = pl.col("p_sd").cast(pl.String).str.strip_chars().fill_null("") != ""
     text = pl.col("p").cast(pl.String).fill_null("")
-    sound = p.is_finite() & p.is_between(0, 1)
+    is_probability = (p.is_finite() & p.is_between(0, 1)).fill_null(value=False)
+    is_deviation = (p_sd.is_finite() & (p_sd >= 0)).fill_null(value=False)
     return pl.coalesce(
         pl.when(pl.col("ticker").fill_null("") == "").then(pl.lit("no ticker")),
-        pl.when(~sound.fill_null(value=False)).then(pl.format("{}: p = '{}' is not a probability", "ticker", text)),
-        pl.when(given & ~(p_sd.is_finite() & (p_sd >= 0)).fill_null(value=False)).then(
+        pl.when(~is_probability).then(pl.format("{}: p = '{}' is not a probability", "ticker", text)),
+        pl.when(has_sd & ~is_deviation).then(
             pl.format("{}: p_sd = '{}' is not a standard deviation", "ticker", pl.col("p_sd").cast(pl.String))
         ),
         pl.when(pl.col("known").is_null()).then(

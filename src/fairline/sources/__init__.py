@@ -1,4 +1,4 @@
-"""What a model reads: declared as `Request`s, delivered as `Payload`s of verbatim bytes."""
+"""Inputs of models: declared as `Request`s, delivered as `Payload`s of verbatim bytes."""
 
 from fairline.sources.fetch import Fetched, Sources, fetch, replay
 from fairline.sources.payload import Payload, Request

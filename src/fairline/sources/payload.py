@@ -1,18 +1,23 @@
-"""The two values that stand between a model and the world."""
+"""The two values between a model and the world: what it asks for, and the bytes it gets."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import PurePath
 from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """Something a model wants to read. `source` says how to get it (`file`, `https`), `key` which one; what was got no
-    more than `max_age_s` seconds ago may be used again, by whoever scans again and again and in later runs.
+    """An input of a model.
 
-    An address is not asked at all if one of the files in `unless` is there, which says as much.
+    | `source` | `key` |
+    |---|---|
+    | `https` | an address; `{key:NAME}` in it stands for one of the user's `[keys]` and is filled in only when it is sent |
+    | `user` | a path relative to the user's data folder, such as `results/mlb.csv` |
+    | `file` | the path of a file that the user named |
 
-    An address names a secret as `{key:NAME}`, which is one of the user's `[keys]`: it is put in only when it is asked.
+    A payload fetched at most `max_age_s` seconds ago may be reused, also by later runs. An address is not fetched if
+    one of the user files in `unless` exists, because that file takes its place.
     """
 
     source: str
@@ -25,19 +30,30 @@ class Request:
 
     @property
     def shown(self) -> str:
-        """The key as it may be shown: of an address host and path, since the rest may hold a secret."""
+        """The request as messages may show it: of an address only host and path, because the rest may hold a secret."""
+        if self.source == "user":
+            return f"user:{self.key}"
         if "://" not in self.key:
             return self.key
         try:
             parts = urlsplit(self.key)
             return f"{parts.scheme}://{parts.hostname}{parts.path}"
         except ValueError:
-            return "an address that is none"
+            return "an invalid address"
+
+    @property
+    def logical_key(self) -> str:
+        """The name under which recordings keep this input; it is the same on every machine.
+
+        Of a file that the user named only the file name counts, not the folder it was in.
+        """
+        key = PurePath(self.key).name if self.source == "file" else self.key
+        return f"{self.source}:{key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The bytes exactly as they were, and when they were got (UTC); of a file, when it was written last."""
+    """Bytes exactly as received, and when: the fetch time (UTC) of an address, the modification time of a file."""
 
     request: Request
     fetched_ts: datetime

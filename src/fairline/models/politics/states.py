@@ -1,30 +1,36 @@
 """States of the United States and their electors (`states.toml`)."""
 
-import tomllib
-from functools import cache
-from importlib.resources import files
-from typing import Any
+import msgspec
 
 from fairline.errors import InputError
+from fairline.models.tables import load_table
 
 NATION = "US"
-_FIRST, _NEW, _LAST = 2012, 2024, 2028
+FIRST_YEAR, NEW_CENSUS_YEAR, LAST_YEAR = 2012, 2024, 2028
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A state or district: its name in files of polls, and its electors by the censuses of 2010 and 2020."""
+
+    code: str
+    name: str
+    electors_2012: int
+    electors_2024: int
+
+
+_STATES = load_table("fairline.models.politics", "states.toml", State, key="code")
 
 
 def place_codes() -> dict[str, str]:
-    """The code of every place by its name and by itself; the nation also by no name at all."""
-    names = {table["name"]: code for code, table in _table().items()}
-    return names | {code: code for code in names.values()} | {"": NATION, "National": NATION, NATION: NATION}
+    """Return the code of every place by its name and by the code itself; the nation also by an empty name."""
+    codes = {state.name: code for code, state in _STATES.items()} | {code: code for code in _STATES}
+    return codes | {"": NATION, "National": NATION, NATION: NATION}
 
 
 def electors(year: int) -> dict[str, int]:
-    """Electors by place in the election of that year, 2012 to 2028. Raises `InputError`."""
-    if not _FIRST <= year <= _LAST:
-        raise InputError(f"the electors of {year} are not known", remedy=f"Known: {_FIRST} to {_LAST}")
-    census = "electors_2012" if year < _NEW else "electors_2024"
-    return {code: table[census] for code, table in _table().items()}
-
-
-@cache
-def _table() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files("fairline.models.politics").joinpath("states.toml").read_text(encoding="utf-8"))
+    """Return electors by place in the election of a year, 2012 to 2028. Raises `InputError`."""
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise InputError(f"the electors of {year} are unknown", remedy=f"Known: {FIRST_YEAR} to {LAST_YEAR}")
+    if year < NEW_CENSUS_YEAR:
+        return {code: state.electors_2012 for code, state in _STATES.items()}
+    return {code: state.electors_2024 for code, state in _STATES.items()}

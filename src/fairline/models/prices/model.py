@@ -1,83 +1,101 @@
-"""Ladders of a price: a random walk with the volatility that it had of late, or that options imply."""
+"""Price ladders: a random walk with the volatility that prices recently had, or that options imply."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Self
 
 import numpy as np
 import polars as pl
 
+from fairline.config.model_settings import ModelSettings
 from fairline.errors import InputError
-from fairline.models.answer import answered, unpriced, unsure
-from fairline.models.linking import link, subjects
-from fairline.models.prices.diffusion import Floats, doubt, probability
-from fairline.models.prices.feeds import Walk, coin_requests, coin_walk, index_requests, index_walk
+from fairline.models.answer import count_unpriced, link_fault, priced_rows, to_predictions
+from fairline.models.linking import link
+from fairline.models.prices.diffusion import Floats, probability, probability_sd
+from fairline.models.prices.feeds import RandomWalk, coin_requests, coin_walk, index_requests, index_walk
+from fairline.models.subjects import FILE, Subject, load_subjects
 from fairline.sources import Payload, Request
 
-_LONGEST_S = 86_400.0 * 3
-_FEEDS = {"price": (coin_requests, coin_walk), "index": (index_requests, index_walk)}
+MAX_AHEAD_S = 86_400.0 * 3
+_REQUESTS = {"price": coin_requests, "index": index_requests}
+_WALKS = {"price": coin_walk, "index": index_walk}
 
 
 class DiffusionModel:
-    """Price ladders (BTC, ETH, S&P 500, Nasdaq-100): a random walk with fat tails from the last price that is known.
+    """Price ladders (BTC, ETH, S&P 500, Nasdaq-100): a random walk with fat tails from the last known price.
 
-    It knows nothing of news to come. It prices nothing in the minute that settles, from prices that are stale, or of an
-    index while the stock exchanges are closed.
+    It knows nothing about upcoming news. It does not price markets in the minute that settles them, from stale prices,
+    or of an index while the stock exchanges are closed.
     """
 
-    name, version = "diffusion", "2"
+    name = "diffusion"
+    version = "3"
 
-    def __init__(self) -> None:
-        self._subjects = {series: s for series, s in subjects().items() if s.kind in _FEEDS}
+    def __init__(self, subjects: Mapping[str, Subject] | None = None) -> None:
+        subjects = load_subjects() if subjects is None else subjects
+        self._subjects = {series: subject for series, subject in subjects.items() if subject.kind in _WALKS}
+
+    @classmethod
+    def from_settings(cls, settings: ModelSettings) -> Self:
+        """Build the model with the user's subjects."""
+        return cls(load_subjects(settings.table(FILE)))
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         return pl.col("series_ticker").is_in(list(self._subjects)) & (pl.col("status") == "active")
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:
-        """What those series need that are among the markets; without any market, what all do."""
-        there = set(markets["series_ticker"].unique())
-        wanted = sorted({(s.kind, s.subject) for series, s in self._subjects.items() if series in there or not there})
-        return [request for kind, subject in wanted for request in _FEEDS[kind][0](subject)]
+        """Return what the series among the markets need; without any market, what all series need."""
+        listed = set(markets["series_ticker"].unique())
+        subjects = {(s.kind, s.subject) for series, s in self._subjects.items() if series in listed or not listed}
+        return [request for kind, subject in sorted(subjects) for request in _REQUESTS[kind](subject)]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """PREDICTIONS of the markets whose link is sure; a `note` says of the others why they have none."""
+        """Return PREDICTIONS of the reliably linked markets; a `note` says why others are not priced."""
         linked = link(markets, self._subjects)
-        made = list[pl.DataFrame]()
+        parts = list[pl.DataFrame]()
         for (kind, subject), rows in linked.group_by("kind", "subject", maintain_order=True):
             try:
-                made += _priced(rows, _FEEDS[str(kind)][1](str(subject), payloads, asof), asof.timestamp())
+                walk = _WALKS[str(kind)](str(subject), payloads, asof)
             except InputError as error:
-                # The others have their own prices.
-                made.append(unpriced(rows.with_columns(note=pl.lit(error.message))))
-        return answered(made, self.name, asof)
+                parts.append(count_unpriced(rows.with_columns(note=pl.lit(error.message))))
+            else:
+                parts += _price(rows, walk, asof.timestamp())
+        return to_predictions(parts, self.name, asof)
 
 
-def _priced(rows: pl.DataFrame, walk: Walk, now: float) -> list[pl.DataFrame]:
-    """One subject's markets, of which it is known where its price stood. Raises `InputError`."""
-    ahead = pl.col("at_ts").dt.epoch("us") / 1e6 - now
-    why = pl.coalesce(
-        unsure(),
-        pl.when(ahead <= pl.col("window_s")).then(pl.lit("it settles within the minute")),
-        pl.when((walk.late > 0) & (ahead <= now - walk.at_s)).then(
-            pl.lit("it settles before its price of now is seen")
+def _price(rows: pl.DataFrame, walk: RandomWalk, now_s: float) -> list[pl.DataFrame]:
+    """The markets of one subject whose price is known."""
+    ahead_s = pl.col("at_ts").dt.epoch("us") / 1e6 - now_s
+    fault = pl.coalesce(
+        link_fault(),
+        pl.when(ahead_s <= pl.col("window_s")).then(pl.lit("it settles within the minute")),
+        pl.when((walk.unseen > 0) & (ahead_s <= now_s - walk.at_s)).then(
+            pl.lit("it settles before today's delayed price is seen")
         ),
-        pl.when(ahead > _LONGEST_S).then(pl.lit("it settles in more than three days")),
+        pl.when(ahead_s > MAX_AHEAD_S).then(pl.lit("it settles in more than three days")),
     )
-    judged = rows.with_columns(note=why)
-    left, sound = judged.filter(pl.col("note").is_not_null()), judged.filter(pl.col("note").is_null())
-    closes = sound["at_ts"].dt.epoch("us").to_numpy() / 1e6
-    sd = _spread(walk, closes, sound["window_s"].to_numpy())
-    low, high = (sound[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
-    spot = np.full(sound.height, walk.spot)
+    rows = rows.with_columns(note=fault)
+    sound = rows.filter(pl.col("note").is_null())
+    closes_s = sound["at_ts"].dt.epoch("us").to_numpy() / 1e6
+    sd = _standard_deviations(walk, closes_s, sound["window_s"].to_numpy())
+    has_price = ~np.isnan(sd)
+    no_price = sound.filter(~has_price).with_columns(note=pl.lit("there is no price when it settles"))
+    return [
+        _probabilities(sound.filter(has_price), walk, sd[has_price]),
+        count_unpriced(rows.filter(pl.col("note").is_not_null())),
+        count_unpriced(no_price),
+    ]
+
+
+def _probabilities(rows: pl.DataFrame, walk: RandomWalk, sd: Floats) -> pl.DataFrame:
+    low, high = (rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
+    spot = np.full(rows.height, walk.spot)
     p = np.clip(probability(low, high, spot, sd), 0.0, 1.0)
-    doubted = doubt(low, high, spot, sd, error=walk.error, basis=walk.basis, late=walk.late)
-    p_sd = np.minimum(doubted, np.sqrt(p * (1 - p)))
-    there = ~np.isnan(sd)
-    priced = sound.select("ticker", p=pl.Series(p), p_sd=pl.Series(p_sd), note="note").filter(there)
-    closed = sound.filter(~there).with_columns(note=pl.lit("there is no price when it settles"))
-    return [priced, unpriced(left), unpriced(closed)]
+    p_sd = probability_sd(low, high, spot, sd, error=walk.error, basis=walk.basis, unseen=walk.unseen)
+    return priced_rows(rows["ticker"], p, p_sd)
 
 
-def _spread(walk: Walk, closes: Floats, windows: Floats) -> Floats:
-    """Standard deviations, each closing time worked out once."""
-    pairs, where = np.unique(np.column_stack([closes, windows]), axis=0, return_inverse=True)
+def _standard_deviations(walk: RandomWalk, closes_s: Floats, windows_s: Floats) -> Floats:
+    """Standard deviations, computed once for each distinct close and window."""
+    pairs, where = np.unique(np.column_stack([closes_s, windows_s]), axis=0, return_inverse=True)
     return np.array([walk.sd(close, window) for close, window in pairs], dtype=float)[where.ravel()]

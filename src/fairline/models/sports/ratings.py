@@ -1,7 +1,8 @@
 """Elo ratings of teams, with margin of victory, home advantage and a return towards the mean between seasons.
 
 P(first wins) = 1 / (1 + 10^(−d/400)), d = rating − rating of the other + home advantage unless the ground is neutral.
-After a game both move by K · m · (result − P). The multiplier m of a margin of `v` points, with d seen from the winner:
+After a game both ratings move by K · m · (result − P). The multiplier m of a margin of `v` points, with d seen from the
+winner:
 
 | kind | m | source |
 |---|---|---|
@@ -10,46 +11,54 @@ After a game both move by K · m · (result − P). The multiplier m of a margin
 | `none` | 1 | Elo, "The Rating of Chessplayers", 1978 |
 
 After a draw `log` is ln 2 · scale, as published. Where games can end drawn, P(first wins), P(draw) and P(second wins)
-are as x : ν : 1/x with x = 10^(d/800) (Davidson, "On Extending the Bradley-Terry Model", JASA 1970), ν being `draw`.
+are in the ratio x : ν : 1/x with x = 10^(d/800) (Davidson, "On Extending the Bradley-Terry Model", JASA 1970), ν being
+`draw`.
 """
 
 import math
-import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
-import platformdirs
 import polars as pl
 from numpy.typing import NDArray
 
+from fairline.config.model_settings import UserFile
 from fairline.errors import InputError
 from fairline.extras import compiled
+from fairline.models.tables import load_table
 
-GAMES = pl.Schema(
-    {"season": pl.Int64, "team1": pl.String, "team2": pl.String, "neutral": pl.Boolean, "score1": pl.Int64,
-     "score2": pl.Int64}
-)  # fmt: skip
-"""In the order in which they were played; `team1` is at home unless the ground is neutral. Scores are null before."""
+FILE = "leagues.toml"
+
+_GAMES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "season": pl.Int64,
+    "team1": pl.String,
+    "team2": pl.String,
+    "neutral": pl.Boolean,
+    "score1": pl.Int64,
+    "score2": pl.Int64,
+}
+GAMES = pl.Schema(_GAMES)
+"""Games in the order in which they were played; `team1` is at home unless the ground is neutral. Scores are null for
+games that have not been played."""
+
+MonthDay = Annotated[str, msgspec.Meta(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 
 
-@dataclass(frozen=True, slots=True)
-class League:
-    """Parameters of a league. `keep` is the share of a rating's distance from `mean` that survives a season.
+class EloParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rating parameters of a league. `keep` is the share of a rating's distance from `mean` that survives a season.
 
     `start` gives teams their first rating, others `new_team`; `reset` gives one by team and season, such as `CLE1999`.
-    `doubt` is the standard deviation of what ratings miss of a game, in points of d, and `draw_doubt` that of the
-    probability of a draw.
+    `doubt` is the standard deviation of what ratings miss about a game, in points of d, and `draw_doubt` that of the
+    probability of a draw. The season lies between `begins` and `ends` (month and day).
     """
 
+    name: str
     k: float
     home: float
     mean: float = 1505.0
     keep: float = 2 / 3
-    margin: str = "log"
+    margin: Literal["log", "power", "none"] = "log"
     scale: float = 2.2
     slope: float = 0.001
     exponent: float = 1.0
@@ -58,101 +67,89 @@ class League:
     draw: float = 0.0
     doubt: float = 65.0
     draw_doubt: float = 0.035
-    begins: str = "01-01"
-    ends: str = "12-31"
-    start: Mapping[str, float] = field(default_factory=dict)
-    reset: Mapping[str, float] = field(default_factory=dict)
+    begins: MonthDay = "01-01"
+    ends: MonthDay = "12-31"
+    start: dict[str, float] = {}
+    reset: dict[str, float] = {}
 
 
-def leagues(path: Path | None = None) -> dict[str, League]:
-    """The leagues of a parameter file (TOML, a table a league), by name; without one those that come along, and those
-    of `leagues.toml` in the user's configuration folder, if there is one.
-
-    Raises `InputError`.
-    """
-    own = platformdirs.user_config_path("fairline") / "leagues.toml"
-    paths = [path] if path else [Path(__file__).with_name("leagues.toml"), *([own] if own.is_file() else [])]
-    made = dict[str, League]()
-    for each in paths:
-        made |= _leagues(each)
-    return made
+def load_parameters(user: UserFile | None = None) -> dict[str, EloParameters]:
+    """Return the built-in rating parameters and those of the user's file, by league. Raises `ConfigError`."""
+    return load_table("fairline.models.sports", FILE, EloParameters, user=user)
 
 
-def _leagues(path: Path) -> dict[str, League]:
-    try:
-        tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
-        made = {name: League(**table) for name, table in tables.items()}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
-        raise InputError(f"{path} is no file of leagues ({error})", remedy="See docs/models.md for its keys") from None
-    wrong = [name for name, league in made.items() if league.margin not in MARGINS]
-    if wrong:
-        raise InputError(f"{path}: the margin of {wrong[0]} is not known", remedy=f"Known: {', '.join(MARGINS)}")
-    for name, league in made.items():
-        for text in (league.begins, league.ends):
-            if not re.fullmatch(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", text):
-                raise InputError(f"{path}: {text!r} of {name} is no month and day", remedy='Such as begins = "03-18"')
-    return made
+def rate(games: pl.DataFrame, parameters: EloParameters) -> pl.DataFrame:
+    """Return the games with `elo1, elo2` before each, `p1`, the probability that the first team wins (a draw counts
+    half), and `after1, after2`, which are null for games that have not been played.
 
-
-def rate(games: pl.DataFrame, league: League) -> pl.DataFrame:
-    """The games with `elo1, elo2` before each, `p1`, the probability that the first team wins (a draw counts half), and
-    `after1, after2`, which are null for games that have not been played.
-
-    Raises `InputError` for games that are not GAMES.
+    Raises `InputError` for games without the columns of GAMES.
     """
     try:
-        rows = games.select(pl.col(name).cast(kind) for name, kind in GAMES.items())
+        rows = games.select(pl.col(name).cast(dtype) for name, dtype in GAMES.items())
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"these are no games ({reason})", remedy=f"Columns: {', '.join(GAMES)}") from None
-    return games.with_columns(_walk(rows, league))
+        raise InputError(f"these are not games ({reason})", remedy=f"Columns: {', '.join(GAMES)}") from error
+    return games.with_columns(_rate_in_order(rows, parameters))
 
 
 def three_way(lead: NDArray[np.float64], draw: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The probabilities that the first wins, and that it is a draw, for a lead of d points (home advantage in it)."""
+    """Return the probabilities that the first team wins and of a draw, for a lead of d points (home advantage
+    included).
+    """
     x = 10.0 ** (lead / 800.0)
-    whole = x + draw + 1.0 / x
-    return x / whole, draw / whole
+    total = x + draw + 1.0 / x
+    return x / total, draw / total
 
 
-def _walk(rows: pl.DataFrame, league: League) -> list[pl.Series]:
-    """Game by game, because each rests on the one before; by machine code where there are many and Numba is there."""
+_OUTPUTS = ("elo1", "elo2", "p1", "after1", "after2")
+_NEVER = -1
+_MIN_COMPILED_GAMES = 20_000
+_SEASON_FACTOR = 10_000
+
+
+def _rate_in_order(rows: pl.DataFrame, parameters: EloParameters) -> list[pl.Series]:
+    """Rate game by game, because each depends on the one before; compiled if there are many games and Numba exists."""
     names = pl.concat([rows["team1"], rows["team2"]]).unique(maintain_order=True)
-    first = [league.start.get(name, league.new_team) for name in names]
-    table = rows.with_columns(pl.col("team1", "team2").cast(pl.Enum(names)).to_physical().cast(pl.Int64))
-    table = table.select(
-        "season", "team1", "team2", *_resets(names, league),
-        home=pl.when(pl.col("neutral").fill_null(value=False)).then(0.0).otherwise(league.home),
-        result=_result(), **_weight(league),
-    )  # fmt: skip
-    numbers = (league.k, league.mean, league.keep)
-    fast = compiled(_games) if rows.height >= _MANY else None
+    start = [parameters.start.get(name, parameters.new_team) for name in names]
+    codes = pl.col("team1", "team2").cast(pl.Enum(names)).to_physical().cast(pl.Int64)
+    no_advantage = pl.col("neutral").fill_null(value=False)
+    table = rows.with_columns(codes).select(
+        "season",
+        "team1",
+        "team2",
+        *_resets(names, parameters),
+        home=pl.when(no_advantage).then(0.0).otherwise(parameters.home),
+        result=_result(),
+        **_multiplier(parameters),
+    )
+    numbers = (parameters.k, parameters.mean, parameters.keep)
+    fast = compiled(_update_ratings) if rows.height >= _MIN_COMPILED_GAMES else None
     if fast is None:
-        lists = [[0.0] * rows.height for _ in _MADE]
-        _games([column.to_list() for column in table], first, [_NEVER] * len(names), numbers, lists)
-        made = [pl.Series(name, values, dtype=pl.Float64) for name, values in zip(_MADE, lists, strict=True)]
+        lists = [[0.0] * rows.height for _ in _OUTPUTS]
+        _update_ratings([column.to_list() for column in table], start, [_NEVER] * len(names), numbers, lists)
+        outputs = [pl.Series(name, values, dtype=pl.Float64) for name, values in zip(_OUTPUTS, lists, strict=True)]
     else:
-        arrays = tuple(np.empty(rows.height) for _ in _MADE)
+        arrays = tuple(np.empty(rows.height) for _ in _OUTPUTS)
         columns = tuple(column.to_numpy() for column in table)
-        fast(columns, np.array(first), np.full(len(names), _NEVER), numbers, arrays)
-        made = [pl.Series(name, values) for name, values in zip(_MADE, arrays, strict=True)]
+        fast(columns, np.array(start), np.full(len(names), _NEVER), numbers, arrays)
+        outputs = [pl.Series(name, values) for name, values in zip(_OUTPUTS, arrays, strict=True)]
     unplayed = table["result"].is_nan()
-    return [*made[:3], *(values.set(unplayed, None) for values in made[3:])]
+    return [*outputs[:3], *(values.set(unplayed, None) for values in outputs[3:])]
 
 
-def _games(games: Any, ratings: Any, last: Any, numbers: Any, made: Any) -> None:
-    """Fill in what is made of the games, as lists or, compiled, as arrays: the same words do for both."""
+def _update_ratings(games: Any, ratings: Any, last_season: Any, numbers: Any, outputs: Any) -> None:
+    """Fill in the outputs of all games, given as lists or, when compiled, as arrays."""
     season, one, two, reset1, reset2, home, result, weight, base, tilt = games
-    before1, before2, p1, after1, after2 = made
+    before1, before2, p1, after1, after2 = outputs
     k, mean, keep = numbers
     for n in range(len(season)):
         for team, reset in ((one[n], reset1[n]), (two[n], reset2[n])):
-            if last[team] != season[n]:
+            if last_season[team] != season[n]:
                 if not math.isnan(reset):
                     ratings[team] = reset
-                elif last[team] != _NEVER:
+                elif last_season[team] != _NEVER:
                     ratings[team] = mean + (ratings[team] - mean) * keep
-                last[team] = season[n]
+                last_season[team] = season[n]
         first, second = ratings[one[n]], ratings[two[n]]
         lead = first - second + home[n]
         p = 1.0 / (1.0 + 10.0 ** (-lead / 400.0))
@@ -164,20 +161,20 @@ def _games(games: Any, ratings: Any, last: Any, numbers: Any, made: Any) -> None
         after1[n], after2[n] = first + shift, second - shift
 
 
-def _resets(names: pl.Series, league: League) -> list[pl.Expr]:
+def _resets(names: pl.Series, parameters: EloParameters) -> list[pl.Expr]:
     """For each game's teams the rating that they are given at the start of that season, NaN for none."""
-    numbers = {name: code for code, name in enumerate(names)}
+    codes = {name: code for code, name in enumerate(names)}
     # A reset is named by team and season in one word.
     known = {
-        numbers[name[:-4]] * _SEASONS + int(name[-4:]): rating
-        for name, rating in league.reset.items()
-        if name[:-4] in numbers and name[-4:].isdigit()
+        codes[name[:-4]] * _SEASON_FACTOR + int(name[-4:]): rating
+        for name, rating in parameters.reset.items()
+        if name[:-4] in codes and name[-4:].isdigit()
     }
     nothing = float("nan")
     if not known:
         return [pl.lit(nothing).alias(f"reset{side}") for side in (1, 2)]
     return [
-        (pl.col(f"team{side}") * _SEASONS + pl.col("season"))
+        (pl.col(f"team{side}") * _SEASON_FACTOR + pl.col("season"))
         .replace_strict(known, default=nothing, return_dtype=pl.Float64)
         .alias(f"reset{side}")
         for side in (1, 2)
@@ -185,29 +182,24 @@ def _resets(names: pl.Series, league: League) -> list[pl.Expr]:
 
 
 def _result() -> pl.Expr:
-    """1 for the first team's win, 0.5 for a draw, 0 for a loss, NaN before it is played."""
+    """1 for the first team's win, 0.5 for a draw, 0 for a loss, NaN before the game is played."""
     lead = pl.col("score1") - pl.col("score2")
     return pl.when(lead > 0).then(1.0).when(lead < 0).then(0.0).when(lead == 0).then(0.5).otherwise(float("nan"))
 
 
-def _weight(league: League) -> dict[str, pl.Expr]:
-    """A game's multiplier is `weight / (base + tilt · d)`, with d seen from the winner."""
+def _multiplier(parameters: EloParameters) -> dict[str, pl.Expr]:
+    """The parts of a game's multiplier: `weight / (base + tilt · d)`, with d seen from the winner."""
     margin = (pl.col("score1") - pl.col("score2")).abs().fill_null(0).cast(pl.Float64)
-    one, none = pl.lit(1.0), pl.lit(0.0)
-    if league.margin == "power":
-        weight = (margin + league.offset).pow(league.exponent)
-        return {"weight": weight, "base": pl.lit(league.scale), "tilt": pl.lit(league.slope)}
-    if league.margin == "none":
-        return {"weight": one, "base": one, "tilt": none}
-    drawn = margin == 0
+    one, zero = pl.lit(1.0), pl.lit(0.0)
+    if parameters.margin == "none":
+        return {"weight": one, "base": one, "tilt": zero}
+    if parameters.margin == "power":
+        weight = (margin + parameters.offset).pow(parameters.exponent)
+        return {"weight": weight, "base": pl.lit(parameters.scale), "tilt": pl.lit(parameters.slope)}
+    is_draw = margin == 0
     return {
-        "weight": (pl.max_horizontal(margin, one) + 1.0).log() * league.scale,
-        # What was published divides by nothing after a draw.
-        "base": pl.when(drawn).then(one).otherwise(league.scale),
-        "tilt": pl.when(drawn).then(none).otherwise(league.slope),
+        "weight": (pl.max_horizontal(margin, one) + 1.0).log() * parameters.scale,
+        # The published formula does not divide after a draw.
+        "base": pl.when(is_draw).then(one).otherwise(parameters.scale),
+        "tilt": pl.when(is_draw).then(zero).otherwise(parameters.slope),
     }
-
-
-_MADE = ("elo1", "elo2", "p1", "after1", "after2")
-_NEVER, _MANY, _SEASONS = -1, 20_000, 10_000
-MARGINS = ("log", "power", "none")

@@ -1,123 +1,103 @@
-"""Who plays: leagues, their teams by the exchange's code, and the names that others give them (`teams.toml`)."""
+"""Leagues, their teams by the exchange's codes, and the names that others give them (`teams.toml`)."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from datetime import date
+from typing import Any, Literal
 
-import platformdirs
+import msgspec
 import polars as pl
 
+from fairline.config.model_settings import UserFile
 from fairline.errors import ConfigError
+from fairline.models.tables import load_table
 
 FILE = "teams.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class League:
-    """Teams by code, with the names that are theirs and no other's; see `teams.toml`."""
+class League(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A league: its series on the exchange, and its teams by code with names that belong to no other team.
+
+    `home` says which team of a ticker is at home, `ties` whether a game can end drawn, `odds` what The Odds API calls
+    the league, `month_first` how its sources write dates with slashes. `targets` are the exchange's own ids of teams.
+    `asof` is the date at which the teams were last checked; see `teams.toml`.
+    """
 
     name: str
     series: str
-    home: str
+    home: Literal["first", "second"]
     ties: bool = False
     odds: str = ""
     month_first: bool = False
-    teams: Mapping[str, list[str]] = field(default_factory=dict)
-    targets: Mapping[str, str] = field(default_factory=dict)
+    asof: date | None = None
+    teams: dict[str, list[str]] = {}
+    targets: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        owners: dict[str, str] = {}
+        for code, aliases in self.teams.items():
+            for key in {_key(code), *map(_key, aliases)}:
+                if owners.setdefault(key, code) != code:
+                    raise ValueError(f"{key!r} names both {owners[key]} and {code}; remove it from one of them")
+        if len(set(self.targets.values())) < len(self.targets):
+            raise ValueError("two teams have the same target; remove it from one of them")
 
 
-def leagues(path: Path | None = None) -> dict[str, League]:
-    """The leagues that come along, with what a file of one's own adds to them. Raises `ConfigError`.
+def load_leagues(user: UserFile | None = None) -> dict[str, League]:
+    """Return the built-in leagues, extended by the user's file: it adds leagues, teams, names and targets.
 
-    Without a path that is `teams.toml` in the user's configuration folder, if there is one.
+    Raises `ConfigError`.
     """
-    own = platformdirs.user_config_path("fairline") / FILE if path is None else path
-    tables = tomllib.loads(files("fairline.models.sports").joinpath(FILE).read_text(encoding="utf-8"))
-    if path is not None or own.is_file():
-        try:
-            added = tomllib.loads(own.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{own} cannot be read ({error})", remedy="Mend or remove it") from None
-        tables = _merged(tables, added, own)
-    made: dict[str, League] = {}
-    for name, table in tables.items():
-        try:
-            made[name] = League(name, **table)
-        except TypeError as error:
-            raise ConfigError(f"{own}: {name} cannot be used ({error})", remedy="See docs/models.md") from None
-        _check(own, made[name])
-        twice = [other for other in made.values() if other.series == made[name].series and other.name != name]
-        if twice:
-            raise ConfigError(f"{own}: {name} and {twice[0].name} have one series", remedy="Give each its own")
-    return made
+    leagues = load_table("fairline.models.sports", FILE, League, user=user, merge=_merge)
+    by_series: dict[str, str] = {}
+    for name, league in leagues.items():
+        other = by_series.setdefault(league.series, name)
+        if other != name:
+            path = user.path if user else FILE
+            raise ConfigError(f"{path}: {name} and {other} have the same series", remedy="Give each its own")
+    return leagues
 
 
-def names(known: Mapping[str, League]) -> pl.DataFrame:
-    """`{league, key, team}`: every name and code of every team, as `key_of` writes it."""
+def team_names(leagues: Mapping[str, League]) -> pl.DataFrame:
+    """Return `{league, key, team}`: every name and code of every team, normalised as by `name_key`."""
     rows = [
         (league.name, key, code)
-        for league in known.values()
-        for code, others in league.teams.items()
-        for key in {_key(code), *map(_key, others)}
+        for league in leagues.values()
+        for code, aliases in league.teams.items()
+        for key in {_key(code), *map(_key, aliases)}
     ]
     return pl.DataFrame(rows, schema={"league": pl.String, "key": pl.String, "team": pl.String}, orient="row")
 
 
-def key_of(name: pl.Expr) -> pl.Expr:
-    """A name as it is compared: lower case, letters and digits only."""
+def name_key(name: pl.Expr) -> pl.Expr:
+    """Return a name normalised for comparison: lower case, letters and digits only."""
     return name.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]", "")
+
+
+def with_teams(rows: pl.DataFrame, league: League, home: str = "home", away: str = "away") -> pl.DataFrame:
+    """Add `home_team` and `away_team`, the codes of the names in two columns, null for unknown names."""
+    names = team_names({league.name: league}).select("key", "team")
+    for column, side in ((home, "home_team"), (away, "away_team")):
+        renamed = names.rename({"team": side})
+        rows = rows.with_columns(key=name_key(pl.col(column))).join(renamed, on="key", how="left", maintain_order="left")
+        rows = rows.drop("key")
+    return rows
 
 
 def _key(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _merged(tables: dict[str, Any], added: Mapping[str, Any], where: Path) -> dict[str, Any]:
-    made = dict(tables)
-    for name, table in added.items():
-        if not isinstance(table, dict):
-            raise ConfigError(f"{where}: {name} is not a league", remedy="A league is a table; see docs/models.md")
-        base = made.get(name, {})
-        merged = base | table
-        if isinstance(table.get("teams"), dict):
-            teams = dict(base.get("teams", {}))
-            for code, others in table["teams"].items():
-                teams[code] = [*teams.get(code, []), *others] if isinstance(others, list) else others
-            merged["teams"] = teams
-        if isinstance(table.get("targets"), dict):
-            merged["targets"] = base.get("targets", {}) | table["targets"]
-        made[name] = merged
-    return made
+def _merge(built_in: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = built_in | own
+    if isinstance(own.get("teams"), dict):
+        merged["teams"] = _merge_names(built_in.get("teams", {}), own["teams"])
+    if isinstance(own.get("targets"), dict):
+        merged["targets"] = built_in.get("targets", {}) | own["targets"]
+    return merged
 
 
-def _check(where: Path, league: League) -> None:
-    """Raise `ConfigError` for what would link wrongly: above all a name of two teams."""
-    _typed(where, league)
-    owner: dict[str, str] = {}
-    for code, others in league.teams.items():
-        for key in {_key(code), *map(_key, others)}:
-            if owner.setdefault(key, code) != code:
-                raise ConfigError(
-                    f"{where}: {key!r} names both {owner[key]} and {code} of {league.name}",
-                    remedy="Take it from one of them",
-                )
-    if len(set(league.targets.values())) < len(league.targets):
-        raise ConfigError(f"{where}: a target is that of two teams of {league.name}", remedy="Take it from one of them")
-
-
-def _typed(where: Path, league: League) -> None:
-    """Raise `ConfigError` for values of another kind."""
-    if league.home not in ("first", "second"):
-        raise ConfigError(f"{where}: home of {league.name} is {league.home!r}", remedy="It is first or second")
-    if not (isinstance(league.teams, dict) and isinstance(league.targets, dict)):
-        raise ConfigError(f"{where}: teams and targets of {league.name} are tables", remedy="See docs/models.md")
-    wrong = [name for name in ("ties", "month_first") if not isinstance(getattr(league, name), bool)]
-    wrong += [name for name in ("series", "odds") if not isinstance(getattr(league, name), str)]
-    if wrong:
-        raise ConfigError(f"{where}: {wrong[0]} of {league.name} has another type", remedy="See docs/models.md")
-    for code, others in league.teams.items():
-        if not isinstance(others, list) or not all(isinstance(name, str) for name in others):
-            raise ConfigError(f"{where}: {league.name}.teams.{code} is not a list of names", remedy='Such as ["Rome"]')
+def _merge_names(built_in: dict[str, list[str]], own: dict[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = dict(built_in)
+    for code, aliases in own.items():
+        merged[code] = [*built_in.get(code, []), *aliases] if isinstance(aliases, list) else aliases
+    return merged
