@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fairline.models.sports.ratings import leagues, rate
+from fairline.models.sports.ratings import load_parameters, rate
 
 ELOTE = Path(__file__).parents[1] / ".venv-clients" / "elote" / "bin" / "python"
 GAMES, TEAMS = 50_000, 32
@@ -44,7 +44,7 @@ def games() -> pl.DataFrame:
 
 
 def best_of(times: int, results: pl.DataFrame) -> float:
-    league, best = leagues()["nfl"], 1e9
+    league, best = load_parameters()["nfl"], 1e9
     for _ in range(times):
         clock = time.perf_counter()
         rate(results, league)

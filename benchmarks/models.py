@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 
 from benchmarks.world import list_world
+from fairline.config.model_settings import model_settings
 from fairline.errors import InputError
 from fairline.models import Model, load
-from fairline.models.curve import AHEAD_H, ANY, Curve, Curves, name_of
-from fairline.models.linking import subjects
+from fairline.models.curve import ALL_CATEGORIES, HOURS_BEFORE_CLOSE, Curve, Curves, curve_name
 from fairline.models.politics.states import electors
-from fairline.models.sports.teams import leagues
-from fairline.models.stations import stations
+from fairline.models.sports.teams import load_leagues
+from fairline.models.stations import load_stations
+from fairline.models.subjects import load_subjects
 from fairline.sim.world import World
 from fairline.sources import Payload, Request
 
@@ -55,7 +56,7 @@ def frame() -> pl.DataFrame:
 
 def schedule() -> list[tuple[datetime, str, str]]:
     """Return MLB games from tomorrow on as start, home team and away team."""
-    teams, rng = sorted(leagues()["mlb"].teams), np.random.default_rng(0)
+    teams, rng = sorted(load_leagues()["mlb"].teams), np.random.default_rng(0)
     rows = []
     for n in range(GAMES):
         if n % 15 == 0:
@@ -72,7 +73,8 @@ def real_subjects(columns: list[str]) -> pl.DataFrame:
         local = start.astimezone(ZoneInfo("America/New_York"))
         event = f"KXMLBGAME-{local:%y%b%d%H%M}{away}{home}".upper()
         rows += [
-            (f"{event}-{code}", event, "KXMLBGAME", leagues()["mlb"].teams[code][0], start) for code in (home, away)
+            (f"{event}-{code}", event, "KXMLBGAME", load_leagues()["mlb"].teams[code][0], start)
+            for code in (home, away)
         ]
     year = (NOW + timedelta(days=300)).year
     for place in electors(2028):
@@ -92,8 +94,8 @@ def real_subjects(columns: list[str]) -> pl.DataFrame:
 
 def ranges() -> pl.DataFrame:
     """Return tomorrow's highs and lows of all stations, six bins each, and an hourly ladder of each stock index."""
-    places, rows = stations(), list[tuple[str, str, str, datetime, float, str | None]]()
-    for series, subject in subjects().items():
+    places, rows = load_stations(), list[tuple[str, str, str, datetime, float, str | None]]()
+    for series, subject in load_subjects(stations=load_stations()).items():
         place = places.get(subject.subject)
         if place is None:
             continue
@@ -144,7 +146,7 @@ def results() -> bytes:
 
 
 def odds() -> bytes:
-    full = {code: names[1 if len(names) > 1 else 0] for code, names in leagues()["mlb"].teams.items()}
+    full = {code: names[1 if len(names) > 1 else 0] for code, names in load_leagues()["mlb"].teams.items()}
     return json.dumps([{
         "sport_key": "baseball_mlb", "commence_time": start.isoformat(), "home_team": full[home],
         "away_team": full[away],
@@ -170,9 +172,9 @@ def payload(request: Request) -> Payload:
     builder = {"mlb.csv": results, "mlb.json": odds, "polls.csv": polls}.get(request.key.rpartition("/")[2])
     if builder is not None:
         return Payload(request, NOW, builder())
-    if request.source == "file":
+    if request.source == "user":
         curve = Curve([0.0, 0.5, 1.0], [0.0, 0.45, 1.0], [0.0, 0.02, 0.0], 9_000, 900, 0.1, 0.05, 0.15)
-        curves = Curves(NOW, {name_of(ANY, hours): curve for hours in AHEAD_H})
+        curves = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve for hours in HOURS_BEFORE_CLOSE})
         return Payload(request, NOW, msgspec.json.encode(curves))
     feed = next((feed for host, feed in FEEDS.items() if host in request.shown), None)
     if feed is not None:
@@ -210,7 +212,7 @@ def measure(model: Model, markets: pl.DataFrame) -> tuple[float, int]:
 def run() -> str:
     markets, lines, total = frame(), [], 0.0
     for name in ("calibrated", "coherent", "consensus", "diffusion", "elo", "polls", "weather"):
-        seconds, priced = measure(load(name), markets)
+        seconds, priced = measure(load(name, model_settings()), markets)
         total += seconds
         lines.append(f"| `{name}` | {priced:,} | {seconds:.3f} |")
     head = f"| model, over {MARKETS:,} markets | priced | seconds |\n|---|---|---|"

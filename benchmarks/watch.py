@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.server import exchange
+from fairline.config.model_settings import model_settings
 from fairline.kalshi import Kalshi, Rate, TokenBucket, Transport
 from fairline.kalshi.cache import ExchangeCache
 from fairline.models import load
@@ -41,7 +42,9 @@ async def run_watch(url: str, folder: Path) -> dict[str, float]:
     store.acquire()
     (folder / "model.py").write_text(MODEL)
     config = WatchConfig(
-        [load(f"{folder / 'model.py'}:Above")], alerts=[Rule("all", min_edge=2.0)], every=timedelta(seconds=4)
+        [load(f"{folder / 'model.py'}:Above", model_settings())],
+        alerts=[Rule("all", min_edge=2.0)],
+        every=timedelta(seconds=4),
     )
     async with Kalshi(Transport(url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:
         watch = Watch(kalshi, config, store, state, memory=ExchangeCache(folder / "cache", url))

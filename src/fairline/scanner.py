@@ -21,7 +21,7 @@ from fairline.market.frame import PREDICTIONS
 from fairline.market.funnel import FunnelStep, with_shares
 from fairline.market.listing import Ages, Listing, Progress, read_listing, read_market
 from fairline.market.problem import Problem
-from fairline.models import Model, usable
+from fairline.models import Model, split_usable
 from fairline.pricing.coherence import violations
 from fairline.pricing.depth import fill_opportunities, offers, size_violations
 from fairline.pricing.edge import edges
@@ -388,7 +388,7 @@ def _run_model(
             inputs.failed[request] = payload
         else:
             inputs[request] = payload
-    valid, invalid = usable(model.predict(covered, inputs, asof))
+    valid, invalid = split_usable(model.predict(covered, inputs, asof))
     problems = [Problem(text, model=model.name, ticker=ticker or "") for ticker, text in invalid.iter_rows()]
     problems += [Problem(message, model=model.name) for message in inputs.unreported_errors()]
     return valid, problems

@@ -12,7 +12,7 @@ def test_on_a_season_of_baseball_the_price_at_the_start_was_as_good(shared):
     )
     curve = fit_curve(rows.filter(pl.col("price").is_between(0.01, 0.99)))
     assert curve.events > 2_000
-    assert not curve.better
+    assert not curve.beats_price
 
 
 def test_on_half_hourly_sports_quotes_too(shared):
@@ -21,4 +21,4 @@ def test_on_half_hourly_sports_quotes_too(shared):
     last = early.sort("hours_to_close").unique("ticker", keep="first", maintain_order=True)
     middle = (pl.col("yes_bid") + pl.col("yes_ask")) / 2
     curve = fit_curve(last.select("event_ticker", price=middle, y=(pl.col("result") == "yes").cast(pl.Float64)))
-    assert not curve.better
+    assert not curve.beats_price

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.models.prices.diffusion import doubt, probability, settling_sd, volatility
+from fairline.models.prices.diffusion import probability, probability_sd, settling_sd, volatility
 from tests.contract.reliability import slope
 
 
@@ -33,7 +33,7 @@ def said(shared):
     arrays = [made[name].fill_null(float("nan")).to_numpy() for name in ("low", "high", "spot", "sd")]
     return made.with_columns(
         p=pl.Series(probability(*arrays)),
-        p_sd=pl.Series(doubt(*arrays, error=float(made["error"].median()), basis=3e-4)),
+        p_sd=pl.Series(probability_sd(*arrays, error=float(made["error"].median()), basis=3e-4)),
     )
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.models.sports.games import link_games, matched
-from fairline.models.sports.odds import consensus, read_odds
-from fairline.models.sports.ratings import leagues as parameters
-from fairline.models.sports.ratings import rate, three_way
-from fairline.models.sports.results import played
-from fairline.models.sports.teams import leagues
+from fairline.models.sports.agreement import consensus
+from fairline.models.sports.games import link_games, match_fixtures
+from fairline.models.sports.odds import read_odds
+from fairline.models.sports.ratings import load_parameters, rate, three_way
+from fairline.models.sports.results import read_results
+from fairline.models.sports.teams import load_leagues
 from fairline.scoring.blending import fit_pool
 from tests.contract.test_games import MLB, bare
 
@@ -30,16 +30,16 @@ def log_loss(p, happened):
 
 def rated_baseball(shared):
     """Two seasons with the ratings before each game."""
-    seasons = [played((shared / MLB / f"statsapi_games_{year}.csv").read_bytes(), leagues()["mlb"])[0]
+    seasons = [read_results((shared / MLB / f"statsapi_games_{year}.csv").read_bytes(), load_leagues()["mlb"])[0]
                for year in (2024, 2025)]  # fmt: skip
-    return rate(pl.concat(seasons), parameters()["mlb"]).with_columns(start_ts=NO_TIME)
+    return rate(pl.concat(seasons), load_parameters()["mlb"]).with_columns(start_ts=NO_TIME)
 
 
 def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
     rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
-    found = matched(links, rated).filter(pl.col("reason").is_null())
+    found = match_fixtures(links, rated).filter(pl.col("reason").is_null())
     made = found.join(rows.select("ticker", "result", "close_mid"), on="ticker")
     assert made.height == 2_104
     p = np.where(made["side"] == "home", made["p1"], 1 - made["p1"])
@@ -50,14 +50,14 @@ def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
     inside = made["close_mid"].is_between(0.05, 0.95).to_numpy()
     market = made["close_mid"].to_numpy()
     apart = np.log(p / (1 - p))[inside] - np.log(market / (1 - market))[inside]
-    assert float(np.std(apart)) * 400 / np.log(10) == pytest.approx(parameters()["mlb"].doubt, abs=1.0)
+    assert float(np.std(apart)) * 400 / np.log(10) == pytest.approx(load_parameters()["mlb"].doubt, abs=1.0)
 
 
 def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_could_be_proven(shared):
     rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
-    found = matched(links, rated).filter(pl.col("reason").is_null())
+    found = match_fixtures(links, rated).filter(pl.col("reason").is_null())
     made = found.join(rows.select("ticker", "result", "close_mid", event_ticker="event"), on="ticker")
     said = made.filter(pl.col("close_mid").is_between(0.02, 0.98)).select(
         "ticker", "event_ticker", model=pl.lit("elo"),
@@ -66,7 +66,7 @@ def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_c
     )  # fmt: skip
     pool = fit_pool(said, [["elo"]], datetime(2025, 12, 1, tzinfo=UTC))
     assert pool.events > 2_000
-    assert not pool.better
+    assert not pool.beats_price
     assert pool.voices[0].weight < 0.5
 
 
@@ -74,19 +74,19 @@ def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_c
 def premier_league(shared):
     """Matches of 2012 to 2018 with ratings from all before, read as the model reads them, and the odds on them."""
     body = gzip.decompress((shared / "sports_results_with_odds" / "football_data_england_odds.csv.gz").read_bytes())
-    games, faults = played(body, leagues()["epl"])
+    games, faults = read_results(body, load_leagues()["epl"])
     assert len(faults) == 1
-    assert "they go by these names" in faults[0]
+    assert "are unknown and keep their own names" in faults[0]
     odds = ("PSH", "PSD", "PSA", "PSCH", "PSCD", "PSCA", "B365H", "B365D", "B365A")
     table = pl.read_csv(body, infer_schema=False)
-    home = {name: code for code, names in leagues()["epl"].teams.items() for name in [code, *names]}
+    home = {name: code for code, names in load_leagues()["epl"].teams.items() for name in [code, *names]}
     quoted = table.select(
         *(pl.col(name).cast(pl.Float64, strict=False) for name in odds),
         day=pl.when(pl.col("Date").str.len_chars() == 8).then(pl.col("Date").str.to_date("%d/%m/%y", strict=False))
         .otherwise(pl.col("Date").str.to_date("%d/%m/%Y", strict=False)),
         home=pl.col("HomeTeam").replace(home), away=pl.col("AwayTeam").replace(home),
     )  # fmt: skip
-    rated = rate(games, parameters()["epl"])
+    rated = rate(games, load_parameters()["epl"])
     return rated.join(quoted, on=["day", "home", "away"], how="left")
 
 
@@ -96,7 +96,7 @@ def happened(rows):
 
 def test_the_premier_league_by_ratings_with_draws_against_closing_odds(premier_league):
     rows = premier_league.filter((pl.col("season") >= 2012) & pl.col("PSCH").is_not_null())
-    league = parameters()["epl"]
+    league = load_parameters()["epl"]
     win, tie = three_way((rows["elo1"] - rows["elo2"]).to_numpy() + league.home, league.draw)
     y = happened(rows)
     prices = 1 / rows.select("PSCH", "PSCD", "PSCA").to_numpy()
@@ -122,7 +122,7 @@ def test_the_book_that_weighs_more_forecast_better(premier_league):
 def test_recorded_odds_of_thirty_books_are_read_and_agree(shared):
     path = shared / "bookmaker_odds_mlb_2026-08" / "odds_mlb_h2h_spreads_totals.json"
     at = datetime.fromtimestamp(json.loads(path.read_text())["captured_ms"] / 1000, UTC)
-    odds, faults = read_odds(path.read_bytes(), leagues()["mlb"], at)
+    odds, faults = read_odds(path.read_bytes(), load_leagues()["mlb"], at)
     assert faults == []
     made = consensus(odds, at, 3_600)
     assert made.height == 15
@@ -147,7 +147,7 @@ def test_without_margin_it_is_near_to_what_somebody_else_made_of_the_same_odds(s
                  "bookmakers": [{"key": book, "last_update": at.isoformat(), "markets": [{"key": "h2h", "outcomes": [
                      {"name": side["team"], "price": side["per_book_american_odds"][book]} for side in pair]}]}
                      for book in books]}  # fmt: skip
-        odds, faults = read_odds(json.dumps([event]).encode(), leagues()["mlb"], at)
+        odds, faults = read_odds(json.dumps([event]).encode(), load_leagues()["mlb"], at)
         if not faults and odds.height >= 3:
             apart.append(consensus(odds, at, 60)["home_p"][0] - one["composite_devigged_odds"])
     assert len(apart) >= 20

@@ -1,4 +1,4 @@
-"""Links of games against league results, the exchange's own settlements, and the names that others matched."""
+"""Links of games against league results, the exchange's own settlements, and the names that others match."""
 
 import json
 
@@ -6,10 +6,10 @@ import polars as pl
 
 from fairline.kalshi.wire import markets_page
 from fairline.market.frame import empty_markets, markets_frame
-from fairline.models.linking import SURE
-from fairline.models.sports.games import link_games, matched
-from fairline.models.sports.results import played
-from fairline.models.sports.teams import key_of, leagues, names
+from fairline.models.linking import MIN_CONFIDENCE
+from fairline.models.sports.games import link_games, match_fixtures
+from fairline.models.sports.results import read_results
+from fairline.models.sports.teams import load_leagues, name_key, team_names
 
 MLB = "kalshi_mlb_games_close_price_2025"
 
@@ -32,10 +32,12 @@ def test_a_season_of_baseball_settles_as_the_league_played_it(shared):
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
     assert links.height == rows.height == 2_202
-    assert links.filter(pl.col("reason").is_null() & (pl.col("confidence") >= SURE)).height == 2_200, "not the stars"
-    games, problems = played((shared / MLB / "statsapi_games_2025.csv").read_bytes(), leagues()["mlb"])
+    assert links.filter(pl.col("reason").is_null() & (pl.col("confidence") >= MIN_CONFIDENCE)).height == 2_200, (
+        "not the stars"
+    )
+    games, problems = read_results((shared / MLB / "statsapi_games_2025.csv").read_bytes(), load_leagues()["mlb"])
     assert problems == ["34 rows repeat a game and were dropped"]
-    found = matched(links, games.with_columns(start_ts=pl.lit(None, dtype=pl.Datetime("us", "UTC"))))
+    found = match_fixtures(links, games.with_columns(start_ts=pl.lit(None, dtype=pl.Datetime("us", "UTC"))))
     sure = found.filter(pl.col("reason").is_null()).join(rows.select("ticker", "result"), on="ticker")
     won = pl.when(pl.col("score1") > pl.col("score2")).then(pl.lit("home")).otherwise(pl.lit("away"))
     right = sure.select(((won == pl.col("side")) == (pl.col("result") == "yes")).mean()).item()
@@ -47,13 +49,13 @@ def test_what_was_settled_in_august_pays_the_team_that_the_exchange_says_won(sha
     document = json.loads((shared / "kalshi_api_recorded_2026-08" / "markets_settled.json").read_text())
     objects = [m for value in document.values() if isinstance(value, list) for m in value if "ticker" in m]
     objects += [m for query in document["queries"] for m in query.get("markets", [])] if not objects else []
-    games = [m for m in objects if m["ticker"].split("-")[0] in {league.series for league in leagues().values()}]
+    games = [m for m in objects if m["ticker"].split("-")[0] in {league.series for league in load_leagues().values()}]
     links = team(link_games(recorded(games)))
     assert links.height == len(games) >= 40
     assert links["reason"].null_count() == links.height
     said = pl.DataFrame({name: [m[name] for m in games] for name in ("ticker", "result", "expiration_value")})
-    winners = links.join(said, on="ticker").with_columns(key=key_of(pl.col("expiration_value")))
-    made = winners.join(names(leagues()), on=["league", "key"])
+    winners = links.join(said, on="ticker").with_columns(key=name_key(pl.col("expiration_value")))
+    made = winners.join(team_names(load_leagues()), on=["league", "key"])
     assert made.height == links.height
     assert made.select(((pl.col("mine") == pl.col("team")) == (pl.col("result") == "yes")).all()).item()
 
@@ -63,7 +65,7 @@ def test_every_game_of_known_leagues_in_july_is_linked_by_all_its_evidence(share
     links = link_games(recorded([json.loads(line) for line in lines]))
     assert dict(links["league"].value_counts().iter_rows()) == {"mlb": 72, "nfl": 48, "wnba": 10}
     assert set(links["evidence"]) == {"series, ticker, target, code, name, rules, time"}
-    assert links["confidence"].min() >= SURE
+    assert links["confidence"].min() >= MIN_CONFIDENCE
 
 
 def test_teams_are_those_that_somebody_else_matched_to_the_tickers(shared):
@@ -74,7 +76,9 @@ def test_teams_are_those_that_somebody_else_matched_to_the_tickers(shared):
         schema=["ticker", "event_ticker", "theirs"], orient="row",
     ).unique("ticker")  # fmt: skip
     links = team(link_games(bare(theirs.select("ticker", "event_ticker"))))
-    made = links.filter(pl.col("reason").is_null()).join(theirs, on="ticker").with_columns(key=key_of(pl.col("theirs")))
-    made = made.join(names(leagues()), on=["league", "key"], how="left")
+    made = (
+        links.filter(pl.col("reason").is_null()).join(theirs, on="ticker").with_columns(key=name_key(pl.col("theirs")))
+    )
+    made = made.join(team_names(load_leagues()), on=["league", "key"], how="left")
     assert made.height == 34
     assert (made["mine"] == made["team"]).all()

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from fairline.models.prices.diffusion import probability
-from fairline.models.prices.feeds import _ERROR, _REALISED
+from fairline.models.prices.feeds import REALISED_SHARE, REALISED_SHARE_ERROR
 from tests.contract.reliability import slope
 
 SPLIT = 2006
@@ -38,13 +38,13 @@ def test_the_ratio_is_the_one_by_which_the_first_half_is_calibrated(closes):
     first = closes.filter(pl.col("year") < SPLIT)
     ratios = np.arange(70, 100) / 100
     best = min(ratios, key=lambda ratio: abs(slope(*ladder(first, ratio)) - 1))
-    assert best == pytest.approx(_REALISED)
+    assert best == pytest.approx(REALISED_SHARE)
 
 
 def test_the_second_half_is_calibrated_by_it_and_better_than_the_climate(closes):
     """Stated in docs/models/diffusion.md: slope, and Brier score against that of how often each rung was reached."""
     after = closes.filter(pl.col("year") >= SPLIT)
-    p, y = ladder(after, _REALISED)
+    p, y = ladder(after, REALISED_SHARE)
     often = np.repeat([(after["moved"] > strike).mean() for strike in STRIKES], after.height)
     measured = [slope(p, y), ((p - y) ** 2).mean(), ((often - y) ** 2).mean()]
     assert after.height == 4_276
@@ -57,7 +57,7 @@ def test_the_doubt_is_how_far_the_halves_are_apart(closes):
         for half in (closes.filter(pl.col("year") < SPLIT), closes.filter(pl.col("year") >= SPLIT))
     ]
     assert [round(float(value), 2) for value in spread] == [0.75, 0.81]
-    assert abs(spread[1] / spread[0] - 1) < _ERROR
+    assert abs(spread[1] / spread[0] - 1) < REALISED_SHARE_ERROR
 
 
 def test_two_and_three_days_are_as_many_times_one(closes):

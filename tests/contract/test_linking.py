@@ -9,7 +9,8 @@ import pytest
 
 from fairline.kalshi.wire import Market
 from fairline.market.frame import MARKETS, markets_frame
-from fairline.models.linking import SURE, link, pays, subjects
+from fairline.models.linking import MIN_CONFIDENCE, link, pays
+from fairline.models.subjects import load_subjects
 
 
 def markets(rows):
@@ -27,9 +28,11 @@ def markets(rows):
 
 def measured(linked, rows, value):
     """Share of the markets that are linked, and of those the share that settles as recorded."""
-    made = linked.filter(pl.col("confidence") >= SURE).join(rows.select("ticker", "result", value=value), on="ticker")
+    made = linked.filter(pl.col("confidence") >= MIN_CONFIDENCE).join(
+        rows.select("ticker", "result", value=value), on="ticker"
+    )
     right = made.select((pays(pl.col("value")) == (pl.col("result") == "yes")).mean()).item()
-    return linked.filter(pl.col("confidence") >= SURE).height / rows.height, right, made
+    return linked.filter(pl.col("confidence") >= MIN_CONFIDENCE).height / rows.height, right, made
 
 
 def test_hourly_ladders_settle_as_recorded_by_the_index_they_are_linked_to(shared):
@@ -54,7 +57,7 @@ def test_quarters_of_an_hour_settle_as_recorded_where_their_strike_is_known(shar
         value="expiration_value",
     )  # fmt: skip
     linked = link(markets(rows))
-    there = linked.filter(pl.col("confidence") >= SURE)
+    there = linked.filter(pl.col("confidence") >= MIN_CONFIDENCE)
     assert (linked.height, there.height) == (1_531, rows["floor_strike"].drop_nulls().len())
     assert set(linked["reason"].drop_nulls()) == {"a strike is missing"}
     known = there.join(rows.drop_nulls("value").select("ticker", "result", "value"), on="ticker")
@@ -69,7 +72,7 @@ def test_daily_temperatures_settle_as_recorded_by_the_station_and_standard_day_t
     linked = link(markets(rows.with_columns(rules_station=pl.lit("NYC"))))
     # The official record that lies beside the recordings ends before them. But the market that ended YES says between
     # which whole degrees the day's extreme lay, and all others of that station and day must agree with it.
-    made = linked.join(rows.select("ticker", "result"), on="ticker").filter(pl.col("confidence") >= SURE)
+    made = linked.join(rows.select("ticker", "result"), on="ticker").filter(pl.col("confidence") >= MIN_CONFIDENCE)
     assert made.height == rows.height
     agreed = 0
     for _, day in made.group_by("kind", "day"):
@@ -87,11 +90,11 @@ def test_the_standard_days_of_twenty_cities_are_those_of_their_closing_times(sha
     path = shared / "kalshi_orderbook_depth_2026-07" / "weather_orderbooks_2026-07-24.jsonl"
     rows = pl.read_ndjson(path, infer_schema_length=None).filter(pl.col("group") == "daily")
     rows = rows.with_columns(event_ticker=pl.col("ticker").str.replace(r"-[^-]+$", ""), series_ticker="series")
-    known = {name: f"{subject.subject[1:]}" for name, subject in subjects().items() if subject.kind != "price"}
+    known = {name: f"{subject.subject[1:]}" for name, subject in load_subjects().items() if subject.kind != "price"}
     named = rows.with_columns(rules_station=pl.col("series").replace_strict(known, default=None))
     linked = link(markets(named.unique("ticker")))
     assert linked["subject"].n_unique() == 20
-    assert linked.filter(pl.col("confidence") < SURE).is_empty()
+    assert linked.filter(pl.col("confidence") < MIN_CONFIDENCE).is_empty()
     assert linked["ticker"].n_unique() == rows.filter(pl.col("series").is_in(list(known)))["ticker"].n_unique()
     assert link(markets(rows.unique("ticker")))["reason"].unique().to_list() == ["the rules name no station"]
 
@@ -103,7 +106,7 @@ def test_stations_are_those_of_the_series_own_settlement_sources(shared):
         for source in series.get("settlement_sources") or ():
             if found := re.search(r"product=CLI&issuedby=([A-Z]{3})$", source["url"]):
                 told[series["ticker"]] = found[1]
-    known = {name: subject.subject[1:] for name, subject in subjects().items() if name in told}
+    known = {name: subject.subject[1:] for name, subject in load_subjects().items() if name in told}
     assert len(known) == 7
     assert known == {name: told[name] for name in known}
 
@@ -118,6 +121,6 @@ def test_whole_objects_of_hourly_ladders_say_in_outcome_and_rules_what_they_are_
     assert linked.filter(pl.col("reason").is_not_null()).is_empty()
     assert set(linked["evidence"]) == {"series, strikes, closing time, ticker, outcome, rules"}
     assert frame["rules_day"].null_count() == 0
-    assert (linked["confidence"] >= SURE).all()
+    assert (linked["confidence"] >= MIN_CONFIDENCE).all()
     moved = frame.with_columns(rules_day=pl.col("rules_day").dt.offset_by("1d"))
     assert link(moved)["confidence"].max() == 0

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from fairline.models.weather import forecast as arithmetic
-from fairline.models.weather.forecast import DAYS, errors, reading_probability
+from fairline.models.weather.forecast import ERROR_DAYS, forecast_error, reading_probability
 
 CITIES = {"NY": "nyc", "CHI": "chi", "LAX": "lax", "MIA": "mia", "AUS": "aus"}
 
@@ -30,7 +30,7 @@ def walked(both):
     forecast, high = both["forecast_high"].to_numpy(), both["high"].to_numpy().astype(float)
     scores, ranks = [], []
     for day in range(100, len(high)):
-        off = errors(forecast[:day], high[:day])
+        off = forecast_error(forecast[:day], high[:day])
         mean, sd = (np.array([value]) for value in (forecast[day] + off.bias, off.sd))
         one, closed, none = np.array([high[day]]), np.array([False]), np.array([np.nan])
         scores.append(-np.log(reading_probability((one, closed, one, closed), mean, sd)[0]))
@@ -63,9 +63,9 @@ def test_errors_of_the_days_before_say_how_far_the_next_forecast_is_off(cities):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("days", "degrees"), [(60, 6.0), (92, 6.0), (DAYS, 1e6)])
+@pytest.mark.parametrize(("days", "degrees"), [(60, 6.0), (92, 6.0), (ERROR_DAYS, 1e6)])
 def test_other_spans_and_the_normal_distribution_score_worse(cities, monkeypatch, days, degrees):
     chosen = np.mean([walked(both)[0].mean() for both, _ in cities.values()])
-    monkeypatch.setattr(arithmetic, "DAYS", days)
-    monkeypatch.setattr(arithmetic, "DEGREES", degrees)
+    monkeypatch.setattr(arithmetic, "ERROR_DAYS", days)
+    monkeypatch.setattr(arithmetic, "DEGREES_OF_FREEDOM", degrees)
     assert np.mean([walked(both)[0].mean() for both, _ in cities.values()]) > chosen

@@ -155,7 +155,7 @@ def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_pat
     one_line(fairline("scan", *at, "--closes-within", "soon"), 2, "invalid --closes-within: expected a duration")
     one_line(fairline("scan", *at, "--status", "active"), 2, "invalid --status: expected one of", "paused")
     one_line(fairline("scan", *at, "--probabilities", "gone.csv"), 2, "gone.csv does not exist")
-    one_line(fairline("scan", *at, "--model", "oracle"), 2, "no model 'oracle'")
+    one_line(fairline("scan", *at, "--model", "oracle"), 2, "unknown model 'oracle'")
     one_line(fairline("scan", *at, "--format", "xml"), 2, "no format 'xml'", "json")
     one_line(fairline("markets", *at, "--output", tmp_path / "no" / "x.csv"), 1, "cannot write", "--output")
     one_line(fairline("scan", "--exchange", "kalshi"), 2, "is not an exchange", "production")

@@ -84,8 +84,8 @@ def test_the_example_package_is_small_and_prices_markets_once_installed(fairline
         ("x = 1", "mine.py:Nothing", "cannot be loaded (AttributeError"),
         ("import no_such_thing", "mine.py:X", "cannot be loaded (ModuleNotFoundError"),
         ("def (", "mine.py:X", "cannot be loaded (SyntaxError"),
-        ("class X: pass", "mine.py:X", "has no name, version, covers, requests and predict"),
-        ("x = 1", "mine.py", "does not say which model of the file"),
+        ("class X: pass", "mine.py:X", "lacks name, version, covers, requests or predict"),
+        ("x = 1", "mine.py", "does not name a model in the file"),
         ("x = 1", "gone.py:X", "gone.py is not a file"),
     ],
 )

@@ -61,7 +61,7 @@ async def test_what_does_not_is_named_and_stops_nothing_else(tmp_path):
     with Feed((404, b"no")) as feed:
         made = await fetch([feed.request, file])
     assert isinstance(made[feed.request], InputError)
-    assert "could not be read (it answered 404)" in str(made[feed.request])
+    assert "cannot fetch http://127.0.0.1/candles (status 404)" in str(made[feed.request])
     assert feed.asked == 1
     assert made[file].body == b"there"
 
@@ -87,10 +87,10 @@ async def test_within_its_age_it_is_asked_once():
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (Request("https", "http://example.org/x"), "is no https address"),
-        (Request("https", "ftp://127.0.0.1/x"), "could not be read"),
-        (Request("https", "http://127.0.0.1:9/x"), "could not be read"),
-        (Request("telepathy", "x"), "the source 'telepathy' is not known. Known sources: file, https"),
+        (Request("https", "http://example.org/x"), "is not an https address"),
+        (Request("https", "ftp://127.0.0.1/x"), "cannot fetch"),
+        (Request("https", "http://127.0.0.1:9/x"), "cannot fetch"),
+        (Request("telepathy", "x"), "unknown source 'telepathy'. Known sources: https, user, file"),
     ],
 )
 async def test_what_cannot_be_asked_is_one_line(request_, words):
@@ -122,7 +122,7 @@ async def test_what_was_read_serves_the_next_run_and_offline_however_old(tmp_pat
     never = (
         await fetch([Request("https", "https://nowhere.invalid/x", 60)], Sources(cache=cache, offline=True))
     ).popitem()[1]
-    assert "was never read before" in str(never)
+    assert "is not in the cache" in str(never)
 
 
 async def test_what_was_recorded_is_replayed_with_its_bytes_and_time(tmp_path):
@@ -137,7 +137,7 @@ async def test_what_was_recorded_is_replayed_with_its_bytes_and_time(tmp_path):
         **again,
         Request("file", "other"): None,
     }
-    assert "was not recorded there" in str(again[Request("file", "other")])
+    assert "was not recorded" in str(again[Request("file", "other")])
 
 
 async def test_a_payload_cut_short_or_damaged_is_as_good_as_none(tmp_path):
@@ -155,7 +155,7 @@ async def test_a_payload_cut_short_or_damaged_is_as_good_as_none(tmp_path):
 async def test_a_folder_that_cannot_be_recorded_in_is_said(tmp_path):
     (tmp_path / "x").write_text("a file")
     file = Request("file", str(tmp_path / "x"))
-    with pytest.raises(InputError, match="cannot be recorded"):
+    with pytest.raises(InputError, match="cannot record inputs"):
         await fetch([file], Sources(record=Shelf(tmp_path / "x")))
 
 
@@ -170,7 +170,7 @@ async def test_a_key_is_put_in_when_it_is_asked_and_told_nowhere(tmp_path, caplo
     with Feed((403, b"")) as feed:
         request = Request("https", feed.request.key + "&apiKey={key:the-odds-api}", 60)
         made = (await fetch([request], Sources(keys=key, cache=cache)))[request]
-        assert "so the key may be wrong" in str(made)
+        assert "the key may be wrong" in str(made)
         feed.answers[0] = (200, b"[]")
         made = (await fetch([request], Sources(keys=key, cache=cache, record=Shelf(tmp_path / "r"))))[request]
         assert parse_qs(urlsplit(feed.paths[-1]).query)["apiKey"] == ["se cret/1"]
@@ -224,7 +224,7 @@ async def test_what_was_got_in_the_future_is_not_young(tmp_path):
     with Feed((200, b"now")) as feed:
         future = Payload(feed.request, datetime.now(UTC) + timedelta(days=300), b"future")
         cache.put(future)
-        sources = Sources(cache=cache, kept={feed.request: future})
+        sources = Sources(cache=cache, memory={feed.request: future})
         assert (await fetch([feed.request], sources))[feed.request].body == b"now"
 
 
@@ -262,7 +262,7 @@ async def test_one_strange_file_stops_no_other(tmp_path):
     cache = Shelf(tmp_path / "inputs")
     made = await fetch(wanted, Sources(cache=cache, record=Shelf(tmp_path / "r")))
     assert [isinstance(made[request], Payload) for request in wanted] == [False, False, True]
-    assert "is no regular file" in str(made[wanted[0]])
+    assert "is not a regular file" in str(made[wanted[0]])
     damaged = Request("https", "https://x.example/")
     cache.put(Payload(damaged, datetime(2026, 1, 1, tzinfo=UTC), b""))
     (file,) = cache.folder.glob("*.payload")
@@ -284,14 +284,53 @@ def test_old_payloads_and_halves_are_taken_away(tmp_path):
 async def test_a_feed_is_not_asked_where_there_is_a_file(tmp_path):
     (tmp_path / "odds.json").write_text("[]")
     with Feed((200, b"one")) as feed:
-        request = replace(feed.request, unless=(str(tmp_path / "odds.json"),))
-        assert "was not asked, as there is a file" in str((await fetch([request]))[request])
+        request = replace(feed.request, unless=("odds.json",))
+        sources = Sources(tmp_path)
+        assert "was not fetched because a file replaces it" in str((await fetch([request], sources))[request])
         assert feed.asked == 0
         (tmp_path / "odds.json").unlink()
-        assert (await fetch([request]))[request].body == b"one"
+        assert (await fetch([request], sources))[request].body == b"one"
 
 
 def test_a_record_is_not_written_into_another(tmp_path):
     Shelf(tmp_path).put(Payload(Request("file", "x"), datetime.now(UTC), b"1"))
     with pytest.raises(ConfigError, match="holds a record already"):
         sources_of(record=tmp_path)
+
+
+async def test_a_recording_made_under_one_home_is_replayed_under_another(tmp_path):
+    old_home, new_home = tmp_path / "old", tmp_path / "new"
+    for home in (old_home, new_home):
+        (home / "results").mkdir(parents=True)
+        (home / "results" / "mlb.csv").write_text(f"games of {home.name}")
+        (home / "mine.csv").write_text(f"table of {home.name}")
+    shelf = Shelf(tmp_path / "recorded")
+    results = Request("user", "results/mlb.csv")
+    assert results.shown == "user:results/mlb.csv"
+    await fetch([results, Request("file", str(old_home / "mine.csv"))], Sources(old_home, record=shelf))
+    again = replay([results, Request("file", str(new_home / "mine.csv"))], shelf)
+    assert [payload.body for payload in again.values()] == [b"games of old", b"table of old"]
+    current = await fetch([results], Sources(new_home))
+    assert current[results].body == b"games of new"
+
+
+async def test_two_files_of_one_name_cannot_be_recorded_together(tmp_path):
+    requests = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.csv").write_text(folder)
+        requests.append(Request("file", str(tmp_path / folder / "mine.csv")))
+    assert len(await fetch(requests)) == 2
+    with pytest.raises(InputError, match="would be recorded under the same name. Rename one of the files"):
+        await fetch(requests, Sources(record=Shelf(tmp_path / "recorded")))
+
+
+@pytest.mark.parametrize("key", ["../secret", "/etc/passwd", "a/../../b"])
+async def test_a_user_key_stays_inside_the_data_folder(tmp_path, key):
+    (made,) = (await fetch([Request("user", key)], Sources(tmp_path))).values()
+    assert "leaves the user's data folder" in str(made)
+
+
+async def test_a_user_key_needs_a_data_folder():
+    (made,) = (await fetch([Request("user", "polls.csv")])).values()
+    assert "no data folder is set" in str(made)

@@ -114,7 +114,7 @@ async def test_fetch_reads_files_and_gives_reasons_for_the_rest(tmp_path):
     assert isinstance(got[wanted[0]], Payload)
     assert got[wanted[0]].body == b"\x00raw"
     assert "does not exist" in str(got[wanted[1]])
-    assert "is not known" in str(got[wanted[2]])
+    assert "unknown source" in str(got[wanted[2]])
 
 
 def test_filters_tell_how_many_rows_each_took():
@@ -283,7 +283,7 @@ async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
     other.write_text("new")
     result = await fetch([lasting, fresh], sources)
     assert (result[lasting].body, result[fresh].body) == (b"old", b"new")
-    assert list(sources.kept) == [lasting]
+    assert list(sources.memory) == [lasting]
     assert (await fetch([lasting]))[lasting].body == b"new"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fairline.api.options import Connection, Crawl, Credentials, ModelInputs, Sizing
 from fairline.config.connect import connect, memory_of, sign_in, sources_of
+from fairline.config.model_settings import model_settings
 from fairline.config.settings import Settings, load_settings
 from fairline.errors import InputError, UsageError
 from fairline.kalshi import Kalshi
@@ -111,7 +112,7 @@ def _load_model(model: str | Path | Model) -> Model:
         return table_model(model)
     if not isinstance(model, str):
         return model
-    return table_model(Path(model)) if model.lower().endswith(TABLE_SUFFIXES) else load(model)
+    return table_model(Path(model)) if model.lower().endswith(TABLE_SUFFIXES) else load(model, model_settings())
 
 
 def table_model(path: Path) -> TableModel:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 def models(*, json_output: Json = False) -> None:
     """List the installed models: name, version, origin, description and inputs."""
+    from fairline.config.model_settings import model_settings
     from fairline.models import installed
 
-    rows = [_describe(entry, datetime.now(UTC)) for entry in installed()]
+    rows = [_describe(entry, datetime.now(UTC)) for entry in installed(model_settings())]
     if json_output:
         print(json.dumps(rows, indent=2))
         return
@@ -28,8 +29,8 @@ def models(*, json_output: Json = False) -> None:
 
 
 def _describe(entry: "Entry", now: datetime) -> dict[str, Any]:
-    from fairline.config.connect import input_cache
-    from fairline.models import about, inputs
+    from fairline.config.connect import sources_of
+    from fairline.models import list_inputs, summary_of
 
     row: dict[str, Any] = {
         "name": entry.name,
@@ -43,8 +44,8 @@ def _describe(entry: "Entry", now: datetime) -> dict[str, Any]:
         model = entry.load()
     except UsageError as error:
         return row | {"problem": str(error)}
-    read = [asdict(item) for item in inputs(model, now, input_cache())]
-    return row | {"version": model.version, "about": about(model), "inputs": read}
+    read = [asdict(item) for item in list_inputs(model, now, sources_of())]
+    return row | {"version": model.version, "about": summary_of(model), "inputs": read}
 
 
 def _age(item: dict[str, Any]) -> str:

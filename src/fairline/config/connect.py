@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,8 +10,10 @@ from pathlib import Path
 
 import platformdirs
 
+from fairline.config.model_settings import model_settings
 from fairline.config.settings import Settings, model_key
 from fairline.errors import ConfigError
+from fairline.files import write_atomic
 from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
 from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
@@ -94,9 +95,7 @@ def remember(settings: Settings) -> None:
         return
     with contextlib.suppress(OSError):
         _memory().parent.mkdir(parents=True, exist_ok=True)
-        temporary = _memory().with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(sorted(marks)))
-        temporary.replace(_memory())
+        write_atomic(_memory(), json.dumps(sorted(marks)).encode())
 
 
 def _memory() -> Path:
@@ -130,7 +129,9 @@ def sources_of(*, offline: bool = False, record: Path | None = None) -> Sources:
     cache.tidy(datetime.now(UTC))
     if record is not None and any(record.glob(f"*{SUFFIX}")):
         raise ConfigError(f"{record} holds a record already", remedy="Give --record a new folder")
-    return Sources(keys=model_key, cache=cache, record=Shelf(record) if record else None, offline=offline)
+    recording = Shelf(record) if record else None
+    user_folder = model_settings().data_folder
+    return Sources(user_folder, keys=model_key, cache=cache, record=recording, offline=offline)
 
 
 def store_folder(settings: Settings, given: Path | None) -> Path:

@@ -25,11 +25,11 @@ class ModelSettings:
 
     def table(self, name: str) -> UserFile | None:
         """Return a file of the configuration folder, None if it does not exist. Raises `ConfigError`."""
-        return _read(self.config_folder / name)
+        return read_user_file(self.config_folder / name)
 
     def data(self, name: str) -> UserFile | None:
         """Return a file of the data folder, None if it does not exist. Raises `ConfigError`."""
-        return _read(self.data_folder / name)
+        return read_user_file(self.data_folder / name)
 
 
 def model_settings() -> ModelSettings:
@@ -37,7 +37,8 @@ def model_settings() -> ModelSettings:
     return ModelSettings(platformdirs.user_config_path("fairline"), platformdirs.user_data_path("fairline"))
 
 
-def _read(path: Path) -> UserFile | None:
+def read_user_file(path: Path) -> UserFile | None:
+    """Return a file with its path, None if it does not exist. Raises `ConfigError`."""
     if not path.is_file():
         return None
     try:

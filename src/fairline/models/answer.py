@@ -26,7 +26,7 @@ def priced_rows(
     largest = np.sqrt(np.clip(p * (1 - p), 0.0, None))
     limited = np.minimum(np.maximum(p_sd, floor), largest)
     columns = {"ticker": tickers, "p": pl.Series(p), "p_sd": pl.Series(limited)}
-    return pl.DataFrame(columns).with_columns(note=pl.lit(None, dtype=pl.String)).cast(PARTS)  # type: ignore[arg-type]
+    return pl.DataFrame(columns).with_columns(note=pl.lit(None, dtype=pl.String)).cast(PARTS)
 
 
 def link_fault() -> pl.Expr:
@@ -51,4 +51,6 @@ def count_unpriced(rows: pl.DataFrame) -> pl.DataFrame:
 def to_predictions(parts: Sequence[pl.DataFrame], model: str, asof: datetime) -> pl.DataFrame:
     """Return PREDICTIONS from frames in PARTS columns."""
     rows = pl.concat([PARTS.to_frame(), *parts])
-    return rows.with_columns(model=pl.lit(model), asof=pl.lit(asof).cast(PREDICTIONS["asof"])).select(PREDICTIONS.names())
+    return rows.with_columns(model=pl.lit(model), asof=pl.lit(asof).cast(PREDICTIONS["asof"])).select(
+        PREDICTIONS.names()
+    )

@@ -31,8 +31,8 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 LINKS = pl.Schema(_LINKS)
-"""YES pays from `low` to `high`; a null bound is no limit, an open one is itself excluded. `at_ts` is when the number is
-read, `day` the local standard day whose extreme it is. `reason` says why a market is not linked."""
+"""YES pays from `low` to `high`; a null bound is no limit, an open one is itself excluded. `at_ts` is when the number
+is read, `day` the local standard day whose extreme it is. `reason` says why a market is not linked."""
 
 _CLOCK = r"-\d\d[A-Z]{3}\d\dH?(\d\d)(\d\d)?"
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -182,7 +182,9 @@ def _time_fault() -> pl.Expr:
             pl.format("the ticker says {}, the closing time {}", "ticker_day", "closing_day")
         ),
         pl.when(has_clock & minute_differs).then(
-            pl.format("the ticker says {} minutes past the hour, the closing time {}", "ticker_minute", "closing_minute")
+            pl.format(
+                "the ticker says {} minutes past the hour, the closing time {}", "ticker_minute", "closing_minute"
+            )
         ),
         pl.when(pl.col("ticker_hour") != pl.col("closing_hour")).then(
             pl.format("the ticker says {} o'clock, the closing time {}", "ticker_hour", "closing_hour")

@@ -1,9 +1,8 @@
 """Pool several opinions with the market's price: its log-odds plus a weighted sum of how far each opinion differs.
 
 logit p = logit m + Σ w · (logit q − logit m), where m is the market's midpoint, q an opinion's probability, and the
-weights w ≥ 0 are fitted by `scoring/blending.py`. An opinion that does not price a market adds nothing, and neither does
-one without a record: with no record at all the blend equals the price.
-"""
+weights w ≥ 0 are fitted by `scoring/blending.py`. An opinion that does not price a market adds nothing, and neither
+does one without a record: with no record at all the blend equals the price."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

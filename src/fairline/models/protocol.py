@@ -20,7 +20,9 @@ class Model(Protocol):
     version: str
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
-        """Return a boolean expression over MARKETS that selects the rows worth pricing. Called before any input is read."""
+        """Return a boolean expression over MARKETS that selects the rows worth pricing. Called before any input is
+        read.
+        """
         ...
 
     def requests(self, markets: pl.DataFrame, asof: datetime) -> Sequence[Request]:

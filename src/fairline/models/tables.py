@@ -16,7 +16,13 @@ Merge = Callable[[Raw, Raw], Raw]
 
 
 def load_table(
-    package: str, name: str, row: type[Row], *, key: str = "name", user: UserFile | None = None, merge: Merge | None = None
+    package: str,
+    name: str,
+    row: type[Row],
+    *,
+    key: str = "name",
+    user: UserFile | None = None,
+    merge: Merge | None = None,
 ) -> dict[str, Row]:
     """Return the rows of a built-in table and of the user's, by name; the user's rows take precedence.
 

@@ -1,10 +1,10 @@
 """Where a result goes: the terminal, or a file that is there whole or not at all; and its format."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from fairline.errors import OutputError, UsageError
+from fairline.files import write_atomic
 
 FORMATS = ("table", "json", "csv", "parquet")
 _SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -40,29 +40,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises `OutputError`.
     """
-    target = path.resolve()
     try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)
-            return
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        write_atomic(path, content)
     except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise OutputError(f"cannot write {path} ({error.strerror})", remedy="Choose another --output") from error

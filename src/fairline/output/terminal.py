@@ -136,7 +136,7 @@ def curves_report(curves: Curves) -> RenderableType:
     ):
         table.add_column(name, justify="right" if name in ("n", "Events", "Gain in log loss") else "left")
     for name, curve in curves.curves.items():
-        told = "yes" if curve.better else "no: such markets stay unpriced"
+        told = "yes" if curve.beats_price else "no: such markets stay unpriced"
         table.add_row(
             name,
             f"{curve.n:,}",
@@ -150,14 +150,14 @@ def curves_report(curves: Curves) -> RenderableType:
 
 def pool_report(pool: Pool) -> RenderableType:
     """What each voice was worth beside the price, and whether the whole was worth anything."""
-    if not any(voice.weight for voice in pool.voices):
+    if not any(voice.weight for voice in pool.opinions):
         return Text(f"No model was worth anything beside the price, or too few are settled yet ({pool.events} events).")
     table = Table(box=None, pad_edge=False)
     for name in ("Voice", "Weight", "Standard error"):
         table.add_column(name, justify="left" if name == "Voice" else "right")
-    for voice in pool.voices:
+    for voice in pool.opinions:
         table.add_row(" + ".join(voice.models), f"{voice.weight:.2f}", f"{voice.error:.2f}")
-    told = "beats the price" if pool.better else "does not beat the price, and prices nothing"
+    told = "beats the price" if pool.beats_price else "does not beat the price, and prices nothing"
     gain = f"{pool.gain:+.4f} ({pool.low:+.4f} to {pool.high:+.4f})"
     return Group(table, Text(f"\nGain in log loss on {pool.events:,} events left out of the fit: {gain}: {told}."))
 

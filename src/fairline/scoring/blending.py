@@ -17,8 +17,8 @@ together, as all races of an election night do: they are one piece of evidence, 
 MIN_EVENTS_PER_OUTCOME = 30
 """Events that must have ended YES, and as many NO, before the pool can beat the price."""
 WEIGHT_SD = 0.5
-"""Prior standard deviation of a weight, in a normal distribution cut at 0: weights are shrunk towards 0 and so the blend
-towards the price."""
+"""Prior standard deviation of a weight, in a normal distribution cut at 0: weights are shrunk towards 0 and so the
+blend towards the price."""
 LEAD = timedelta(hours=1)
 """Opinions at least this long before the close count."""
 MAX_OPINION_AGE = timedelta(minutes=65)
@@ -30,9 +30,9 @@ MAX_FINITE = 1e9
 def read_opinions(store: Store) -> pl.DataFrame:
     """Return what models said about each settled market at one instant, an hour or more before its first known close.
 
-    Columns `{ticker, event_ticker, cluster, model, p, p_sd, price, y}` with the market's midpoint of that instant, which
-    is the last one at which the most models had an opinion. `cluster` is the category and the day of the close. Raises
-    `StoreError`.
+    Columns `{ticker, event_ticker, cluster, model, p, p_sd, price, y}` with the market's midpoint of that instant,
+    which is the last one at which the most models had an opinion. `cluster` is the category and the day of the close.
+    Raises `StoreError`.
     """
     settled = store.read("settlements").unique("ticker", keep="last", maintain_order=True)
     ended = settled.filter(pl.col("result").is_in(["yes", "no"])).select("ticker", y=pl.col("result") == "yes")

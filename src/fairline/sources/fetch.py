@@ -53,7 +53,9 @@ class Sources:
         if key.is_absolute() or ".." in key.parts:
             raise InputError(f"{request.shown} leaves the user's data folder", remedy="Check the model's requests")
         if self.user_folder is None:
-            raise InputError(f"{request.shown} cannot be read: no data folder is set", remedy="Pass Sources(user_folder=…)")
+            raise InputError(
+                f"{request.shown} cannot be read: no data folder is set", remedy="Pass Sources(user_folder=…)"
+            )
         return self.user_folder / key
 
     def age_s(self, request: Request, now: datetime) -> float | None:

@@ -12,7 +12,7 @@ class Request:
 
     | `source` | `key` |
     |---|---|
-    | `https` | an address; `{key:NAME}` in it stands for one of the user's `[keys]` and is filled in only when it is sent |
+    | `https` | an address; `{key:NAME}` stands for one of the user's `[keys]`, filled in when it is sent |
     | `user` | a path relative to the user's data folder, such as `results/mlb.csv` |
     | `file` | the path of a file that the user named |
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from fairline.errors import StoreError
+from fairline.files import write_atomic
 from fairline.market.frame import MARKETS, with_probabilities
 from fairline.store import parquet
 from fairline.store.datasets import DATASETS, SORT_KEYS, VERSION
@@ -305,9 +306,7 @@ def _last_snapshot(files: Iterable[parquet.File], at: datetime) -> parquet.File 
 
 
 def _write_version(folder: Path) -> None:
-    temporary = folder / f".store.json.{os.getpid()}"
-    temporary.write_text(json.dumps({"version": VERSION}))
-    temporary.replace(folder / "store.json")
+    write_atomic(folder / "store.json", json.dumps({"version": VERSION}).encode())
 
 
 def _check_version(folder: Path) -> None:

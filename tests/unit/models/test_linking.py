@@ -5,9 +5,11 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from fairline.config.model_settings import read_user_file
 from fairline.errors import ConfigError
 from fairline.market.frame import MARKETS
-from fairline.models.linking import SURE, Subject, link, pays, subjects
+from fairline.models.linking import MIN_CONFIDENCE, link, pays
+from fairline.models.subjects import Subject, load_subjects
 
 DAILY = {"ticker": "KXHIGHNY-26MAR30-B66.5", "event_ticker": "KXHIGHNY-26MAR30", "series_ticker": "KXHIGHNY",
          "market_type": "binary", "strike_type": "between", "floor_strike": 66.0, "cap_strike": 67.0,
@@ -26,7 +28,7 @@ def linked(base=DAILY, **changes):
 def test_a_day_is_the_local_standard_one_also_in_summer():
     winter = linked()
     assert (winter["kind"], winter["subject"], winter["day"]) == ("high", "KNYC", date(2026, 3, 30))
-    assert winter["confidence"] >= SURE
+    assert winter["confidence"] >= MIN_CONFIDENCE
     summer = linked(event_ticker="KXHIGHNY-26JUL01", close_ts=datetime(2026, 7, 2, 4, 59, tzinfo=UTC))
     assert summer["day"] == date(2026, 7, 1), "04:59 UTC is 23:59 of the day before by standard time, summer or not"
 
@@ -56,7 +58,7 @@ def test_an_hour_is_new_yorks_as_the_ticker_says_it():
         (DAILY, {"strike_type": "structured"}, "strike type structured is not a range of values"),
         (DAILY, {"strike_type": None}, "strike type none is not a range"),
         (DAILY, {"cap_strike": None}, "a strike is missing"),
-        (DAILY, {"floor_strike": 70.0}, "the floor lies above the cap"),
+        (DAILY, {"floor_strike": 70.0}, "the floor is above the cap"),
         (DAILY, {"yes_sub_title": "64° to 65°"}, "the outcome is 64° to 65°, its strikes are not"),
         (HOURLY, {"yes_sub_title": "$66 or below"}, "the outcome is $66 or below, its strikes are not"),
         (HOURLY, {"yes_sub_title": "$67,000 or above"}, "the outcome is $67,000 or above, its strikes are not"),
@@ -81,7 +83,7 @@ def test_what_outcome_rules_and_title_confirm_is_evidence():
 
 def test_without_the_tickers_grammar_it_is_not_sure_enough():
     made = linked(event_ticker="KXHIGHNY-SPECIAL")
-    assert 0 < made["confidence"] < SURE
+    assert 0 < made["confidence"] < MIN_CONFIDENCE
     assert made["evidence"] == "series, strikes, closing time, rules"
 
 
@@ -106,23 +108,54 @@ def test_yes_pays_where_the_strikes_say(strike, floor, cap, inside, outside):
     assert values.select(pays(pl.col("value"))).to_series().to_list() == [True] * len(inside) + [False] * len(outside)
 
 
-def test_subjects_of_ones_own_go_first_and_broken_ones_are_named(tmp_path, monkeypatch):
-    path = tmp_path / "mine.toml"
+def test_a_users_subjects_take_precedence_and_broken_ones_are_named(tmp_path):
+    path = tmp_path / "subjects.toml"
     path.write_text(
         '[KXHIGHNY]\nkind = "high"\nsubject = "KLGA"\nutc_offset = -5\n[KXNEW]\nkind = "price"\nsubject = "SOL"\n'
     )
-    made = subjects(path)
+    made = load_subjects(read_user_file(path))
     assert (made["KXHIGHNY"].subject, made["KXNEW"]) == ("KLGA", Subject("KXNEW", "price", "SOL"))
     assert "KXBTC" in made
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path)
-    assert "KXNEW" not in subjects()
-    assert subjects(path.rename(tmp_path / "subjects.toml")) == subjects()
+    assert "KXNEW" not in load_subjects()
     for text, words in (
-        ('[A]\nkind = "mood"\nsubject = "x"', "has the kind 'mood'"),
-        ("[A]\nkinds = 1", "A cannot be used"),
+        ('[A]\nkind = "mood"\nsubject = "x"', "subjects.toml: A: Invalid enum value 'mood'"),
+        ("[A]\nkinds = 1", "A: Object contains unknown field `kinds`"),
+        ("[A", "is not valid TOML"),
     ):
         path.write_text(text)
         with pytest.raises(ConfigError, match=words):
-            subjects(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        subjects(tmp_path / "none.toml")
+            load_subjects(read_user_file(path))
+    assert read_user_file(tmp_path / "none.toml") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "strike", "floor", "cap", "agrees"),
+    [
+        ("$0.90 or above", "greater", 0.0999, None, False),
+        ("$0.10 or above", "greater", 0.0999, None, True),
+        ("$0.0999 or below", "less", None, 0.1, True),
+        ("$60,001 or above", "greater_or_equal", 60_000.0, None, False),
+        ("$60,000 or above", "greater", 59_999.99, None, True),
+    ],
+)
+def test_an_outcome_agrees_with_its_strike_within_one_step_of_the_quantity(name, strike, floor, cap, agrees):
+    """The subject of the row publishes in cents; a text with more decimals has a finer step."""
+    row = dict.fromkeys(MARKETS) | HOURLY | {
+        "yes_sub_title": name, "strike_type": strike, "floor_strike": floor, "cap_strike": cap,
+    }  # fmt: skip
+    (made,) = link(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert (made["reason"] is None) == agrees, made["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "floor", "cap"),
+    [("-1° to 0°", -1, 0), ("-12° to -11°", -12, -11), ("−5° to −4°", -5, -4), ("66-67°", 66, 67), ("66–67°", 66, 67)],
+)
+def test_a_temperature_below_zero_keeps_its_sign_and_a_hyphen_is_not_one(name, floor, cap):
+    row = dict.fromkeys(MARKETS) | DAILY | {
+        "yes_sub_title": name, "strike_type": "between", "floor_strike": floor, "cap_strike": cap,
+    }  # fmt: skip
+    (made,) = link(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert made["reason"] is None
+    wrong = row | {"yes_sub_title": "1° to 0°" if floor < 0 else f"-{name}"}
+    assert link(pl.DataFrame([wrong], schema=MARKETS))["reason"][0] is not None

@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 
 from fairline import models
+from fairline.config.model_settings import model_settings
 from fairline.errors import InputError, UsageError
 from fairline.market.frame import MARKETS as COLUMNS
 from fairline.market.frame import PREDICTIONS
 from fairline.models import Model, TableModel, load, registry
-from fairline.models.registry import inputs, voices
-from fairline.sources import Payload, Request, Shelf
+from fairline.models.registry import group_by_evidence, list_inputs
+from fairline.sources import Payload, Request, Shelf, Sources
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 MARKETS = pl.DataFrame({"ticker": ["A", "B", "C"]})
@@ -115,10 +116,10 @@ def test_a_name_that_two_packages_claim_is_neithers_and_that_of_a_built_in_is_it
         from_dist("elo", "fairline.models.sports.elo:EloModel", "fairline"), from_dist("elo", "strange:M", "strange"),
     ]  # fmt: skip
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    with pytest.raises(UsageError, match="'twin' comes with .* and with .*"):
-        load("twin")
-    assert type(load("elo")).__module__ == "fairline.models.sports.elo"
-    assert [entry.origin for entry in registry.installed()] == [
+    with pytest.raises(UsageError, match="'twin' is provided by .* and by .*"):
+        load("twin", model_settings())
+    assert type(load("elo", model_settings())).__module__ == "fairline.models.sports.elo"
+    assert [entry.origin for entry in registry.installed(model_settings())] == [
         "fairline 1.0",
         "strange 1.0",
         "first 1.0",
@@ -140,32 +141,32 @@ def test_a_model_that_asks_for_nonsense_is_listed_like_any_other(asked):
         def predict(self, markets, payloads, asof):
             return markets
 
-    assert all(each.age_s is None for each in inputs(Odd(), NOW))
-    assert voices([Odd()], pl.DataFrame(schema=COLUMNS), NOW) == [["odd"]]
+    assert all(each.age_s is None for each in list_inputs(Odd(), NOW))
+    assert group_by_evidence([Odd()], pl.DataFrame(schema=COLUMNS), NOW) == [["odd"]]
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are():
     with pytest.raises(UsageError, match="Installed models:"):
-        models.load("nonsense")
+        models.load("nonsense", model_settings())
 
 
 @pytest.mark.parametrize(
     "value,sentence",
     [
         ("no_such_module:X", "cannot be loaded"),
-        ("pathlib:Path", "has no name, version"),
+        ("pathlib:Path", "lacks name, version"),
         ("json:nothing", "cannot be loaded"),
     ],
 )
 def test_a_broken_model_is_named_with_its_origin(monkeypatch, value, sentence):
     monkeypatch.setattr(registry, "entry_points", lambda group: entry(value))
     with pytest.raises(UsageError, match=sentence):
-        models.load("stub")
+        models.load("stub", model_settings())
 
 
 def test_nothing_is_imported_until_a_model_is_used(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: entry("no_such_module:X"))
-    assert [e.name for e in models.installed()] == ["stub"]
+    assert [e.name for e in models.installed(model_settings())] == ["stub"]
 
 
 def test_requests_are_values():
@@ -176,13 +177,15 @@ def test_requests_are_values():
 
 def test_inputs_are_listed_once_by_what_may_be_shown_with_the_age_that_the_cache_has(tmp_path):
     shelf = Shelf(tmp_path)
-    found = {(i.source, i.key): i.age_s for i in inputs(load("weather"), NOW, shelf)}
+    found = {
+        (i.source, i.key): i.age_s for i in list_inputs(load("weather", model_settings()), NOW, Sources(cache=shelf))
+    }
     assert found == {
         ("https", "https://previous-runs-api.open-meteo.com/v1/forecast"): None,
         ("https", "https://mesonet.agron.iastate.edu/json/cli.py"): None,
     }
-    asked = load("weather").requests(pl.DataFrame(schema=COLUMNS), NOW)
+    asked = load("weather", model_settings()).requests(pl.DataFrame(schema=COLUMNS), NOW)
     for minutes, request in enumerate(asked[:3]):
         shelf.put(Payload(request, NOW - timedelta(minutes=minutes), b"{}"))
-    ages = [i.age_s for i in inputs(load("weather"), NOW, shelf)]
+    ages = [i.age_s for i in list_inputs(load("weather", model_settings()), NOW, Sources(cache=shelf))]
     assert ages == [120.0, 60.0], "of several the oldest"

@@ -9,8 +9,8 @@ import pytest
 
 from fairline.errors import InputError
 from fairline.models.calibrated import CalibratedModel
-from fairline.models.curve import ANY, Curve, Curves, name_of, nearest, read_curves
-from fairline.scoring.calibration import FEWEST, fit, fit_curve, price_history
+from fairline.models.curve import ALL_CATEGORIES, Curve, Curves, curve_name, nearest_hours, read_curves
+from fairline.scoring.calibration import MIN_EVENTS, fit_curve, fit_curves, price_history
 from fairline.sources import Payload
 from fairline.store.datasets import DATASETS
 from fairline.store.store import Store
@@ -41,7 +41,7 @@ def longshots(price):
 
 def test_what_prices_mean_is_found_and_beats_them():
     curve = fit_curve(priced(4_000, longshots))
-    assert curve.better
+    assert curve.beats_price
     p, error = curve.at(np.array([0.1, 0.5, 0.9]))
     assert p == pytest.approx(longshots(np.array([0.1, 0.5, 0.9])), abs=0.04)
     assert (error < 0.05).all()
@@ -50,13 +50,13 @@ def test_what_prices_mean_is_found_and_beats_them():
 
 
 def test_where_prices_mean_what_they_say_nothing_is_claimed():
-    assert sum(fit_curve(priced(1_500, lambda p: p, seed=seed)).better for seed in range(8)) <= 1
+    assert sum(fit_curve(priced(1_500, lambda p: p, seed=seed)).beats_price for seed in range(8)) <= 1
 
 
 def test_few_events_hardly_move_a_price():
     curve = fit_curve(priced(10, longshots))
     assert np.abs(np.array(curve.frequencies) - np.array(curve.prices)).max() < 0.1
-    assert not curve.better
+    assert not curve.beats_price
 
 
 def test_certainties_stay_certain():
@@ -66,17 +66,17 @@ def test_certainties_stay_certain():
 
 
 def test_a_category_has_its_own_curve_if_it_has_enough_events_else_that_of_all():
-    many, few = priced(FEWEST, longshots), priced(FEWEST - 1, longshots, seed=1, category="Politics")
+    many, few = priced(MIN_EVENTS, longshots), priced(MIN_EVENTS - 1, longshots, seed=1, category="Politics")
     few = few.with_columns(pl.format("P{}", "event_ticker").alias("event_ticker"))
-    made = fit(pl.concat([many, few]), LATER)
-    assert set(made.curves) == {name_of(ANY, 24), name_of("Sports", 24)}
-    assert made.of("Sports", 24)[0] == "Sports, 24"
-    assert made.of("Politics", 24)[0] == "any, 24"
-    assert made.of("Sports", 1) is None
+    made = fit_curves(pl.concat([many, few]), LATER)
+    assert set(made.curves) == {curve_name(ALL_CATEGORIES, 24), curve_name("Sports", 24)}
+    assert made.find("Sports", 24) == made.curves["Sports, 24"]
+    assert made.find("Politics", 24) == made.curves["any, 24"]
+    assert made.find("Sports", 1) is None
 
 
 def test_the_nearest_time_is_so_in_proportion():
-    hours = pl.DataFrame({"h": [0.1, 4.0, 5.0, 60.0, 70.0, 1_000.0]}).select(nearest(pl.col("h"))).to_series()
+    hours = pl.DataFrame({"h": [0.1, 4.0, 5.0, 60.0, 70.0, 1_000.0]}).select(nearest_hours(pl.col("h"))).to_series()
     assert hours.to_list() == [1.0, 1.0, 24.0, 24.0, 168.0, 168.0]
 
 
@@ -119,29 +119,29 @@ def curve(low):
 
 def test_the_model_prices_only_where_it_was_better():
     frame = markets({"yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
-    good = Curves(NOW, {name_of(ANY, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
+    good = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
     made = model_says(good, frame).row(0, named=True)
     assert (made["p"], made["p_sd"]) == (pytest.approx(0.4), pytest.approx(0.02))
-    no_better = Curves(NOW, {name_of(ANY, hours): curve(-0.01) for hours in (1.0, 24.0, 168.0)})
+    no_better = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve(-0.01) for hours in (1.0, 24.0, 168.0)})
     for curves in (no_better, Curves(NOW, {})):
         (row,) = model_says(curves, frame).iter_rows(named=True)
         assert (row["p"], row["note"]) == (
             None,
-            "1 markets are of kinds or times in which the price itself was as good",
+            "1 markets are of kinds or times for which the price itself was as good",
         )
 
 
 def test_curves_of_the_future_are_refused_and_old_ones_named():
     frame = markets({"yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
-    with pytest.raises(InputError, match="was fitted later than it is used"):
+    with pytest.raises(InputError, match="was fitted after"):
         model_says(Curves(NOW + timedelta(days=1), {}), frame)
     old = model_says(Curves(NOW - timedelta(days=60), {}), frame)["note"].to_list()
-    assert any("fit them again" in note for note in old)
+    assert any("refit with fairline calibrate" in note for note in old)
 
 
 def test_far_ahead_nothing_is_said():
     frame = markets({"close_time": "2028-11-22T00:00:00Z", "yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
-    curves = Curves(NOW, {name_of(ANY, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
+    curves = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
     assert model_says(curves, frame)["p"].to_list() == [None]
 
 
@@ -152,7 +152,7 @@ def test_luck_at_prices_that_hardly_ever_win_is_no_gain():
         price = rng.uniform(0.002, 0.008, 250)
         rows = pl.DataFrame({"event_ticker": [f"E{n}" for n in range(250)], "price": price,
                              "y": (rng.random(250) < price).astype(float)})  # fmt: skip
-        better += fit_curve(rows).better
+        better += fit_curve(rows).beats_price
     assert better == 0
 
 
@@ -165,5 +165,5 @@ def test_the_order_of_equal_prices_does_not_matter():
 
 
 def test_a_file_that_is_none_of_curves_is_one_line():
-    with pytest.raises(InputError, match="x is no file of curves .* Make it with: fairline calibrate"):
+    with pytest.raises(InputError, match="x is not a calibration file .* Create it with: fairline calibrate"):
         read_curves(b'{"fitted_ts": 3}', "x")

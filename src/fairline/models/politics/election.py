@@ -9,7 +9,7 @@ towards what its past results imply.
 |---|---|---|
 | constants of the averages | `Averaging` | chosen to match FiveThirtyEight's published averages of four days in 2020 |
 | drift | 0.28 points of margin per √day for all places, 0.41 for a place alone | those averages, over 7 to 56 days |
-| error on the day | 3.9 points, of which 2.8 common to all places | 709 races of 1998 to 2022, one day before; cross-validated by cycle with `python -m benchmarks polls` |
+| error on the day | 3.9 points, of which 2.8 common to all places | polls of 1998 to 2022, `benchmarks.polls` |
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,8 @@ GRADE_WEIGHTS = {
 }
 UNGRADED_WEIGHT = 0.6
 MAX_STARS, STARS_BASE, STARS_SLOPE = 3.0, 0.3, 0.35
-"""Weight of a pollster by stars (0.5 to 3.0): three stars weigh as much as an A, one and a half somewhat less than a B."""
+"""Weight of a pollster by stars (0.5 to 3.0): three stars weigh as much as an A, one and a half somewhat less than a B.
+"""
 DRIFT_ALL, DRIFT_PLACE = 0.28, 0.41
 ERROR_ALL = 2.8
 ERROR_PLACE = sqrt(3.9**2 - ERROR_ALL**2)
@@ -94,7 +95,8 @@ class _Polls:
 def average(
     polls: pl.DataFrame, asof: date, past: Mapping[str, tuple[float, float]], how: Averaging | None = None
 ) -> pl.DataFrame:
-    """Return `{place, dem, rep, polls, weight}` of one race's polls (POLLS of one office and year) that ended by `asof`.
+    """Return `{place, dem, rep, polls, weight}` of one race's polls (POLLS of one office and year) that ended by
+    `asof`.
 
     `past` holds the shares (in percent) of an earlier election by place; without a place's past, or without national
     polls, its polls stand alone. `weight` is that of its polls, in polls of usual size and grade of that day.
@@ -217,9 +219,7 @@ def _weighted_means(group: Integers, weight: Floats, shares: Floats, groups: int
     return sums / total[:, None], total
 
 
-def _shrink_to_past(
-    means: Floats, total: Floats, past: Floats, prior: float, is_nation: NDArray[np.bool_]
-) -> Floats:
+def _shrink_to_past(means: Floats, total: Floats, past: Floats, prior: float, is_nation: NDArray[np.bool_]) -> Floats:
     """Each place's mean shrunk towards what the past results of all places imply, by a weighted regression."""
     known = ~np.isnan(past).any(axis=1) & ~is_nation
     if known.sum() < MIN_PLACES_FOR_PAST:

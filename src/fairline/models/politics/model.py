@@ -77,7 +77,8 @@ class PollsModel:
             parts.append(note_row(f"{links.height - sure.height} markets are not priced: their link is uncertain"))
         for (office, place, year), rows in sure.group_by("office", "place", "year", maintain_order=True):
             try:
-                p, p_sd = self._win_probability(polls, str(office), str(place), int(str(year)), payloads, asof)
+                of_race = polls.filter((pl.col("office") == office) & (pl.col("year") == year))
+                p, p_sd = self._win_probability(of_race, str(place), int(str(year)), payloads, asof)
             except FairlineError as error:
                 parts.append(note_row(f"{office} {place} {year} is not priced: {error.message}"))
             else:
@@ -85,13 +86,12 @@ class PollsModel:
         return to_predictions(parts, self.name, asof)
 
     def _win_probability(
-        self, polls: pl.DataFrame, office: str, place: str, year: int, payloads: Mapping[Request, Payload], asof: datetime
+        self, polls: pl.DataFrame, place: str, year: int, payloads: Mapping[Request, Payload], asof: datetime
     ) -> tuple[float, float]:
-        """The Democrat's probability and its standard deviation. Raises `InputError`."""
-        of_race = polls.filter((pl.col("office") == office) & (pl.col("year") == year))
-        if office == "president":
-            return _presidency(of_race, _past_results(payloads[self._past].body, year), year, asof)
-        return _seat(of_race, place, year, asof)
+        """The Democrat's probability and its standard deviation, by the office's polls. Raises `InputError`."""
+        if place == NATION:
+            return _presidency(polls, _past_results(payloads[self._past].body, year), year, asof)
+        return _seat(polls, place, year, asof)
 
 
 def _both_sides(rows: pl.DataFrame, p: float, p_sd: float) -> pl.DataFrame:

@@ -23,9 +23,9 @@ _POLLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "other": pl.Float64,
 }
 POLLS = pl.Schema(_POLLS)
-"""One row per poll and place: shares in percent, `other` the largest share of a candidate of neither party. `place` is a
-state's postal code, ME-1 for a district, US for the nation. `grade` is a letter, or the stars 0.5 to 3.0 used since 2023.
-"""
+"""One row per poll and place: shares in percent, `other` the largest share of a candidate of neither party. `place` is
+a state's postal code, ME-1 for a district, US for the nation. `grade` is a letter, or the stars 0.5 to 3.0 used since
+2023."""
 
 LATEST_QUESTIONS = 5
 """The match-up that most of a race's latest questions ask about counts as the one on the ballot."""
@@ -66,14 +66,14 @@ def read_polls(body: bytes, asof: date | None = None, year: int | None = None) -
 
     The file is a CSV in FiveThirtyEight's columns, old or new, one row per answer. Of a poll's versions by population
     the one of the likeliest voters counts; questions that name one candidate of each party are averaged; earlier
-    match-ups are dropped. The latest questions decide who is running: a race whose latest questions name no Democrat, two
-    of one party or a strong independent is left out. `year` is the election's if no column `cycle` has it. Raises
+    match-ups are dropped. The latest questions decide who is running: a race whose latest questions name no Democrat,
+    two of one party or a strong independent is left out. `year` is the election's if no column `cycle` has it. Raises
     `InputError`.
     """
     rows = _typed(_read_table(body), year)
     if asof is not None:
         rows = rows.filter(pl.col("end").is_null() | (pl.col("end") <= asof))
-    rows = rows.with_columns(fault=_fault())
+    rows = rows.with_columns(fault=_fault(), is_complete=_is_percent().all().over("poll", "question", *_RACE))
     faults = _describe(rows.drop_nulls("fault"))
     questions = _with_ballot(_questions(rows.filter(pl.col("fault").is_null())))
     two_party = questions.filter(pl.col("kind").is_null() & pl.col("running_kind").is_null())
@@ -103,7 +103,10 @@ def _read_table(body: bytes) -> pl.DataFrame:
 
 def _typed(table: pl.DataFrame, year: int | None) -> pl.DataFrame:
     rank = pl.col("population").str.to_lowercase()
+    poll = pl.coalesce("poll_id", pl.concat_str("pollster", "end_date", separator="|", ignore_nulls=True))
     return table.with_columns(
+        poll=poll,
+        question=pl.coalesce("question_id", poll),
         end=pl.coalesce(pl.col("end_date").str.to_date(form, strict=False) for form in _DATE_FORMATS),
         place=_lookup(pl.col("state").fill_null("").str.strip_chars(), place_codes()),
         office=_lookup(pl.col("office_type").fill_null(""), _OFFICES),
@@ -119,7 +122,6 @@ def _fault() -> pl.Expr:
     is_near = pl.col("end").dt.year().is_between(pl.col("year") - 2, pl.col("year"))
     seats = pl.col("seat_name").drop_nulls().n_unique().over(_RACE)
     is_general = pl.col("stage").fill_null("general").str.to_lowercase().is_in(_GENERAL_STAGES)
-    is_percent = pl.col("share").is_between(0, 100).fill_null(value=False)
     return pl.coalesce(
         pl.when(pl.col("end").is_null()).then(pl.format("{} is not a date", pl.col("end_date").fill_null("nothing"))),
         pl.when(pl.col("place").is_null()).then(pl.format("{} is not a place", "state")),
@@ -128,8 +130,12 @@ def _fault() -> pl.Expr:
         pl.when(~is_near).then(pl.format("{} is not within two years of the election", "end")),
         pl.when(~is_general).then(pl.format("it is about a {}", "stage")),
         pl.when(seats > 1).then(pl.format("two seats of {} are contested, and a market does not say which", "place")),
-        pl.when(~is_percent).then(pl.lit("the share is not a percentage")),
+        pl.when(~_is_percent()).then(pl.lit("the share is not a percentage")),
     )
+
+
+def _is_percent() -> pl.Expr:
+    return pl.col("share").is_between(0, 100).fill_null(value=False)
 
 
 def _describe(faulty: pl.DataFrame) -> list[str]:
@@ -140,35 +146,35 @@ def _describe(faulty: pl.DataFrame) -> list[str]:
 def _questions(rows: pl.DataFrame) -> pl.DataFrame:
     """One row per question and population: shares by party, who was named, and what kind of race that is."""
     size = pl.col("sample_size").cast(pl.Float64, strict=False)
-    poll = pl.coalesce("poll_id", pl.concat_str("pollster", "end_date", separator="|", ignore_nulls=True))
-    keys = ["poll_id", "question_id", *_RACE, "population"]
+    keys = ["poll", "question", *_RACE, "population"]
     is_dem, is_rep = pl.col("party") == "dem", pl.col("party") == "rep"
     of_party = pl.col("candidate_name").filter(pl.col("party").is_not_null())
-    questions = rows.with_columns(poll_id=poll, question_id=pl.coalesce("question_id", poll)).group_by(
-        keys, maintain_order=True
+    return (
+        rows.group_by(keys, maintain_order=True)
+        .agg(
+            pl.col("pollster", "end", "rank", "is_complete").first(),
+            grade=pl.col("fte_grade").first().fill_null(""),
+            sample=pl.when(size.is_finite() & (size > 0)).then(size).max(),
+            partisan=pl.col("partisan").first().fill_null("") != "",
+            dem=pl.col("share").filter(is_dem).first(),
+            rep=pl.col("share").filter(is_rep).first(),
+            other=pl.col("share").filter(pl.col("party").is_null()).max().fill_null(0.0),
+            dems=is_dem.sum(),
+            reps=is_rep.sum(),
+            candidates=of_party.fill_null("").sort().str.join(" and "),
+        )
+        .with_columns(kind=_race_kind())
     )
-    return questions.agg(
-        pl.col("pollster", "end", "rank").first(),
-        grade=pl.col("fte_grade").first().fill_null(""),
-        sample=pl.when(size.is_finite() & (size > 0)).then(size).max(),
-        partisan=pl.col("partisan").first().fill_null("") != "",
-        dem=pl.col("share").filter(is_dem).first(),
-        rep=pl.col("share").filter(is_rep).first(),
-        other=pl.col("share").filter(pl.col("party").is_null()).max().fill_null(0.0),
-        dems=is_dem.sum(),
-        reps=is_rep.sum(),
-        candidates=of_party.fill_null("").sort().str.join(" and "),
-    ).with_columns(kind=_race_kind())
 
 
 def _race_kind() -> pl.Expr:
     """What makes a question not one between a Democrat and a Republican, null if it is one."""
     dems, reps = pl.col("dems"), pl.col("reps")
     return pl.coalesce(
-        pl.when(dems == 0).then(pl.lit("no Democrat")),
-        pl.when(reps == 0).then(pl.lit("no Republican")),
         pl.when(dems > 1).then(pl.lit("two Democrats")),
         pl.when(reps > 1).then(pl.lit("two Republicans")),
+        pl.when(dems == 0).then(pl.lit("no Democrat")),
+        pl.when(reps == 0).then(pl.lit("no Republican")),
     )
 
 
@@ -185,7 +191,10 @@ def _with_ballot(questions: pl.DataFrame) -> pl.DataFrame:
     running = two_party.agg(running=pl.col("candidates").tail(LATEST_QUESTIONS).mode().sort().first())
     # In doubt the kind that leaves the race out counts.
     latest_kind = pl.col("race_kind").tail(LATEST_QUESTIONS).mode().sort().last()
-    kinds = ordered.group_by(_BALLOT).agg(running_kind=pl.when(latest_kind != "").then(latest_kind))
+    # A question with an unreadable answer does not say who is running.
+    kinds = (
+        ordered.filter("is_complete").group_by(_BALLOT).agg(running_kind=pl.when(latest_kind != "").then(latest_kind))
+    )
     for facts in (running, kinds):
         ordered = ordered.join(facts, on=_BALLOT, how="left", maintain_order="left")
     return ordered
@@ -208,13 +217,14 @@ def _question_faults(questions: pl.DataFrame, off_ballot: pl.DataFrame) -> list[
 
 def _average_questions(questions: pl.DataFrame) -> pl.DataFrame:
     """POLLS: the questions of each poll averaged, in the version of the likeliest voters."""
-    likeliest = questions.filter(pl.col("rank") == pl.col("rank").min().over("poll_id", *_RACE))
-    polls = likeliest.group_by("poll_id", *_RACE, maintain_order=True).agg(
+    likeliest = questions.filter(pl.col("rank") == pl.col("rank").min().over("poll", *_RACE))
+    polls = likeliest.group_by("poll", *_RACE, maintain_order=True).agg(
         pl.col("pollster").first().fill_null("unknown"),
         pl.col("grade", "population", "partisan", "end").first(),
         pl.col("sample").max(),
         pl.col("dem", "rep", "other").mean(),
     )
+    polls = polls.rename({"poll": "poll_id"})
     return polls.select(pl.col(name).cast(dtype) for name, dtype in POLLS.items())
 
 

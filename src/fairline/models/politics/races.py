@@ -18,7 +18,8 @@ _LINKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 RACE_LINKS = pl.Schema(_LINKS)
-"""`side` is dem or rep; `place` is a state's postal code, US for the presidency. That of a special election ends in S."""
+"""`side` is dem or rep; `place` is a state's postal code, US for the presidency. That of a special election ends in S.
+"""
 
 _EVENT = r"^(?:(?:KX)?(SENATE|GOVPARTY)([A-Z]{2}S?)|KX(PRESPARTY))-(?:20)?(\d\d)$"
 _OFFICES = {"SENATE": "senate", "GOVPARTY": "governor", "PRESPARTY": "president"}
@@ -72,7 +73,9 @@ def _fault() -> pl.Expr:
         pl.when((place == NATION) != is_presidency).then(pl.format("{} has no such office", "place")),
         pl.when(side.is_null()).then(pl.lit("it is not about one of the two parties")),
         pl.when(side.is_null().any().over("event_ticker")).then(pl.lit("the race has a third outcome")),
-        pl.when(pl.col("named") != side).then(pl.format("the outcome is {}, the ticker says {}", "yes_sub_title", "side")),
+        pl.when(pl.col("named") != side).then(
+            pl.format("the outcome is {}, the ticker says {}", "yes_sub_title", "side")
+        ),
         pl.when(~pl.col("rules_named")).then(pl.format("the rules do not name {}", "yes_sub_title")),
         pl.when(pl.col("close_ts").dt.year() < year).then(pl.lit("it closes before the year of its ticker")),
     )

@@ -34,7 +34,7 @@ HOUR_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Volatility:
-    """Volatility of log returns per square root of a second, by hour of the day (UTC), and its relative standard error."""
+    """Volatility of log returns per √second, by hour of the day (UTC), and its relative standard error."""
 
     by_hour: tuple[float, ...]
     error: float
@@ -72,8 +72,8 @@ def _relative_error(weights: Floats) -> float:
 def settling_sd(vol: Volatility, now_s: float, close_s: float, window_s: float) -> float:
     """Return the standard deviation of the log of the price's average over the last `window_s` before the close.
 
-    The average of a random walk over a window of length w, a time τ ahead, has variance σ²·(τ − w + w/3). NaN within the
-    window, where a part of the average is already known.
+    The average of a random walk over a window of length w, a time τ ahead, has variance σ²·(τ − w + w/3). NaN within
+    the window, where a part of the average is already known.
     """
     begin = close_s - window_s
     if now_s > begin:
@@ -106,8 +106,8 @@ def probability_sd(
 ) -> Floats:
     """Return the standard deviation of `probability`.
 
-    It combines a volatility known to a relative `error`, a relative `basis` between the price that is read and the index
-    that settles, and the part of `sd` that is `unseen`: what the price did since it was read.
+    It combines a volatility known to a relative `error`, a relative `basis` between the price that is read and the
+    index that settles, and the part of `sd` that is `unseen`: what the price did since it was read.
     """
     wide = probability(low, high, spot, sd * (1 + error))
     narrow = probability(low, high, spot, sd * max(1 - error, MIN_SD_FACTOR))

@@ -7,11 +7,11 @@ judgement). Weekends and holidays count as one night: closes from Friday to Mond
 Holidays and early closes are those of the `holidays` library's calendar of the New York Stock Exchange.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from holidays import HALF_DAY, PUBLIC
-from holidays.financial.ny_stock_exchange import NewYorkStockExchange
+from holidays import HALF_DAY, PUBLIC, financial_holidays
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPEN = time(9, 30)
@@ -22,6 +22,10 @@ FULL_SESSION = timedelta(hours=6, minutes=30)
 _FRIDAY = 4
 
 
+def _holidays(year: int, category: str) -> Iterable[date]:
+    return financial_holidays("NYSE", years=year, categories=category)
+
+
 class _Calendar:
     """Closed and short days by year, computed once per year."""
 
@@ -30,9 +34,8 @@ class _Calendar:
 
     def of(self, year: int) -> tuple[frozenset[date], frozenset[date]]:
         if year not in self._years:
-            closed = NewYorkStockExchange(years=year, categories=PUBLIC)
-            short = NewYorkStockExchange(years=year, categories=HALF_DAY)
-            self._years[year] = frozenset(closed), frozenset(short) - frozenset(closed)
+            closed = frozenset(_holidays(year, PUBLIC))
+            self._years[year] = closed, frozenset(_holidays(year, HALF_DAY)) - closed
         return self._years[year]
 
 

@@ -36,8 +36,8 @@ def consensus(odds: pl.DataFrame, asof: datetime, max_age_s: float, method: str 
     `home_p`, `home_sd`.
 
     `books` counts the books that were used. Odds older than `max_age_s` seconds at `asof` only count as `stale`, books
-    far from the others as `outliers`. Quotes later than `asof`, of the exchange itself, or with an impossible margin are
-    ignored.
+    far from the others as `outliers`. Quotes later than `asof`, of the exchange itself, or with an impossible margin
+    are ignored.
     """
     age_s = (pl.lit(asof) - pl.col("updated_ts")).dt.total_seconds()
     is_current = age_s.is_between(0, max_age_s).fill_null(value=False)
@@ -47,7 +47,9 @@ def consensus(odds: pl.DataFrame, asof: datetime, max_age_s: float, method: str 
     quotes = odds.filter(is_current).with_columns(book=house).filter(~pl.col("book").is_in(EXCLUDED_HOUSES))
     quotes = quotes.sort("updated_ts").unique([*_GAME, "book"], keep="last", maintain_order=True)
     fair = _without_margin(quotes, method).with_columns(is_outlier=_is_outlier())
-    games = counts.join(fair.group_by(_GAME).agg(_means()), on=_GAME, how="left", maintain_order="left", nulls_equal=True)
+    games = counts.join(
+        fair.group_by(_GAME).agg(_means()), on=_GAME, how="left", maintain_order="left", nulls_equal=True
+    )
     columns = pl.col("books").fill_null(0), "stale", pl.col("outliers").fill_null(0)
     return games.select(*_GAME, *columns).with_columns(**_probabilities(games))
 

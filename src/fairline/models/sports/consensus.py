@@ -41,9 +41,7 @@ class ConsensusModel:
     name = "consensus"
     version = "2"
 
-    def __init__(
-        self, odds: Mapping[str, Path] | None = None, leagues: Mapping[str, League] | None = None
-    ) -> None:
+    def __init__(self, odds: Mapping[str, Path] | None = None, leagues: Mapping[str, League] | None = None) -> None:
         """`odds` names a file per league; other leagues use `user:odds/LEAGUE.json` or `.csv`, else The Odds API."""
         self._odds = dict(odds or {})
         self._leagues = load_leagues() if leagues is None else leagues
@@ -113,9 +111,7 @@ def _price(links: pl.DataFrame, odds: pl.DataFrame, asof: datetime) -> list[pl.D
     matches = match_fixtures(sure, games).with_columns(note=_fault(asof))
     priced = matches.filter(pl.col("note").is_null())
     notes = [_count(links.height - sure.height, "their link is uncertain, or they may have started")]
-    unpriced = matches.drop_nulls("note").group_by("note", maintain_order=True).agg(
-        pl.len(), pl.col("reason").first()
-    )
+    unpriced = matches.drop_nulls("note").group_by("note", maintain_order=True).agg(pl.len(), pl.col("reason").first())
     for note, number, reason in unpriced.iter_rows():
         notes.append(_count(number, f"{note}, such as {reason}" if reason else note))
     p = priced.select(_by_side("p")).to_series().to_numpy()

@@ -89,9 +89,7 @@ class EloModel:
         return Request("user", f"results/{league}.csv") if path is None else Request("file", str(path))
 
 
-def _price(
-    links: pl.DataFrame, games: pl.DataFrame, parameters: EloParameters, asof: datetime
-) -> list[pl.DataFrame]:
+def _price(links: pl.DataFrame, games: pl.DataFrame, parameters: EloParameters, asof: datetime) -> list[pl.DataFrame]:
     """The games of one league, and notes. Raises `InputError` if the results are not current."""
     today = (asof.astimezone(NEW_YORK) - REPORTED_AFTER).date()
     known = _known_results(games, today)
@@ -157,14 +155,13 @@ def _probabilities(rows: pl.DataFrame, known: pl.DataFrame, parameters: EloParam
     on_neutral = pl.col("neutral").fill_null(value=False)
     upcoming = rows.select(
         "season", team1="home", team2="away", neutral=on_neutral, score1=unplayed, score2=unplayed
-    ).cast(ratings.GAMES)  # type: ignore[arg-type]
+    ).cast(ratings.GAMES)
     rated = rate(pl.concat([known.select(ratings.GAMES.names()), upcoming]), parameters).tail(rows.height)
     home = rated.select(pl.when("neutral").then(0.0).otherwise(parameters.home)).to_series().to_numpy()
     lead = (rated["elo1"] - rated["elo2"]).to_numpy() + home
     side = rows["side"].to_numpy()
     p, higher, lower = (
-        _side_probability(side, lead + shift, parameters.draw)
-        for shift in (0.0, parameters.doubt, -parameters.doubt)
+        _side_probability(side, lead + shift, parameters.draw) for shift in (0.0, parameters.doubt, -parameters.doubt)
     )
     p_sd = np.maximum(np.abs(higher - lower) / 2, np.where(side == "tie", parameters.draw_doubt, 0.0))
     return priced_rows(rows["ticker"], p, p_sd, MIN_P_SD)

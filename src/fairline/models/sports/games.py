@@ -2,9 +2,8 @@
 
 A market of a game names its team four times: by a target of the exchange, by the code at the end of its ticker, by the
 outcome's name, and in its rules. Two that agree make a link; two that contradict each other leave the market unlinked,
-with the reason. The event's milestone, if it has one, may also contradict, by its day or by which target is at home, and
-says when the game starts if the ticker does not.
-"""
+with the reason. The event's milestone, if it has one, may also contradict, by its day or by which target is at home,
+and says when the game starts if the ticker does not."""
 
 from collections.abc import Mapping
 from datetime import time
@@ -108,7 +107,9 @@ def _with_ticker_facts(markets: pl.DataFrame, leagues: Mapping[str, League]) -> 
         orient="row",
     )
     series = pl.coalesce("series_ticker", pl.col("event_ticker").str.split("-").list.first())
-    rows = markets.with_columns(series_ticker=series).join(facts, on="series_ticker", how="inner", maintain_order="left")
+    rows = markets.with_columns(series_ticker=series).join(
+        facts, on="series_ticker", how="inner", maintain_order="left"
+    )
     parts = pl.col("event_ticker").str.extract_groups(_TICKER).struct
     rows = rows.with_columns(
         day=ticker_day(),
@@ -141,9 +142,7 @@ def _with_teams(rows: pl.DataFrame, names: pl.DataFrame, leagues: Mapping[str, L
     rows = rows.join(by_code, on=["league", "code_key"], how="left", maintain_order="left")
     rows = rows.join(by_name, on=["league", "outcome_key"], how="left", maintain_order="left")
     rows = rows.join(targets, on=["league", "target"], how="left", maintain_order="left")
-    return rows.with_columns(
-        team=pl.coalesce("by_target", "by_name", "by_code"), contradictory=_contradicts_itself()
-    )
+    return rows.with_columns(team=pl.coalesce("by_target", "by_name", "by_code"), contradictory=_contradicts_itself())
 
 
 def _with_milestones(rows: pl.DataFrame) -> pl.DataFrame:
@@ -281,7 +280,9 @@ def _pieces_of_evidence() -> pl.Expr:
 def _link_columns() -> dict[str, pl.Expr]:
     """Times, teams, side and confidence of the links."""
     start, milestone, decided = pl.col("start_ts"), pl.col("milestone_ts"), pl.col("decided_ts")
-    midnight = pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("America/New_York").dt.convert_time_zone("UTC")
+    midnight = (
+        pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("America/New_York").dt.convert_time_zone("UTC")
+    )
     plausible_milestone = pl.when((milestone < decided).fill_null(value=True)).then(milestone)
     start_unknown = start.is_null() & (decided.is_not_null() | milestone.is_null())
     by_answer = pl.when(start_unknown).then(pl.max_horizontal(decided - GAME_LENGTH - GAME_MARGIN, midnight))

@@ -78,7 +78,9 @@ def with_teams(rows: pl.DataFrame, league: League, home: str = "home", away: str
     names = team_names({league.name: league}).select("key", "team")
     for column, side in ((home, "home_team"), (away, "away_team")):
         renamed = names.rename({"team": side})
-        rows = rows.with_columns(key=name_key(pl.col(column))).join(renamed, on="key", how="left", maintain_order="left")
+        rows = rows.with_columns(key=name_key(pl.col(column))).join(
+            renamed, on="key", how="left", maintain_order="left"
+        )
         rows = rows.drop("key")
     return rows
 

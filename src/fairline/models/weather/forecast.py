@@ -13,8 +13,8 @@ Bools = NDArray[np.bool_]
 
 ERROR_DAYS = 45
 """The latest days whose errors count. Of 45, 60 and 92 days it gave the best log score on the forecasts of five cities,
-and Student's t with six degrees of freedom a better one than the normal distribution (`tests/contract/test_weather.py`).
-"""
+and Student's t with six degrees of freedom a better one than the normal distribution
+(`tests/contract/test_weather.py`)."""
 MIN_ERROR_DAYS = 30
 MIN_SD = 0.5
 """Degrees; rounding alone causes errors of this size."""

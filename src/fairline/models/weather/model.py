@@ -232,7 +232,9 @@ def _recent_error(forecast: Extremes, readings: Readings, column: int, today: da
         if day >= first and (reading := readings.get(day, (None, None))[column]) is not None
     ]
     if not pairs or pairs[-1][0] < today - timedelta(days=READING_DELAY_DAYS):
-        message = f"official readings end on {pairs[-1][0]}" if pairs else "there are no official readings of these days"
+        message = (
+            f"official readings end on {pairs[-1][0]}" if pairs else "there are no official readings of these days"
+        )
         raise InputError(message, remedy="The feed may be late")
     error = forecast_error([pair[1] for pair in pairs], [pair[2] for pair in pairs])
     if error is None:

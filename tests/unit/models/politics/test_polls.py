@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairline.config.model_settings import model_settings
 from fairline.errors import InputError
 from fairline.market.frame import MARKETS
 from fairline.models import load
-from fairline.models.linking import SURE
+from fairline.models.linking import MIN_CONFIDENCE
 from fairline.models.politics.election import (
     DRIFT_ALL,
     DRIFT_PLACE,
@@ -55,7 +56,7 @@ def market(event="SENATEOH-28", code="D", name="Democratic", **more):
 
 
 def predict(text, *rows, now=NOW, past=None):
-    model, markets = load("polls"), pl.DataFrame(rows, schema=MARKETS)
+    model, markets = load("polls", model_settings()), pl.DataFrame(rows, schema=MARKETS)
     bodies = [text.encode(), past]
     payloads = Missing({r: Payload(r, now, b) for r, b in zip(model.requests(markets, now), bodies, strict=False) if b})
     made = model.predict(markets.filter(model.covers(markets)), payloads, now)
@@ -80,13 +81,13 @@ def test_a_seat_by_its_polls_their_error_and_the_time_left():
 @pytest.mark.parametrize(
     ("text", "row", "now", "words"),
     [
-        (HEAD + lines(1, 50, 46) + lines(2, 50, 46), market(), NOW, "fewer than 3 polls"),
+        (HEAD + lines(1, 50, 46) + lines(2, 50, 46), market(), NOW, "fewer than 3 usable polls"),
         (HEAD + "".join(lines(n, 50, 46, end="2028-07-01") for n in range(3)), market(), NOW, "is 92 days old"),
         (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(), NOW + timedelta(days=40), "is over"),
         (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(), NOW - timedelta(days=500), "days away"),
-        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market("SENATEOHS-28"), NOW, "fewer than 3 polls"),
-        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Republican"), NOW, "their link is not sure"),
-        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Ann Smith"), NOW, "their link is not sure"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market("SENATEOHS-28"), NOW, "fewer than 3 usable polls"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Republican"), NOW, "their link is uncertain"),
+        (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Ann Smith"), NOW, "their link is uncertain"),
         (HEAD + "".join(lines(n, 50, 46, "", "U.S. President") for n in range(3)), market("KXPRESPARTY-2028"), NOW,
          "past-results.csv is not there"),
     ],
@@ -125,7 +126,7 @@ def test_primaries_and_match_ups_that_did_not_come_are_left_out():
     assert faults == ["1 questions ask about others than most of the latest, such as Bob and Zed"]
     polls, faults = read_polls((HEAD + lines(1, 50, 40).replace("REP", "DEM")).encode())
     assert polls.is_empty()
-    assert faults == ["1 questions do not name one candidate of each party"]
+    assert faults == ["the latest questions on senate OH 2028 name two Democrats: the race is left out"]
 
 
 def test_the_match_up_is_the_latest_one_and_not_the_one_asked_most():
@@ -155,14 +156,16 @@ def test_a_sample_that_is_none_is_unknown(size):
 def test_races_that_are_not_of_two_or_not_one_are_not_priced():
     third = "".join(f"{n},{n},U.S. Senate,2028,Ohio,P{n},B,600,lv,,2028-09-25,IND,Dan,20\n" for n in range(5))
     body = "".join(lines(n, 40, 36) for n in range(5))
-    assert "another candidate has 20 %" in predict(HEAD + body + third, market())[1]
+    assert (
+        "the latest questions on senate OH 2028 name a strong independent" in predict(HEAD + body + third, market())[1]
+    )
     rows = [market(), market(code="R", name="Republican"), market(code="DOSB", name="Dan")]
-    assert "3 markets are not priced: their link is not sure" in predict(HEAD + body, *rows)[1]
+    assert "3 markets are not priced: their link is uncertain" in predict(HEAD + body, *rows)[1]
     two = HEAD.replace("state,", "seat_name,state,") + body.replace(",Ohio,", ",Class II,Ohio,")
     two += body.replace(",Ohio,", ",Class III,Ohio,")
     made, notes = predict(two, market())
     assert made.is_empty()
-    assert "two seats of OH are voted on" in notes
+    assert "two seats of OH are contested" in notes
 
 
 def test_nothing_is_priced_while_votes_are_counted_and_nothing_is_certain():
@@ -203,12 +206,12 @@ def test_rows_that_cannot_be_used_are_counted_with_a_line():
     assert polls.height == 1
     assert faults.pop() == "1 questions do not name one candidate of each party", "one lost an answer above"
     assert [fault.partition(": ")[2] for fault in faults] == [
-        "soon is no date", "Atlantis is no place", "the share is not a percentage", "Mayor is no office that is known",
+        "soon is not a date", "Atlantis is not a place", "the share is not a percentage", "Mayor is not a known office",
     ]  # fmt: skip
     assert faults[0].startswith("2 rows such as line 4")
     with pytest.raises(InputError, match="have no column state"):
         read_polls(b"a\n1\n")
-    with pytest.raises(InputError, match="are no CSV"):
+    with pytest.raises(InputError, match="are not a CSV file"):
         read_polls(b"")
 
 
@@ -272,7 +275,7 @@ def test_errors_of_places_hang_together():
 def test_races_are_linked_by_event_ticker_and_name(row, expected):
     (made,) = link_races(pl.DataFrame([row], schema=MARKETS)).to_dicts()
     assert (made["office"], made["place"], made["year"], made["side"]) == expected
-    assert made["confidence"] >= SURE
+    assert made["confidence"] >= MIN_CONFIDENCE
 
 
 @pytest.mark.parametrize(
@@ -303,5 +306,5 @@ def test_there_are_538_electors_and_election_day_is_a_tuesday():
         assert election_day(year).weekday() == 1
     assert election_day(2020) == date(2020, 11, 3)
     assert election_day(2022) == date(2022, 11, 8)
-    with pytest.raises(InputError, match="2032 are not known"):
+    with pytest.raises(InputError, match="2032 are unknown"):
         electors(2032)

@@ -8,10 +8,18 @@ import polars as pl
 import pytest
 from scipy.stats import t as student
 
+from fairline.config.model_settings import model_settings
 from fairline.market.frame import MARKETS
 from fairline.models import load
-from fairline.models.prices.diffusion import DEGREES, Volatility, doubt, probability, settling_sd, volatility
-from fairline.models.prices.feeds import _closes
+from fairline.models.prices.diffusion import (
+    DEGREES_OF_FREEDOM,
+    Volatility,
+    probability,
+    probability_sd,
+    settling_sd,
+    volatility,
+)
+from fairline.models.prices.feeds import _read_candles
 from fairline.models.prices.model import DiffusionModel
 from fairline.sources import Payload
 
@@ -87,16 +95,16 @@ def test_probabilities_of_a_partition_add_up_to_one_and_match_the_tables():
     made = probability(edges[:-1], edges[1:], spot, sd)
     assert made.sum() == pytest.approx(1.0)
     above = probability(np.array([61_000.0]), np.array([np.nan]), spot[:1], sd[:1])[0]
-    assert above == pytest.approx(student.sf(np.log(61 / 60) / (0.006 / np.sqrt(2)), DEGREES))
+    assert above == pytest.approx(student.sf(np.log(61 / 60) / (0.006 / np.sqrt(2)), DEGREES_OF_FREEDOM))
 
 
 def test_doubt_is_what_a_wrong_volatility_would_change():
     low, none, spot, sd = np.array([60_600.0]), np.array([np.nan]), np.array([60_000.0]), np.array([0.01])
     more, less = (probability(low, none, spot, sd * f)[0] for f in (1.1, 0.9))
-    assert doubt(low, none, spot, sd, error=0.1)[0] == pytest.approx((more - less) / 2)
-    assert doubt(spot, none, spot, sd, error=0.1)[0] == pytest.approx(0), "at the money it is one half anyway"
+    assert probability_sd(low, none, spot, sd, error=0.1)[0] == pytest.approx((more - less) / 2)
+    assert probability_sd(spot, none, spot, sd, error=0.1)[0] == pytest.approx(0), "at the money it is one half anyway"
     up, down = (probability(spot, none, spot * f, sd)[0] for f in (1.001, 0.999))
-    assert doubt(spot, none, spot, sd, error=0.0, basis=0.001)[0] == pytest.approx((up - down) / 2, rel=0.02)
+    assert probability_sd(spot, none, spot, sd, error=0.0, basis=0.001)[0] == pytest.approx((up - down) / 2, rel=0.02)
 
 
 @pytest.mark.parametrize(("low", "high"), [(59_400.0, 60_600.0), (60_000.0, np.nan), (60_300.0, np.nan)])
@@ -106,7 +114,7 @@ def test_what_a_price_did_since_it_was_read_is_doubt_even_in_the_middle_of_a_bin
     now = 60_000.0 * np.exp(np.random.default_rng(0).normal(0, late[0], 20_000))
     rest = np.full(len(now), np.sqrt(sd[0] ** 2 - late[0] ** 2))
     known = probability(np.repeat(low, len(now)), np.repeat(high, len(now)), now, rest)
-    assert doubt(low, high, spot, sd, error=0.0, late=late[0])[0] == pytest.approx(known.std(), rel=0.05)
+    assert probability_sd(low, high, spot, sd, error=0.0, unseen=late[0])[0] == pytest.approx(known.std(), rel=0.05)
 
 
 def rung(ticker, strike, floor=None, cap=None, close=NOW.replace(hour=11, minute=0), event="KXBTC-26JUL0307"):
@@ -159,7 +167,7 @@ def test_a_price_of_a_minute_ago_has_had_a_minute_more_to_wander():
     model, frame = DiffusionModel(), pl.DataFrame(LADDER, schema=MARKETS)
     payloads = {request: candles(request, end=end) for request in model.requests(frame, NOW)}
     made = model.predict(frame, payloads, NOW)
-    prices = pl.concat([_closes(payload) for payload in payloads.values()]).unique("ts", keep="first").sort("ts")
+    prices = pl.concat([_read_candles(payload) for payload in payloads.values()]).unique("ts", keep="first").sort("ts")
     sd = settling_sd(volatility(prices, NOW.timestamp()), end.timestamp(), NOW.timestamp() + 1_800, 60)
     expected = probability(np.array([60_499.99]), np.array([np.nan]), np.array([60_000.0]), np.array([sd]))[0]
     assert made["p"][2] == pytest.approx(expected)
@@ -198,7 +206,7 @@ def test_a_feed_of_another_shape_is_named_and_the_other_subject_is_priced(body):
 
 
 def test_it_is_installed_and_asks_only_for_what_is_listed():
-    model = load("diffusion")
+    model = load("diffusion", model_settings())
     assert len(model.requests(pl.DataFrame(schema=MARKETS), NOW)) == 10, "without any market, all that it may read"
     keys = [request.key for request in model.requests(pl.DataFrame(LADDER, schema=MARKETS), NOW)]
     assert len(keys) == 3

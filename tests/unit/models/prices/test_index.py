@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairline.errors import InputError
+from fairline.config.model_settings import ModelSettings
 from fairline.market.frame import MARKETS
-from fairline.models import load
 from fairline.models.prices.diffusion import probability
 from fairline.models.prices.model import DiffusionModel
-from fairline.models.prices.trading_hours import NIGHT, session, trading_days
+from fairline.models.prices.trading_hours import NIGHT_SHARE, market_hours, trading_days
+from fairline.models.weather.model import WeatherModel
 from fairline.sources import Payload
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -42,7 +42,7 @@ def in_november(day, hour, minute=0):
         (at(3, 18), at(4, 8), 0.0),
         (at(3, 18), at(4, 9, 30), 0.25),
         (at(3, 12), at(3, 12), 0.0),
-        (in_november(25, 16), in_november(27, 16), NIGHT + 0.75 * 3.5 / 6.5),
+        (in_november(25, 16), in_november(27, 16), NIGHT_SHARE + 0.75 * 3.5 / 6.5),
         (in_november(27, 13), in_november(30, 9), 0.0),
     ],
 )
@@ -64,12 +64,13 @@ def test_days_add_up(one, two, three):
     assert trading_days(first, third) == pytest.approx(trading_days(first, second) + trading_days(second, third))
 
 
-def test_holidays_are_none_and_years_that_are_not_known_are_said():
-    assert session(date(2026, 11, 26)) is None
-    assert session(date(2026, 11, 28)) is None
-    assert session(date(2026, 11, 27))[1] == in_november(27, 13)
-    with pytest.raises(InputError, match="the holidays of 2031 are not known"):
-        session(date(2031, 1, 2))
+def test_the_exchanges_are_closed_on_holidays_of_any_year():
+    assert market_hours(date(2026, 11, 26)) is None
+    assert market_hours(date(2026, 11, 28)) is None
+    assert market_hours(date(2026, 11, 27))[1] == in_november(27, 13)
+    assert market_hours(date(2025, 1, 9)) is None, "a day of mourning"
+    assert market_hours(date(2024, 7, 3))[1] == datetime(2024, 7, 3, 17, tzinfo=UTC)
+    assert market_hours(date(2018, 12, 5)) is None
 
 
 NOW = at(3, 12)
@@ -94,8 +95,8 @@ def quote(price, when=at(3, 11, 45)):
     return {"data": {"current_price": price, "last_trade_time": f"{when.astimezone(NEW_YORK):%Y-%m-%dT%H:%M:%S}"}}
 
 
-def predicted(*rungs, now=NOW, **answers):
-    model, frame = DiffusionModel(), pl.DataFrame(rungs, schema=MARKETS)
+def predicted(*rungs, now=NOW, model=None, **answers):
+    model, frame = model or DiffusionModel(), pl.DataFrame(rungs, schema=MARKETS)
     given_ = {"SPX": quote(7_100.0), "VIX": quote(16.0), "NDX": quote(28_000.0), "VXN": quote(20.0)} | answers
     payloads = {}
     for request in model.requests(frame, now):
@@ -114,13 +115,13 @@ def test_a_ladder_is_priced_by_what_options_imply_from_where_the_quote_was_read(
     assert made["p"][2] == pytest.approx(expected)
 
 
-def test_what_a_late_quote_does_not_see_is_doubt():
+def test_a_delayed_quote_widens_the_deviation():
     late, fresh = (predicted(*LADDER, SPX=quote(7_100.0, when))["p_sd"][2] for when in (at(3, 11, 40), at(3, 12)))
     assert late > 1.5 * fresh
 
 
-def test_one_odd_market_silences_nobody_else():
-    """Of a year whose holidays are not known, of a Saturday and of the afternoon of a half day."""
+def test_one_odd_market_affects_no_other():
+    """Markets that close in 2031, on a Saturday, and on the afternoon of a half day."""
     odd = [rung("greater", 7_100.0, close=datetime(2031, 1, 3, 21, tzinfo=UTC), event="KXINX-31JAN03H1600"),
            rung("greater", 7_100.0, close=at(8, 16), event="KXINX-26AUG08H1600")]  # fmt: skip
     made = predicted(*LADDER, *odd, now=at(7, 12), SPX=quote(7_100.0, at(7, 11, 50)), VIX=quote(16.0, at(7, 11, 50)))
@@ -158,39 +159,43 @@ def test_hours_and_the_other_index_and_thresholds_are_its_own():
         (TOMORROW, at(3, 16, 10), {"SPX": quote(7_100.0, at(3, 16))}, "the stock exchanges are closed"),
         (TOMORROW, at(3, 16, 38), {"SPX": quote(7_100.0, at(3, 16, 14))}, "the stock exchanges are closed"),
         (LADDER, at(3, 9, 45), {"SPX": quote(7_100.0, at(3, 9, 31))}, "there are no fresh prices"),
-        (LADDER, at(3, 15, 50), {"SPX": quote(7_100.0, at(3, 15, 35))}, "it settles before its price of now is seen"),
+        (LADDER, at(3, 15, 50), {"SPX": quote(7_100.0, at(3, 15, 35))}, "before today's delayed price is seen"),
         (LADDER, at(3, 12), {"SPX": quote(7_100.0, at(3, 11, 30))}, "no fresh prices (last: 2026-08-03 15:30 UTC)"),
         (LADDER, NOW, {"SPX": quote(7_100.0, NOW + timedelta(minutes=1))}, "there are no fresh prices"),
         (LADDER, NOW, {"SPX": b"<html>"}, "cdn.cboe.com/api/global/delayed_quotes/quotes/_SPX.json is not a quote"),
         (LADDER, NOW, {"SPX": {"data": {"current_price": 7_100.0, "last_trade_time": "noon"}}}, "is not a quote"),
         (LADDER, NOW, {"SPX": quote(0.0)}, "has no price"),
-        (LADDER, NOW, {"VIX": quote(1_600.0)}, "an implied volatility of 1600 %, of 2026-08-03 15:45 UTC, is not"),
+        (LADDER, NOW, {"VIX": quote(1_600.0)}, "an implied volatility of 1600 % at 2026-08-03 15:45 UTC is not"),
         (LADDER, NOW, {"VIX": quote(0.16)}, "an implied volatility of 0.16 %"),
-        (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) - timedelta(days=30))}, "of 2026-07-04 16:00 UTC, is not usable"),
-        (LADDER, NOW, {"VIX": quote(16.0, at(2, 23))}, "of 2026-08-03 03:00 UTC, is not usable"),
+        (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) - timedelta(days=30))}, "at 2026-07-04 16:00 UTC is not usable"),
+        (LADDER, NOW, {"VIX": quote(16.0, at(2, 23))}, "at 2026-08-03 03:00 UTC is not usable"),
         (LADDER, NOW, {"SPX": {"data": {"current_price": 1.0, "last_trade_time": "9999-12-31T23:59"}}}, "not a quote"),
         (LADDER, NOW, {"SPX": b'{"data":' + b"[" * 100_000}, "is not a quote"),
-        (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) + timedelta(days=30))}, "of 2026-09-02 16:00 UTC, is not usable"),
+        (LADDER, NOW, {"VIX": quote(16.0, at(3, 12) + timedelta(days=30))}, "at 2026-09-02 16:00 UTC is not usable"),
         ([rung("greater", 7_100.0, close=at(3, 15), event="KXINX-26AUG03H1600")], NOW, {},
          "the ticker says … o'clock, the closing time …"),
         ([rung("greater", 7_100.0, close=at(7, 16), event="KXINX-26AUG07H1600")], NOW, {},
          "it settles in more than three days"),
     ],
 )  # fmt: skip
-def test_what_it_does_not_know_it_does_not_price_and_says_why(rows, now, answers, words):
+def test_what_is_not_priced_has_a_reason(rows, now, answers, words):
     made = predicted(*rows, now=now, **answers)
     assert made["p"].null_count() == made.height == 1
     assert words in made["note"][0]
 
 
-def test_subjects_of_ones_own_that_have_no_feed_are_said_and_stop_nobody(tmp_path, monkeypatch):
-    mine = '[KXRUT]\nkind = "index"\nsubject = "RUT"\n[KXHIGHOSLO]\nkind = "high"\nsubject = "ENGM"\nutc_offset = 1\n'
-    (tmp_path / "subjects.toml").write_text(mine)
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path)
-    made = predicted(*LADDER, rung("greater", 2_000.0, event="KXRUT-26AUG03H1600"))
+def test_a_users_subject_without_a_feed_is_named_and_affects_no_other(tmp_path):
+    (tmp_path / "subjects.toml").write_text(
+        '[KXRUT]\nkind = "index"\nsubject = "RUT"\n[KXHIGHOSLO]\nkind = "high"\nsubject = "ENGM"\nutc_offset = 1\n'
+    )
+    settings = ModelSettings(tmp_path, tmp_path)
+    model = DiffusionModel.from_settings(settings)
+    made = predicted(*LADDER, rung("greater", 2_000.0, event="KXRUT-26AUG03H1600"), model=model)
     assert made["p"].drop_nulls().len() == 3
-    assert "of RUT no implied volatility is known" in made["note"].drop_nulls()[0]
+    assert "no volatility index is known for RUT" in made["note"].drop_nulls()[0]
     oslo = rung("greater", 20.0, event="KXHIGHOSLO-26AUG04", close=at(4, 19)) | {"rules_station": "NGM"}
-    weather, frame = load("weather"), pl.DataFrame([oslo], schema=MARKETS)
+    weather, frame = WeatherModel.from_settings(settings), pl.DataFrame([oslo], schema=MARKETS)
     assert weather.requests(frame, NOW) == []
-    assert "where ENGM stands is not known" in weather.predict(frame, {}, NOW)["note"][0]
+    assert "the location of ENGM is unknown" in weather.predict(frame, {}, NOW)["note"][0]
+    (tmp_path / "stations.toml").write_text("[ENGM]\nlatitude = 60.2\nlongitude = 11.1\nutc_offset = 1\n")
+    assert len(WeatherModel.from_settings(settings).requests(frame, NOW)) == 2

@@ -1,18 +1,19 @@
 """Models of games: prices for what is surely linked, reasons for everything else."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 from scipy.special import expit, logit
 
+from fairline.config.model_settings import model_settings
 from fairline.errors import InputError
 from fairline.market.frame import MARKETS
 from fairline.models import load
-from fairline.models.sports.ratings import GAMES, leagues, rate, three_way
+from fairline.models.sports.ratings import GAMES, load_parameters, rate, three_way
 from fairline.sources import Payload
 
 NOW = datetime(2026, 7, 10, 15, 0, tzinfo=UTC)
@@ -38,7 +39,7 @@ class Missing(dict):
 
 def predict(model, bodies, *rows, now=NOW):
     """Predictions by ticker, and the notes. `bodies` are by a part of the request's key."""
-    made, frame = load(model), pl.DataFrame(rows, schema=MARKETS)
+    made, frame = load(model, model_settings()), pl.DataFrame(rows, schema=MARKETS)
     payloads = Missing()
     for request in made.requests(frame, now):
         found = [body for part, body in bodies.items() if part in request.key]
@@ -68,14 +69,14 @@ def test_elo_looks_at_no_result_of_today_or_later():
 @pytest.mark.parametrize(
     ("results", "now", "words"),
     [
-        (RESULTS, datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "they may have begun"),
+        (RESULTS, datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "they may have started"),
         *(
-            (RESULTS.replace("2026-07", month), NOW, f"the results end on {month}-08: bring them up to date")
+            (RESULTS.replace("2026-07", month), NOW, f"the results end on {month}-08: update them")
             for month in ("2026-06", "2026-05", "2026-04", "2026-02", "2025-10", "2025-05", "2024-10")
         ),
         (RESULTS.replace("2026", "2025"), datetime(2026, 2, 27, tzinfo=UTC), "the results end on 2025-07-08"),
         (RESULTS.replace("PHI", "NYM"), NOW, "a team has no result in two seasons"),
-        (RESULTS.replace("2026", "2027"), NOW, "there is no result before today"),
+        (RESULTS.replace("2026", "2027"), NOW, "there are no results before today"),
         ("x", NOW, "have no column date"),
         (None, NOW, "mlb.csv is not there"),
     ],
@@ -115,7 +116,7 @@ def test_games_that_do_not_count_are_not_priced():
         "elo", {"nfl.csv": text.encode()}, market("DET", event), now=datetime(2026, 8, 13, tzinfo=UTC)
     )
     assert p == {}
-    assert "1 games are not priced: they are not of a season whose games count" in notes
+    assert "1 games are not priced: they are outside a season whose games count" in notes
 
 
 def test_what_was_played_in_the_night_is_not_known_at_half_past_one():
@@ -132,7 +133,7 @@ def test_a_tie_has_its_share():
     p, notes, _ = predict("elo", {"epl.csv": text.encode()}, *rows, now=datetime(2026, 8, 14, tzinfo=UTC))
     assert notes == []
     assert sum(p.values()) == pytest.approx(1.0)
-    league = leagues()["epl"]
+    league = load_parameters()["epl"]
     win, tie = three_way(
         pl.Series([league.home - 2 * 25 * (1 / (1 + 10 ** (-75 / 400)) - 0.5)]).to_numpy(), league.draw
     )
@@ -166,7 +167,7 @@ def test_consensus_is_the_weighted_mean_of_books_without_their_margin():
     assert p[f"{EVENT}-DET"] == pytest.approx(expected, abs=0.002), "removing a margin otherwise differs by less"
     assert rows["p_sd"].min() > 0.004
     agree = predict("consensus", {"odds/mlb.json": odds(*FOUR[:3])}, market("DET"))[2]
-    assert agree["p_sd"].to_list() == [0.005], "that all agree makes nothing certain"
+    assert agree["p_sd"].to_list() == [0.01], "agreement makes nothing certain"
 
 
 def test_american_odds_are_the_same():
@@ -203,11 +204,11 @@ def test_american_odds_are_the_same():
         (odds(*((key, 1.2, 1.3, old) for key, h, a, old in FOUR)), "fewer than 3 books"),
         (odds(*(("kalshi", h, a, old) for _, h, a, old in FOUR)), "fewer than 3 books"),
         (odds(*FOUR, start="2026-07-11T22:40:00Z"), "no game of PHI at DET on 2026-07-10 is known"),
-        (odds(*FOUR, start="2026-07-10T18:10:00Z"), "it is another than the one game that is known"),
+        (odds(*FOUR, start="2026-07-10T18:10:00Z"), "start time does not match the only known game"),
         (odds(*FOUR, home_team="Rome"), "no team of mlb is known as Rome"),
         (odds(*FOUR, sport_key="baseball_npb"), "these are not the odds on mlb"),
-        (b"{}", "have another shape"),
-        (b'[{"commence_time": 5}]', "have another shape"),
+        (b"{}", "unexpected format of the odds"),
+        (b'[{"commence_time": 5}]', "unexpected format of the odds"),
         (b"[]", "no game of PHI at DET"),
         (b"", "neither JSON nor CSV"),
         (b"Date,HomeTeam,AwayTeam\n", "lack columns"),
@@ -250,8 +251,8 @@ def test_many_games_are_rated_by_machine_code_to_the_same_numbers(monkeypatch):
         "team2": [f"T{n}" for n in (one + rng.integers(1, 30, 25_000)) % 30], "neutral": rng.random(25_000) < 0.1,
         "score1": rng.integers(0, 9, 25_000), "score2": rng.integers(0, 9, 25_000),
     }).with_columns(score1=pl.when(pl.int_range(pl.len()) < 24_990).then("score1"))  # fmt: skip
-    for league in leagues().values():
-        resets = replace(league, reset={"T31905": 1700.0, "T31906": 1100.0}, start={"T1": 1400.0})
+    for league in load_parameters().values():
+        resets = msgspec.structs.replace(league, reset={"T31905": 1700.0, "T31906": 1100.0}, start={"T1": 1400.0})
         fast = rate(games, resets)
         monkeypatch.setattr("fairline.models.sports.ratings.compiled", lambda _: None)
         plain = rate(games, resets)
@@ -263,4 +264,4 @@ def test_many_games_are_rated_by_machine_code_to_the_same_numbers(monkeypatch):
 
 def test_no_games_are_rated_as_none():
     empty = pl.DataFrame(schema=GAMES)
-    assert rate(empty, leagues()["nfl"]).height == 0
+    assert rate(empty, load_parameters()["nfl"]).height == 0

@@ -5,11 +5,12 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from fairline.config.model_settings import read_user_file
 from fairline.errors import ConfigError
 from fairline.market.frame import MARKETS
-from fairline.models.linking import SURE
-from fairline.models.sports.games import link_games, matched
-from fairline.models.sports.teams import League, leagues
+from fairline.models.linking import MIN_CONFIDENCE
+from fairline.models.sports.games import link_games, match_fixtures
+from fairline.models.sports.teams import League, load_leagues
 
 DETROIT, PHILADELPHIA = "8905d233-d4fc-485d-9df7-3092bb192b3e", "bf277158-b28d-4a0e-aa3b-54fd3acd3009"
 GAME = {"ticker": "KXMLBGAME-26JUL101840PHIDET-DET", "event_ticker": "KXMLBGAME-26JUL101840PHIDET",
@@ -29,7 +30,7 @@ def test_the_second_named_is_at_home_and_yes_is_the_win_of_the_markets_own_team(
     (made,) = linked(GAME)
     assert (made["league"], made["home"], made["away"], made["side"]) == ("mlb", "DET", "PHI", "home")
     assert made["start_ts"] == datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "18:40 in New York, in summer"
-    assert made["confidence"] >= SURE
+    assert made["confidence"] >= MIN_CONFIDENCE
     assert linked(OTHER)[0]["side"] == "away"
 
 
@@ -61,7 +62,7 @@ def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_mark
         (
             {"event_ticker": "KXMLBGAME-26JUL101840PHIXYZ", "ticker": "KXMLBGAME-26JUL101840PHIXYZ-PHI",
              "yes_sub_title": "Philadelphia", "target": None},
-            "PHIXYZ are not two teams",
+            "PHIXYZ are not two known teams",
         ),
     ],
 )  # fmt: skip
@@ -79,7 +80,7 @@ CLOCKLESS = GAME | {"ticker": "KXMLBGAME-26JUL10PHIDET-DET", "event_ticker": "KX
 def test_a_milestone_confirms_and_tells_the_time_where_the_ticker_does_not():
     made = linked(GAME | MILESTONE, OTHER | MILESTONE)
     assert [row["side"] for row in made] == ["home", "away"]
-    assert all(", milestone" in row["evidence"] and row["confidence"] >= SURE for row in made)
+    assert all(", milestone" in row["evidence"] and row["confidence"] >= MIN_CONFIDENCE for row in made)
     assert {row["start_ts"] for row in made} == {datetime(2026, 7, 10, 22, 40, tzinfo=UTC)}
     (made,) = linked(CLOCKLESS | MILESTONE)
     assert (made["start_ts"], made["likely_ts"]) == (None, MILESTONE["milestone_ts"])
@@ -136,7 +137,7 @@ def test_a_tie_has_a_target_that_no_milestone_names():
         MATCH | milestone | {"ticker": f"KXEPLGAME-26AUG15ARSWBA-{code}", "yes_sub_title": name, "target": target}
         for code, name, target in (("ARS", "Arsenal", "h"), ("WBA", "Wolves", "a"), ("TIE", "Tie", "t"))
     ]
-    assert [row["side"] for row in linked(*rows) if row["confidence"] >= SURE] == ["home", "away", "tie"]
+    assert [row["side"] for row in linked(*rows) if row["confidence"] >= MIN_CONFIDENCE] == ["home", "away", "tie"]
 
 
 def test_two_games_of_a_day_are_told_apart_by_number_and_clock_whatever_the_milestone_says():
@@ -150,31 +151,36 @@ def test_two_games_of_a_day_are_told_apart_by_number_and_clock_whatever_the_mile
         for event in ("KXMLBGAME-26JUL10PHIDETG2", "KXMLBGAME-26JUL101840PHIDETG2")
     ]
     links = link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row for row in rows], schema=MARKETS))
-    assert matched(links, fixtures)["game"].to_list() == [2, 2]
+    assert match_fixtures(links, fixtures)["game"].to_list() == [2, 2]
 
 
 def test_one_piece_of_evidence_alone_is_not_enough():
     bare = dict.fromkeys(("target", "yes_sub_title", "rules_day", "rules_named", "decided_ts"))
     (made,) = linked(GAME | bare)
     assert made["reason"] is None
-    assert made["confidence"] < SURE
+    assert made["confidence"] < MIN_CONFIDENCE
 
 
 def test_two_games_on_a_day_are_told_apart_by_time_or_number_or_not_at_all():
     early, late = datetime(2026, 7, 10, 17, 10, tzinfo=UTC), datetime(2026, 7, 10, 22, 45, tzinfo=UTC)
     both = fixtures(early, late)
-    timed = matched(frame(GAME), both)
+    timed = match_fixtures(frame(GAME), both)
     assert timed["score"].to_list() == [1], "22:40 is the one of 22:45"
     numbered = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDETG1", "ticker": "KXMLBGAME-26JUL10PHIDETG1-DET"}
-    assert matched(frame(numbered), both)["score"].to_list() == [0]
+    first = match_fixtures(frame(numbered), both)
+    assert first.select("score", "reason").rows() == [(0, None)]
+    second = {name: text.replace("G1", "G2") for name, text in numbered.items() if name.endswith("ticker")}
+    assert match_fixtures(frame(numbered | second), both).select("score", "reason").rows() == [(1, None)]
     bare = GAME | {"event_ticker": "KXMLBGAME-26JUL10PHIDET", "ticker": "KXMLBGAME-26JUL10PHIDET-DET"}
-    assert matched(frame(bare), both)["score"].to_list() == [1], "by when its answer is expected"
+    assert match_fixtures(frame(bare), both)["score"].to_list() == [1], "by its expected answer"
     unknown = bare | {"decided_ts": None}
-    assert matched(frame(unknown), both)["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
-    assert matched(frame(bare), fixtures(None, None))["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
+    assert match_fixtures(frame(unknown), both)["reason"].to_list() == ["2 games of PHI at DET on 2026-07-10"]
+    assert match_fixtures(frame(bare), fixtures(None, None))["reason"].to_list() == [
+        "2 games of PHI at DET on 2026-07-10"
+    ]
     for one in (GAME, numbered, bare):
-        (reason,) = matched(frame(one), fixtures(early))["reason"]
-        assert reason == "it is another than the one game that is known", "which of two it is nobody can tell"
+        (reason,) = match_fixtures(frame(one), fixtures(early))["reason"]
+        assert reason == "start time does not match the only known game", "it could be either of two"
 
 
 def test_a_market_whose_neighbour_contradicts_itself_is_not_linked():
@@ -185,14 +191,14 @@ def test_a_market_whose_neighbour_contradicts_itself_is_not_linked():
 
 def test_a_postponed_game_has_no_fixture_on_its_day():
     moved = fixtures(datetime(2026, 7, 11, 22, 40, tzinfo=UTC)).with_columns(day=pl.lit(date(2026, 7, 11)))
-    (made,) = matched(frame(GAME), moved).to_dicts()
+    (made,) = match_fixtures(frame(GAME), moved).to_dicts()
     assert made["reason"] == "no game of PHI at DET on 2026-07-10 is known"
 
 
-def test_a_file_of_ones_own_adds_names_and_leagues(tmp_path):
+def test_a_users_file_adds_names_and_leagues(tmp_path):
     path = tmp_path / "teams.toml"
     path.write_text('[mlb.teams]\nDET = ["Motor City"]\n[xfl]\nseries = "KXXFL"\nhome = "first"\nteams = { A = [] }\n')
-    known = leagues(path)
+    known = load_leagues(read_user_file(path))
     assert known["xfl"] == League("xfl", "KXXFL", "first", teams={"A": []})
     (made,) = linked(GAME | {"yes_sub_title": "Motor City"}, known=known)
     assert made["reason"] is None
@@ -203,23 +209,23 @@ def test_a_file_of_ones_own_adds_names_and_leagues(tmp_path):
     ("text", "words"),
     [
         ('[mlb.teams]\nDET = ["Philadelphia"]\n', "'philadelphia' names both"),
-        ('[mlb.teams]\nDET = "Detroit"\n', "is not a list of names"),
-        ('[mlb]\nhome = "third"\n', "is 'third'"),
-        ("[mlb]\nhomes = 1\n", "cannot be used"),
-        ("mlb = 1\n", "is not a league"),
-        ("[[", "cannot be read"),
-        ("[mlb]\nteams = 5\n", "are tables"),
-        ("[mlb]\ntargets = []\n", "are tables"),
-        ("[mlb]\nties = 'no'\n", "has another type"),
-        ("[mlb.targets]\nDET = 'bf277158-b28d-4a0e-aa3b-54fd3acd3009'\n", "is that of two teams"),
-        ("[x]\nseries = 'KXMLBGAME'\nhome = 'first'\n", "have one series"),
+        ('[mlb.teams]\nDET = "Detroit"\n', "Expected `array`, got `str`"),
+        ('[mlb]\nhome = "third"\n', "Invalid enum value 'third'"),
+        ("[mlb]\nhomes = 1\n", "unknown field `homes`"),
+        ("mlb = 1\n", "mlb is not a table"),
+        ("[[", "is not valid TOML"),
+        ("[mlb]\nteams = 5\n", "Expected `object`, got `int`"),
+        ("[mlb]\ntargets = []\n", "Expected `object`, got `array`"),
+        ("[mlb]\nties = 'no'\n", "Expected `bool`, got `str`"),
+        ("[mlb.targets]\nDET = 'bf277158-b28d-4a0e-aa3b-54fd3acd3009'\n", "two teams have the same target"),
+        ("[x]\nseries = 'KXMLBGAME'\nhome = 'first'\n", "have the same series"),
     ],
 )
 def test_a_file_that_would_link_wrongly_is_refused(tmp_path, text, words):
     path = tmp_path / "teams.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
-        leagues(path)
+        load_leagues(read_user_file(path))
 
 
 def frame(row):

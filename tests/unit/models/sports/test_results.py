@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from fairline.errors import InputError
-from fairline.models.sports.results import played
-from fairline.models.sports.teams import leagues
+from fairline.models.sports.results import read_results
+from fairline.models.sports.teams import load_leagues
 
-NFL, EPL = leagues()["nfl"], leagues()["epl"]
+NFL, EPL = load_leagues()["nfl"], load_leagues()["epl"]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ NFL, EPL = leagues()["nfl"], leagues()["epl"]
     ],
 )
 def test_columns_dates_and_names_of_the_usual_sources(text):
-    games, faults = played(text.encode(), NFL)
+    games, faults = read_results(text.encode(), NFL)
     assert faults == []
     (row,) = games.to_dicts()
     assert (row["day"], row["home"], row["away"], row["score1"], row["score2"]) == (
@@ -35,14 +35,14 @@ def test_parquet_is_read_too():
     body = io.BytesIO()
     pl.DataFrame({"date": [date(2026, 9, 13)], "home": ["NYG"], "away": ["DAL"], "home_score": [1], "away_score": [2]}
                  ).write_parquet(body)  # fmt: skip
-    assert played(body.getvalue(), NFL)[0]["score2"].to_list() == [2]
+    assert read_results(body.getvalue(), NFL)[0]["score2"].to_list() == [2]
 
 
 def test_a_season_begins_after_a_break_of_two_months_if_the_file_does_not_say():
     text = "date,home,away,home_score,away_score\n" + "".join(
         f"{day},ARS,LEE,1,0\n" for day in ("2025-11-16", "2025-12-01", "2026-01-02", "2026-02-20", "2026-04-21")
     )
-    assert played(text.encode(), EPL)[0]["season"].to_list() == [2025, 2025, 2025, 2025, 2026]
+    assert read_results(text.encode(), EPL)[0]["season"].to_list() == [2025, 2025, 2025, 2025, 2026]
 
 
 def test_what_cannot_be_used_is_named_by_line_and_the_rest_is_used():
@@ -50,47 +50,47 @@ def test_what_cannot_be_used_is_named_by_line_and_the_rest_is_used():
         "date,home,away,home_score,away_score\n2026-08-15,ARS,LEE,1,0\nsoon,ARS,LEE,1,0\n2026-08-16,Roma,LEE,1,0\n"
         "2026-08-17,ARS,LEE,1,-\n2026-08-18,ARS,LEE,,\n2026-08-19,ARS,,1,1\n2026-08-20,ARS,LEE,-1,2\n"
     )
-    games, faults = played(text.encode(), EPL)
+    games, faults = read_results(text.encode(), EPL)
     assert games["score1"].to_list() == [1, 1, None], "one to come has no score"
     assert games["home"].to_list() == ["ARS", "Roma", "ARS"]
     assert faults == [
-        "line 3: soon is no date",
+        "line 3: soon is not a date",
         "line 5: the score is not two numbers",
-        "line 7: it names no two teams",
+        "line 7: it does not name two teams",
         "line 8: the score is not two numbers",
-        "no team is known as Roma and 0 others: they go by these names",
+        "Roma and 0 other teams are unknown and keep their own names",
     ]
 
 
 def test_a_game_that_is_listed_twice_counts_once():
     head, row = "date,home,away,home_score,away_score", "2026-08-15,ARS,LEE,1,0\n"
-    games, faults = played(f"{head}\n{row}{row}2026-08-16,ARS,LEE,,\n".encode(), EPL)
+    games, faults = read_results(f"{head}\n{row}{row}2026-08-16,ARS,LEE,,\n".encode(), EPL)
     assert (games.height, faults) == (2, ["1 rows repeat a game and were dropped"])
     both = f"game_pk,{head}\n1,{row}2,{row}"
-    assert played(both.encode(), EPL)[0].height == 2, "a doubleheader that ended alike"
+    assert read_results(both.encode(), EPL)[0].height == 2, "a doubleheader that ended alike"
 
 
 @pytest.mark.parametrize("empty", ["", "NA", "nan", "NULL"])
 def test_what_pandas_writes_for_nothing_is_nothing(empty):
     text = f"date,home,away,home_score,away_score,season\n2026-08-15,ARS,LEE,{empty},{empty},{empty}\n"
-    (row,) = played(text.encode(), EPL)[0].to_dicts()
+    (row,) = read_results(text.encode(), EPL)[0].to_dicts()
     assert (row["score1"], row["score2"], row["season"]) == (None, None, 2026)
     odd = "date,home,away,home_score,away_score,season\n2026-08-15,ARS,LEE,1e300,inf,inf\n"
-    assert played(odd.encode(), EPL)[1] == ["line 2: the score is not two numbers"]
+    assert read_results(odd.encode(), EPL)[1] == ["line 2: the score is not two numbers"]
 
 
 def test_years_of_two_digits_and_day_or_month_first_by_the_league():
     head = "date,home,away,home_score,away_score\n"
-    days = played(f"{head}05/08/26,ARS,LEE,1,0\n06/08/2026,ARS,LEE,1,0\n".encode(), EPL)[0]["day"].to_list()
+    days = read_results(f"{head}05/08/26,ARS,LEE,1,0\n06/08/2026,ARS,LEE,1,0\n".encode(), EPL)[0]["day"].to_list()
     assert days == [date(2026, 8, 5), date(2026, 8, 6)]
-    assert played(f"{head}09/10/26,NYG,DAL,1,0\n".encode(), NFL)[0]["day"].to_list() == [date(2026, 9, 10)]
-    assert played(f"{head}13/09/26,NYG,DAL,1,0\n".encode(), NFL)[0]["day"].to_list() == [date(2026, 9, 13)]
+    assert read_results(f"{head}09/10/26,NYG,DAL,1,0\n".encode(), NFL)[0]["day"].to_list() == [date(2026, 9, 10)]
+    assert read_results(f"{head}13/09/26,NYG,DAL,1,0\n".encode(), NFL)[0]["day"].to_list() == [date(2026, 9, 13)]
 
 
 def test_a_missing_season_is_that_of_the_game_before():
     rows = [("2025-11-01", "2026"), ("2025-12-01", "2026"), ("2025-12-20", ""), ("2026-10-20", "")]
     text = "date,home,away,home_score,away_score,season\n" + "".join(f"{d},NYG,DAL,1,0,{s}\n" for d, s in rows)
-    assert played(text.encode(), NFL)[0]["season"].to_list() == [2026, 2026, 2026, 2027]
+    assert read_results(text.encode(), NFL)[0]["season"].to_list() == [2026, 2026, 2026, 2027]
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_a_missing_season_is_that_of_the_game_before():
 )
 def test_what_is_no_file_of_results(body, words):
     with pytest.raises(InputError, match=words):
-        played(body, EPL)
+        read_results(body, EPL)

@@ -1,4 +1,4 @@
-"""Whole degrees, local standard days, errors of late, stations that the rules name, and feeds of another shape."""
+"""Whole degrees, local standard days, recent errors, stations named by rules, and changed feeds."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -9,20 +9,28 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
+from fairline.config.model_settings import model_settings
 from fairline.errors import InputError
 from fairline.kalshi.wire import Market
 from fairline.market.frame import MARKETS, markets_frame
 from fairline.models import load
 from fairline.models.linking import link
-from fairline.models.stations import stations
-from fairline.models.weather.forecast import DEGREES, Errors, errors, extremes, reading_probability
+from fairline.models.stations import load_stations
+from fairline.models.weather.forecast import (
+    DEGREES_OF_FREEDOM,
+    ForecastError,
+    daily_extremes,
+    forecast_error,
+    reading_probability,
+)
+from fairline.models.weather.model import MIN_P_SD
 from fairline.sources import Payload
 from tests.unit.kalshi.test_wire import MARKET
 
 NOW = datetime(2026, 3, 29, 17, 0, tzinfo=UTC)
 """Noon in New York by standard time: the middle of tomorrow, the 30th, is 24 hours ahead."""
 NAN = float("nan")
-STUDENT = t(DEGREES, scale=np.sqrt((DEGREES - 2) / DEGREES))
+STUDENT = t(DEGREES_OF_FREEDOM, scale=np.sqrt((DEGREES_OF_FREEDOM - 2) / DEGREES_OF_FREEDOM))
 
 
 def chance(low=NAN, low_open=False, high=NAN, high_open=False, mean=66.0, sd=2.0):
@@ -52,21 +60,21 @@ def test_the_bins_of_a_day_add_up_to_one():
 
 def test_errors_are_those_of_the_latest_days_and_need_thirty():
     off = [100.0] * 20 + [1.0, 3.0] * 23
-    made = errors([0.0] * len(off), off)
+    made = forecast_error([0.0] * len(off), off)
     assert made.bias == pytest.approx(2.0, abs=0.03)
     assert made.sd == pytest.approx(np.std(off[-45:], ddof=1) * np.sqrt(1 + 1 / 45))
     assert made.days == 45
-    assert errors([0.0] * 29, [1.0] * 29) is None
-    assert Errors(0, 1, 45).between(Errors(1, 3, 40), 0.25) == Errors(0.25, 1.5, 40)
+    assert forecast_error([0.0] * 29, [1.0] * 29) is None
+    assert ForecastError(0, 1, 45).interpolate(ForecastError(1, 3, 40), 0.25) == ForecastError(0.25, 1.5, 40)
 
 
 def test_a_day_with_an_hour_missing_has_no_extremes():
     start = datetime(2026, 3, 29)
     times = [start + timedelta(hours=hour) for hour in range(48)]
     values = [float(hour) for hour in range(48)]
-    assert extremes(times, values) == {date(2026, 3, 29): (0.0, 23.0), date(2026, 3, 30): (24.0, 47.0)}
+    assert daily_extremes(times, values) == {date(2026, 3, 29): (0.0, 23.0), date(2026, 3, 30): (24.0, 47.0)}
     values[30] = None
-    assert list(extremes(times, values)) == [date(2026, 3, 29)]
+    assert list(daily_extremes(times, values)) == [date(2026, 3, 29)]
 
 
 def market(ticker, close, **more):
@@ -106,7 +114,7 @@ def feeds(low=40.0, high=62.0, off=(1.0, 3.0), further=1.0, last=date(2026, 3, 2
 
 
 def predicted(rows, answers, now=NOW, read=None):
-    model, frame = load("weather"), pl.DataFrame(rows, schema=MARKETS)
+    model, frame = load("weather", model_settings()), pl.DataFrame(rows, schema=MARKETS)
     bodies = [answer if isinstance(answer, bytes) else json.dumps(answer).encode() for answer in answers]
     requests = model.requests(frame, now)
     assert len(requests) == len(bodies)
@@ -118,7 +126,7 @@ def test_tomorrow_is_priced_by_the_errors_of_late_and_adds_up():
     made = predicted(DAY, feeds())
     assert made["note"].null_count() == 3
     assert made["p"].sum() == pytest.approx(1.0)
-    off = errors([0.0] * 45, [3.0, 1.0] * 22 + [3.0])
+    off = forecast_error([0.0] * 45, [3.0, 1.0] * 22 + [3.0])
     assert made["p"][0] == pytest.approx(STUDENT.cdf((61.5 - 62 - off.bias) / off.sd))
     assert (made["p_sd"] > 0).all()
 
@@ -131,13 +139,14 @@ def test_errors_are_those_of_as_far_ahead_as_the_forecast_was_made(hours, share)
     )
     sign = 1 if hours < 27 else -1  # by then the last day was not final
     days = [sign * off for off in [2.0, -2.0] * 22 + [2.0]]
-    near, far = (errors([0.0] * 45, [factor * off for off in days]) for factor in (1, 3))
-    off = near.between(far, share)
+    near, far = (forecast_error([0.0] * 45, [factor * off for off in days]) for factor in (1, 3))
+    off = near.interpolate(far, share)
     p = STUDENT.cdf((61.5 - 62 - off.bias) / off.sd)
     assert made["p"][0] == pytest.approx(p)
     wide, narrow = (STUDENT.cdf((61.5 - 62 - off.bias) / off.sd / factor) for factor in (1.2, 0.8))
     up, down = (STUDENT.cdf((61.5 - 62 - off.bias + step * off.sd / 45**0.5) / off.sd) for step in (1, -1))
-    assert made["p_sd"][0] == pytest.approx(np.hypot(wide - narrow, up - down) / 2)
+    arithmetic = np.hypot(wide - narrow, up - down) / 2
+    assert made["p_sd"][0] == pytest.approx(max(arithmetic, MIN_P_SD))
 
 
 def test_a_forecast_read_later_or_long_before_is_not_used():
@@ -174,7 +183,7 @@ def test_what_is_off_beyond_all_measure_is_no_error_and_nothing_is_sure():
 
 def test_lows_are_held_against_lows():
     made = predicted([NIGHT], feeds(off=(0.0, 2.0)))
-    off = errors([0.0] * 45, [2.0, 0.0] * 22 + [2.0])
+    off = forecast_error([0.0] * 45, [2.0, 0.0] * 22 + [2.0])
     assert made["p"][0] == pytest.approx(STUDENT.cdf((40.5 - 40 - off.bias) / off.sd))
 
 
@@ -208,17 +217,17 @@ GOOD = feeds()
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ([b"<html>", GOOD[1]], "the forecast has another shape"),
-        ([GOOD[0] | {"hourly": {**GOOD[0]["hourly"], "time": []}}, GOOD[1]], "the forecast has another shape"),
+        ([b"<html>", GOOD[1]], "unexpected forecast format"),
+        ([GOOD[0] | {"hourly": {**GOOD[0]["hourly"], "time": []}}, GOOD[1]], "unexpected forecast format"),
         ([GOOD[0] | {"utc_offset_seconds": 0}, GOOD[1]], "the forecast is in °F at +0 hours, not in °F at -5"),
         ([GOOD[0] | {"hourly_units": {"temperature_2m": "°C"}}, GOOD[1]], "the forecast is in °C"),
-        ([GOOD[0], b"<html>"], "the official readings have another shape"),
+        ([GOOD[0], b"<html>"], "unexpected format of official readings"),
         ([GOOD[0], {"results": GOOD[1]["results"][:-3]}], ""),
         ([GOOD[0], {"results": [{**day, "high": "M"} for day in GOOD[1]["results"]]}], "there are no official"),
         ([GOOD[0], {"results": GOOD[1]["results"][-29:]}], "only 29 days have a forecast"),
         ([GOOD[0], {"results": GOOD[1]["results"][:-4]}], "official readings end on 2026-03-24"),
         ([GOOD[0] | {"hourly": {name: values[: 61 * 24] for name, values in GOOD[0]["hourly"].items()}}, GOOD[1]],
-         "there is no forecast of all of 2026-03-30"),
+         "there is no forecast for all of 2026-03-30"),
     ],
 )  # fmt: skip
 def test_a_feed_that_changed_or_is_half_empty_is_named(answers, words):
@@ -228,18 +237,20 @@ def test_a_feed_that_changed_or_is_half_empty_is_named(answers, words):
 
 
 def test_it_asks_for_the_stations_own_day_and_reports():
-    forecast, official = load("weather").requests(pl.DataFrame(DAY, schema=MARKETS), NOW)
+    forecast, official = load("weather", model_settings()).requests(pl.DataFrame(DAY, schema=MARKETS), NOW)
     assert "timezone=Etc/GMT%2B5" in forecast.key
     assert official.key.endswith("station=KNYC&year=2026")
     early = datetime(2026, 1, 20, 12, tzinfo=UTC)
-    assert [r.key[-4:] for r in load("weather").requests(pl.DataFrame(DAY, schema=MARKETS), early)[1:]] == [
+    assert [
+        r.key[-4:] for r in load("weather", model_settings()).requests(pl.DataFrame(DAY, schema=MARKETS), early)[1:]
+    ] == [
         "2025",
         "2026",
     ]
 
 
 def test_a_moment_before_new_year_that_years_reports_were_not_asked_for():
-    model, rows = load("weather"), pl.DataFrame(DAY, schema=MARKETS)
+    model, rows = load("weather", model_settings()), pl.DataFrame(DAY, schema=MARKETS)
     before, after = (datetime(2027, 1, 1, 4, 59, 59, tzinfo=UTC), datetime(2027, 1, 1, 5, 0, 1, tzinfo=UTC))
     asked = {request: Payload(request, before, b"{}") for request in model.requests(rows, before)}
     assert len(model.requests(rows, after)) == len(asked) + 1
@@ -253,7 +264,7 @@ def test_a_moment_before_new_year_that_years_reports_were_not_asked_for():
 
 
 def test_a_years_reports_that_cannot_be_read_leave_the_station_unpriced():
-    model, rows = load("weather"), pl.DataFrame(DAY, schema=MARKETS)
+    model, rows = load("weather", model_settings()), pl.DataFrame(DAY, schema=MARKETS)
 
     class Failing(dict):
         def __missing__(self, request):
@@ -293,7 +304,7 @@ def test_stations_stand_where_other_lists_have_them():
             "KPHL": (40, -75), "KPHX": (33, -112), "KSAT": (30, -98), "KSEA": (47, -122),
             "KSFO": (38, -122)}
     # fmt: on
-    for name, station in stations().items():
+    for name, station in load_stations().items():
         assert (round(station.latitude), round(station.longitude)) == near[name]
         assert abs(station.utc_offset - station.longitude / 15) < 1
 
@@ -314,5 +325,5 @@ def test_the_station_is_the_one_that_the_rules_name(ticker, station, reason):
     row = market(ticker, close, strike_type="less", cap_strike=62.0, rules_station=station)
     (made,) = link(pl.DataFrame([row], schema=MARKETS)).iter_rows(named=True)
     assert made["reason"] == reason
-    assert made["subject"] in stations()
+    assert made["subject"] in load_stations()
     assert (", rules" in made["evidence"]) == (station is not None)
