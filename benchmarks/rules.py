@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks.evaluate import best, markets
-from fairline.pricing.coherence import coherent, violations
+from fairline.pricing.coherence import violations
 from fairline.pricing.depth import executions, offers
+from fairline.pricing.projection import coherent
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BOOKS, DEPTH = 5_000, 10

@@ -68,6 +68,8 @@ class Market(msgspec.Struct, gc=False, frozen=True):
     mve_collection_ticker: str | None = None
     custom_strike: msgspec.Raw = msgspec.Raw(b"")
     rules_primary: str | None = None
+    settlement_bounds_type: str | None = None
+    settlement_floor_dollars: str | None = None
 
 
 class Settlement(msgspec.Struct, gc=False, frozen=True):

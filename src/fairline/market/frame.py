@@ -5,7 +5,6 @@ book exists only if its size is above zero and its price lies strictly between z
 null. MARKETS has no outcome column: a model must not see how a market ended.
 """
 
-import re
 from collections.abc import Sequence
 
 import msgspec
@@ -13,6 +12,7 @@ import polars as pl
 
 from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.wire import Event, Market, Series
+from fairline.market.wording import Facts, read_facts
 
 NOTIONAL_U = 1_000_000
 FEE_UNIT = 10_000
@@ -47,10 +47,16 @@ _MARKETS: _Types = {
     "floor_strike": pl.Float64,
     "cap_strike": pl.Float64,
     "target": pl.String,
+    "strike_target": pl.String,
     "rules_day": pl.Date,
     "rules_named": pl.Boolean,
     "rules_station": pl.String,
     "rules_extreme": pl.String,
+    "rules_deadline": pl.Date,
+    "rules_hash": pl.Int64,
+    "rules_form": pl.Int64,
+    "payout_low_u": pl.Int64,
+    "payout_high_u": pl.Int64,
     "milestone_ts": _TIME,
     "home_target": pl.String,
     "away_target": pl.String,
@@ -83,12 +89,10 @@ _REASONS = {
     "notional_value_dollars": "not 1.0000: prices of other notionals are not probabilities",
 }
 _WIRE = Market.__struct_fields__
-_SCHEDULED, _PERIOD = "scheduled for ", "Reg Time: "
-_REPORT = re.compile(r"\(CLI([A-Z]{3})\)")
-_EXTREME = re.compile(r"\b(?:(maximum|highest)|minimum|lowest) temperature")
-_WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, "target", "rules_day", "rules_station", "rules_extreme"), pl.String)
-_WIRE_SCHEMA |= {"floor_strike": pl.Float64, "cap_strike": pl.Float64}
+_WIRE_SCHEMA: _Types = dict.fromkeys((*_WIRE, *Facts._fields), pl.String)
+_WIRE_SCHEMA |= dict.fromkeys(("floor_strike", "cap_strike"), pl.Float64)
 _WIRE_SCHEMA |= dict.fromkeys(("is_provisional", "rules_named"), pl.Boolean)
+_WIRE_SCHEMA |= dict.fromkeys(("rules_hash", "rules_form"), pl.Int64)
 for _name in ("custom_strike", "rules_primary"):
     _WIRE_SCHEMA.pop(_name)
 
@@ -105,53 +109,19 @@ def wire_frame(rows: Sequence[Market]) -> pl.DataFrame:
     """Return the rows as columns of the texts that the exchange sent.
 
     Done page by page, so that the decoded objects do not have to live longer. Of the rules' text only the facts in
-    `_read_rules` are retained: it is half of a market's size.
+    `wording.Facts` are retained.
     """
     columns: list[Sequence[object]] = (
         [*zip(*map(msgspec.structs.astuple, rows), strict=True)] if rows else [()] * len(_WIRE)
     )
     wire = dict(zip(_WIRE, columns, strict=True))
     wire["price_ranges"] = [str(row.price_ranges, "utf-8", "replace") for row in rows]
-    facts = [_read_rules(row) for row in rows]
-    for place, name in enumerate(("target", "rules_day", "rules_named", "rules_station", "rules_extreme")):
+    facts = [read_facts(row) for row in rows]
+    for place, name in enumerate(Facts._fields):
         wire[name] = [each[place] for each in facts]
     return pl.DataFrame(
         [pl.Series(name, wire[name], dtype=dtype, strict=False) for name, dtype in _WIRE_SCHEMA.items()]
     )
-
-
-_RuleFacts = tuple[str | None, str | None, bool | None, str | None, str | None]
-
-
-def _read_rules(row: Market) -> _RuleFacts:
-    """Return target, day, whether the outcome is named, weather station, and extreme (high or low).
-
-    The target is the only entry of a structured custom strike. The day is the one that the rules schedule the event
-    for, otherwise the last day they mention. Station and extreme come from the climate report that the rules name.
-    """
-    rules = row.rules_primary or ""
-    outcome = row.yes_sub_title
-    named = outcome.removeprefix(_PERIOD) in rules if outcome and rules else None
-    at = rules.find(_SCHEDULED)
-    day = rules[at + len(_SCHEDULED) :][: len("Nov 23, 2026")] if at >= 0 else None
-    if row.strike_type == "structured":
-        return str(row.custom_strike, "utf-8", "replace")[-38:-2], day, named, None, None
-    station, extreme = _read_climate_report(rules)
-    return None, day or _last_day(rules), named, station, extreme
-
-
-def _last_day(rules: str) -> str | None:
-    last = rules.rfind(", 20")
-    return rules[max(last - len("September 30"), 0) : last + len(", 2026")] if last >= 0 else None
-
-
-def _read_climate_report(rules: str) -> tuple[str | None, str | None]:
-    if "(CLI" not in rules:
-        return None, None
-    stations = set(_REPORT.findall(rules))
-    is_high = {bool(highest) for highest in _EXTREME.findall(rules)}
-    extreme = ("high" if is_high.pop() else "low") if len(is_high) == 1 else None
-    return stations.pop() if len(stations) == 1 else None, extreme
 
 
 def parse_markets(wire: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -218,18 +188,30 @@ def with_probabilities(markets: pl.DataFrame) -> pl.DataFrame:
     """Add the market's implied probabilities.
 
     `p_bid` and `p_ask`: the prices to sell and buy YES (worst-case exit and entry); `p_mid`: their mean; `spread_u` in
-    micro-dollars and `spread_percent` as a share of the midpoint. Null where a side is absent; the probabilities are
-    also null for markets that are not binary: the price of a scalar market is an expected payout.
+    micro-dollars and `spread_percent` as a share of the midpoint. If YES pays between l and h instead of 0 and 1, a
+    price implies (price − l)/(h − l). Null where a side is absent; the probabilities are also null for markets that
+    are not binary: the price of a scalar market is an expected payout.
     """
     bid, ask = pl.col("yes_bid_u"), pl.col("yes_ask_u")
     binary = pl.col("market_type") == "binary"
+    low, width = payout_low_u(), payout_high_u() - payout_low_u()
     return markets.with_columns(
-        p_bid=pl.when(binary).then((bid / NOTIONAL_U).round(6)),
-        p_ask=pl.when(binary).then((ask / NOTIONAL_U).round(6)),
-        p_mid=pl.when(binary).then(((bid + ask) / (2 * NOTIONAL_U)).round(7)),
+        p_bid=pl.when(binary).then(((bid - low) / width).round(6)),
+        p_ask=pl.when(binary).then(((ask - low) / width).round(6)),
+        p_mid=pl.when(binary).then(((bid + ask - 2 * low) / (2 * width)).round(7)),
         spread_u=ask - bid,
         spread_percent=200 * (ask - bid) / (ask + bid),
     )
+
+
+def payout_low_u() -> pl.Expr:
+    """Return the least that YES pays; 0 where it was not recorded."""
+    return pl.col("payout_low_u").fill_null(0)
+
+
+def payout_high_u() -> pl.Expr:
+    """Return the most that YES pays; the notional where it was not recorded."""
+    return pl.col("payout_high_u").fill_null(NOTIONAL_U)
 
 
 _SPARE = 6
@@ -320,12 +302,15 @@ def _columns() -> list[pl.Expr]:
         "rules_day": pl.col("rules_day")
         .str.extract(r"([A-Z][a-z]+ \d{1,2}, \d{4})")
         .str.to_date("%B %d, %Y", strict=False),
+        "rules_deadline": _deadline_day(pl.col("rules_deadline")),
+        "market_type": pl.when(_bounds_known()).then("market_type").otherwise(pl.lit("unknown payout bounds")),
+        "payout_low_u": dollar_units("settlement_floor_dollars").fill_null(0),
+        "payout_high_u": pl.lit(NOTIONAL_U, dtype=pl.Int64),
         "fee_waiver_ts": _time("fee_waiver_expiration_time"),
         # A hundred thousand markets have a handful of different values.
         "price_ranges": pl.col("price_ranges").replace("", None).cast(pl.Categorical),
     }
-    parsed = {"close_ts", "created_ts", "open_ts", "yes_bid_size_cc", "yes_ask_size_cc", "target", "rules_named",
-             "rules_station", "rules_extreme", *_WIRE}  # fmt: skip
+    parsed = {"close_ts", "created_ts", "open_ts", "yes_bid_size_cc", "yes_ask_size_cc", *Facts._fields, *_WIRE}
     return [
         computed[name].alias(name)
         if name in computed
@@ -334,6 +319,21 @@ def _columns() -> list[pl.Expr]:
         else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in MARKETS.items()
     ]
+
+
+def _bounds_known() -> pl.Expr:
+    """Return whether the payout bounds are known: none, or a floor that can be read."""
+    kind = pl.col("settlement_bounds_type").fill_null("default")
+    return (kind == "default") | ((kind == "floor") & dollar_units("settlement_floor_dollars").is_not_null())
+
+
+def _deadline_day(text: pl.Expr) -> pl.Expr:
+    """Parse the date of a deadline; a month or a year alone counts from its first day."""
+    date = text.str.replace_all(r"[.,]", "").str.replace_all(r"\s+", " ")
+    whole = pl.when(date.str.contains(r"^[A-Za-z]+ \d{1,2} \d{4}$")).then(date)
+    month = pl.when(date.str.contains(r"^[A-Za-z]+ \d{4}$")).then(date.str.replace(" ", " 1 "))
+    year = pl.when(date.str.contains(r"^\d{4}$")).then(pl.concat_str(pl.lit("January 1 "), date))
+    return pl.coalesce(whole, month, year).str.to_date("%B %d %Y", strict=False)
 
 
 def multiplier_units(value: float) -> int:

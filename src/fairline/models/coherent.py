@@ -6,7 +6,7 @@ from datetime import datetime
 import polars as pl
 
 from fairline.market.frame import PREDICTIONS
-from fairline.pricing.coherence import coherent
+from fairline.pricing.projection import coherent
 from fairline.sources import Payload, Request
 
 

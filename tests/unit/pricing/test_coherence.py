@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairline.market.frame import MARKETS
-from fairline.pricing.coherence import ASSUMED, LOCKED, coherent, violations
+from fairline.pricing.coherence import ASSUMED, LOCKED, violations
+from fairline.pricing.projection import coherent
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 USUAL = {

@@ -5,7 +5,7 @@ from fairline.output import tables
 from fairline.pricing import steps
 from fairline.pricing.steps import Gap, Step, bins, bins_before, failure_text
 from fairline.scanner import evaluate
-from fairline.watch.alerts import describe
+from fairline.watch.alerts import Kind, describe
 from tests.unit.output.test_tables import listing
 from tests.unit.pricing.test_edge import NOW, markets
 from tests.unit.test_scanner import Stub
@@ -51,7 +51,7 @@ def test_an_added_step_has_near_misses(evaluation):
 
 def test_an_added_step_is_named_by_alerts(evaluation):
     row = {"side": "yes", "ticker": "T0", "price_u": 620_000, "reason": "cheap"}
-    assert describe("gone", row) == "gone: YES T0: it costs too much"
+    assert describe(Kind.GONE, row) == "gone: YES T0: it costs too much"
 
 
 def test_every_step_can_be_explained_for_a_market_without_any_quote():
