@@ -158,7 +158,7 @@ def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_pat
     one_line(fairline("scan", *at, "--model", "oracle"), 2, "unknown model 'oracle'")
     one_line(fairline("scan", *at, "--format", "xml"), 2, "no format 'xml'", "json")
     one_line(fairline("markets", *at, "--output", tmp_path / "no" / "x.csv"), 1, "cannot write", "--output")
-    one_line(fairline("scan", "--exchange", "kalshi"), 2, "is not an exchange", "production")
+    one_line(fairline("scan", "--exchange", "kalshi"), 2, "invalid --exchange: expected production, demo")
     one_line(fairline("scan", "--nonsense"), 2, "--nonsense")
     one_line(fairline("scan", "--size", "many"), 2, "--size")
     one_line(fairline("scan", *at, "--closes-within", "99999999999w"), 2, "invalid --closes-within")

@@ -192,7 +192,7 @@ def test_keys_stand_under_keys_or_in_the_environment(tmp_path):
     assert model_key("plain", files=(path,)) == "abc"
     with pytest.raises(ConfigError, match="has no key other"):
         model_key("other", files=(path,))
-    with pytest.raises(ConfigError, match="the environment has no MINE"):
+    with pytest.raises(ConfigError, match="the environment variable MINE is not set"):
         model_key("mine", files=(path,), environ={})
 
 

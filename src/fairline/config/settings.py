@@ -1,31 +1,23 @@
-"""Settings: flags over environment over `fairline.toml` over defaults. The only reader of the environment."""
+"""Settings: options over environment over `fairline.toml` over defaults. The only reader of the environment."""
 
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from fairline.config import keychain
+from fairline.config.files import KEY_FIELDS, Profile, config_files, read_profile, read_tables
+from fairline.config.validation import Switch
 from fairline.errors import ConfigError
-from fairline.kalshi import (
-    DEMO,
-    PRODUCTION,
-    ApiKeyAuth,
-    Auth,
-    JwtAuth,
-    PrivateKey,
-    parse_private_key,
-    read_private_key,
-)
+from fairline.kalshi.auth import ApiKeyAuth, Auth, JwtAuth
+from fairline.kalshi.client import DEMO, PRODUCTION
+from fairline.kalshi.keys import PrivateKey, parse_private_key, read_private_key
+from fairline.kalshi.redaction import show_value
 
-_KEYRING = "keyring:"
-
+Scheme = Literal["api-key", "jwt"]
 ENVIRONMENT = {
     "profile": "FAIRLINE_PROFILE",
     "exchange": "FAIRLINE_EXCHANGE",
@@ -37,11 +29,8 @@ ENVIRONMENT = {
     "member_id": "KALSHI_MEMBER_ID",
     "use_server_time": "FAIRLINE_USE_SERVER_TIME",
 }
-_IN_FILE = ("exchange", "key_id", "key_file", "auth", "member_id", "use_server_time")
-_KEY = ("key_id", "key_file", "key_text")
-TABLES = ("watch", "receivers", "alerts", "keys")
-"""Tables of the file that are not about the exchange: `instructions` reads them, and `model_key` the keys."""
-# Host and WebSocket host travel together: the first of each is what the name stands for, the others are served too.
+"""The environment variable of each setting."""
+_KEYRING = "keyring:"
 _HOSTS = {
     "production": {
         "external-api.kalshi.com": "external-api-ws.kalshi.com",
@@ -52,12 +41,13 @@ _HOSTS = {
         "demo-api.kalshi.co": "demo-api.kalshi.co",
     },
 }
+"""The REST hosts of each environment and their WebSocket hosts, which are never set apart."""
 _URLS = {"production": PRODUCTION, "demo": DEMO}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the exchange is and who asks. Secrets do not show in its repr."""
+    """The exchange and the key. The repr shows no secrets."""
 
     profile: str = ""
     exchange: str = "production"
@@ -71,26 +61,23 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Base URL of the trade API. Raises `ConfigError` for what is neither a name nor an address."""
+        """Return the base URL of the trade API. Raises `ConfigError` for neither a name nor an address."""
         url = _URLS.get(self.exchange, self.exchange)
         if not url.startswith(("https://", "http://")):
+            expected = f"expected production, demo or an http(s) URL, not {show_value(self.exchange)}"
+            raise ConfigError(expected, field="exchange")
+        if not _has_host(url):
             raise ConfigError(
-                f"{self.exchange!r} is not an exchange", remedy="--exchange takes production, demo or an http(s) URL"
+                f"expected an address such as https://host/trade-api/v2, not {show_value(url)}", field="exchange"
             )
-        try:
-            parts = urlsplit(url)
-            usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ConfigError(f"{url!r} is not an address", remedy="Such as https://host/trade-api/v2")
+        parts = urlsplit(url)
         if parts.username or parts.password:
-            raise ConfigError("the address of --exchange carries a password", remedy="Leave it out: it would be shown")
+            raise ConfigError("the address contains a password, which would be shown; leave it out", field="exchange")
         return url.rstrip("/")
 
     @property
     def websocket_url(self) -> str:
-        """The WebSocket that belongs to `url`; it is never set apart from it."""
+        """Return the WebSocket URL that belongs to `url`."""
         parts = urlsplit(self.url)
         known = {host: ws for pairs in _HOSTS.values() for host, ws in pairs.items()}
         host = known.get(parts.hostname or "", parts.netloc)
@@ -98,7 +85,7 @@ class Settings:
 
     @property
     def environment(self) -> str:
-        """`production`, `demo`, or the host of another exchange."""
+        """Return `production`, `demo`, or the host of another exchange."""
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         if parts.port not in (None, 443 if parts.scheme == "https" else 80):
@@ -107,7 +94,7 @@ class Settings:
 
     @property
     def other_url(self) -> str:
-        """The exchange's other environment, where a key could belong instead; empty for an address of your own."""
+        """Return the other environment, where a key could belong instead; empty for other exchanges."""
         return {"production": DEMO, "demo": PRODUCTION}.get(self.environment, "")
 
     @property
@@ -115,9 +102,9 @@ class Settings:
         return bool(self.key_file or self.key_text or self.key_id)
 
     def signer(self) -> Auth | None:
-        """The signing scheme of these settings; None without a key, which is enough for market data.
+        """Return the signing scheme; None without a key, which is enough for market data.
 
-        Raises `ConfigError` for half a set-up and `PrivateKeyError` for a key that cannot be used.
+        Raises `ConfigError` for an incomplete key and `PrivateKeyError` for an unusable one.
         """
         if not self.has_key:
             return None
@@ -125,106 +112,81 @@ class Settings:
         return JwtAuth(self.member_id, key_id, key) if self.auth == "jwt" else ApiKeyAuth(key_id, key)
 
     def identity(self) -> str:
-        """The key id, once the settings are whole. Raises `ConfigError`."""
+        """Return the key id if the key is complete. Raises `ConfigError`."""
         if not (self.key_file or self.key_text):
             raise ConfigError(
                 "there is a key id but no private key",
-                remedy="Give --key-file, KALSHI_PRIVATE_KEY_PATH or KALSHI_PRIVATE_KEY",
+                remedy="Set key_file (KALSHI_PRIVATE_KEY_PATH) or KALSHI_PRIVATE_KEY",
             )
-        key_id = self.key_id or (self._stored().key_id if self.key_file.startswith(_KEYRING) else "")
+        key_id = self.key_id or (self._stored_key().key_id if self.key_file.startswith(_KEYRING) else "")
         if not key_id:
-            raise ConfigError("there is a private key but no key id", remedy="Give --key-id or KALSHI_API_KEY_ID")
+            raise ConfigError("there is a private key but no key id", remedy="Set key_id (KALSHI_API_KEY_ID)")
         if not all(c.isprintable() and c.isascii() for c in key_id + self.member_id):
             raise ConfigError("the key id has characters that no id has", remedy="Copy it again from the account page")
-        if self.auth not in ("api-key", "jwt"):
-            raise ConfigError(f"{self.auth!r} is not a scheme", remedy="--auth takes api-key or jwt")
+        if self.auth not in get_args(Scheme):
+            raise ConfigError(f"expected api-key or jwt, not {show_value(self.auth)}", field="auth")
         if self.auth == "jwt" and not self.member_id:
-            raise ConfigError("the jwt scheme needs a member id", remedy="Give --member-id or KALSHI_MEMBER_ID")
+            raise ConfigError("the jwt scheme needs a member id", remedy="Set member_id (KALSHI_MEMBER_ID)")
         return key_id
 
     def private_key(self) -> PrivateKey:
-        """The private key from a file, standard input (`-`), the keyring (`keyring:NAME`) or the environment's text."""
-        if self.key_file == "-":
-            return parse_private_key(sys.stdin.read(), self.passphrase or None)
+        """Return the private key from a file, standard input (`-`), the keyring (`keyring:NAME`) or the environment."""
+        passphrase = self.passphrase or None
         if self.key_file.startswith(_KEYRING):
-            secret = self._stored()
-            return parse_private_key(secret.pem, self.passphrase or secret.passphrase or None)
+            secret = self._stored_key()
+            return parse_private_key(secret.pem, passphrase or secret.passphrase or None)
+        if self.key_file == "-":
+            return parse_private_key(sys.stdin.read(), passphrase)
         if self.key_file:
-            return read_private_key(Path(self.key_file).expanduser(), self.passphrase or None)
-        return parse_private_key(self.key_text, self.passphrase or None)
+            return read_private_key(Path(self.key_file).expanduser(), passphrase)
+        return parse_private_key(self.key_text, passphrase)
 
-    def _stored(self) -> keychain.Secret:
+    def _stored_key(self) -> keychain.Secret:
         return keychain.fetch(self.key_file.removeprefix(_KEYRING))
 
 
 def load_settings(
-    flags: Mapping[str, str | None] | None = None,
+    options: Mapping[str, str | None] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
     files: tuple[Path, ...] | None = None,
 ) -> Settings:
-    """Settings from all places; the first of the files that exists is read. Raises `ConfigError`.
+    """Return the settings from all places; the first of the files that exists is read. Raises `ConfigError`.
 
-    A key is one thing: its id and its private half come from the same place, be that flags and environment or the
-    file. A profile that is named outright goes over the environment, exchange and key together. A key from a profile
-    belongs to that profile's exchange: naming another exchange with it, or bringing another key to it, is refused.
+    A key is one thing: its id and its private half come from the same place, either options and environment or the
+    file. A profile that was chosen takes precedence over the environment, exchange and key together. A key from a
+    profile belongs to that profile's exchange: another exchange with it, or another key with it, is refused.
     """
-    environ = os.environ if environ is None else environ
-    flagged = {name: value for name, value in (flags or {}).items() if value}
-    given = {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
-    named = flagged.get("profile") or given.get("profile", "")
-    if named:
-        given = {name: value for name, value in given.items() if name not in (*_KEY, "exchange")}
-    if "key_file" in flagged:
-        given.pop("key_text", None)
-    brought = any(name in given for name in _KEY) and not any(name in flagged for name in _KEY)
-    given |= flagged
-    filed, profile = _read_file(config_files() if files is None else files, named)
-    if any(name in given for name in _KEY):
-        if profile and brought and "exchange" in filed and "exchange" not in given:
-            raise ConfigError(
-                f"the key in the environment may not belong to the exchange of profile {profile!r}",
-                remedy="Unset it, choose the profile with --profile, or name the exchange with --exchange",
-            )
-        filed = {name: value for name, value in filed.items() if name not in _KEY}
-    settings = Settings(**(filed | given | {"profile": profile}))
-    home = Settings(exchange=filed.get("exchange", "production"))
-    if any(name in filed for name in _KEY) and "exchange" in given and settings.environment != home.environment:
-        raise ConfigError(
-            f"the configured key belongs to {home.environment}, not to {settings.environment}",
-            remedy="Choose a --profile for that exchange, or give --key-id and --key-file",
-        )
-    return replace(settings, use_server_time=_yes(settings.use_server_time))
-
-
-def config_files() -> tuple[Path, ...]:
-    """Where a `fairline.toml` is looked for: here, then in the user's configuration folder."""
-    return Path("fairline.toml"), platformdirs.user_config_path("fairline") / "fairline.toml"
-
-
-def read_tables(files: tuple[Path, ...] | None = None) -> tuple[Path | None, dict[str, dict[str, Any]]]:
-    """The tables of TABLES in the first file that exists, and that file. Raises `ConfigError`."""
-    path, content = _content(config_files() if files is None else files)
-    tables = {name: content.get(name, {}) for name in TABLES}
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise ConfigError(f"{path}: {name} must be a table", remedy=f"Such as [{name}]; see docs/running.md")
-    return path, tables
+    chosen = {name: value for name, value in (options or {}).items() if value}
+    given = _read_environment(os.environ if environ is None else environ, chosen)
+    key_from_environment = _has_key(given) and not _has_key(chosen)
+    wanted = chosen.get("profile") or given.get("profile", "")
+    profile = read_profile(config_files() if files is None else files, wanted)
+    given |= chosen
+    if key_from_environment:
+        _check_environment_key(given, profile)
+    filed = profile.values
+    if _has_key(given):
+        filed = {name: value for name, value in filed.items() if name not in KEY_FIELDS}
+    settings = Settings(**(filed | given | {"profile": profile.name}))
+    if "exchange" in given:
+        _check_profile_key(filed, settings)
+    return replace(settings, use_server_time=_parse_switch(settings.use_server_time))
 
 
 def secret(text: str, environ: Mapping[str, str] | None = None) -> str:
-    """A secret as settings give it: itself, or `env:NAME`, which stands in the environment. Raises `ConfigError`."""
+    """Return a secret of the settings: the text itself, or for `env:NAME` the variable. Raises `ConfigError`."""
     if not text.startswith("env:"):
         return text
     name = text.removeprefix("env:")
     value = (os.environ if environ is None else environ).get(name, "")
     if not value:
-        raise ConfigError(f"the environment has no {name}", remedy="Set it, or change the setting that names it")
+        raise ConfigError(f"the environment variable {name} is not set", remedy="Set it, or change env:NAME")
     return value
 
 
 def model_key(name: str, *, files: tuple[Path, ...] | None = None, environ: Mapping[str, str] | None = None) -> str:
-    """The secret of that name under `[keys]`, which a model's input needs. Raises `ConfigError`."""
+    """Return the secret of that name under `[keys]`, which a model's input needs. Raises `ConfigError`."""
     path, tables = read_tables(files)
     value = tables["keys"].get(name)
     if not isinstance(value, str) or not value:
@@ -234,63 +196,52 @@ def model_key(name: str, *, files: tuple[Path, ...] | None = None, environ: Mapp
 
 
 def supervisor() -> str:
-    """Where the system's service manager wants to hear how one is doing; empty if there is none."""
+    """Return the address on which the service manager expects status messages; empty without one."""
     return os.environ.get("NOTIFY_SOCKET", "")
 
 
-def _content(files: tuple[Path, ...]) -> tuple[Path | None, dict[str, Any]]:
-    path = next((file for file in files if file.is_file()), None)
-    if path is None:
-        return None, {}
+def _read_environment(environ: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings in the environment that a chosen profile or key file leaves in force."""
+    given = {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
+    dropped: set[str] = set()
+    if chosen.get("profile") or given.get("profile"):
+        dropped |= {*KEY_FIELDS, "exchange"}
+    if "key_file" in chosen:
+        dropped.add("key_text")
+    return {name: value for name, value in given.items() if name not in dropped}
+
+
+def _has_key(values: Mapping[str, str]) -> bool:
+    return any(name in values for name in KEY_FIELDS)
+
+
+def _check_environment_key(given: Mapping[str, str], profile: Profile) -> None:
+    if profile.name and "exchange" in profile.values and "exchange" not in given:
+        raise ConfigError(
+            f"the key in the environment may not belong to the exchange of profile {profile.name!r}",
+            remedy="Unset it, choose the profile by name, or name the exchange",
+        )
+
+
+def _check_profile_key(filed: Mapping[str, str], settings: Settings) -> None:
+    home = Settings(exchange=filed.get("exchange", "production")).environment
+    if _has_key(filed) and settings.environment != home:
+        raise ConfigError(
+            f"the configured key belongs to {home}, not to {settings.environment}",
+            remedy="Choose a profile for that exchange, or give key id and key file",
+        )
+
+
+def _has_host(url: str) -> bool:
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})", remedy="Mend or remove it") from None
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
-def _read_file(files: tuple[Path, ...], profile: str) -> tuple[dict[str, str], str]:
-    """The settings of a profile, or those outside any, of the first file that exists, and the profile's name.
-
-    A profile does not inherit exchange and key from outside: they travel together or not at all.
-    """
-    path, content = _content(files)
-    if path is None:
-        if profile:
-            raise ConfigError(
-                f"there is no fairline.toml with a profile {profile!r}", remedy="See docs/authentication.md"
-            )
-        return {}, ""
-    content = {key: value for key, value in content.items() if key not in TABLES}
-    profiles, default = content.pop("profiles", {}), content.pop("profile", "")
-    if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
-        raise ConfigError(f"{path}: profiles must be tables", remedy="Such as [profiles.live]")
-    if not isinstance(default, str):
-        raise ConfigError(f"{path}: profile must be text", remedy="Put it in quotes")
-    name = profile or default
-    if name:
-        if name not in profiles:
-            there = ", ".join(profiles) or "none"
-            raise ConfigError(f"{path} has no profile {name!r}", remedy=f"Profiles there: {there}")
-        outside = {key: value for key, value in content.items() if key not in (*_KEY, "exchange")}
-        content = outside | profiles[name]
-    return {key: _checked(path, key, value) for key, value in content.items()}, name
-
-
-def _yes(text: str) -> str:
-    """A switch as `yes` or nothing. Raises `ConfigError` for what is neither."""
-    if text.lower() in ("", "0", "no", "false", "off"):
-        return ""
-    if text.lower() in ("1", "yes", "true", "on"):
-        return "yes"
-    raise ConfigError(f"use_server_time = {text!r} is neither yes nor no", remedy="Use true or false")
-
-
-def _checked(path: Path, name: str, value: object) -> str:
-    if name not in _IN_FILE:
-        hint = "keep secrets out of it" if name in ENVIRONMENT else f"it takes {', '.join(_IN_FILE)}"
-        raise ConfigError(f"{path} has an unknown setting {name!r}", remedy=hint.capitalize())
-    if name == "use_server_time" and isinstance(value, bool):
-        return "yes" if value else ""
-    if not isinstance(value, str):
-        raise ConfigError(f"{path}: {name} must be text", remedy="Put it in quotes")
-    return value
+def _parse_switch(text: str) -> str:
+    try:
+        return Switch.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"expected true or false, not {show_value(text)}", field="use_server_time") from error

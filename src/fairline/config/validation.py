@@ -1,5 +1,6 @@
 """Validate TOML tables with msgspec; errors name file, table and key, and say what is expected but never the value."""
 
+import difflib
 import re
 import typing
 from datetime import timedelta
@@ -41,6 +42,22 @@ class ZoneName(str):
             raise ValueError(f"{value!r} is not a time zone") from error
 
 
+class Switch(str):
+    """Yes or no, as `true`, `false` or text; `yes` or empty."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Raises `ValueError` unless the value is a switch."""
+        text = str(value).lower()
+        if text in ("", "0", "no", "false", "off"):
+            return cls("")
+        if text in ("1", "yes", "true", "on"):
+            return cls("yes")
+        raise ValueError("expected true or false")
+
+
 def convert_table(table: object, kind: type[_Table], where: str) -> _Table:
     """Return a TOML table as a struct. Raises `ConfigError`.
 
@@ -52,7 +69,7 @@ def convert_table(table: object, kind: type[_Table], where: str) -> _Table:
         raise ConfigError(f"invalid {where}: expected a table", remedy="See docs/running.md")
     for key in table:
         if key not in expected:
-            raise ConfigError(f"unknown key {key!r} in {where}", remedy=f"Expected one of: {', '.join(expected)}")
+            raise _unknown_key(key, where, list(expected))
     try:
         return msgspec.convert(table, kind, dec_hook=_parse)
     except msgspec.ValidationError as error:
@@ -60,6 +77,12 @@ def convert_table(table: object, kind: type[_Table], where: str) -> _Table:
         if match is None:
             raise ConfigError(f"invalid {where}: {error}", remedy="See docs/running.md") from error
         raise ConfigError(f"invalid {match[1]} in {where}: expected {expected[match[1]]}") from error
+
+
+def _unknown_key(key: str, where: str, expected: list[str]) -> ConfigError:
+    close = difflib.get_close_matches(key, expected, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return ConfigError(f"unknown key {key!r} in {where}", remedy=f"{hint}Expected one of: {', '.join(expected)}")
 
 
 def expectations(kind: type[msgspec.Struct]) -> dict[str, str]:

@@ -24,7 +24,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from fairline.config.settings import read_tables, secret
+from fairline.config.files import read_tables
+from fairline.config.settings import secret
 from fairline.config.validation import Duration, convert_table
 from fairline.errors import ConfigError
 from fairline.kalshi import Timeouts

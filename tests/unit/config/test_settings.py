@@ -47,7 +47,7 @@ def test_a_key_as_text_in_the_environment_signs(rsa_pem):
         ({"key_id": "id"}, "no private key"),
         ({"key_file": "x"}, "no key id"),
         ({"key_id": "id", "key_file": "x", "auth": "jwt"}, "member id"),
-        ({"key_id": "id", "key_file": "x", "auth": "basic"}, "not a scheme"),
+        ({"key_id": "id", "key_file": "x", "auth": "basic"}, "invalid auth: expected api-key or jwt"),
     ],
 )
 def test_half_a_set_up_says_what_is_missing(flags, sentence):
@@ -57,17 +57,17 @@ def test_half_a_set_up_says_what_is_missing(flags, sentence):
 
 @pytest.mark.parametrize("exchange", ["staging", "ftp://x", "kalshi.com", "http://", "http://h:port/x"])
 def test_an_exchange_is_a_name_or_an_address(exchange):
-    with pytest.raises(ConfigError, match="is not an (exchange|address)"):
+    with pytest.raises(ConfigError, match="invalid exchange: "):
         _ = settings({"exchange": exchange}).url
 
 
 @pytest.mark.parametrize(
     "toml,sentence",
     [
-        ("exchange = ", "cannot be read"),
-        ('color = "red"', "unknown setting 'color'"),
-        ('passphrase = "x"', "Keep secrets out of it"),
-        ("exchange = 5", "must be text"),
+        ("exchange = ", "cannot read"),
+        ('color = "red"', "unknown key 'color'"),
+        ('passphrase = "x"', "passphrase in .* is a secret. Keep it out of the file"),
+        ("exchange = 5", "invalid exchange in .*: expected str"),
     ],
 )
 def test_a_bad_file_is_named_with_its_fault(tmp_path, toml, sentence):
@@ -76,7 +76,7 @@ def test_a_bad_file_is_named_with_its_fault(tmp_path, toml, sentence):
 
 
 def test_a_password_in_the_address_is_refused_rather_than_shown():
-    with pytest.raises(ConfigError, match="carries a password") as caught:
+    with pytest.raises(ConfigError, match="contains a password") as caught:
         _ = settings({"exchange": "https://me:s3cret@host/trade-api/v2"}).url
     assert "s3cret" not in str(caught.value)
 
@@ -157,7 +157,7 @@ def test_ports_and_case_do_not_make_another_host():
 @pytest.mark.parametrize(("text", "meant"), [("true", "yes"), ("1", "yes"), ("false", ""), ("no", ""), ("OFF", "")])
 def test_a_switch_is_yes_or_no(text, meant):
     assert settings(None, {"FAIRLINE_USE_SERVER_TIME": text}).use_server_time == meant
-    with pytest.raises(ConfigError, match="neither yes nor no"):
+    with pytest.raises(ConfigError, match="expected true or false"):
         settings(None, {"FAIRLINE_USE_SERVER_TIME": "perhaps"})
 
 
@@ -168,7 +168,7 @@ def test_an_address_of_your_own_has_its_own_websocket():
 
 
 def test_a_profile_that_is_not_there_is_named_with_those_that_are(tmp_path):
-    with pytest.raises(ConfigError, match="no profile 'dmeo'. Profiles there: live, paper"):
+    with pytest.raises(ConfigError, match="no profile 'dmeo' in .*. Profiles: live, paper"):
         settings({"profile": "dmeo"}, None, PROFILES, tmp_path)
     with pytest.raises(ConfigError, match="no fairline.toml with a profile"):
         settings({"profile": "live"})

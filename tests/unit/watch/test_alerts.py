@@ -166,7 +166,10 @@ def test_a_message_lists_twelve_changes_and_counts_the_rest():
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        ({"min_egde": 3}, "unknown key 'min_egde' in [alerts.mine] of f.toml. Expected one of: name, to, on, min_edge"),
+        (
+            {"min_egde": 3},
+            "unknown key 'min_egde' in [alerts.mine] of f.toml. Did you mean min_edge? Expected one of: name",
+        ),
         ({"name": "x"}, "unknown key 'name' in [alerts.mine] of f.toml"),
         ({"min_edge": "3"}, "invalid min_edge in [alerts.mine] of f.toml: expected a finite number"),
         ({"min_edge": float("nan")}, "invalid min_edge in [alerts.mine] of f.toml: expected a finite number"),

@@ -75,9 +75,9 @@ def test_without_a_file_there_are_no_receivers_and_no_rules(tmp_path):
     [
         ('[receivers]\nx = "nothing"', "Apprise does not support the address of receiver 'x' (no scheme)"),
         ('[receivers]\nx = "nope://user:secret@host"', "of receiver 'x' (nope)"),
-        ('[receivers]\nx = "env:GONE"', "the environment has no GONE"),
+        ('[receivers]\nx = "env:GONE"', "the environment variable GONE is not set"),
         ("[receivers]\nx = 3", "invalid x in [receivers] of FILE: expected a text: an Apprise URL, or env:NAME"),
-        ("receivers = 3", "receivers must be a table"),
+        ("receivers = 3", "invalid receivers in FILE: expected a table"),
         ("[alerts]\nx = 3", "invalid [alerts.x] of FILE: expected a table"),
         ('[alerts.x]\nto = ["mum"]', "invalid to in [alerts.x] of FILE: 'mum' is not a receiver. Receivers: none"),
         ('[watch]\ndead_man = "soon"', "invalid dead_man in [watch] of FILE: expected a duration of a second or more"),
