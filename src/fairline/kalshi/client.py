@@ -13,6 +13,7 @@ from fairline.kalshi import wire
 from fairline.kalshi.cursor import paginate
 from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, KalshiError
+from fairline.kalshi.history import HistoryGroup
 from fairline.kalshi.http import Response
 from fairline.kalshi.portfolio import PortfolioGroup
 from fairline.kalshi.routes import MAX_MARKETS
@@ -200,6 +201,7 @@ class Kalshi:
         self.events = EventsGroup(transport)
         self.markets = MarketsGroup(transport)
         self.historical = HistoricalGroup(transport)
+        self.history = HistoryGroup(transport)
         self.portfolio = PortfolioGroup(transport)
         self.account = AccountGroup(transport)
         self.member = MemberGroup(transport)

@@ -36,6 +36,7 @@ class Health:
     markets: int = 0
     opportunities: int = 0
     settlements: int = 0
+    trades: int = 0
     errors: dict[str, str] = field(default_factory=dict)
     skew: Skew | None = None
     free_bytes: int | None = None

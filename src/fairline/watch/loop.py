@@ -39,6 +39,7 @@ from fairline.watch.recorder import Recorder
 from fairline.watch.settlements import SettlementCollector
 from fairline.watch.state import State
 from fairline.watch.suspensions import active_models, update_suspensions
+from fairline.watch.trades import TradeCollector
 
 log = logging.getLogger("fairline.watch")
 
@@ -90,6 +91,7 @@ class Watch:
         self.outbox = Outbox(state, config.receivers)
         self._recorder = Recorder(store)
         self._settlements = SettlementCollector(kalshi, store, state)
+        self._trades = TradeCollector(kalshi, store)
         self._housekeeping = Housekeeping(store, state)
         self._notifier = Notifier(state)
         self._memory = memory
@@ -135,6 +137,7 @@ class Watch:
         return [
             (self._deliver, 1.0),
             (self._settle, self.config.settle_every.total_seconds()),
+            (self._collect_trades, self.config.settle_every.total_seconds()),
             (self._keep_house, 20.0),
             (self._check_alarms, 5.0),
         ]
@@ -285,6 +288,10 @@ class Watch:
 
     async def _settle(self) -> None:
         self.health.settlements += await self._settlements.collect(self._now(), self._add_settlements)
+
+    async def _collect_trades(self) -> None:
+        tickers = [*self._recorder.open["ticker"].unique(), *self.state.followed_tickers()]
+        self.health.trades += await self._trades.collect(tickers, self._now())
 
     def _add_settlements(self, settlements: pl.DataFrame) -> None:
         self._notifier.add_settlements(settlements, self.config.alerts)

@@ -115,6 +115,7 @@ class Monitor:
             ("tokens_waited_seconds", "Seconds waited for the rate limit", transport.bucket.waited_s),
             ("ticks_skipped", "Scans left out because the one before took too long", health.skipped),
             ("settlements", "Settlements collected", health.settlements),
+            ("trades", "Trades collected", health.trades),
         ]
 
     def _gauges(self) -> list[tuple[str, str, float]]:
