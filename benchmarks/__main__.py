@@ -11,6 +11,7 @@ from pathlib import Path
 import fairline
 
 ALL = (
+    "whole",
     "scan",
     "crawl",
     "evaluate",

@@ -104,10 +104,11 @@ EXTRA: dict[str, object] = {}
 def main() -> None:
     name, *arguments = sys.argv[1:]
     reader = READERS[name]
-    # A first, tiny run does the imports, which are not measured here.
+    # A first, tiny run does the imports, which are not measured here; whole processes run without one.
     warm = arguments.pop()
     measured = []
-    for given in ([], arguments) if name == "pykalshi" else ([warm], arguments):
+    warm_ups = [[] if name == "pykalshi" else [warm]] if warm else []
+    for given in [*warm_ups, arguments]:
         wall, processor = time.perf_counter(), time.process_time()
         rows = reader(*given)
         if asyncio.iscoroutine(rows):
