@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 
 
 def slope(p, y):
-    """Of the results on the model's log-odds, by maximum likelihood."""
+    """Return of the results on the model's log-odds, by maximum likelihood."""
     inner = (p > 1e-4) & (p < 1 - 1e-4)
     odds, y = logit(p[inner]), y[inner]
 

@@ -89,7 +89,7 @@ def test_either_side_of_every_quote_loses_what_was_computed_independently(reques
 
 
 def test_the_interval_of_sports_is_the_published_one_up_to_the_quantile(sports):
-    """The published interval uses the normal quantile; ours uses Student's t with 163 degrees of freedom."""
+    """Return the published interval uses the normal quantile; ours uses Student's t with 163 degrees of freedom."""
     realised = clustered_mean(judge(buy_every_quote(sports, "yes")), "realised")
     normal = 1.959964 / 1.974625
     assert realised.mean + (realised.low - realised.mean) * normal == pytest.approx(-0.0638, abs=0.0001)

@@ -9,7 +9,7 @@ from tests.contract.reliability import slope
 
 
 @pytest.fixture(scope="module")
-def said(shared):
+def priced(shared):
     """Every rung quoted, with the model's probability at that instant, the market's midpoint and the result."""
     path = shared / "kalshi_crypto_hourly_ladders_2026-07-03_12" / "ladders_with_spot_and_result.parquet"
     rows = pl.read_parquet(path).with_columns(
@@ -22,37 +22,39 @@ def said(shared):
     )
     looks = rows.select("series", "now", "close", "spot").unique(["series", "now"], maintain_order=True)
     spreads = []
-    for (series,), mine in looks.group_by("series"):
-        prices = mine.select(ts="now", price="spot").sort("ts")
-        for now, close in mine.select("now", "close").iter_rows():
+    for (series,), own in looks.group_by("series"):
+        prices = own.select(ts="now", price="spot").sort("ts")
+        for now, close in own.select("now", "close").iter_rows():
             vol = volatility(prices, now)
             if vol is not None:
                 spreads.append((series, now, settling_sd(vol, now, close, 60), vol.error))
-    made = rows.join(pl.DataFrame(spreads, schema=["series", "now", "sd", "error"], orient="row"), on=["series", "now"])
-    made = made.filter(~pl.col("sd").is_nan())
-    arrays = [made[name].fill_null(float("nan")).to_numpy() for name in ("low", "high", "spot", "sd")]
-    return made.with_columns(
+    result = rows.join(
+        pl.DataFrame(spreads, schema=["series", "now", "sd", "error"], orient="row"), on=["series", "now"]
+    )
+    result = result.filter(~pl.col("sd").is_nan())
+    arrays = [result[name].fill_null(float("nan")).to_numpy() for name in ("low", "high", "spot", "sd")]
+    return result.with_columns(
         p=pl.Series(probability(*arrays)),
-        p_sd=pl.Series(probability_sd(*arrays, error=float(made["error"].median()), basis=3e-4)),
+        p_sd=pl.Series(probability_sd(*arrays, error=float(result["error"].median()), basis=3e-4)),
     )
 
 
-def test_it_is_calibrated(said):
-    p, y = said["p"].to_numpy(), said["y"].to_numpy()
-    assert said.height > 70_000
+def test_it_is_calibrated(priced):
+    p, y = priced["p"].to_numpy(), priced["y"].to_numpy()
+    assert priced.height > 70_000
     assert slope(p, y) == pytest.approx(1.0, abs=0.1)
-    two = said.filter((pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1))
+    two = priced.filter((pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1))
     assert slope(two["p"].to_numpy(), two["y"].to_numpy()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_it_is_nearly_as_good_as_the_market_where_that_is_quoted_on_both_sides(said):
+def test_it_is_nearly_as_good_as_the_market_where_that_is_quoted_on_both_sides(priced):
     """Stated in docs/models.md: the market knows a little more."""
-    two = said.filter((pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1))
+    two = priced.filter((pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1))
     model, market = (float(((two[name] - two["y"]) ** 2).mean()) for name in ("p", "mid"))
     assert (two.height, round(model, 4), round(market, 4)) == (1_967, 0.1112, 0.1074)
     assert market < model < 1.06 * market
 
 
-def test_its_doubt_is_smaller_than_its_probabilities_allow(said):
-    p, doubted = said["p"].to_numpy(), said["p_sd"].to_numpy()
+def test_its_doubt_is_smaller_than_its_probabilities_allow(priced):
+    p, doubted = priced["p"].to_numpy(), priced["p_sd"].to_numpy()
     assert (doubted <= np.sqrt(p * (1 - p)) + 1e-9).mean() > 0.999

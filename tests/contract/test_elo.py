@@ -13,11 +13,11 @@ def test_the_nfl_of_a_century_to_a_hundredth_of_a_point(shared):
     folder = shared / "538_nfl_elo"
     start = dict(pl.read_csv(folder / "initial_elos.csv").iter_rows())
     games = pl.read_csv(folder / "nfl_games.csv.gz").rename({"elo1": "published1", "elo2": "published2"})
-    made = rate(games, msgspec.structs.replace(load_parameters()["nfl"], start=start))
-    assert made.height == 16_810
+    result = rate(games, msgspec.structs.replace(load_parameters()["nfl"], start=start))
+    assert result.height == 16_810
     for side in ("1", "2"):
-        assert (made[f"elo{side}"] - made[f"published{side}"]).abs().max() < 0.01
-    assert (made["p1"] - made["elo_prob1"]).abs().max() < 1e-5
+        assert (result[f"elo{side}"] - result[f"published{side}"]).abs().max() < 0.01
+    assert (result["p1"] - result["elo_prob1"]).abs().max() < 1e-5
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def test_the_nba_along_forty_four_seasons(nba):
                 reset[f"{team}{season}"] = elo
             seen[team] = season
     assert len(reset) < 45
-    made = rate(nba, msgspec.structs.replace(load_parameters()["nba"], reset=reset))
-    assert made.height == 51_457
+    result = rate(nba, msgspec.structs.replace(load_parameters()["nba"], reset=reset))
+    assert result.height == 51_457
     # The file has a game of 2008 that was protested and replayed in a place where it was not played, and a few of 2016;
     # what follows is off until the next seasons wash it out. All else is met to the four decimals that it has.
-    off = ((made["elo1"] - made["elo1_pre"]).abs() > 0.005) | ((made["p1"] - made["elo_prob1"]).abs() > 1e-5)
+    off = ((result["elo1"] - result["elo1_pre"]).abs() > 0.005) | ((result["p1"] - result["elo_prob1"]).abs() > 1e-5)
     assert off.mean() < 0.035
-    assert set(made.filter(off)["season"]) == {2008, 2009, 2015, 2016, 2017}
+    assert set(result.filter(off)["season"]) == {2008, 2009, 2015, 2016, 2017}
 
 
 def test_each_game_of_the_nba_by_itself_to_the_files_own_precision(nba):
@@ -50,10 +50,10 @@ def test_each_game_of_the_nba_by_itself_to_the_files_own_precision(nba):
     league = load_parameters()["nba"]
     for row in played.iter_rows(named=True):
         alone = msgspec.structs.replace(league, start={row["team1"]: row["elo1_pre"], row["team2"]: row["elo2_pre"]})
-        made = rate(pl.DataFrame([row], schema=nba.schema), alone).row(0, named=True)
-        assert made["p1"] == pytest.approx(row["elo_prob1"], abs=1e-9)
-        assert made["after1"] == pytest.approx(row["elo1_post"], abs=6e-5)
-        assert made["after2"] == pytest.approx(row["elo2_post"], abs=6e-5)
+        result = rate(pl.DataFrame([row], schema=nba.schema), alone).row(0, named=True)
+        assert result["p1"] == pytest.approx(row["elo_prob1"], abs=1e-9)
+        assert result["after1"] == pytest.approx(row["elo1_post"], abs=6e-5)
+        assert result["after2"] == pytest.approx(row["elo2_post"], abs=6e-5)
 
 
 def test_a_further_league_is_a_table_in_a_file(tmp_path):
@@ -63,13 +63,13 @@ def test_a_further_league_is_a_table_in_a_file(tmp_path):
         {"season": [1, 1, 1], "team1": ["A", "B", "A"], "team2": ["B", "A", "B"], "neutral": [True] * 3,
          "score1": [1, 1, None], "score2": [0, 1, None]}
     )  # fmt: skip
-    made = rate(games, load_parameters(read_user_file(path))["chess"])
-    assert made["p1"].to_list()[0] == 0.5
-    assert (made["after1"][0], made["after2"][0]) == (1516.0, 1484.0)
+    result = rate(games, load_parameters(read_user_file(path))["chess"])
+    assert result["p1"].to_list()[0] == 0.5
+    assert (result["after1"][0], result["after2"][0]) == (1516.0, 1484.0)
     # 1484 against 1516 draws: 32 · (0.5 − 1 / (1 + 10^(32/400)))
-    assert made["after1"][1] == pytest.approx(1484 + 32 * (0.5 - 1 / (1 + 10 ** (32 / 400))))
-    assert made["after1"][2] is None
-    assert made["p1"][2] > 0.5
+    assert result["after1"][1] == pytest.approx(1484 + 32 * (0.5 - 1 / (1 + 10 ** (32 / 400))))
+    assert result["after1"][2] is None
+    assert result["p1"][2] > 0.5
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ def brier(p, y):
     return float(np.mean((np.asarray(p) - np.asarray(y)) ** 2))
 
 
-def log_loss(p, happened):
-    return float(-np.mean(np.log(p[np.arange(len(happened)), happened])))
+def log_loss(p, outcomes):
+    return float(-np.mean(np.log(p[np.arange(len(outcomes)), outcomes])))
 
 
 def rated_baseball(shared):
@@ -39,35 +39,35 @@ def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
     rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
-    found = match_fixtures(links, rated).filter(pl.col("reason").is_null())
-    made = found.join(rows.select("ticker", "result", "close_mid"), on="ticker")
-    assert made.height == 2_104
-    p = np.where(made["side"] == "home", made["p1"], 1 - made["p1"])
-    y = made["result"] == "yes"
+    match = match_fixtures(links, rated).filter(pl.col("reason").is_null())
+    result = match.join(rows.select("ticker", "result", "close_mid"), on="ticker")
+    assert result.height == 2_104
+    p = np.where(result["side"] == "home", result["p1"], 1 - result["p1"])
+    y = result["result"] == "yes"
     assert brier(p, y) == pytest.approx(0.2444, abs=0.0002)
-    assert brier(made["close_mid"], y) == pytest.approx(0.2425, abs=0.0002), "the market was better"
-    assert brier(np.full(made.height, y.mean()), y) > 0.2495
-    inside = made["close_mid"].is_between(0.05, 0.95).to_numpy()
-    market = made["close_mid"].to_numpy()
+    assert brier(result["close_mid"], y) == pytest.approx(0.2425, abs=0.0002), "the market was better"
+    assert brier(np.full(result.height, y.mean()), y) > 0.2495
+    inside = result["close_mid"].is_between(0.05, 0.95).to_numpy()
+    market = result["close_mid"].to_numpy()
     apart = np.log(p / (1 - p))[inside] - np.log(market / (1 - market))[inside]
-    assert float(np.std(apart)) * 400 / np.log(10) == pytest.approx(load_parameters()["mlb"].doubt, abs=1.0)
+    assert float(np.std(apart)) * 400 / np.log(10) == pytest.approx(load_parameters()["mlb"].lead_sd, abs=1.0)
 
 
 def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_could_be_proven(shared):
     rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
-    found = match_fixtures(links, rated).filter(pl.col("reason").is_null())
-    made = found.join(rows.select("ticker", "result", "close_mid", event_ticker="event"), on="ticker")
-    said = made.filter(pl.col("close_mid").is_between(0.02, 0.98)).select(
+    match = match_fixtures(links, rated).filter(pl.col("reason").is_null())
+    result = match.join(rows.select("ticker", "result", "close_mid", event_ticker="event"), on="ticker")
+    priced = result.filter(pl.col("close_mid").is_between(0.02, 0.98)).select(
         "ticker", "event_ticker", model=pl.lit("elo"),
         p=pl.when(pl.col("side") == "home").then("p1").otherwise(1 - pl.col("p1")), p_sd=pl.lit(0.07),
         cluster=pl.col("day").cast(pl.String), price="close_mid", y=(pl.col("result") == "yes").cast(pl.Float64),
     )  # fmt: skip
-    pool = fit_pool(said, [["elo"]], datetime(2025, 12, 1, tzinfo=UTC))
+    pool = fit_pool(priced, [["elo"]], datetime(2025, 12, 1, tzinfo=UTC))
     assert pool.events > 2_000
     assert not pool.beats_price
-    assert pool.voices[0].weight < 0.5
+    assert pool.opinions[0].weight < 0.5
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def premier_league(shared):
     return rated.join(quoted, on=["day", "home", "away"], how="left")
 
 
-def happened(rows):
+def outcomes(rows):
     return np.where(rows["score1"] > rows["score2"], 0, np.where(rows["score1"] == rows["score2"], 1, 2))
 
 
@@ -98,7 +98,7 @@ def test_the_premier_league_by_ratings_with_draws_against_closing_odds(premier_l
     rows = premier_league.filter((pl.col("season") >= 2012) & pl.col("PSCH").is_not_null())
     league = load_parameters()["epl"]
     win, tie = three_way((rows["elo1"] - rows["elo2"]).to_numpy() + league.home, league.draw)
-    y = happened(rows)
+    y = outcomes(rows)
     prices = 1 / rows.select("PSCH", "PSCD", "PSCA").to_numpy()
     assert rows.height == 2_410
     assert log_loss(np.stack([win, tie, 1 - win - tie], axis=1), y) == pytest.approx(0.9755, abs=0.0005)
@@ -114,7 +114,7 @@ def test_the_book_that_weighs_more_forecast_better(premier_league):
     losses = []
     for book in ("PS", "B365"):
         prices = 1 / rows.select(f"{book}H", f"{book}D", f"{book}A").to_numpy()
-        losses.append(log_loss(prices / prices.sum(axis=1, keepdims=True), happened(rows)))
+        losses.append(log_loss(prices / prices.sum(axis=1, keepdims=True), outcomes(rows)))
     assert rows.height > 2_000
     assert losses[0] < losses[1]
 
@@ -124,11 +124,11 @@ def test_recorded_odds_of_thirty_books_are_read_and_agree(shared):
     at = datetime.fromtimestamp(json.loads(path.read_text())["captured_ms"] / 1000, UTC)
     odds, faults = read_odds(path.read_bytes(), load_leagues()["mlb"], at)
     assert faults == []
-    made = consensus(odds, at, 3_600)
-    assert made.height == 15
-    assert made["books"].min() >= 21, "houses, of which some write under several names"
-    assert (made["home_p"] + made["away_p"] - 1).abs().max() < 1e-9
-    assert made["home_sd"].max() < 0.011
+    result = consensus(odds, at, 3_600)
+    assert result.height == 15
+    assert result["books"].min() >= 21, "houses, of which some write under several names"
+    assert (result["home_p"] + result["away_p"] - 1).abs().max() < 1e-9
+    assert result["home_sd"].max() < 0.011
 
 
 def test_without_margin_it_is_near_to_what_somebody_else_made_of_the_same_odds(shared):

@@ -14,7 +14,7 @@ from fairline.models.sports.teams import load_leagues, name_key, team_names
 MLB = "kalshi_mlb_games_close_price_2025"
 
 
-def recorded(objects):
+def read_recorded(objects):
     return markets_frame(markets_page(json.dumps({"cursor": "", "markets": objects}).encode()).rows)[0]
 
 
@@ -24,8 +24,8 @@ def bare(rows):
 
 
 def team(links):
-    """The team whose win YES pays."""
-    return links.with_columns(mine=pl.when(pl.col("side") == "home").then("home").otherwise("away"))
+    """Return the team whose win YES pays."""
+    return links.with_columns(own=pl.when(pl.col("side") == "home").then("home").otherwise("away"))
 
 
 def test_a_season_of_baseball_settles_as_the_league_played_it(shared):
@@ -37,8 +37,8 @@ def test_a_season_of_baseball_settles_as_the_league_played_it(shared):
     )
     games, problems = read_results((shared / MLB / "statsapi_games_2025.csv").read_bytes(), load_leagues()["mlb"])
     assert problems == ["34 rows repeat a game and were dropped"]
-    found = match_fixtures(links, games.with_columns(start_ts=pl.lit(None, dtype=pl.Datetime("us", "UTC"))))
-    sure = found.filter(pl.col("reason").is_null()).join(rows.select("ticker", "result"), on="ticker")
+    match = match_fixtures(links, games.with_columns(start_ts=pl.lit(None, dtype=pl.Datetime("us", "UTC"))))
+    sure = match.filter(pl.col("reason").is_null()).join(rows.select("ticker", "result"), on="ticker")
     won = pl.when(pl.col("score1") > pl.col("score2")).then(pl.lit("home")).otherwise(pl.lit("away"))
     right = sure.select(((won == pl.col("side")) == (pl.col("result") == "yes")).mean()).item()
     assert sure.height == 2_104, "the others are doubleheaders without a time, and games moved to another day"
@@ -50,19 +50,19 @@ def test_what_was_settled_in_august_pays_the_team_that_the_exchange_says_won(sha
     objects = [m for value in document.values() if isinstance(value, list) for m in value if "ticker" in m]
     objects += [m for query in document["queries"] for m in query.get("markets", [])] if not objects else []
     games = [m for m in objects if m["ticker"].split("-")[0] in {league.series for league in load_leagues().values()}]
-    links = team(link_games(recorded(games)))
+    links = team(link_games(read_recorded(games)))
     assert links.height == len(games) >= 40
     assert links["reason"].null_count() == links.height
-    said = pl.DataFrame({name: [m[name] for m in games] for name in ("ticker", "result", "expiration_value")})
-    winners = links.join(said, on="ticker").with_columns(key=name_key(pl.col("expiration_value")))
-    made = winners.join(team_names(load_leagues()), on=["league", "key"])
-    assert made.height == links.height
-    assert made.select(((pl.col("mine") == pl.col("team")) == (pl.col("result") == "yes")).all()).item()
+    priced = pl.DataFrame({name: [m[name] for m in games] for name in ("ticker", "result", "expiration_value")})
+    winners = links.join(priced, on="ticker").with_columns(key=name_key(pl.col("expiration_value")))
+    result = winners.join(team_names(load_leagues()), on=["league", "key"])
+    assert result.height == links.height
+    assert result.select(((pl.col("own") == pl.col("team")) == (pl.col("result") == "yes")).all()).item()
 
 
 def test_every_game_of_known_leagues_in_july_is_linked_by_all_its_evidence(shared):
     lines = (shared / "kalshi_markets_raw_2026-07-10" / "sports_pairs_20260710T182301Z.jsonl").read_text().splitlines()
-    links = link_games(recorded([json.loads(line) for line in lines]))
+    links = link_games(read_recorded([json.loads(line) for line in lines]))
     assert dict(links["league"].value_counts().iter_rows()) == {"mlb": 72, "nfl": 48, "wnba": 10}
     assert set(links["evidence"]) == {"series, ticker, target, code, name, rules, time"}
     assert links["confidence"].min() >= MIN_CONFIDENCE
@@ -76,9 +76,9 @@ def test_teams_are_those_that_somebody_else_matched_to_the_tickers(shared):
         schema=["ticker", "event_ticker", "theirs"], orient="row",
     ).unique("ticker")  # fmt: skip
     links = team(link_games(bare(theirs.select("ticker", "event_ticker"))))
-    made = (
+    result = (
         links.filter(pl.col("reason").is_null()).join(theirs, on="ticker").with_columns(key=name_key(pl.col("theirs")))
     )
-    made = made.join(team_names(load_leagues()), on=["league", "key"], how="left")
-    assert made.height == 34
-    assert (made["mine"] == made["team"]).all()
+    result = result.join(team_names(load_leagues()), on=["league", "key"], how="left")
+    assert result.height == 34
+    assert (result["own"] == result["team"]).all()

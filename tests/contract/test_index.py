@@ -26,7 +26,7 @@ def closes(shared):
 
 
 def ladder(rows, ratio):
-    """What is said of each rung, and how it ended."""
+    """Return what is said of each rung, and how it ended."""
     spot, sd = np.ones(rows.height), ratio * rows["implied"].to_numpy()
     none = np.full(rows.height, np.nan)
     p = [probability(np.full(rows.height, np.exp(strike)), none, spot, sd) for strike in STRIKES]
@@ -46,9 +46,9 @@ def test_the_second_half_is_calibrated_by_it_and_better_than_the_climate(closes)
     after = closes.filter(pl.col("year") >= SPLIT)
     p, y = ladder(after, REALISED_SHARE)
     often = np.repeat([(after["moved"] > strike).mean() for strike in STRIKES], after.height)
-    measured = [slope(p, y), ((p - y) ** 2).mean(), ((often - y) ** 2).mean()]
+    measure = [slope(p, y), ((p - y) ** 2).mean(), ((often - y) ** 2).mean()]
     assert after.height == 4_276
-    assert [round(float(value), 4) for value in measured] == [0.9531, 0.1185, 0.1239]
+    assert [round(float(value), 4) for value in measure] == [0.9531, 0.1185, 0.1239]
 
 
 def test_the_doubt_is_how_far_the_halves_are_apart(closes):

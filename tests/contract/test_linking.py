@@ -26,13 +26,13 @@ def markets(rows):
     )
 
 
-def measured(linked, rows, value):
+def measure(link_rows, rows, value):
     """Share of the markets that are linked, and of those the share that settles as recorded."""
-    made = linked.filter(pl.col("confidence") >= MIN_CONFIDENCE).join(
+    result = link_rows.filter(pl.col("confidence") >= MIN_CONFIDENCE).join(
         rows.select("ticker", "result", value=value), on="ticker"
     )
-    right = made.select((pays(pl.col("value")) == (pl.col("result") == "yes")).mean()).item()
-    return linked.filter(pl.col("confidence") >= MIN_CONFIDENCE).height / rows.height, right, made
+    right = result.select((pays(pl.col("value")) == (pl.col("result") == "yes")).mean()).item()
+    return link_rows.filter(pl.col("confidence") >= MIN_CONFIDENCE).height / rows.height, right, result
 
 
 def test_hourly_ladders_settle_as_recorded_by_the_index_they_are_linked_to(shared):
@@ -42,11 +42,11 @@ def test_hourly_ladders_settle_as_recorded_by_the_index_they_are_linked_to(share
     rows = rows.unique("ticker", maintain_order=True).with_columns(
         value=pl.col("expiration_value").str.replace_all(",", "").cast(pl.Float64, strict=False)
     )
-    recall, precision, made = measured(link(markets(rows)), rows, "value")
-    assert made.height > 20_000
+    recall, precision, result = measure(link(markets(rows)), rows, "value")
+    assert result.height > 20_000
     assert recall == 1.0
     assert precision == 1.0
-    assert set(made["subject"]) == {"BTC", "ETH"}
+    assert set(result["subject"]) == {"BTC", "ETH"}
 
 
 def test_quarters_of_an_hour_settle_as_recorded_where_their_strike_is_known(shared):
@@ -56,10 +56,10 @@ def test_quarters_of_an_hour_settle_as_recorded_where_their_strike_is_known(shar
         event_ticker=pl.col("ticker").str.replace(r"-[^-]+$", ""), strike_type=pl.lit("greater_or_equal"),
         value="expiration_value",
     )  # fmt: skip
-    linked = link(markets(rows))
-    there = linked.filter(pl.col("confidence") >= MIN_CONFIDENCE)
-    assert (linked.height, there.height) == (1_531, rows["floor_strike"].drop_nulls().len())
-    assert set(linked["reason"].drop_nulls()) == {"a strike is missing"}
+    link_rows = link(markets(rows))
+    there = link_rows.filter(pl.col("confidence") >= MIN_CONFIDENCE)
+    assert (link_rows.height, there.height) == (1_531, rows["floor_strike"].drop_nulls().len())
+    assert set(link_rows["reason"].drop_nulls()) == {"a strike is missing"}
     known = there.join(rows.drop_nulls("value").select("ticker", "result", "value"), on="ticker")
     assert known.height == 736
     assert known.select((pays(pl.col("value")) == (pl.col("result") == "yes")).all()).item()
@@ -69,46 +69,46 @@ def test_daily_temperatures_settle_as_recorded_by_the_station_and_standard_day_t
     rows = pl.read_csv(shared / "kalshi_weather_nyc_high_candles_2026-02_03" / "markets.csv")
     # Rules of then did not name the climate report; their words for it are these.
     assert rows["rules_primary"].str.contains("(in Central Park, New York|at New York City) for").all()
-    linked = link(markets(rows.with_columns(rules_station=pl.lit("NYC"))))
+    link_rows = link(markets(rows.with_columns(rules_station=pl.lit("NYC"))))
     # The official record that lies beside the recordings ends before them. But the market that ended YES says between
     # which whole degrees the day's extreme lay, and all others of that station and day must agree with it.
-    made = linked.join(rows.select("ticker", "result"), on="ticker").filter(pl.col("confidence") >= MIN_CONFIDENCE)
-    assert made.height == rows.height
+    result = link_rows.join(rows.select("ticker", "result"), on="ticker").filter(pl.col("confidence") >= MIN_CONFIDENCE)
+    assert result.height == rows.height
     agreed = 0
-    for _, day in made.group_by("kind", "day"):
+    for _, day in result.group_by("kind", "day"):
         yes = day.filter(pl.col("result") == "yes")
         assert yes.height == 1
         low, high = yes["low"][0], yes["high"][0]
         inside = (low + (1 if yes["low_open"][0] else 0)) if low is not None else high - 1
         right = pays(pl.col("value")) == (pl.col("result") == "yes")
         agreed += day.with_columns(value=pl.lit(inside)).select(right.sum()).item()
-    assert agreed == made.height
+    assert agreed == result.height
 
 
 def test_the_standard_days_of_twenty_cities_are_those_of_their_closing_times(shared):
-    """Of books of July 2026, which came without rules: with the station that the series is known by in them."""
+    """Return of books of July 2026, which came without rules: with the station that the series is known by in them."""
     path = shared / "kalshi_orderbook_depth_2026-07" / "weather_orderbooks_2026-07-24.jsonl"
     rows = pl.read_ndjson(path, infer_schema_length=None).filter(pl.col("group") == "daily")
     rows = rows.with_columns(event_ticker=pl.col("ticker").str.replace(r"-[^-]+$", ""), series_ticker="series")
     known = {name: f"{subject.subject[1:]}" for name, subject in load_subjects().items() if subject.kind != "price"}
     named = rows.with_columns(rules_station=pl.col("series").replace_strict(known, default=None))
-    linked = link(markets(named.unique("ticker")))
-    assert linked["subject"].n_unique() == 20
-    assert linked.filter(pl.col("confidence") < MIN_CONFIDENCE).is_empty()
-    assert linked["ticker"].n_unique() == rows.filter(pl.col("series").is_in(list(known)))["ticker"].n_unique()
+    link_rows = link(markets(named.unique("ticker")))
+    assert link_rows["subject"].n_unique() == 20
+    assert link_rows.filter(pl.col("confidence") < MIN_CONFIDENCE).is_empty()
+    assert link_rows["ticker"].n_unique() == rows.filter(pl.col("series").is_in(list(known)))["ticker"].n_unique()
     assert link(markets(rows.unique("ticker")))["reason"].unique().to_list() == ["the rules name no station"]
 
 
 def test_stations_are_those_of_the_series_own_settlement_sources(shared):
     path = shared / "kalshi_api_recorded_2026-01_cents_and_dollars" / "series_list_response.json"
-    told = {}
+    named = {}
     for series in json.loads(path.read_bytes())["response"]["series"]:
         for source in series.get("settlement_sources") or ():
-            if found := re.search(r"product=CLI&issuedby=([A-Z]{3})$", source["url"]):
-                told[series["ticker"]] = found[1]
-    known = {name: subject.subject[1:] for name, subject in load_subjects().items() if name in told}
+            if match := re.search(r"product=CLI&issuedby=([A-Z]{3})$", source["url"]):
+                named[series["ticker"]] = match[1]
+    known = {name: subject.subject[1:] for name, subject in load_subjects().items() if name in named}
     assert len(known) == 7
-    assert known == {name: told[name] for name in known}
+    assert known == {name: named[name] for name in known}
 
 
 @pytest.mark.parametrize("moment", ["20260710T182345Z", "20260710T192344Z"])
@@ -116,11 +116,11 @@ def test_whole_objects_of_hourly_ladders_say_in_outcome_and_rules_what_they_are_
     lines = (shared / "kalshi_markets_raw_2026-07-10" / f"crypto_hourly_{moment}.jsonl").read_text().splitlines()
     frame, rejected = markets_frame([msgspec.json.decode(line, type=Market) for line in lines])
     assert not rejected
-    linked = link(frame)
-    assert (frame.height, linked.height) == (263, 263)
-    assert linked.filter(pl.col("reason").is_not_null()).is_empty()
-    assert set(linked["evidence"]) == {"series, strikes, closing time, ticker, outcome, rules"}
+    link_rows = link(frame)
+    assert (frame.height, link_rows.height) == (263, 263)
+    assert link_rows.filter(pl.col("reason").is_not_null()).is_empty()
+    assert set(link_rows["evidence"]) == {"series, strikes, closing time, ticker, outcome, rules"}
     assert frame["rules_day"].null_count() == 0
-    assert (linked["confidence"] >= MIN_CONFIDENCE).all()
+    assert (link_rows["confidence"] >= MIN_CONFIDENCE).all()
     moved = frame.with_columns(rules_day=pl.col("rules_day").dt.offset_by("1d"))
     assert link(moved)["confidence"].max() == 0

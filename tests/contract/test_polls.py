@@ -27,16 +27,16 @@ def folder(shared):
 
 @pytest.fixture(scope="module")
 def polls(folder):
-    made, faults = read_polls((folder / "president_polls_2020-09-22.csv").read_bytes())
+    result, faults = read_polls((folder / "president_polls_2020-09-22.csv").read_bytes())
     assert [fault.partition(" ")[2][:28] for fault in faults] == ["questions ask about others t"], "of the primaries"
-    return made
+    return result
 
 
 @pytest.fixture(scope="module")
 def past(folder):
     rows = pl.read_csv(folder / "state_results_1976_2016.csv").filter(pl.col("year") == 2016)
-    made = {state: (100 * dem, 100 * rep) for state, dem, rep in rows.select("state", "dem", "rep").iter_rows()}
-    return made | {place: made[place[:2]] for place in ("ME-1", "ME-2", "NE-1", "NE-2", "NE-3")}
+    result = {state: (100 * dem, 100 * rep) for state, dem, rep in rows.select("state", "dem", "rep").iter_rows()}
+    return result | {place: result[place[:2]] for place in ("ME-1", "ME-2", "NE-1", "NE-2", "NE-3")}
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def published(folder):
 
 
 def apart(polls, past, published, day):
-    made = average(polls, day, past).join(published.filter(pl.col("day") == day), on="place", suffix="_theirs")
-    return np.abs(np.r_[made["dem"] - made["dem_theirs"], made["rep"] - made["rep_theirs"]])
+    result = average(polls, day, past).join(published.filter(pl.col("day") == day), on="place", suffix="_theirs")
+    return np.abs(np.r_[result["dem"] - result["dem_theirs"], result["rep"] - result["rep_theirs"]])
 
 
 def test_averages_are_within_a_third_of_a_point_of_what_was_published(polls, past, published):
@@ -81,11 +81,11 @@ def test_drift_is_that_of_the_published_averages(published):
 
 
 def test_each_state_six_weeks_before_against_what_came(polls, past):
-    made = average(polls, date(2020, 9, 22), past).filter(pl.col("place").is_in(list(electors(2020))))
-    margin, weight = (made["dem"] - made["rep"]).to_numpy(), made["weight"].to_numpy()
+    result = average(polls, date(2020, 9, 22), past).filter(pl.col("place").is_in(list(electors(2020))))
+    margin, weight = (result["dem"] - result["rep"]).to_numpy(), result["weight"].to_numpy()
     p = np.array([simulate(margin[i:i + 1], weight[i:i + 1], np.ones(1, dtype=np.int64), 42).mean()
-                  for i in range(made.height)])  # fmt: skip
-    came = made["place"].is_in(list(WON)).to_numpy()
+                  for i in range(result.height)])  # fmt: skip
+    came = result["place"].is_in(list(WON)).to_numpy()
     assert np.mean((p - came) ** 2) == pytest.approx(0.060, abs=0.003), "one election is no proof"
     assert ((p > 0.5) == came).mean() > 0.9
 
@@ -101,9 +101,9 @@ def test_the_presidency_six_weeks_before(folder):
         (folder / name).read_bytes() for name in ("president_polls_2020-09-22.csv", "state_results_1976_2016.csv")
     ]
     requests = model.requests(markets, now)
-    made = model.predict(markets, {r: Payload(r, now, b) for r, b in zip(requests, bodies, strict=True)}, now)
-    assert [note.partition(" ")[2][:28] for note in made["note"].drop_nulls()] == ["questions ask about others t"]
-    made = made.drop_nulls("p")
-    assert made["p"].sum() == pytest.approx(1.0)
-    assert made["p"][0] == pytest.approx(0.936, abs=0.005)
-    assert 0.03 < made["p_sd"][0] < 0.12
+    result = model.predict(markets, {r: Payload(r, now, b) for r, b in zip(requests, bodies, strict=True)}, now)
+    assert [note.partition(" ")[2][:28] for note in result["note"].drop_nulls()] == ["questions ask about others t"]
+    result = result.drop_nulls("p")
+    assert result["p"].sum() == pytest.approx(1.0)
+    assert result["p"][0] == pytest.approx(0.936, abs=0.005)
+    assert 0.03 < result["p_sd"][0] < 0.12

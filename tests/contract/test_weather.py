@@ -16,16 +16,16 @@ def cities(shared):
     folder = shared / "noaa_daily_temps_19_cities"
     official = pl.read_csv(folder / "noaa_lcd_daily_2000_2025-06.csv.gz")
     forecast = pl.read_csv(folder / "forecast_vs_actual_5cities_2023_2025.csv")
-    made = {}
+    result = {}
     for name, other in CITIES.items():
-        mine = official.filter(city=other)
-        both = forecast.filter(city=name).join(mine.select(date="day", high="daily_max_f"), on="date")
-        before = mine.filter(pl.col("day") < "2023").with_columns(at=pl.col("day").str.to_date().dt.ordinal_day())
-        made[name] = both.drop_nulls("high").sort("date"), before.drop_nulls("daily_max_f")
-    return made
+        own = official.filter(city=other)
+        both = forecast.filter(city=name).join(own.select(date="day", high="daily_max_f"), on="date")
+        before = own.filter(pl.col("day") < "2023").with_columns(at=pl.col("day").str.to_date().dt.ordinal_day())
+        result[name] = both.drop_nulls("high").sort("date"), before.drop_nulls("daily_max_f")
+    return result
 
 
-def walked(both):
+def walk_forward(both):
     """Log score and rank of each official high in what was said of it by the errors of the days before."""
     forecast, high = both["forecast_high"].to_numpy(), both["high"].to_numpy().astype(float)
     scores, ranks = [], []
@@ -49,11 +49,11 @@ def climate(both, before):
 
 def test_errors_of_the_days_before_say_how_far_the_next_forecast_is_off(cities):
     """Stated in docs/models/weather.md: mean log score of the official whole degree, and how often it lay in the middle
-    90 percent of what was said.
+    90 percent of what was priced.
     """
     table = {}
     for name, (both, before) in cities.items():
-        scores, ranks = walked(both)
+        scores, ranks = walk_forward(both)
         assert len(scores) > 600
         inside = ((ranks > 0.05) & (ranks < 0.95)).mean()
         table[name] = round(float(scores.mean()), 2), round(climate(both, before), 2), round(float(inside), 2)
@@ -65,7 +65,7 @@ def test_errors_of_the_days_before_say_how_far_the_next_forecast_is_off(cities):
 
 @pytest.mark.parametrize(("days", "degrees"), [(60, 6.0), (92, 6.0), (ERROR_DAYS, 1e6)])
 def test_other_spans_and_the_normal_distribution_score_worse(cities, monkeypatch, days, degrees):
-    chosen = np.mean([walked(both)[0].mean() for both, _ in cities.values()])
+    chosen = np.mean([walk_forward(both)[0].mean() for both, _ in cities.values()])
     monkeypatch.setattr(arithmetic, "ERROR_DAYS", days)
     monkeypatch.setattr(arithmetic, "DEGREES_OF_FREEDOM", degrees)
-    assert np.mean([walked(both)[0].mean() for both, _ in cities.values()]) > chosen
+    assert np.mean([walk_forward(both)[0].mean() for both, _ in cities.values()]) > chosen

@@ -48,9 +48,9 @@ class Feed:
 
 async def test_what_passes_is_asked_again():
     with Feed((503, b""), (200, b"[1]")) as feed:
-        made = (await fetch([feed.request]))[feed.request]
-    assert isinstance(made, Payload)
-    assert made.body == b"[1]"
+        result = (await fetch([feed.request]))[feed.request]
+    assert isinstance(result, Payload)
+    assert result.body == b"[1]"
     assert feed.asked == 2
 
 
@@ -59,11 +59,11 @@ async def test_what_does_not_is_named_and_stops_nothing_else(tmp_path):
     path.write_text("there")
     file = Request("file", str(path))
     with Feed((404, b"no")) as feed:
-        made = await fetch([feed.request, file])
-    assert isinstance(made[feed.request], InputError)
-    assert "cannot fetch http://127.0.0.1/candles (status 404)" in str(made[feed.request])
+        result = await fetch([feed.request, file])
+    assert isinstance(result[feed.request], InputError)
+    assert "cannot fetch http://127.0.0.1/candles (status 404)" in str(result[feed.request])
     assert feed.asked == 1
-    assert made[file].body == b"there"
+    assert result[file].body == b"there"
 
 
 async def test_what_a_file_says_is_as_old_as_the_file(tmp_path):
@@ -79,13 +79,13 @@ async def test_within_its_age_it_is_asked_once():
     sources = Sources()
     with Feed((200, b"[1]")) as feed:
         for _ in range(3):
-            made = await fetch([feed.request], sources)
-    assert made[feed.request].body == b"[1]"
+            result = await fetch([feed.request], sources)
+    assert result[feed.request].body == b"[1]"
     assert feed.asked == 1
 
 
 @pytest.mark.parametrize(
-    ("request_", "words"),
+    ("request_", "message"),
     [
         (Request("https", "http://example.org/x"), "is not an https address"),
         (Request("https", "ftp://127.0.0.1/x"), "cannot fetch"),
@@ -93,20 +93,20 @@ async def test_within_its_age_it_is_asked_once():
         (Request("telepathy", "x"), "unknown source 'telepathy'. Known sources: https, user, file"),
     ],
 )
-async def test_what_cannot_be_asked_is_one_line(request_, words):
-    made = (await fetch([request_]))[request_]
-    assert isinstance(made, InputError)
-    assert words in str(made)
-    assert "\n" not in str(made)
+async def test_what_cannot_be_asked_is_one_line(request_, message):
+    result = (await fetch([request_]))[request_]
+    assert isinstance(result, InputError)
+    assert message in str(result)
+    assert "\n" not in str(result)
 
 
 async def test_what_an_address_may_hold_of_a_secret_is_not_shown():
     for key in ("https://u:secret@127.0.0.1:9/x?api_key=TOPSECRET", "http://u:secret@example.org/?k=TOPSECRET",
                 "https://[::1/x?k=TOPSECRET", "https://" + "a" * 70 + ".example/x?k=TOPSECRET"):  # fmt: skip
         request = Request("https", key)
-        made = (await fetch([request]))[request]
-        assert isinstance(made, InputError)
-        assert "secret" not in str(made).lower()
+        result = (await fetch([request]))[request]
+        assert isinstance(result, InputError)
+        assert "secret" not in str(result).lower()
 
 
 async def test_what_was_read_serves_the_next_run_and_offline_however_old(tmp_path):
@@ -130,10 +130,10 @@ async def test_what_was_recorded_is_replayed_with_its_bytes_and_time(tmp_path):
     path.write_bytes(b"a\nb\x00")
     file, shelf = Request("file", str(path)), Shelf(tmp_path / "recorded")
     with Feed((200, b"[1]")) as feed:
-        made = await fetch([feed.request, file], Sources(record=shelf))
+        result = await fetch([feed.request, file], Sources(record=shelf))
         path.unlink()
         again = replay([feed.request, file, Request("file", "other")], shelf)
-    assert {**made, Request("file", "other"): None} | {r: p for r, p in again.items() if isinstance(p, Payload)} == {
+    assert {**result, Request("file", "other"): None} | {r: p for r, p in again.items() if isinstance(p, Payload)} == {
         **again,
         Request("file", "other"): None,
     }
@@ -169,20 +169,20 @@ async def test_a_key_is_put_in_when_it_is_asked_and_told_nowhere(tmp_path, caplo
     cache = Shelf(tmp_path / "inputs")
     with Feed((403, b"")) as feed:
         request = Request("https", feed.request.key + "&apiKey={key:the-odds-api}", 60)
-        made = (await fetch([request], Sources(keys=key, cache=cache)))[request]
-        assert "the key may be wrong" in str(made)
+        result = (await fetch([request], Sources(keys=key, cache=cache)))[request]
+        assert "the key may be wrong" in str(result)
         feed.answers[0] = (200, b"[]")
-        made = (await fetch([request], Sources(keys=key, cache=cache, record=Shelf(tmp_path / "r"))))[request]
+        result = (await fetch([request], Sources(keys=key, cache=cache, record=Shelf(tmp_path / "r"))))[request]
         assert parse_qs(urlsplit(feed.paths[-1]).query)["apiKey"] == ["se cret/1"]
     assert asked[0] == "the-odds-api"
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*.payload"))
-    assert all("cret" not in text for text in (repr(made), caplog.text, written.decode()))
+    assert all("cret" not in text for text in (repr(result), caplog.text, written.decode()))
 
 
 async def test_without_the_key_it_is_said_which_one_and_where_it_belongs():
     request = Request("https", "https://x.example/?k={key:mine}")
-    made = (await fetch([request]))[request]
-    assert "https://x.example/ needs a key: there is no key 'mine'" in str(made)
+    result = (await fetch([request]))[request]
+    assert "https://x.example/ needs a key: there is no key 'mine'" in str(result)
 
 
 def test_keys_stand_under_keys_or_in_the_environment(tmp_path):
@@ -202,10 +202,10 @@ async def test_what_two_models_want_is_got_once_and_replayed_alike(tmp_path):
         cache = Shelf(tmp_path / "inputs")
         cache.put(Payload(slow, datetime.now(UTC) - timedelta(seconds=30), b"old"))
         shelf = Shelf(tmp_path / "recorded")
-        made = await fetch([slow, fast], Sources(cache=cache, record=shelf))
-        assert {payload.body for payload in made.values()} == {b"one"}
+        result = await fetch([slow, fast], Sources(cache=cache, record=shelf))
+        assert {payload.body for payload in result.values()} == {b"one"}
         assert feed.asked == 1
-    assert {r: p.body for r, p in replay([slow, fast], shelf).items()} == {r: p.body for r, p in made.items()}
+    assert {r: p.body for r, p in replay([slow, fast], shelf).items()} == {r: p.body for r, p in result.items()}
 
 
 async def test_what_is_never_used_again_still_serves_offline(tmp_path):
@@ -238,9 +238,9 @@ async def test_what_was_got_in_the_future_is_not_young(tmp_path):
 @pytest.mark.parametrize("secret", ["TOPSECRET1", "TOP SECRET1/?&", "\udcffTOPSECRET1"])
 async def test_no_address_makes_an_error_tell_a_secret(address, secret):
     request = Request("https", address)
-    made = (await fetch([request], Sources(keys=lambda _: secret)))[request]
-    assert isinstance(made, InputError)
-    assert "SECRET1" not in f"{made}{made!r}"
+    result = (await fetch([request], Sources(keys=lambda _: secret)))[request]
+    assert isinstance(result, InputError)
+    assert "SECRET1" not in f"{result}{result!r}"
 
 
 async def test_a_feed_that_repeats_what_it_was_asked_does_not_tell_it():
@@ -250,8 +250,8 @@ async def test_a_feed_that_repeats_what_it_was_asked_does_not_tell_it():
             f"HTTP/1.1 200 {self.path}\r\nBad Header {self.path}\r\n\r\n".encode()
         )
         request = Request("https", feed.request.key + "&k={key:x}")
-        made = (await fetch([request], Sources(keys=lambda _: "TOPSECRET1")))[request]
-        assert "TOPSECRET1" not in str(made)
+        result = (await fetch([request], Sources(keys=lambda _: "TOPSECRET1")))[request]
+        assert "TOPSECRET1" not in str(result)
 
 
 async def test_one_strange_file_stops_no_other(tmp_path):
@@ -260,9 +260,9 @@ async def test_one_strange_file_stops_no_other(tmp_path):
     good.write_text("there")
     wanted = [Request("file", str(tmp_path / "pipe")), Request("file", "\udcff", 60), Request("file", str(good))]
     cache = Shelf(tmp_path / "inputs")
-    made = await fetch(wanted, Sources(cache=cache, record=Shelf(tmp_path / "r")))
-    assert [isinstance(made[request], Payload) for request in wanted] == [False, False, True]
-    assert "is not a regular file" in str(made[wanted[0]])
+    result = await fetch(wanted, Sources(cache=cache, record=Shelf(tmp_path / "r")))
+    assert [isinstance(result[request], Payload) for request in wanted] == [False, False, True]
+    assert "is not a regular file" in str(result[wanted[0]])
     damaged = Request("https", "https://x.example/")
     cache.put(Payload(damaged, datetime(2026, 1, 1, tzinfo=UTC), b""))
     (file,) = cache.folder.glob("*.payload")
@@ -327,10 +327,10 @@ async def test_two_files_of_one_name_cannot_be_recorded_together(tmp_path):
 
 @pytest.mark.parametrize("key", ["../secret", "/etc/passwd", "a/../../b"])
 async def test_a_user_key_stays_inside_the_data_folder(tmp_path, key):
-    (made,) = (await fetch([Request("user", key)], Sources(tmp_path))).values()
-    assert "leaves the user's data folder" in str(made)
+    (result,) = (await fetch([Request("user", key)], Sources(tmp_path))).values()
+    assert "leaves the user's data folder" in str(result)
 
 
 async def test_a_user_key_needs_a_data_folder():
-    (made,) = (await fetch([Request("user", "polls.csv")])).values()
-    assert "no data folder is set" in str(made)
+    (result,) = (await fetch([Request("user", "polls.csv")])).values()
+    assert "no data folder is set" in str(result)

@@ -72,11 +72,11 @@ def blend(
 
 def _load_installed(names: list[str]) -> "list[Model]":
     from fairline.config.model_settings import model_settings
-    from fairline.models import installed, load
+    from fairline.models import list_models, load
 
     models: list[Model] = []
     settings = model_settings()
-    known = {entry.name for entry in installed(settings)}
+    known = {entry.name for entry in list_models(settings)}
     for name in names:
         if name not in known:
             note(f"{name} is not an installed model, so it gets no weight")

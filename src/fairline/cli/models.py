@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def models(*, json_output: Json = False) -> None:
     """List the installed models: name, version, origin, description and inputs."""
     from fairline.config.model_settings import model_settings
-    from fairline.models import installed
+    from fairline.models import list_models
 
-    rows = [_describe(entry, datetime.now(UTC)) for entry in installed(model_settings())]
+    rows = [_describe(entry, datetime.now(UTC)) for entry in list_models(model_settings())]
     if json_output:
         print(json.dumps(rows, indent=2))
         return

@@ -85,7 +85,7 @@ class BlendModel:
         notes = [*answers.notes, *self._weight_notes(pool, asof)]
         tickers = [ticker for rows in answers.predictions.values() for ticker in rows["ticker"]]
         rows = markets.select("ticker", price=midpoint()).filter(pl.col("ticker").is_in(tickers))
-        aligned = {name: _aligned(predictions, rows) for name, predictions in answers.predictions.items()}
+        aligned = {name: _align(predictions, rows) for name, predictions in answers.predictions.items()}
         p, p_sd = pool_opinions(rows["price"].to_numpy(), aligned, pool.opinions)
         return to_predictions([priced_rows(rows["ticker"], p, p_sd), *map(note_row, notes)], self.name, asof)
 
@@ -138,7 +138,7 @@ def _requests(model: Model, markets: pl.DataFrame, asof: datetime) -> Sequence[R
         return []
 
 
-def _aligned(predictions: pl.DataFrame, rows: pl.DataFrame) -> tuple[Floats, Floats]:
+def _align(predictions: pl.DataFrame, rows: pl.DataFrame) -> tuple[Floats, Floats]:
     """`p` and `p_sd` in the order of the rows, NaN where a model has none."""
     joined = rows.join(predictions, on="ticker", how="left", maintain_order="left")
     p, p_sd = (joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in ("p", "p_sd"))

@@ -52,10 +52,10 @@ class CalibratedModel:
         for (category, at), group in in_range.group_by("category", "hours", maintain_order=True):
             curve = curves.find(None if category is None else str(category), float(str(at)))
             if curve is not None and curve.beats_price:
-                parts.append(_priced(group, curve))
-        unpriced = rows.height - sum(part.height for part in parts)
-        if unpriced:
-            parts.append(note_row(f"{unpriced} markets are of kinds or times for which the price itself was as good"))
+                parts.append(_price(group, curve))
+        left_out = rows.height - sum(part.height for part in parts)
+        if left_out:
+            parts.append(note_row(f"{left_out} markets are of kinds or times for which the price itself was as good"))
         if asof - curves.fitted_ts > MAX_CURVE_AGE:
             parts.append(note_row(f"the curves date from {curves.fitted_ts:%Y-%m-%d}: refit with fairline calibrate"))
         return to_predictions(parts, self.name, asof)
@@ -68,6 +68,6 @@ class CalibratedModel:
         return read_curves(body, self._request.shown)
 
 
-def _priced(rows: pl.DataFrame, curve: Curve) -> pl.DataFrame:
+def _price(rows: pl.DataFrame, curve: Curve) -> pl.DataFrame:
     p, error = curve.at(rows["price"].to_numpy())
     return priced_rows(rows["ticker"], p, error)

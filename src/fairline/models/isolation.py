@@ -86,7 +86,7 @@ def _text(path: str | bytes) -> str:
 
 
 def _is_code(path: str) -> bool:
-    """Whether a file belongs to an installed package, to Python or to the time zone database."""
+    """Return whether a file belongs to an installed package, to Python or to the time zone database."""
     if Path(path).suffix in _CODE_SUFFIXES:
         return True
     return path.startswith(tuple(_CODE_FOLDERS))

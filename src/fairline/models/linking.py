@@ -42,7 +42,7 @@ _MOST_DECIMALS = 8
 _UP = r"(?i)\bor (above|more|higher|greater)\b"
 _DOWN = r"(?i)\bor (below|less|lower|fewer)\b"
 _TITLE_WORDS = {"BTC": "(?i)bitcoin", "ETH": r"(?i)\bether", "SPX": "(?i)s&p", "NDX": "(?i)nasdaq"}
-"""How titles name a subject, in words that titles of other subjects do not contain."""
+"""How titles name a subject, in pattern that titles of other subjects do not contain."""
 
 
 def link(markets: pl.DataFrame, subjects: Mapping[str, Subject] | None = None) -> pl.DataFrame:
@@ -54,7 +54,7 @@ def link(markets: pl.DataFrame, subjects: Mapping[str, Subject] | None = None) -
         _subject_frame(subjects), on="series_ticker", how="inner", maintain_order="left"
     )
     rows = rows.with_columns(**_interval(), **_times())
-    return _judged(rows).select(pl.col(name).cast(dtype) for name, dtype in LINKS.items())
+    return _judge(rows).select(pl.col(name).cast(dtype) for name, dtype in LINKS.items())
 
 
 def pays(value: pl.Expr) -> pl.Expr:
@@ -117,7 +117,7 @@ def _times() -> dict[str, pl.Expr]:
 
 
 def _interval() -> dict[str, pl.Expr]:
-    """The values at which YES pays, by `strike_type` and strikes, and what is wrong with them."""
+    """Return the values at which YES pays, by `strike_type` and strikes, and what is wrong with them."""
     kind, floor, cap = pl.col("strike_type"), pl.col("floor_strike"), pl.col("cap_strike")
     has_floor = kind.is_in(["greater", "greater_or_equal", "between"])
     has_cap = kind.is_in(["less", "less_or_equal", "between"])
@@ -136,8 +136,8 @@ def _interval() -> dict[str, pl.Expr]:
     }
 
 
-def _judged(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with confidence and evidence, or the reason against a link."""
+def _judge(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with confidence and evidence, or the reason against a link."""
     reason = pl.coalesce(
         pl.when(pl.col("market_type") != "binary").then(pl.format("a {} market has no YES and NO", "market_type")),
         "strike_fault",
@@ -159,7 +159,7 @@ def _day_agrees() -> pl.Expr:
 
 
 def _evidence() -> pl.Expr:
-    """The pieces of evidence that could have contradicted the link."""
+    """Return the pieces of evidence that could have contradicted the link."""
     return pl.concat_str(
         pl.lit("series, strikes, closing time"),
         pl.when(_day_agrees()).then(pl.lit(", ticker")),
@@ -170,7 +170,7 @@ def _evidence() -> pl.Expr:
 
 
 def _time_fault() -> pl.Expr:
-    """A contradiction between the days and hours of ticker, rules and closing time."""
+    """Return a contradiction between the days and hours of ticker, rules and closing time."""
     day = pl.coalesce("ticker_day", "closing_day")
     minute_differs = pl.col("closing_minute") != pl.col("ticker_minute")
     has_clock = pl.col("ticker_hour").is_not_null() & _is_price()
@@ -193,13 +193,13 @@ def _time_fault() -> pl.Expr:
 
 
 def _outcome_numbers() -> pl.Expr:
-    """The numbers in an outcome's name with their signs; the hyphen of "66-67°" is not a sign."""
+    """Return the numbers in an outcome's name with their signs; the hyphen of "66-67°" is not a sign."""
     name = pl.col("yes_sub_title").str.replace_all("\u2212", "-").str.replace_all(r"(\d°?)\s*[-–]\s*(\d)", "$1 to $2")
     return name.str.extract_all(_NUMBER)
 
 
 def _outcome_fault() -> pl.Expr:
-    """A contradiction between the numbers or words of an outcome's name and its strikes."""
+    """Return a contradiction between the numbers or words of an outcome's name and its strikes."""
     element = pl.element().str.replace_all(",", "").cast(pl.Float64, strict=False)
     numbers = _outcome_numbers().list.eval(element)
     low, high = pl.col("low"), pl.col("high")
@@ -215,7 +215,7 @@ def _outcome_fault() -> pl.Expr:
 
 
 def _tolerance() -> pl.Expr:
-    """How far outcome and strike may differ: one unit of the last decimal used, at most the quantity's own step."""
+    """Return how far outcome and strike may differ: a unit of the last decimal, at most the quantity's step."""
     texts = pl.concat_list(
         _outcome_numbers(), pl.col("low").cast(pl.String), pl.col("high").cast(pl.String)
     ).list.drop_nulls()
@@ -227,16 +227,16 @@ def _tolerance() -> pl.Expr:
 
 
 def _title_fault() -> pl.Expr:
-    """A title that names another subject and not this one."""
+    """Return a title that names another subject and not this one."""
     title, subject = pl.col("title"), pl.col("subject")
-    named = {name: title.str.contains(words).fill_null(value=False) for name, words in _TITLE_WORDS.items()}
-    names_other = pl.any_horizontal(*(found & (subject != name) for name, found in named.items()))
-    names_own = pl.any_horizontal(*(found & (subject == name) for name, found in named.items()))
+    named = {name: title.str.contains(pattern).fill_null(value=False) for name, pattern in _TITLE_WORDS.items()}
+    names_other = pl.any_horizontal(*(is_named & (subject != name) for name, is_named in named.items()))
+    names_own = pl.any_horizontal(*(is_named & (subject == name) for name, is_named in named.items()))
     return pl.when(names_other & ~names_own).then(pl.format("its title is {}", title))
 
 
 def _station_fault() -> pl.Expr:
-    """A contradiction between the rules and the station or extreme that the series is known by."""
+    """Return a contradiction between the rules and the station or extreme that the series is known by."""
     stated, known = pl.col("rules_station"), pl.col("subject").str.slice(1)
     fault = (
         pl.when(stated != known)

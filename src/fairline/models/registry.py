@@ -30,7 +30,7 @@ class Entry:
     load: Callable[[], Model]
 
 
-def installed(settings: ModelSettings) -> list[Entry]:
+def list_models(settings: ModelSettings) -> list[Entry]:
     """Return all installed models, sorted by name, without importing any of them."""
     points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
     return [_entry(point, _rival_origins(point, points), settings) for point in points]
@@ -45,11 +45,11 @@ def load(name: str, settings: ModelSettings) -> Model:
     if path.endswith(".py"):
         return _build(name, f"the file {path}", lambda: getattr(_import_file(Path(path)), attribute))
     if name.endswith(".py"):
-        raise UsageError(f"{name} does not name a model in the file", remedy=f"Such as --model {name}:MyModel")
+        raise UsageError(f"{name} does not name a model in the file", remedy=f"For example --model {name}:MyModel")
     # Of two models with the same name the built-in one comes last and wins.
     entries = {
         entry.name: entry
-        for entry in sorted(installed(settings), key=lambda entry: entry.origin.startswith("fairline "))
+        for entry in sorted(list_models(settings), key=lambda entry: entry.origin.startswith("fairline "))
     }
     if name not in entries:
         known = ", ".join(entries) or "none"
@@ -71,7 +71,7 @@ def _entry(point: EntryPoint, rivals: list[str], settings: ModelSettings) -> Ent
 
 
 def _factory(point: EntryPoint, settings: ModelSettings) -> Callable[[], object]:
-    """What builds the model: `from_settings` of a built-in that has it, else the class itself."""
+    """Return what builds the model: `from_settings` of a built-in that has it, else the class itself."""
     model_class: Any = point.load()
     if _is_built_in(point) and hasattr(model_class, "from_settings"):
         return lambda: model_class.from_settings(settings)
@@ -142,7 +142,7 @@ def list_inputs(model: Model, asof: datetime, sources: Sources | None = None) ->
 
 
 def _requests(model: Model, markets: pl.DataFrame, asof: datetime) -> list[Request]:
-    """The valid requests of a model. Its faults are reported when it predicts."""
+    """Return the valid requests of a model. Its faults are reported when it predicts."""
     with suppress(Exception):
         return [request for request in model.requests(markets, asof) if isinstance(request, Request)]
     return []
@@ -169,7 +169,7 @@ def group_by_evidence(models: Sequence[Model], markets: pl.DataFrame, asof: date
 
 
 def _evidence(model: Model, markets: pl.DataFrame, asof: datetime) -> set[str]:
-    """What a model reads for these markets and in general."""
+    """Return what a model reads for these markets and in general."""
     requests: list[Request] = []
     for rows in (markets, markets.clear()):
         with suppress(Exception):  # third-party code; the failure is reported when it predicts

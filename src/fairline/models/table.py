@@ -49,7 +49,7 @@ class TableModel:
             )
             .join(known, on="ticker", how="left", maintain_order="left")
             .with_columns(fault=_fault(markets.height))
-            .with_columns(fault=pl.coalesce("fault", _repeated()))
+            .with_columns(fault=pl.coalesce("fault", _repetition()))
         )
         usable = pl.col("fault").is_null()
         return checked.select(
@@ -66,7 +66,7 @@ class TableModel:
         self._rows(body)
 
     def _rows(self, body: bytes) -> tuple[pl.DataFrame, str, int]:
-        """The columns ticker, p and p_sd as written, what a row is called, and the number of the first."""
+        """Return the columns ticker, p and p_sd as written, what a row is called, and the number of the first."""
         try:
             if body[:4] == b"PAR1":
                 table, unit, first = pl.read_parquet(io.BytesIO(body)), "row", 1
@@ -107,8 +107,8 @@ def _fault(markets: int) -> pl.Expr:
     )
 
 
-def _repeated() -> pl.Expr:
-    """A fault for every usable line of a ticker but the first; unusable lines do not count."""
+def _repetition() -> pl.Expr:
+    """Return a fault for every usable line of a ticker but the first; unusable lines do not count."""
     usable = pl.col("fault").is_null()
     first = pl.struct("ticker", usable).is_first_distinct()
     return pl.when(usable & ~first).then(pl.format("{}: listed before; first used", "ticker"))

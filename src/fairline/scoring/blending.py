@@ -27,21 +27,21 @@ FOLDS = 5
 MAX_FINITE = 1e9
 
 
-def read_opinions(store: Store) -> pl.DataFrame:
+def read_opinions(store: Store, until: datetime | None = None) -> pl.DataFrame:
     """Return what models said about each settled market at one instant, an hour or more before its first known close.
 
     Columns `{ticker, event_ticker, cluster, model, p, p_sd, price, y}` with the market's midpoint of that instant,
     which is the last one at which the most models had an opinion. `cluster` is the category and the day of the close.
     Raises `StoreError`.
     """
-    settled = store.read("settlements").unique("ticker", keep="last", maintain_order=True)
+    settled = store.read("settlements", until=until).unique("ticker", keep="last", maintain_order=True)
     ended = settled.filter(pl.col("result").is_in(["yes", "no"])).select("ticker", y=pl.col("result") == "yes")
     is_ended = pl.col("ticker").is_in(ended["ticker"].to_list())
-    facts = store.read("facts", where=is_ended, columns=["seen_ts", "ticker", "close_ts"])
+    facts = store.read("facts", until=until, where=is_ended, columns=["seen_ts", "ticker", "close_ts"])
     closes = facts.unique("ticker", keep="first", maintain_order=True).select("ticker", "close_ts")
     in_time = pl.col("asof") <= pl.col("close_ts") - LEAD
     two_sided = pl.col("p_bid").is_not_null() & pl.col("p_ask").is_not_null()
-    opinions = store.read("predictions", where=is_ended).join(closes, on="ticker")
+    opinions = store.read("predictions", until=until, where=is_ended).join(closes, on="ticker")
     opinions = opinions.filter(in_time & two_sided).sort("asof")
     rows = _at_best_instant(opinions).join(ended, on="ticker", maintain_order="left")
     day = pl.col("close_ts").dt.date().cast(pl.String)
@@ -52,7 +52,7 @@ def read_opinions(store: Store) -> pl.DataFrame:
 
 
 def _at_best_instant(opinions: pl.DataFrame) -> pl.DataFrame:
-    """The opinions held at the last instant at which the most models had one, with the midpoint of that instant."""
+    """Return the opinions held at the last instant at which most models had one, with its midpoint."""
     held = opinions.rolling("asof", period=MAX_OPINION_AGE, group_by="ticker").agg(models=pl.col("model").n_unique())
     chosen = held.sort("models", "asof").unique("ticker", keep="last").select("ticker", at="asof")
     at, asof = pl.col("at"), pl.col("asof")
@@ -91,13 +91,13 @@ def _events_of_rarer_outcome(rows: pl.DataFrame) -> int:
 
 
 def _has_enough(rows: pl.DataFrame, differences: Floats) -> bool:
-    """Whether an opinion priced enough events on enough days."""
+    """Return whether an opinion priced enough events on enough days."""
     priced = rows.filter(pl.Series(differences != 0.0))
     return priced["event_ticker"].n_unique() >= MIN_EVENTS and priced["cluster"].n_unique() >= MIN_DAYS
 
 
 def _differences(opinions: pl.DataFrame, groups: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, Floats]:
-    """One row per market, and how far each opinion's log-odds lay from the price's (0 without an opinion)."""
+    """Return one row per market, and how far each opinion's log-odds lay from the price's (0 without an opinion)."""
     named = opinions.filter(pl.col("model").is_in([name for group in groups for name in group]))
     columns = ["ticker", "event_ticker", "cluster", "price", "y"]
     rows = named.unique("ticker", keep="last", maintain_order=True).select(columns)
@@ -111,14 +111,14 @@ def _differences(opinions: pl.DataFrame, groups: Sequence[Sequence[str]]) -> tup
 
 
 def _probabilities(rows: pl.DataFrame, opinions: pl.DataFrame, model: str) -> Floats:
-    """A model's probabilities in the order of the rows, NaN where it has none."""
+    """Return a model's probabilities in the order of the rows, NaN where it has none."""
     own = opinions.filter(pl.col("model") == model).select("ticker", "p")
     p: Floats = rows.join(own, on="ticker", how="left", maintain_order="left")["p"].fill_null(np.nan).to_numpy()
     return p
 
 
 def _fit_weights(base: Floats, differences: Floats, y: Floats) -> Floats:
-    """The weights of greatest likelihood with the prior, none below 0."""
+    """Return the weights of greatest likelihood with the prior, none below 0."""
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         logits = base + differences @ weights

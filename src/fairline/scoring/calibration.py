@@ -24,27 +24,28 @@ LOOK_TOLERANCE = "2h"
 """A quote is assumed to hold only as long as the watch keeps looking."""
 
 
-def price_history(store: Store) -> pl.DataFrame:
+def price_history(store: Store, until: datetime | None = None) -> pl.DataFrame:
     """Return `{ticker, event_ticker, category, hours, price, y}` of every settled market that was watched.
 
-    `price` is its midpoint so many hours before its close, where it was quoted on both sides. Raises `StoreError`.
+    `price` is its midpoint that many hours before its close, where it was quoted on both sides. With `until`
+    only what had been recorded by then is used. Raises `StoreError`.
     """
-    settled = store.read("settlements").unique("ticker", keep="last", maintain_order=True)
+    settled = store.read("settlements", until=until).unique("ticker", keep="last", maintain_order=True)
     ended = settled.filter(pl.col("result").is_in(["yes", "no"])).select("ticker", y=pl.col("result") == "yes")
     is_ended = pl.col("ticker").is_in(ended["ticker"].to_list())
     names = ["seen_ts", "ticker", "event_ticker", "category", "close_ts"]
-    facts = store.read("facts", where=is_ended, columns=names)
+    facts = store.read("facts", until=until, where=is_ended, columns=names)
     # The first known close counts: a later change of it was not known before.
     facts = facts.unique("ticker", keep="first", maintain_order=True).join(ended, on="ticker")
     wanted = facts.join(pl.DataFrame({"hours": HOURS_BEFORE_CLOSE}), how="cross").with_columns(
         at=pl.col("close_ts") - pl.duration(minutes=pl.col("hours") * 60)
     )
     columns = ["seen_ts", "ticker", "yes_bid_u", "yes_ask_u"]
-    quotes = store.read("quotes", where=is_ended, columns=columns).sort("seen_ts")
+    quotes = store.read("quotes", until=until, where=is_ended, columns=columns).sort("seen_ts")
     quoted = wanted.sort("at").join_asof(
         quotes, left_on="at", right_on="seen_ts", by="ticker", strategy="backward", check_sortedness=False
     )
-    looks = store.read("scans", where=pl.col("outcome") == "done", columns=["seen_ts"])
+    looks = store.read("scans", until=until, where=pl.col("outcome") == "done", columns=["seen_ts"])
     looks = looks.select(look="seen_ts").sort("look")
     current = quoted.sort("at").join_asof(
         looks, left_on="at", right_on="look", strategy="backward", tolerance=LOOK_TOLERANCE
@@ -77,7 +78,7 @@ def fit_curve(rows: pl.DataFrame, among: int = 1) -> Curve:
     The interval is widened for the number of curves it is one `among`, so that none wins by luck (Bonferroni).
     """
     prices, frequencies, errors = _isotonic(rows)
-    mean, low, high = _widened(clustered_mean(_gains_left_out(rows), "gain"), among)
+    mean, low, high = _widen(clustered_mean(_gains_left_out(rows), "gain"), among)
     if _events_of_rarer_outcome(rows) < MIN_EVENTS_PER_OUTCOME:
         # If an outcome hardly occurred, all gains are small and of one sign, and their interval says nothing.
         low = min(low, 0.0)
@@ -86,7 +87,7 @@ def fit_curve(rows: pl.DataFrame, among: int = 1) -> Curve:
     return Curve(prices.tolist(), frequencies.tolist(), errors.tolist(), rows.height, events, *finite)
 
 
-def _widened(gain: Interval | None, among: int) -> tuple[float, float, float]:
+def _widen(gain: Interval | None, among: int) -> tuple[float, float, float]:
     if gain is None:
         return 0.0, float("-inf"), float("inf")
     factor = float(ndtri(1 - 0.025 / among) / ndtri(0.975))

@@ -92,7 +92,7 @@ async def fetch(requests: Iterable[Request], sources: Sources | None = None) -> 
 
 
 def replay(requests: Iterable[Request], shelf: Shelf) -> Fetched:
-    """Return the recorded payloads with their original times, for an evaluation as of then."""
+    """Return the recorded payloads with their original times, to evaluate as of that time."""
     return {request: shelf.get(request) or _not_recorded(request) for request in dict.fromkeys(requests)}
 
 
@@ -115,9 +115,9 @@ def _for_request(result: Payload | InputError, request: Request) -> Payload | In
 
 
 def _reusable(requests: Iterable[Request], sources: Sources, now: datetime) -> dict[Request, Payload]:
-    """The payloads that need not be fetched again, from memory or cache."""
-    found = {request: _reusable_payload(request, sources, now) for request in requests}
-    return {request: payload for request, payload in found.items() if payload is not None}
+    """Return the payloads that need not be fetched again, from memory or cache."""
+    candidates = {request: _reusable_payload(request, sources, now) for request in requests}
+    return {request: payload for request, payload in candidates.items() if payload is not None}
 
 
 def _reusable_payload(request: Request, sources: Sources, now: datetime) -> Payload | None:
@@ -130,7 +130,7 @@ def _reusable_payload(request: Request, sources: Sources, now: datetime) -> Payl
 
 
 def _young_enough(payload: Payload | None, request: Request, now: datetime) -> Payload | None:
-    """The payload if its age is known and allowed. A time in the future means that the clock was set back."""
+    """Return the payload if its age is known and allowed. A time in the future means that the clock was set back."""
     age_s = (now - payload.fetched_ts).total_seconds() if payload else -1.0
     return payload if 0 <= age_s < request.max_age_s else None
 
@@ -151,14 +151,14 @@ def _record(shelf: Shelf, payloads: list[Payload]) -> None:
     for payload in payloads:
         other = by_key.setdefault(payload.request.logical_key, payload)
         if other is not payload:
-            words = f"{payload.request.key} and {other.request.key} would be recorded under the same name"
-            raise InputError(words, remedy="Rename one of the files")
+            message = f"{payload.request.key} and {other.request.key} would be recorded under the same name"
+            raise InputError(message, remedy="Rename one of the files")
     try:
         for payload in payloads:
             shelf.put(payload)
     except OSError as error:
-        words = f"cannot record inputs in {shelf.folder} ({error.strerror})"
-        raise InputError(words, remedy="Check the folder of the recording") from error
+        message = f"cannot record inputs in {shelf.folder} ({error.strerror})"
+        raise InputError(message, remedy="Check the folder of the recording") from error
 
 
 async def _fetch_all(requests: list[Request], sources: Sources) -> dict[Request, Payload | InputError]:
@@ -191,11 +191,11 @@ async def _fetch_address(request: Request, send: Send, sources: Sources) -> Payl
         result = InputError(error.message, remedy=error.remedy)
     except ValueError:  # the secret contains characters that no address can contain
         return InputError(f"cannot fetch {request.shown}", remedy="Check the key that it needs")
-    return _redacted(result, secrets) if isinstance(result, InputError) else result
+    return _redact(result, secrets) if isinstance(result, InputError) else result
 
 
-def _redacted(error: InputError, secrets: Mapping[str, str]) -> InputError:
-    """The error without secrets: the text of a library or server may repeat the address."""
+def _redact(error: InputError, secrets: Mapping[str, str]) -> InputError:
+    """Return the error without secrets: the text of a library or server may repeat the address."""
     message = error.message
     for name, value in secrets.items():
         for form in (value, quote(value, safe=""), quote(value), quote_plus(value)):

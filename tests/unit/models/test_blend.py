@@ -75,7 +75,7 @@ def test_noise_hardly_ever_beats_the_price():
 
 
 def test_an_election_night_is_one_piece_of_evidence():
-    """All races of a night err together: 210 of them, or five such nights, prove nothing."""
+    """Return all races of a night err together: 210 of them, or five such nights, prove nothing."""
     claims = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -159,23 +159,23 @@ def test_models_are_grouped_by_shared_inputs_and_those_made_of_prices_left_out()
 )  # fmt: skip
 def test_a_blend_lies_between_the_price_and_the_opinion(price, opinion, doubt, weight):
     market, p = np.array([price]), np.array([opinion])
-    made, sd = pool_opinions(market, {"a": (p, np.array([doubt]))}, [Opinion(["a"], weight, 0.0)])
+    result, sd = pool_opinions(market, {"a": (p, np.array([doubt]))}, [Opinion(["a"], weight, 0.0)])
     low, high = sorted((price, min(max(opinion, 1e-4), 1 - 1e-4)))
-    assert low - 1e-9 <= made[0] <= high + 1e-9
+    assert low - 1e-9 <= result[0] <= high + 1e-9
     assert sd[0] >= 0
 
 
 def test_a_market_without_an_opinion_keeps_its_price():
     price = np.array([0.3, 0.3])
-    made, sd = pool_opinions(price, {"a": (np.array([NAN, 0.9]), np.array([NAN, 0.1]))}, [Opinion(["a"], 0.5, 0.1)])
-    assert made[0] == pytest.approx(0.3)
+    result, sd = pool_opinions(price, {"a": (np.array([NAN, 0.9]), np.array([NAN, 0.1]))}, [Opinion(["a"], 0.5, 0.1)])
+    assert result[0] == pytest.approx(0.3)
     assert sd[0] == 0
-    assert made[1] > 0.5
+    assert result[1] > 0.5
     assert pool_opinions(price, {}, [Opinion(["a"], 0.5, 0.1)])[0] == pytest.approx(price)
 
 
 def record_opinions(tmp_path, *opinions):
-    """A store in which a market closed, with these opinions: hours before the close, model, p, bid, ask."""
+    """Return a store in which a market closed, with these opinions: hours before the close, model, p, bid, ask."""
     store, close = Store(tmp_path), datetime(2026, 11, 23, tzinfo=UTC)
     store.acquire()
 
@@ -190,25 +190,25 @@ def record_opinions(tmp_path, *opinions):
         put("predictions", at, ticker="A", event_ticker="E", category="Sports", model=model, p=p, p_bid=bid, p_ask=ask,
             asof=at)  # fmt: skip
     put("settlements", close, ticker="A", event_ticker="E", result="yes", payout_u=1_000_000)
-    made = read_opinions(store)
+    result = read_opinions(store)
     store.release()
-    return made.sort("model")
+    return result.sort("model")
 
 
 def test_opinions_count_up_to_an_hour_before_the_close(tmp_path):
-    made = record_opinions(
+    result = record_opinions(
         tmp_path, (30, "m", 0.2, 0.1, 0.2), (2, "m", 0.4, 0.3, 0.4), (0.5, "m", 0.99, 0.9, 0.99),
         (1.5, "n", 0.5, 0.4, None),
     )  # fmt: skip
-    assert made.select("model", "p", "price", "y").rows() == [("m", 0.4, pytest.approx(0.35), 1.0)]
-    assert made["cluster"].to_list() == ["Sports 2026-11-23"]
+    assert result.select("model", "p", "price", "y").rows() == [("m", 0.4, pytest.approx(0.35), 1.0)]
+    assert result["cluster"].to_list() == ["Sports 2026-11-23"]
 
 
 def test_opinions_are_of_the_instant_at_which_most_models_had_one(tmp_path):
-    made = record_opinions(
+    result = record_opinions(
         tmp_path, (9, "good", 0.7, 0.4, 0.5), (8.5, "echo", 0.55, 0.5, 0.6), (2, "echo", 0.8, 0.75, 0.85),
     )  # fmt: skip
-    assert made.select("model", "p", "price").rows() == [
+    assert result.select("model", "p", "price").rows() == [
         ("echo", 0.55, pytest.approx(0.55)), ("good", 0.7, pytest.approx(0.55)),
     ]  # fmt: skip
 
@@ -240,7 +240,7 @@ class Odd(Fixed):
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
+    ("rows", "message"),
     [
         ({"ticker": ["T0"], "p": [1.7], "p_sd": [0.1]}, "p = 1.7 is not a probability"),
         ({"ticker": ["T0"], "p": [float("nan")], "p_sd": [0.1]}, "is not a probability"),
@@ -249,11 +249,11 @@ class Odd(Fixed):
         ({"p": [0.5]}, "fixed is left out"),
     ],
 )
-def test_an_impossible_prediction_is_left_out(rows, words):
+def test_an_impossible_prediction_is_left_out(rows, message):
     pool = Pool(NOW - timedelta(days=1), [Opinion(["fixed"], 0.5, 0.1)], 500, 400, 0.1, 0.05, 0.15)
-    made, _ = blended(pool, model=type("Model", (Odd,), {"rows": rows}))
-    assert made["p"].null_count() == made.height
-    assert words in "\n".join(made["note"].drop_nulls())
+    result, _ = predict_blend(pool, model=type("Model", (Odd,), {"rows": rows}))
+    assert result["p"].null_count() == result.height
+    assert message in "\n".join(result["note"].drop_nulls())
 
 
 def test_an_opinion_without_a_deviation_widens_the_blends():
@@ -261,8 +261,8 @@ def test_an_opinion_without_a_deviation_widens_the_blends():
     sds = []
     for sd in (0.01, None):
         rows = {"ticker": ["T0", "T0"], "p": [0.9, 0.8], "p_sd": pl.Series([sd, sd], dtype=pl.Float64)}
-        made, _ = blended(pool, model=type("Model", (Odd,), {"rows": rows}))
-        priced = made.drop_nulls("p")
+        result, _ = predict_blend(pool, model=type("Model", (Odd,), {"rows": rows}))
+        priced = result.drop_nulls("p")
         assert priced.height == 1, "priced twice, it counts once"
         sds.append(priced["p_sd"][0])
     assert sds[1] > sds[0]
@@ -289,7 +289,7 @@ def test_weights_can_be_passed_to_the_constructor():
     assert model.predict(frame, {}, NOW)["p"].null_count() == 0
 
 
-def blended(pool, body=b"", model=None):
+def predict_blend(pool, body=b"", model=None):
     blend = BlendModel([(model or Fixed)()])
     frame = markets({}, {"ticker": "T2", "event_ticker": "E2"})
     frame = frame.filter(blend.covers(frame))
@@ -300,35 +300,35 @@ def blended(pool, body=b"", model=None):
 
 def test_the_blend_moves_the_price_by_the_weight_of_the_opinion():
     pool = Pool(NOW - timedelta(days=1), [Opinion(["fixed"], 0.5, 0.1)], 500, 400, 0.1, 0.05, 0.15)
-    made, frame = blended(pool)
+    result, frame = predict_blend(pool)
     price = (frame["yes_bid_u"][0] + frame["yes_ask_u"][0]) / 2e6
-    assert made["ticker"].to_list() == [frame["ticker"][0]], "no model priced the other"
-    assert made["p"][0] == pytest.approx(expit((logit(price) + logit(0.9)) / 2))
-    assert made["p_sd"][0] > 0.05
+    assert result["ticker"].to_list() == [frame["ticker"][0]], "no model priced the other"
+    assert result["p"][0] == pytest.approx(expit((logit(price) + logit(0.9)) / 2))
+    assert result["p_sd"][0] > 0.05
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"low": -0.01}, "did not beat the price on 400 events"),
         ({"fitted_ts": NOW + timedelta(days=1)}, "were fitted after"),
     ],
 )
-def test_the_blend_prices_nothing_without_a_record(changes, words):
+def test_the_blend_prices_nothing_without_a_record(changes, message):
     pool = Pool(NOW - timedelta(days=1), [Opinion(["fixed"], 0.5, 0.1)], 500, 400, 0.1, 0.05, 0.15)
-    with pytest.raises(InputError, match=words):
-        blended(msgspec.structs.replace(pool, **changes))
+    with pytest.raises(InputError, match=message):
+        predict_blend(msgspec.structs.replace(pool, **changes))
     with pytest.raises(InputError, match="is not a file of blend weights"):
-        blended(b"{}")
+        predict_blend(b"{}")
 
 
 def test_a_failing_model_and_old_weights_are_reported():
     pool = Pool(NOW - timedelta(days=60), [Opinion(["fixed"], 0.5, 0.1)], 500, 400, 0.1, 0.05, 0.15)
-    made, _ = blended(pool, b"broken")
-    notes = made["note"].drop_nulls().to_list()
+    result, _ = predict_blend(pool, b"broken")
+    notes = result["note"].drop_nulls().to_list()
     assert notes[0] == "fixed is left out: broken"
     assert "refit with fairline blend" in notes[1]
-    assert made["p"].null_count() == made.height
+    assert result["p"].null_count() == result.height
 
 
 def test_a_file_that_is_not_a_pool_is_refused_in_one_line():

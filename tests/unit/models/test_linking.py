@@ -19,28 +19,28 @@ HOURLY = DAILY | {"ticker": "KXBTC-26JUL0307-T1", "event_ticker": "KXBTC-26JUL03
                   "rules_station": None}  # fmt: skip
 
 
-def linked(base=DAILY, **changes):
+def link_rows(base=DAILY, **changes):
     row = dict.fromkeys(MARKETS) | base | changes
-    made = link(pl.DataFrame([row], schema=MARKETS))
-    return made.row(0, named=True) if made.height else None
+    result = link(pl.DataFrame([row], schema=MARKETS))
+    return result.row(0, named=True) if result.height else None
 
 
 def test_a_day_is_the_local_standard_one_also_in_summer():
-    winter = linked()
+    winter = link_rows()
     assert (winter["kind"], winter["subject"], winter["day"]) == ("high", "KNYC", date(2026, 3, 30))
     assert winter["confidence"] >= MIN_CONFIDENCE
-    summer = linked(event_ticker="KXHIGHNY-26JUL01", close_ts=datetime(2026, 7, 2, 4, 59, tzinfo=UTC))
+    summer = link_rows(event_ticker="KXHIGHNY-26JUL01", close_ts=datetime(2026, 7, 2, 4, 59, tzinfo=UTC))
     assert summer["day"] == date(2026, 7, 1), "04:59 UTC is 23:59 of the day before by standard time, summer or not"
 
 
 def test_an_hour_is_new_yorks_as_the_ticker_says_it():
-    made = linked(HOURLY)
-    assert (made["subject"], made["at_ts"], made["day"]) == ("BTC", HOURLY["close_ts"], None)
-    assert made["window_s"] == 60
+    result = link_rows(HOURLY)
+    assert (result["subject"], result["at_ts"], result["day"]) == ("BTC", HOURLY["close_ts"], None)
+    assert result["window_s"] == 60
 
 
 @pytest.mark.parametrize(
-    ("base", "changes", "words"),
+    ("base", "changes", "message"),
     [
         (
             DAILY,
@@ -68,27 +68,27 @@ def test_an_hour_is_new_yorks_as_the_ticker_says_it():
         (HOURLY, {"title": "Ethereum price on Jul 3, 2026?"}, "its title is Ethereum price on Jul 3, 2026?"),
     ],
 )
-def test_where_evidence_contradicts_itself_there_is_no_link_and_a_reason(base, changes, words):
-    made = linked(base, **changes)
-    assert made["confidence"] == 0.0
-    assert words in made["reason"]
+def test_where_evidence_contradicts_itself_there_is_no_link_and_a_reason(base, changes, message):
+    result = link_rows(base, **changes)
+    assert result["confidence"] == 0.0
+    assert message in result["reason"]
 
 
 def test_what_outcome_rules_and_title_confirm_is_evidence():
-    made = linked(DAILY, yes_sub_title="66° to 67°", rules_day=date(2026, 3, 30), rules_extreme="high",
+    result = link_rows(DAILY, yes_sub_title="66° to 67°", rules_day=date(2026, 3, 30), rules_extreme="high",
                   title="Highest temperature in NYC on Mar 30, 2026?")  # fmt: skip
-    assert made["evidence"] == "series, strikes, closing time, ticker, outcome, rules"
-    assert linked(HOURLY, yes_sub_title="$66.01 or above", title="Bitcoin price on Jul 3, 2026?")["reason"] is None
+    assert result["evidence"] == "series, strikes, closing time, ticker, outcome, rules"
+    assert link_rows(HOURLY, yes_sub_title="$66.01 or above", title="Bitcoin price on Jul 3, 2026?")["reason"] is None
 
 
 def test_without_the_tickers_grammar_it_is_not_sure_enough():
-    made = linked(event_ticker="KXHIGHNY-SPECIAL")
-    assert 0 < made["confidence"] < MIN_CONFIDENCE
-    assert made["evidence"] == "series, strikes, closing time, rules"
+    result = link_rows(event_ticker="KXHIGHNY-SPECIAL")
+    assert 0 < result["confidence"] < MIN_CONFIDENCE
+    assert result["evidence"] == "series, strikes, closing time, rules"
 
 
 def test_a_series_that_nobody_knows_is_not_linked_at_all():
-    assert linked(series_ticker="KXNEW", event_ticker="KXNEW-26MAR30") is None
+    assert link_rows(series_ticker="KXNEW", event_ticker="KXNEW-26MAR30") is None
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_a_series_that_nobody_knows_is_not_linked_at_all():
 )
 def test_yes_pays_where_the_strikes_say(strike, floor, cap, inside, outside):
     row = dict.fromkeys(MARKETS) | DAILY | {"strike_type": strike, "floor_strike": floor, "cap_strike": cap}
-    made = link(pl.DataFrame([row], schema=MARKETS))
-    values = pl.DataFrame({"value": [float(v) for v in (*inside, *outside)]}).join(made, how="cross")
+    result = link(pl.DataFrame([row], schema=MARKETS))
+    values = pl.DataFrame({"value": [float(v) for v in (*inside, *outside)]}).join(result, how="cross")
     assert values.select(pays(pl.col("value"))).to_series().to_list() == [True] * len(inside) + [False] * len(outside)
 
 
@@ -113,17 +113,17 @@ def test_a_users_subjects_take_precedence_and_broken_ones_are_named(tmp_path):
     path.write_text(
         '[KXHIGHNY]\nkind = "high"\nsubject = "KLGA"\nutc_offset = -5\n[KXNEW]\nkind = "price"\nsubject = "SOL"\n'
     )
-    made = load_subjects(read_user_file(path))
-    assert (made["KXHIGHNY"].subject, made["KXNEW"]) == ("KLGA", Subject("KXNEW", "price", "SOL"))
-    assert "KXBTC" in made
+    result = load_subjects(read_user_file(path))
+    assert (result["KXHIGHNY"].subject, result["KXNEW"]) == ("KLGA", Subject("KXNEW", "price", "SOL"))
+    assert "KXBTC" in result
     assert "KXNEW" not in load_subjects()
-    for text, words in (
+    for text, message in (
         ('[A]\nkind = "mood"\nsubject = "x"', "subjects.toml: A: Invalid enum value 'mood'"),
         ("[A]\nkinds = 1", "A: Object contains unknown field `kinds`"),
         ("[A", "is not valid TOML"),
     ):
         path.write_text(text)
-        with pytest.raises(ConfigError, match=words):
+        with pytest.raises(ConfigError, match=message):
             load_subjects(read_user_file(path))
     assert read_user_file(tmp_path / "none.toml") is None
 
@@ -139,12 +139,12 @@ def test_a_users_subjects_take_precedence_and_broken_ones_are_named(tmp_path):
     ],
 )
 def test_an_outcome_agrees_with_its_strike_within_one_step_of_the_quantity(name, strike, floor, cap, agrees):
-    """The subject of the row publishes in cents; a text with more decimals has a finer step."""
+    """Return the subject of the row publishes in cents; a text with more decimals has a finer step."""
     row = dict.fromkeys(MARKETS) | HOURLY | {
         "yes_sub_title": name, "strike_type": strike, "floor_strike": floor, "cap_strike": cap,
     }  # fmt: skip
-    (made,) = link(pl.DataFrame([row], schema=MARKETS)).to_dicts()
-    assert (made["reason"] is None) == agrees, made["reason"]
+    (result,) = link(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert (result["reason"] is None) == agrees, result["reason"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_temperature_below_zero_keeps_its_sign_and_a_hyphen_is_not_one(name, f
     row = dict.fromkeys(MARKETS) | DAILY | {
         "yes_sub_title": name, "strike_type": "between", "floor_strike": floor, "cap_strike": cap,
     }  # fmt: skip
-    (made,) = link(pl.DataFrame([row], schema=MARKETS)).to_dicts()
-    assert made["reason"] is None
+    (result,) = link(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert result["reason"] is None
     wrong = row | {"yes_sub_title": "1° to 0°" if floor < 0 else f"-{name}"}
     assert link(pl.DataFrame([wrong], schema=MARKETS))["reason"][0] is not None

@@ -35,23 +35,23 @@ def test_a_table_is_a_model():
 
 
 def test_good_rows_become_predictions():
-    made = predict("ticker,p,p_sd\nA,0.5,0.1\nB,0.25,\n")
-    assert made.schema == PREDICTIONS
-    assert made.select("ticker", "p", "p_sd").rows() == [("A", 0.5, 0.1), ("B", 0.25, None)]
-    assert made["note"].null_count() == 2
+    result = predict("ticker,p,p_sd\nA,0.5,0.1\nB,0.25,\n")
+    assert result.schema == PREDICTIONS
+    assert result.select("ticker", "p", "p_sd").rows() == [("A", 0.5, 0.1), ("B", 0.25, None)]
+    assert result["note"].null_count() == 2
 
 
 def test_columns_are_found_in_any_order_and_case_with_spaces_and_bom():
-    made = predict("\ufeffP , Ticker ,extra\n 0.5 , A ,x\n")
-    assert made.select("ticker", "p").rows() == [("A", 0.5)]
+    result = predict("\ufeffP , Ticker ,extra\n 0.5 , A ,x\n")
+    assert result.select("ticker", "p").rows() == [("A", 0.5)]
 
 
 def test_each_unusable_line_is_reported_by_number_and_the_rest_is_used():
     content = (
         "ticker,p,p_sd\nA,0.5,\nB,1.7,\nZ,0.5,\nA,0.6,\n,0.5,\nC,abc,\nC,,\nC,nan,\nC,0.4,-1\nC,0.4,x\nC,0.3,0.1\n"
     )
-    made = predict(content)
-    assert made.filter(pl.col("p").is_not_null()).select("ticker", "p").rows() == [("A", 0.5), ("C", 0.3)]
+    result = predict(content)
+    assert result.filter(pl.col("p").is_not_null()).select("ticker", "p").rows() == [("A", 0.5), ("C", 0.3)]
     assert notes(content)[:6] == [
         "line 3: B: p = '1.7' is not a probability",
         "line 4: Z: not among the 3 markets scanned",
@@ -64,8 +64,8 @@ def test_each_unusable_line_is_reported_by_number_and_the_rest_is_used():
 
 
 def test_a_bad_line_does_not_use_up_its_ticker_and_blank_lines_are_nothing():
-    made = predict("ticker,p\nA,oops\n\nA,0.5\n")
-    assert made["p"].to_list() == [None, 0.5]
+    result = predict("ticker,p\nA,oops\n\nA,0.5\n")
+    assert result["p"].to_list() == [None, 0.5]
     assert notes("ticker,p\nA,oops\n\nA,0.5\n") == ["line 2: A: p = 'oops' is not a probability"]
 
 
@@ -76,9 +76,9 @@ def test_probabilities_of_0_and_1_are_probabilities():
 def test_parquet_is_recognised_by_its_content_and_counted_by_row():
     buffer = io.BytesIO()
     pl.DataFrame({"ticker": ["A", "Z"], "p": [0.5, 0.5]}).write_parquet(buffer)
-    made = predict(buffer.getvalue())
-    assert made["p"].to_list() == [0.5, None]
-    assert made["note"].to_list()[1] == "row 2: Z: not among the 3 markets scanned"
+    result = predict(buffer.getvalue())
+    assert result["p"].to_list() == [0.5, None]
+    assert result["note"].to_list()[1] == "row 2: Z: not among the 3 markets scanned"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_name_that_two_packages_claim_is_neithers_and_that_of_a_built_in_is_it
     with pytest.raises(UsageError, match="'twin' is provided by .* and by .*"):
         load("twin", model_settings())
     assert type(load("elo", model_settings())).__module__ == "fairline.models.sports.elo"
-    assert [entry.origin for entry in registry.installed(model_settings())] == [
+    assert [entry.origin for entry in registry.list_models(model_settings())] == [
         "fairline 1.0",
         "strange 1.0",
         "first 1.0",
@@ -166,7 +166,7 @@ def test_a_broken_model_is_named_with_its_origin(monkeypatch, value, sentence):
 
 def test_nothing_is_imported_until_a_model_is_used(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: entry("no_such_module:X"))
-    assert [e.name for e in models.installed(model_settings())] == ["stub"]
+    assert [e.name for e in models.list_models(model_settings())] == ["stub"]
 
 
 def test_requests_are_values():
@@ -177,10 +177,10 @@ def test_requests_are_values():
 
 def test_inputs_are_listed_once_by_what_may_be_shown_with_the_age_that_the_cache_has(tmp_path):
     shelf = Shelf(tmp_path)
-    found = {
+    match = {
         (i.source, i.key): i.age_s for i in list_inputs(load("weather", model_settings()), NOW, Sources(cache=shelf))
     }
-    assert found == {
+    assert match == {
         ("https", "https://previous-runs-api.open-meteo.com/v1/forecast"): None,
         ("https", "https://mesonet.agron.iastate.edu/json/cli.py"): None,
     }

@@ -68,11 +68,11 @@ def test_certainties_stay_certain():
 def test_a_category_has_its_own_curve_if_it_has_enough_events_else_that_of_all():
     many, few = priced(MIN_EVENTS, longshots), priced(MIN_EVENTS - 1, longshots, seed=1, category="Politics")
     few = few.with_columns(pl.format("P{}", "event_ticker").alias("event_ticker"))
-    made = fit_curves(pl.concat([many, few]), LATER)
-    assert set(made.curves) == {curve_name(ALL_CATEGORIES, 24), curve_name("Sports", 24)}
-    assert made.find("Sports", 24) == made.curves["Sports, 24"]
-    assert made.find("Politics", 24) == made.curves["any, 24"]
-    assert made.find("Sports", 1) is None
+    result = fit_curves(pl.concat([many, few]), LATER)
+    assert set(result.curves) == {curve_name(ALL_CATEGORIES, 24), curve_name("Sports", 24)}
+    assert result.find("Sports", 24) == result.curves["Sports, 24"]
+    assert result.find("Politics", 24) == result.curves["any, 24"]
+    assert result.find("Sports", 1) is None
 
 
 def test_the_nearest_time_is_so_in_proportion():
@@ -102,8 +102,9 @@ def test_prices_are_those_of_so_many_hours_before_the_close_and_no_later(tmp_pat
     for hours, bid in ((60, 200_000), (25, 300_000), (23, 900_000), (2, 500_000), (0.5, 990_000)):
         put("quotes", close - timedelta(hours=hours), ticker="A", listed=True, yes_bid_u=bid, yes_ask_u=bid + 10_000)
     put("settlements", close, ticker="A", event_ticker="E", result="yes", payout_u=1_000_000)
-    made = price_history(store).sort("hours").select("hours", "price", "y").rows()
-    assert made == [(1.0, 0.505, 1.0), (24.0, 0.305, 1.0)], "a week before it was not quoted"
+    result = price_history(store).sort("hours").select("hours", "price", "y").rows()
+    assert result == [(1.0, 0.505, 1.0), (24.0, 0.305, 1.0)], "a week before it was not quoted"
+    assert price_history(store, until=datetime(2026, 11, 22, tzinfo=UTC)).is_empty(), "it had not settled by then"
     store.release()
 
 
@@ -120,8 +121,8 @@ def curve(low):
 def test_the_model_prices_only_where_it_was_better():
     frame = markets({"yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
     good = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
-    made = model_says(good, frame).row(0, named=True)
-    assert (made["p"], made["p_sd"]) == (pytest.approx(0.4), pytest.approx(0.02))
+    result = model_says(good, frame).row(0, named=True)
+    assert (result["p"], result["p_sd"]) == (pytest.approx(0.4), pytest.approx(0.02))
     no_better = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve(-0.01) for hours in (1.0, 24.0, 168.0)})
     for curves in (no_better, Curves(NOW, {})):
         (row,) = model_says(curves, frame).iter_rows(named=True)
@@ -160,8 +161,8 @@ def test_the_order_of_equal_prices_does_not_matter():
     y = [0.0] * 500 + [1.0] * 500
     rows = pl.DataFrame({"event_ticker": [f"E{n}" for n in range(1_000)], "price": [0.5] * 1_000, "y": y})
     for some in (rows, rows.reverse(), rows.sample(fraction=1.0, shuffle=True, seed=1)):
-        made = fit_curve(some)
-        assert (made.prices, made.frequencies) == ([0.0, 0.5, 1.0], [0.0, 0.5, 1.0])
+        result = fit_curve(some)
+        assert (result.prices, result.frequencies) == ([0.0, 0.5, 1.0], [0.0, 0.5, 1.0])
 
 
 def test_a_file_that_is_none_of_curves_is_one_line():

@@ -121,8 +121,8 @@ def average(
 
 
 def win_probability(margin: Floats, days: float, weight: Floats) -> tuple[Floats, Floats]:
-    """Return the probability that a margin (points, so many days before the election) is above 0 on election day, and
-    the standard deviation of the margin: drift, the polls' error on the day, and that of few polls.
+    """Return the probability that a margin (points, at that many days before the election) is above 0 on election day,
+    and the standard deviation of the margin: drift, the polls' error on the day, and that of few polls.
     """
     drift = (DRIFT_ALL**2 + DRIFT_PLACE**2) * max(days, 0.0)
     sd = np.sqrt(ERROR_ALL**2 + ERROR_PLACE**2 + drift + _few_polls_error(weight) ** 2)
@@ -200,7 +200,7 @@ def _national_trend(data: _Polls, shares: Floats, how: Averaging) -> _Trend:
 
 
 def _house_effects(data: _Polls, residual: Floats, how: Averaging) -> Floats:
-    """How far each pollster's polls lie from the averages, shrunk to 0."""
+    """Return how far each pollster's polls lie from the averages, shrunk to 0."""
     recent = data.quality * 0.5 ** (data.days / HOUSE_MEMORY_DAYS)
     sums = np.stack([np.bincount(data.house, recent * part) for part in residual.T], axis=1)
     effects: Floats = sums / (np.bincount(data.house, recent) + how.house_prior)[:, None]
@@ -220,7 +220,7 @@ def _weighted_means(group: Integers, weight: Floats, shares: Floats, groups: int
 
 
 def _shrink_to_past(means: Floats, total: Floats, past: Floats, prior: float, is_nation: NDArray[np.bool_]) -> Floats:
-    """Each place's mean shrunk towards what the past results of all places imply, by a weighted regression."""
+    """Return each place's mean shrunk towards what the past results of all places imply, by a weighted regression."""
     known = ~np.isnan(past).any(axis=1) & ~is_nation
     if known.sum() < MIN_PLACES_FOR_PAST:
         return means

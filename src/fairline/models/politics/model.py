@@ -88,7 +88,7 @@ class PollsModel:
     def _win_probability(
         self, polls: pl.DataFrame, place: str, year: int, payloads: Mapping[Request, Payload], asof: datetime
     ) -> tuple[float, float]:
-        """The Democrat's probability and its standard deviation, by the office's polls. Raises `InputError`."""
+        """Return the Democrat's probability and its standard deviation, by the office's polls. Raises `InputError`."""
         if place == NATION:
             return _presidency(polls, _past_results(payloads[self._past].body, year), year, asof)
         return _seat(polls, place, year, asof)
@@ -127,7 +127,7 @@ def _check_polls(polls: pl.DataFrame, today: date) -> None:
 
 
 def _seat(polls: pl.DataFrame, place: str, year: int, asof: datetime) -> tuple[float, float]:
-    """A seat by its polls; house effects come from all polls of that office."""
+    """Return the Democrat's probability of winning a seat, and its standard deviation."""
     today, days = _days_left(polls.filter(pl.col("place") == place), year, asof)
     averages = average(polls, today, {}).filter(pl.col("place") == place)
     margin, weight = (averages["dem"] - averages["rep"]).to_numpy(), averages["weight"].to_numpy()
@@ -135,11 +135,11 @@ def _seat(polls: pl.DataFrame, place: str, year: int, asof: datetime) -> tuple[f
     def probability(factor: float) -> float:
         return float(win_probability(margin * factor, days, weight)[0][0])
 
-    return _bounded(probability)
+    return _bound(probability)
 
 
 def _presidency(polls: pl.DataFrame, past: pl.DataFrame, year: int, asof: datetime) -> tuple[float, float]:
-    """The presidency by electors."""
+    """Return the Democrat's probability of winning most electors and its standard deviation."""
     today, days = _days_left(polls.filter(pl.col("place") == NATION), year, asof)
     votes = electors(year)
     shares = _past_shares(past, votes)
@@ -151,7 +151,7 @@ def _presidency(polls: pl.DataFrame, past: pl.DataFrame, year: int, asof: dateti
         # The House decides a tie of electors by state delegations: half.
         return float(np.mean((won > count.sum() / 2) + 0.5 * (won == count.sum() / 2)))
 
-    return _bounded(probability)
+    return _bound(probability)
 
 
 def _past_shares(past: pl.DataFrame, votes: Mapping[str, int]) -> dict[str, tuple[float, float]]:
@@ -183,7 +183,7 @@ def _state_margins(
     return margin, weight
 
 
-def _bounded(probability: Callable[[float], float]) -> tuple[float, float]:
+def _bound(probability: Callable[[float], float]) -> tuple[float, float]:
     """Probability within its bounds, and its standard deviation from a margin scaled by the error of its own."""
     p = min(max(probability(1.0), 1 - MAX_P), MAX_P)
     p_sd = abs(probability(1 - SD_ERROR) - probability(1 + SD_ERROR)) / 2
@@ -191,7 +191,7 @@ def _bounded(probability: Callable[[float], float]) -> tuple[float, float]:
 
 
 def _past_results(body: bytes, year: int) -> pl.DataFrame:
-    """The last result of each state before a year, in shares of 1. Raises `InputError`."""
+    """Return the last result of each state before a year, in shares of 1. Raises `InputError`."""
     remedy = "Expected columns: year,state,dem,rep, in shares of 1"
     try:
         table = pl.read_csv(body)

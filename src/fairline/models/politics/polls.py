@@ -70,7 +70,7 @@ def read_polls(body: bytes, asof: date | None = None, year: int | None = None) -
     two of one party or a strong independent is left out. `year` is the election's if no column `cycle` has it. Raises
     `InputError`.
     """
-    rows = _typed(_read_table(body), year)
+    rows = _parse(_read_table(body), year)
     if asof is not None:
         rows = rows.filter(pl.col("end").is_null() | (pl.col("end") <= asof))
     rows = rows.with_columns(fault=_fault(), is_complete=_is_percent().all().over("poll", "question", *_RACE))
@@ -101,7 +101,7 @@ def _read_table(body: bytes) -> pl.DataFrame:
     return table.with_row_index("line", offset=2).unique(columns, keep="first", maintain_order=True)
 
 
-def _typed(table: pl.DataFrame, year: int | None) -> pl.DataFrame:
+def _parse(table: pl.DataFrame, year: int | None) -> pl.DataFrame:
     rank = pl.col("population").str.to_lowercase()
     poll = pl.coalesce("poll_id", pl.concat_str("pollster", "end_date", separator="|", ignore_nulls=True))
     return table.with_columns(
@@ -144,7 +144,7 @@ def _describe(faulty: pl.DataFrame) -> list[str]:
 
 
 def _questions(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row per question and population: shares by party, who was named, and what kind of race that is."""
+    """Return one row per question and population: shares by party, who was named, and what kind of race that is."""
     size = pl.col("sample_size").cast(pl.Float64, strict=False)
     keys = ["poll", "question", *_RACE, "population"]
     is_dem, is_rep = pl.col("party") == "dem", pl.col("party") == "rep"
@@ -168,7 +168,7 @@ def _questions(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _race_kind() -> pl.Expr:
-    """What makes a question not one between a Democrat and a Republican, null if it is one."""
+    """Return what makes a question not one between a Democrat and a Republican, null if it is one."""
     dems, reps = pl.col("dems"), pl.col("reps")
     return pl.coalesce(
         pl.when(dems > 1).then(pl.lit("two Democrats")),

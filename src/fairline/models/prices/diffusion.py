@@ -121,13 +121,13 @@ def probability_sd(
 
 
 def _hour_of(times: Floats, gaps: Floats) -> NDArray[np.int64]:
-    """The hour of the day of each return, by the middle of its gap."""
+    """Return the hour of the day of each return, by the middle of its gap."""
     hours: NDArray[np.int64] = ((times - gaps / 2) // HOUR_S % 24).astype(np.int64)
     return hours
 
 
 def _hourly_factors(times: Floats, gaps: Floats, returns: Floats) -> Floats:
-    """Each hour's variance relative to the average (mean 1), shrunk to 1 where returns are few."""
+    """Return each hour's variance relative to the average (mean 1), shrunk to 1 where returns are few."""
     hours = _hour_of(times, gaps)
     squares = np.bincount(hours, weights=returns**2, minlength=24)
     seconds = np.bincount(hours, weights=gaps, minlength=24)

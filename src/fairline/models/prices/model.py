@@ -64,7 +64,7 @@ class DiffusionModel:
 
 
 def _price(rows: pl.DataFrame, walk: RandomWalk, now_s: float) -> list[pl.DataFrame]:
-    """The markets of one subject whose price is known."""
+    """Return the markets of one subject whose price is known."""
     ahead_s = pl.col("at_ts").dt.epoch("us") / 1e6 - now_s
     fault = pl.coalesce(
         link_fault(),
@@ -75,13 +75,13 @@ def _price(rows: pl.DataFrame, walk: RandomWalk, now_s: float) -> list[pl.DataFr
         pl.when(ahead_s > MAX_AHEAD_S).then(pl.lit("it settles in more than three days")),
     )
     rows = rows.with_columns(note=fault)
-    sound = rows.filter(pl.col("note").is_null())
-    closes_s = sound["at_ts"].dt.epoch("us").to_numpy() / 1e6
-    sd = _standard_deviations(walk, closes_s, sound["window_s"].to_numpy())
+    usable = rows.filter(pl.col("note").is_null())
+    closes_s = usable["at_ts"].dt.epoch("us").to_numpy() / 1e6
+    sd = _standard_deviations(walk, closes_s, usable["window_s"].to_numpy())
     has_price = ~np.isnan(sd)
-    no_price = sound.filter(~has_price).with_columns(note=pl.lit("there is no price when it settles"))
+    no_price = usable.filter(~has_price).with_columns(note=pl.lit("there is no price when it settles"))
     return [
-        _probabilities(sound.filter(has_price), walk, sd[has_price]),
+        _probabilities(usable.filter(has_price), walk, sd[has_price]),
         count_unpriced(rows.filter(pl.col("note").is_not_null())),
         count_unpriced(no_price),
     ]

@@ -55,7 +55,7 @@ def consensus(odds: pl.DataFrame, asof: datetime, max_age_s: float, method: str 
 
 
 def _is_outlier() -> pl.Expr:
-    """Whether any side of a book's quote lies far from the median of the game's books."""
+    """Return whether any side of a book's quote lies far from the median of the game's books."""
     far = []
     for side in SIDES:
         distance = (pl.col(f"{side}_log") - pl.col(f"{side}_log").median().over(_GAME)).abs()
@@ -97,7 +97,7 @@ def _mean_probability(logs: pl.Series) -> NDArray[np.float64]:
 
 
 def _without_margin(quotes: pl.DataFrame, method: str) -> pl.DataFrame:
-    """The quotes with the log-odds of each outcome, without impossible ones."""
+    """Return the quotes with the log-odds of each outcome, without impossible ones."""
     three_way = quotes["tie_odds"].is_not_null()
     parts = [
         _fair_log_odds(quotes.filter(~three_way), ("home", "away"), method),

@@ -35,7 +35,7 @@ class ConsensusModel:
     """Who wins a game, by bookmakers' odds without their margin; how far books differ is its uncertainty.
 
     It reads a file of odds if there is one, else The Odds API, which needs the user's key. A game with fewer than three
-    current books, or without two that agree, stays unpriced.
+    current books, or without two that agree, stays left_out.
     """
 
     name = "consensus"
@@ -87,7 +87,7 @@ class ConsensusModel:
 
 
 def _first_available(requests: Sequence[Request], payloads: Mapping[Request, Payload]) -> Payload:
-    """The first payload that could be read. Raises the last error if there is none.
+    """Return the first payload that could be read. Raises the last error if there is none.
 
     All are accessed, because a missing file is not a fault if there is a feed.
     """
@@ -104,15 +104,15 @@ def _first_available(requests: Sequence[Request], payloads: Mapping[Request, Pay
 
 
 def _price(links: pl.DataFrame, odds: pl.DataFrame, asof: datetime) -> list[pl.DataFrame]:
-    """The priced games of one league, and notes on the others."""
+    """Return the priced games of one league, and notes on the others."""
     games = consensus(odds, asof, MAX_ODDS_AGE_S)
     is_sure = (pl.col("confidence") >= MIN_CONFIDENCE) & (pl.col("before_ts") > asof)
     sure = links.filter(is_sure)
     matches = match_fixtures(sure, games).with_columns(note=_fault(asof))
     priced = matches.filter(pl.col("note").is_null())
     notes = [_count(links.height - sure.height, "their link is uncertain, or they may have started")]
-    unpriced = matches.drop_nulls("note").group_by("note", maintain_order=True).agg(pl.len(), pl.col("reason").first())
-    for note, number, reason in unpriced.iter_rows():
+    left_out = matches.drop_nulls("note").group_by("note", maintain_order=True).agg(pl.len(), pl.col("reason").first())
+    for note, number, reason in left_out.iter_rows():
         notes.append(_count(number, f"{note}, such as {reason}" if reason else note))
     p = priced.select(_by_side("p")).to_series().to_numpy()
     p_sd = priced.select(_by_side("sd")).to_series().to_numpy()

@@ -27,7 +27,7 @@ SEASON_FINAL_DAYS = 60
 """Days before a season's end within which its last result lies: the last rounds have few teams."""
 RATED_SEASONS = 2
 REPORTED_AFTER = timedelta(hours=6)
-"""Results of late evening games are known the next morning."""
+"""Results of evening games are known the next morning."""
 MAX_NOTES = 5
 MIN_P_SD = 0.055
 """Root mean square distance between this model and the market's midpoint (docs/models/elo.md)."""
@@ -90,7 +90,7 @@ class EloModel:
 
 
 def _price(links: pl.DataFrame, games: pl.DataFrame, parameters: EloParameters, asof: datetime) -> list[pl.DataFrame]:
-    """The games of one league, and notes. Raises `InputError` if the results are not current."""
+    """Return the games of one league, and notes. Raises `InputError` if the results are not current."""
     today = (asof.astimezone(NEW_YORK) - REPORTED_AFTER).date()
     known = _known_results(games, today)
     last, season = known["day"].to_list()[-1], known["season"].to_list()[-1]
@@ -122,7 +122,7 @@ def _rated_teams(known: pl.DataFrame, season: int) -> list[str]:
 
 
 def _calendar(links: pl.DataFrame, last: date, today: date, parameters: EloParameters) -> pl.DataFrame:
-    """Of each day of the links, whether its games count and how many seasons after the last result it is."""
+    """Return, for each day of the links, whether its games count and how many seasons after the last result it is."""
     rows = [
         (day, _season(parameters, day) is not None, _seasons_ahead(day, last, today, parameters))
         for day in links["day"].drop_nulls().unique()
@@ -161,14 +161,15 @@ def _probabilities(rows: pl.DataFrame, known: pl.DataFrame, parameters: EloParam
     lead = (rated["elo1"] - rated["elo2"]).to_numpy() + home
     side = rows["side"].to_numpy()
     p, higher, lower = (
-        _side_probability(side, lead + shift, parameters.draw) for shift in (0.0, parameters.doubt, -parameters.doubt)
+        _side_probability(side, lead + shift, parameters.draw)
+        for shift in (0.0, parameters.lead_sd, -parameters.lead_sd)
     )
-    p_sd = np.maximum(np.abs(higher - lower) / 2, np.where(side == "tie", parameters.draw_doubt, 0.0))
+    p_sd = np.maximum(np.abs(higher - lower) / 2, np.where(side == "tie", parameters.draw_sd, 0.0))
     return priced_rows(rows["ticker"], p, p_sd, MIN_P_SD)
 
 
 def _season(parameters: EloParameters, day: date) -> tuple[date, date] | None:
-    """The season that a day lies in, None between two seasons."""
+    """Return the season that a day lies in, None between two seasons."""
     for year in (day.year, day.year - 1):
         begin = date.fromisoformat(f"{year}-{parameters.begins}")
         end = date.fromisoformat(f"{year + (parameters.ends < parameters.begins)}-{parameters.ends}")
@@ -178,7 +179,7 @@ def _season(parameters: EloParameters, day: date) -> tuple[date, date] | None:
 
 
 def _seasons_ahead(day: date, last: date, today: date, parameters: EloParameters) -> int | None:
-    """How many seasons a game is after the last result: 0, 1, or None if results in between are missing."""
+    """Return how many seasons a game is after the last result: 0, 1, or None if results in between are missing."""
     season = _season(parameters, day)
     if season is None:
         return None

@@ -61,8 +61,8 @@ def link_games(markets: pl.DataFrame, leagues: Mapping[str, League] | None = Non
 def match_fixtures(links: pl.DataFrame, fixtures: pl.DataFrame) -> pl.DataFrame:
     """Return the links with the columns of the fixture that each is about, and a `reason` for links without one.
 
-    Fixtures are `{league, day, start_ts, home, away, …}`, one row per game. Two games of a pair on one day are told
-    apart by their start or their number; otherwise neither is matched.
+    Fixtures are `{league, day, start_ts, home, away, …}`, one row per game. Two games of a pair on one day are
+    distinguished by their start or their number; otherwise neither is matched.
     """
     on = ["league", "day", "home", "away"]
     known = fixtures.with_columns(
@@ -81,7 +81,7 @@ def match_fixtures(links: pl.DataFrame, fixtures: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_other_game() -> pl.Expr:
-    """Whether a fixture of the same teams and day is not the linked game, by start, number or likely start."""
+    """Return whether a fixture of the same teams and day is not the linked game, by start, number or likely start."""
     fixture_ts, number = pl.col("start_ts_fixture"), pl.col("number")
     by_start = (pl.col("start_ts") - fixture_ts).dt.total_minutes().abs() > SAME_START_MINUTES
     by_likely_start = (pl.col("likely_ts") - fixture_ts).dt.total_minutes().abs() > LIKELY_START_MINUTES
@@ -100,7 +100,7 @@ def _fixture_fault() -> pl.Expr:
 
 
 def _with_ticker_facts(markets: pl.DataFrame, leagues: Mapping[str, League]) -> pl.DataFrame:
-    """The markets of known series with day, start, pair, number and code as their tickers say."""
+    """Return the markets of known series with day, start, pair, number and code as their tickers say."""
     facts = pl.DataFrame(
         [(league.name, league.series, league.home == "first", league.ties) for league in leagues.values()],
         schema={"league": pl.String, "series_ticker": pl.String, "home_first": pl.Boolean, "ties": pl.Boolean},
@@ -129,7 +129,7 @@ def _with_ticker_facts(markets: pl.DataFrame, leagues: Mapping[str, League]) -> 
 
 
 def _with_teams(rows: pl.DataFrame, names: pl.DataFrame, leagues: Mapping[str, League]) -> pl.DataFrame:
-    """The team that each kind of evidence names, null where it names none that is known."""
+    """Return the team that each kind of evidence names, null where it names none that is known."""
     targets = pl.DataFrame(
         [(league.name, target, team) for league in leagues.values() for team, target in league.targets.items()],
         schema={"league": pl.String, "target": pl.String, "by_target": pl.String},
@@ -146,7 +146,7 @@ def _with_teams(rows: pl.DataFrame, names: pl.DataFrame, leagues: Mapping[str, L
 
 
 def _with_milestones(rows: pl.DataFrame) -> pl.DataFrame:
-    """What the event's milestone says, if it is of this game.
+    """Return what the event's milestone says, if it is of this game.
 
     Adds `by_milestone`, the side of the market's target, and `disowned`, whether the milestone does not have a team of
     the event; clears `milestone_ts` if it is of another game or a mere date.
@@ -224,7 +224,7 @@ def _fault() -> pl.Expr:
 
 
 def _time_fault() -> pl.Expr:
-    """A contradiction between the days and times of ticker, rules, milestone and expected answer."""
+    """Return a contradiction between the days and times of ticker, rules, milestone and expected answer."""
     day, decided = pl.col("day"), pl.col("decided_ts")
     decided_day, milestone_day = (in_new_york(pl.col(name)).dt.date() for name in ("decided_ts", "milestone_ts"))
     days_later = (decided_day - day).dt.total_days()
@@ -301,7 +301,7 @@ def _link_columns() -> dict[str, pl.Expr]:
 
 
 def _contradicts_itself() -> pl.Expr:
-    """Whether a market names two teams."""
+    """Return whether a market names two teams."""
     pairs = (("by_target", "by_code"), ("by_target", "by_name"), ("by_name", "by_code"))
     return pl.any_horizontal((pl.col(one) != pl.col(other)).fill_null(value=False) for one, other in pairs)
 

@@ -69,7 +69,7 @@ def read_odds(body: bytes, league: League, read_ts: datetime) -> tuple[pl.DataFr
     rows = _read_json(body, league) if is_json else _read_csv(body, league, read_ts)
     rows = with_teams(rows, league)
     faults = _unknown_teams(rows, league)
-    # A match that can be drawn needs the tie's odds; otherwise odds on a tie mean that it is another kind of bet.
+    # A match that can be drawn needs the tie's odds; odds on a tie otherwise belong to a different kind of bet.
     is_complete = pl.col("tie_odds").is_not_null() == league.ties
     usable = rows.drop_nulls(["home_team", "away_team"]).filter(is_complete)
     if usable.is_empty() and not rows.is_empty() and not faults:
@@ -114,7 +114,7 @@ def _decode_events(body: bytes, league: League) -> list[_Event]:
 
 
 def _quote(event: _Event, book: _Book, market: _BookMarket) -> tuple[Any, ...]:
-    """One book's quote on an event in the order of the columns."""
+    """Return one book's quote on an event in the order of the columns."""
     prices: Mapping[str, float | None] = {outcome.name: outcome.price for outcome in market.outcomes}
     sides = (prices.get(event.home_team), prices.get("Draw"), prices.get(event.away_team))
     updated = market.last_update or book.last_update
@@ -150,10 +150,10 @@ def _csv_table(body: bytes, league: League) -> pl.DataFrame:
 
 def _books(columns: list[str], league: League) -> list[str]:
     """Books with odds on all outcomes, without closing odds (`PSC`), which are not known before the game."""
-    found = [name.removesuffix("H") for name in columns if re.fullmatch(_BOOK_COLUMN, name)]
+    candidates = [name.removesuffix("H") for name in columns if re.fullmatch(_BOOK_COLUMN, name)]
     needed = ("D", "A") if league.ties else ("A",)
-    complete = [book for book in found if all(book + code in columns for code in needed)]
-    return [book for book in complete if not (book.endswith("C") and book[:-1] in found)]
+    complete = [book for book in candidates if all(book + code in columns for code in needed)]
+    return [book for book in complete if not (book.endswith("C") and book[:-1] in candidates)]
 
 
 def _book_rows(table: pl.DataFrame, book: str, read_ts: datetime) -> pl.DataFrame:

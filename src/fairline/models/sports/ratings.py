@@ -49,7 +49,7 @@ class EloParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rating parameters of a league. `keep` is the share of a rating's distance from `mean` that survives a season.
 
     `start` gives teams their first rating, others `new_team`; `reset` gives one by team and season, such as `CLE1999`.
-    `doubt` is the standard deviation of what ratings miss about a game, in points of d, and `draw_doubt` that of the
+    `lead_sd` is the standard deviation of what ratings miss about a game, in points of d, and `draw_sd` that of the
     probability of a draw. The season lies between `begins` and `ends` (month and day).
     """
 
@@ -65,8 +65,8 @@ class EloParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: float = 0.0
     new_team: float = 1300.0
     draw: float = 0.0
-    doubt: float = 65.0
-    draw_doubt: float = 0.035
+    lead_sd: float = 65.0
+    draw_sd: float = 0.035
     begins: MonthDay = "01-01"
     ends: MonthDay = "12-31"
     start: dict[str, float] = {}
@@ -188,7 +188,7 @@ def _result() -> pl.Expr:
 
 
 def _multiplier(parameters: EloParameters) -> dict[str, pl.Expr]:
-    """The parts of a game's multiplier: `weight / (base + tilt · d)`, with d seen from the winner."""
+    """Return the parts of a game's multiplier: `weight / (base + tilt · d)`, with d seen from the winner."""
     margin = (pl.col("score1") - pl.col("score2")).abs().fill_null(0).cast(pl.Float64)
     one, zero = pl.lit(1.0), pl.lit(0.0)
     if parameters.margin == "none":

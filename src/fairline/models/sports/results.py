@@ -50,9 +50,9 @@ def read_results(body: bytes, league: League) -> tuple[pl.DataFrame, list[str]]:
     rows = table.with_row_index("line", offset=2).with_columns(day=_dates(table["date"], league))
     rows = with_teams(rows, league).with_columns(fault=_fault())
     faults = [f"line {line}: {fault}" for line, fault in rows.drop_nulls("fault").select("line", "fault").iter_rows()]
-    sound = rows.filter(pl.col("fault").is_null()).sort("day", maintain_order=True)
-    games = _distinct_games(sound)
-    faults += _repeat_notes(sound, games) + _unknown_team_notes(games)
+    usable = rows.filter(pl.col("fault").is_null()).sort("day", maintain_order=True)
+    games = _distinct_games(usable)
+    faults += _repeat_notes(usable, games) + _unknown_team_notes(games)
     return _to_results(games, league.name), faults
 
 
@@ -111,7 +111,7 @@ def _to_results(games: pl.DataFrame, league: str) -> pl.DataFrame:
 
 
 def _season() -> pl.Expr:
-    """The season as given; otherwise that of the game before, or the next one after a break."""
+    """Return the season as given; otherwise that of the game before, or the next one after a break."""
     given = pl.col("season").cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
     is_break = (pl.col("day").diff().dt.total_days() >= SEASON_BREAK_DAYS).fill_null(value=False)
     breaks = is_break.cum_sum().cast(pl.Int64)
@@ -131,18 +131,18 @@ def _read_table(body: bytes, league: str) -> pl.DataFrame:
 
 def _standard_columns(table: pl.DataFrame, league: str) -> pl.DataFrame:
     present = {name.strip().lower().lstrip("\ufeff"): name for name in table.columns}
-    found = {own: next((present[n] for n in names if n in present), None) for own, names in _COLUMN_NAMES.items()}
-    missing = [name for name in _REQUIRED if found[name] is None]
+    columns = {own: next((present[n] for n in names if n in present), None) for own, names in _COLUMN_NAMES.items()}
+    missing = [name for name in _REQUIRED if columns[name] is None]
     if missing:
         raise InputError(f"the results of {league} have no column {' and '.join(missing)}", remedy=EXPECTED)
     return table.select(
         pl.lit(None, dtype=pl.String).alias(own) if name is None else pl.col(name).str.strip_chars().alias(own)
-        for own, name in found.items()
+        for own, name in columns.items()
     )
 
 
 def _dates(texts: pl.Series, league: League) -> pl.Series:
-    """The dates in the one notation that reads most of them, so that one file is never read in two ways."""
+    """Return the dates in the one notation that reads most of them, so that one file is never read in two ways."""
     first, second = (_MONTH_FIRST, _DAY_FIRST) if league.month_first else (_DAY_FIRST, _MONTH_FIRST)
     candidates = [_parse_dates(texts, formats) for formats in (("%Y-%m-%d",), ("%Y%m%d",), first, second)]
     return min(candidates, key=lambda days: days.null_count())

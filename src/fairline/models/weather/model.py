@@ -132,14 +132,14 @@ def _price_station(
     day = _local_time(station, asof).date() + timedelta(days=1)
     other_day = pl.when(pl.col("day") != day).then(pl.format("it is of another day than {}", pl.lit(str(day))))
     rows = rows.with_columns(note=pl.coalesce(link_fault(), other_day))
-    sound = rows.filter(pl.col("note").is_null())
+    usable = rows.filter(pl.col("note").is_null())
     parts = [count_unpriced(rows.filter(pl.col("note").is_not_null()))]
-    if sound.is_empty():
+    if usable.is_empty():
         return parts
     try:
-        return parts + _price_day(sound, station, payloads, asof, day)
+        return parts + _price_day(usable, station, payloads, asof, day)
     except InputError as error:
-        return [*parts, count_unpriced(sound.with_columns(note=pl.lit(error.message)))]
+        return [*parts, count_unpriced(usable.with_columns(note=pl.lit(error.message)))]
 
 
 def _local_time(station: Station, asof: datetime) -> datetime:
@@ -147,7 +147,7 @@ def _local_time(station: Station, asof: datetime) -> datetime:
 
 
 def _requests(station: Station, asof: datetime) -> list[Request]:
-    """The forecasts, and the official readings of the days that they are compared with."""
+    """Return the forecasts, and the official readings of the days that they are compared with."""
     url = FORECAST_URL.format(station, -station.utc_offset, PAST_DAYS)
     today = _local_time(station, asof).date()
     years = sorted({today.year, (today - timedelta(days=PAST_DAYS)).year})
@@ -158,7 +158,7 @@ def _requests(station: Station, asof: datetime) -> list[Request]:
 def _price_day(
     rows: pl.DataFrame, station: Station, payloads: Mapping[Request, Payload], asof: datetime, day: date
 ) -> list[pl.DataFrame]:
-    """The markets of one station and day, highs and lows. Raises `InputError`."""
+    """Return the markets of one station and day, highs and lows. Raises `InputError`."""
     forecast_request, *reading_requests = _requests(station, asof)
     payload = payloads[forecast_request]
     current, one_day_ahead, two_days_ahead = _read_forecasts(payload, station, asof)
@@ -180,14 +180,14 @@ def _price_day(
 
 
 def _share_of_second_day(station: Station, day: date, payload: Payload) -> float:
-    """How far the forecast's lead lies between the two measured ones of 24 and 48 hours, from 0 to 1."""
+    """Return how far the forecast's lead lies between the two measured ones of 24 and 48 hours, from 0 to 1."""
     noon = datetime.combine(day, time(12), UTC) - timedelta(hours=station.utc_offset)
     days_ahead = (noon - payload.fetched_ts) / timedelta(days=1)
     return min(max(days_ahead - 1, 0.0), 1.0)
 
 
 def _read_forecasts(payload: Payload, station: Station, asof: datetime) -> list[Extremes]:
-    """Each day's lowest and highest temperature as forecast now, 24 hours ahead and 48 hours ahead."""
+    """Return each day's lowest and highest temperature as forecast now, 24 hours ahead and 48 hours ahead."""
     age = asof - payload.fetched_ts
     if not -MAX_FORECAST_LEAD <= age <= MAX_FORECAST_AGE:
         message = f"the forecast was read at {payload.fetched_ts:%Y-%m-%d %H:%M} UTC"
@@ -209,7 +209,9 @@ def _read_forecasts(payload: Payload, station: Station, asof: datetime) -> list[
 
 
 def _read_readings(payload: Payload, station: Station, asof: datetime) -> Readings:
-    """Each day's official low and high, of days whose report was final when it was read; missing values are letters."""
+    """Return each day's official low and high, of days whose report was final when it was read; missing values are
+    letters.
+    """
     try:
         reports = msgspec.json.decode(payload.body, type=_Reports).results
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -224,7 +226,7 @@ def _number(value: float | str | None) -> float | None:
 
 
 def _recent_error(forecast: Extremes, readings: Readings, column: int, today: date) -> ForecastError:
-    """How far recent forecasts were off. Raises `InputError` for too few days or outdated readings."""
+    """Return how far recent forecasts were off. Raises `InputError` for too few days or outdated readings."""
     first = today - timedelta(days=ERROR_DAYS + READING_DELAY_DAYS)
     pairs = [
         (day, forecast[day][column], reading)

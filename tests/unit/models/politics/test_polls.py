@@ -59,8 +59,8 @@ def predict(text, *rows, now=NOW, past=None):
     model, markets = load("polls", model_settings()), pl.DataFrame(rows, schema=MARKETS)
     bodies = [text.encode(), past]
     payloads = Missing({r: Payload(r, now, b) for r, b in zip(model.requests(markets, now), bodies, strict=False) if b})
-    made = model.predict(markets.filter(model.covers(markets)), payloads, now)
-    return made.filter(pl.col("p").is_not_null()), "\n".join(made["note"].drop_nulls())
+    result = model.predict(markets.filter(model.covers(markets)), payloads, now)
+    return result.filter(pl.col("p").is_not_null()), "\n".join(result["note"].drop_nulls())
 
 
 class Missing(dict):
@@ -70,16 +70,16 @@ class Missing(dict):
 
 def test_a_seat_by_its_polls_their_error_and_the_time_left():
     text = HEAD + "".join(lines(n, 50, 46) for n in range(5))
-    made, notes = predict(text, market(), market(code="R", name="Republican"))
+    result, notes = predict(text, market(), market(code="R", name="Republican"))
     assert notes == ""
-    assert made["p"].sum() == pytest.approx(1.0)
-    assert 0.65 < made["p"][0] < 0.8, "four points ahead, five weeks before"
+    assert result["p"].sum() == pytest.approx(1.0)
+    assert 0.65 < result["p"][0] < 0.8, "four points ahead, five weeks before"
     later, _ = predict(text, market(), now=datetime(2028, 11, 7, 12, tzinfo=UTC))
-    assert later["p"][0] > made["p"][0], "the same lead is worth more on the day"
+    assert later["p"][0] > result["p"][0], "the same lead is worth more on the day"
 
 
 @pytest.mark.parametrize(
-    ("text", "row", "now", "words"),
+    ("text", "row", "now", "message"),
     [
         (HEAD + lines(1, 50, 46) + lines(2, 50, 46), market(), NOW, "fewer than 3 usable polls"),
         (HEAD + "".join(lines(n, 50, 46, end="2028-07-01") for n in range(3)), market(), NOW, "is 92 days old"),
@@ -92,10 +92,10 @@ def test_a_seat_by_its_polls_their_error_and_the_time_left():
          "past-results.csv is not there"),
     ],
 )  # fmt: skip
-def test_what_polls_say_nothing_of_stays_unpriced(text, row, now, words):
-    made, notes = predict(text, row, now=now)
-    assert made.is_empty()
-    assert words in notes
+def test_what_polls_say_nothing_of_stays_unpriced(text, row, now, message):
+    result, notes = predict(text, row, now=now)
+    assert result.is_empty()
+    assert message in notes
 
 
 def test_the_presidency_needs_every_state_to_have_a_poll_or_a_past():
@@ -105,9 +105,9 @@ def test_the_presidency_needs_every_state_to_have_a_poll_or_a_past():
     past = "year,state,dem,rep\n" + "".join(f"2024,{place},0.48,0.49\n" for place in states)
     market_ = market("KXPRESPARTY-2028")
     assert "DC has neither a poll nor a past result" in predict(text, market_, past=past.encode())[1]
-    made, notes = predict(text, market_, past=(past + "2024,DC,0.9,0.06\n").encode())
+    result, notes = predict(text, market_, past=(past + "2024,DC,0.9,0.06\n").encode())
     assert notes == ""
-    assert made["p"][0] > 0.7
+    assert result["p"][0] > 0.7
     assert "the past results cannot be used" in predict(text, market_, past=b"a,b\n1,2\n")[1]
 
 
@@ -163,8 +163,8 @@ def test_races_that_are_not_of_two_or_not_one_are_not_priced():
     assert "3 markets are not priced: their link is uncertain" in predict(HEAD + body, *rows)[1]
     two = HEAD.replace("state,", "seat_name,state,") + body.replace(",Ohio,", ",Class II,Ohio,")
     two += body.replace(",Ohio,", ",Class III,Ohio,")
-    made, notes = predict(two, market())
-    assert made.is_empty()
+    result, notes = predict(two, market())
+    assert result.is_empty()
     assert "two seats of OH are contested" in notes
 
 
@@ -184,8 +184,8 @@ def test_a_house_that_polled_the_nation_in_better_days_has_no_lean():
     ]
     old = [("US", "Z", today - timedelta(days=age), 48 + 0.1 * age, 48 - 0.1 * age) for age in (45, 50, 55, 60)]
     state = [("OH", "Z", today, 48.0, 48.0)]
-    made = average(frame(nation + old + state), today, {}).filter(pl.col("place") == "OH")
-    assert made["dem"][0] - made["rep"][0] == pytest.approx(0, abs=0.3)
+    result = average(frame(nation + old + state), today, {}).filter(pl.col("place") == "OH")
+    assert result["dem"][0] - result["rep"][0] == pytest.approx(0, abs=0.3)
 
 
 def test_past_results_of_that_election_or_in_percent_or_with_holes_are_not_used():
@@ -230,12 +230,12 @@ def frame(rows):
 def test_an_average_lies_where_its_polls_do_and_looks_at_none_that_comes(rows):
     today = date(2028, 10, 1)
     polls = frame([(place, who, today - timedelta(days=age), dem, rep) for place, who, age, dem, rep in rows])
-    made = average(polls, today, {})
+    result = average(polls, today, {})
     shares = [share for row in rows for share in row[3:]]
-    assert made["dem"].is_between(min(shares) - 31, max(shares) + 31).all()
-    assert (made["weight"] > 0).all()
+    assert result["dem"].is_between(min(shares) - 31, max(shares) + 31).all()
+    assert (result["weight"] > 0).all()
     later = frame([("OH", "A", today + timedelta(days=1), 0.0, 99.0)])
-    assert average(pl.concat([polls, later]), today, {}).equals(made)
+    assert average(pl.concat([polls, later]), today, {}).equals(result)
 
 
 def test_a_lone_house_that_leans_is_not_believed_outright():
@@ -243,8 +243,8 @@ def test_a_lone_house_that_leans_is_not_believed_outright():
     others = [("OH", f"P{n}", end, 48.0, 48.0) for n in range(6)]
     biased = [(place, "Z", end, 58.0, 38.0) for place in ("OH", "TX", "FL", "PA")]
     fair = [(place, f"Q{n}", end, 48.0, 48.0) for n in range(4) for place in ("TX", "FL", "PA")]
-    made = average(frame(others + biased + fair), date(2028, 10, 1), {}).filter(pl.col("place") == "OH")
-    assert made["dem"][0] < np.mean([48.0] * 6 + [58.0]), "its lean elsewhere is taken off"
+    result = average(frame(others + biased + fair), date(2028, 10, 1), {}).filter(pl.col("place") == "OH")
+    assert result["dem"][0] < np.mean([48.0] * 6 + [58.0]), "its lean elsewhere is taken off"
 
 
 def test_chances_are_those_of_a_normal_margin():
@@ -273,13 +273,13 @@ def test_errors_of_places_hang_together():
     ],
 )
 def test_races_are_linked_by_event_ticker_and_name(row, expected):
-    (made,) = link_races(pl.DataFrame([row], schema=MARKETS)).to_dicts()
-    assert (made["office"], made["place"], made["year"], made["side"]) == expected
-    assert made["confidence"] >= MIN_CONFIDENCE
+    (result,) = link_races(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert (result["office"], result["place"], result["year"], result["side"]) == expected
+    assert result["confidence"] >= MIN_CONFIDENCE
 
 
 @pytest.mark.parametrize(
-    ("row", "words"),
+    ("row", "message"),
     [
         (market(code="JFET", name="John"), "it is not about one of the two parties"),
         (market(name="Republican"), "the outcome is Republican, the ticker says dem"),
@@ -288,9 +288,9 @@ def test_races_are_linked_by_event_ticker_and_name(row, expected):
         (market(close_ts=datetime(2027, 1, 1, tzinfo=UTC)), "before the year of its ticker"),
     ],
 )
-def test_a_race_that_contradicts_itself_is_not_linked(row, words):
-    (made,) = link_races(pl.DataFrame([row], schema=MARKETS)).to_dicts()
-    assert words in made["reason"]
+def test_a_race_that_contradicts_itself_is_not_linked(row, message):
+    (result,) = link_races(pl.DataFrame([row], schema=MARKETS)).to_dicts()
+    assert message in result["reason"]
 
 
 def test_other_events_are_no_races():

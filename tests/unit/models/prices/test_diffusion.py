@@ -37,9 +37,9 @@ def walk(sd, seconds, count, seed=0, by_hour=None):
 @pytest.mark.parametrize("seconds", [60, 900])
 def test_volatility_is_that_of_the_walk_whatever_the_rhythm(seconds):
     prices = walk(2e-5, seconds, 3_000)
-    made = volatility(prices, prices["ts"][-1], float("inf"))
-    assert made.by_hour[0] == pytest.approx(2e-5, rel=0.05)
-    assert made.error == pytest.approx(np.sqrt(5 / (2 * 2_999)), rel=0.01)
+    result = volatility(prices, prices["ts"][-1], float("inf"))
+    assert result.by_hour[0] == pytest.approx(2e-5, rel=0.05)
+    assert result.error == pytest.approx(np.sqrt(5 / (2 * 2_999)), rel=0.01)
 
 
 def test_recent_prices_count_more():
@@ -63,10 +63,10 @@ def test_an_hour_that_is_wilder_is_found_in_two_weeks_and_drawn_towards_the_othe
     by_hour = np.ones(24)
     by_hour[14] = 2.0
     prices = walk(1e-5, 300, 14 * 288, by_hour=by_hour)
-    made = np.array(volatility(prices, prices["ts"][-1], float("inf")).by_hour)
-    assert np.argmax(made) == 14
-    assert 1.4 < made[14] / np.median(made) < 2.0
-    assert np.ptp(np.delete(made, 14)) < 0.35 * np.median(made)
+    result = np.array(volatility(prices, prices["ts"][-1], float("inf")).by_hour)
+    assert np.argmax(result) == 14
+    assert 1.4 < result[14] / np.median(result) < 2.0
+    assert np.ptp(np.delete(result, 14)) < 0.35 * np.median(result)
 
 
 def test_too_few_prices_or_ones_that_stand_still_have_none():
@@ -92,8 +92,8 @@ def test_hours_count_with_their_own_volatility():
 def test_probabilities_of_a_partition_add_up_to_one_and_match_the_tables():
     edges = np.array([np.nan, 59_000.0, 59_500.0, 60_000.0, 61_000.0, np.nan])
     spot, sd = np.full(5, 60_000.0), np.full(5, 0.006)
-    made = probability(edges[:-1], edges[1:], spot, sd)
-    assert made.sum() == pytest.approx(1.0)
+    result = probability(edges[:-1], edges[1:], spot, sd)
+    assert result.sum() == pytest.approx(1.0)
     above = probability(np.array([61_000.0]), np.array([np.nan]), spot[:1], sd[:1])[0]
     assert above == pytest.approx(student.sf(np.log(61 / 60) / (0.006 / np.sqrt(2)), DEGREES_OF_FREEDOM))
 
@@ -109,7 +109,7 @@ def test_doubt_is_what_a_wrong_volatility_would_change():
 
 @pytest.mark.parametrize(("low", "high"), [(59_400.0, 60_600.0), (60_000.0, np.nan), (60_300.0, np.nan)])
 def test_what_a_price_did_since_it_was_read_is_doubt_even_in_the_middle_of_a_bin(low, high):
-    """The chance that somebody sees who knows where the price is by now, over where that may be."""
+    """Return the chance that somebody sees who knows where the price is by now, over where that may be."""
     low, high, spot, sd, late = (np.array([value]) for value in (low, high, 60_000.0, 0.01, 0.009))
     now = 60_000.0 * np.exp(np.random.default_rng(0).normal(0, late[0], 20_000))
     rest = np.full(len(now), np.sqrt(sd[0] ** 2 - late[0] ** 2))
@@ -134,7 +134,7 @@ def candles(request, end=NOW, price=60_000.0, count=300):
     return Payload(request, NOW, json.dumps(rows).encode())
 
 
-def predicted(*rungs, **more):
+def predict_rows(*rungs, **more):
     model, frame = DiffusionModel(), pl.DataFrame(rungs, schema=MARKETS)
     payloads = {request: candles(request, **more) for request in model.requests(frame, NOW)}
     return model.predict(frame, payloads, NOW)
@@ -144,33 +144,33 @@ LADDER = (rung("L", "less", cap=59_500.0), rung("B", "between", 59_500.0, 60_499
 
 
 def test_a_ladder_is_priced_and_adds_up():
-    made = predicted(*LADDER)
-    assert made["ticker"].to_list() == ["L", "B", "G"]
-    assert made["p"].sum() == pytest.approx(1.0, abs=1e-6)
-    assert made["p"][1] > 0.5
-    assert (made["p_sd"] >= 0).all()
-    assert made["note"].null_count() == 3
+    result = predict_rows(*LADDER)
+    assert result["ticker"].to_list() == ["L", "B", "G"]
+    assert result["p"].sum() == pytest.approx(1.0, abs=1e-6)
+    assert result["p"][1] > 0.5
+    assert (result["p_sd"] >= 0).all()
+    assert result["note"].null_count() == 3
 
 
 def test_what_it_does_not_know_it_does_not_price_and_says_why_once():
     soon = rung("S", "greater", 60_000.0, close=NOW + timedelta(seconds=50), event="KXBTC-26JUL0306")
     other = rung("O", "greater", 60_000.0, event="KXBTC-26JUL0309")
-    made = predicted(*LADDER, soon, soon | {"ticker": "S2"}, other)
-    notes = made.filter(pl.col("p").is_null())["note"].to_list()
+    result = predict_rows(*LADDER, soon, soon | {"ticker": "S2"}, other)
+    notes = result.filter(pl.col("p").is_null())["note"].to_list()
     assert any(note.startswith("2 markets such as S are not priced: ") for note in notes)
     assert any("O are not priced: the ticker says … o'clock, the closing time …" in note for note in notes)
 
 
 def test_a_price_of_a_minute_ago_has_had_a_minute_more_to_wander():
-    """Its distribution begins where it was read, not now."""
+    """Return its distribution begins where it was read, not now."""
     end = NOW - timedelta(seconds=100)
     model, frame = DiffusionModel(), pl.DataFrame(LADDER, schema=MARKETS)
     payloads = {request: candles(request, end=end) for request in model.requests(frame, NOW)}
-    made = model.predict(frame, payloads, NOW)
+    result = model.predict(frame, payloads, NOW)
     prices = pl.concat([_read_candles(payload) for payload in payloads.values()]).unique("ts", keep="first").sort("ts")
     sd = settling_sd(volatility(prices, NOW.timestamp()), end.timestamp(), NOW.timestamp() + 1_800, 60)
     expected = probability(np.array([60_499.99]), np.array([np.nan]), np.array([60_000.0]), np.array([sd]))[0]
-    assert made["p"][2] == pytest.approx(expected)
+    assert result["p"][2] == pytest.approx(expected)
     assert settling_sd(FLAT, 0, 1_800, 60) > settling_sd(FLAT, 100, 1_800, 60)
 
 
@@ -179,14 +179,14 @@ def test_a_return_belongs_to_the_hour_in_which_it_came_about():
     by_hour[14] = 3.0
     minutes = walk(1e-5, 60, 14 * 1_440, by_hour=by_hour)
     hourly = minutes.filter(pl.col("ts") % 3_600 == 0)
-    made = np.array(volatility(hourly, hourly["ts"][-1], float("inf")).by_hour)
-    assert np.argmax(made) == 14
+    result = np.array(volatility(hourly, hourly["ts"][-1], float("inf")).by_hour)
+    assert np.argmax(result) == 14
 
 
 def test_stale_prices_price_nothing():
-    made = predicted(*LADDER, end=NOW - timedelta(minutes=30))
-    assert made["p"].null_count() == 1
-    assert "there are no fresh prices (last: 2026-07-03 10:00 UTC)" in made["note"][0]
+    result = predict_rows(*LADDER, end=NOW - timedelta(minutes=30))
+    assert result["p"].null_count() == 1
+    assert "there are no fresh prices (last: 2026-07-03 10:00 UTC)" in result["note"][0]
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[[1,2]]", b"<html>", b'[["a",1,1,1,1,1]]'])
@@ -198,9 +198,9 @@ def test_a_feed_of_another_shape_is_named_and_the_other_subject_is_priced(body):
     model, frame = DiffusionModel(), pl.DataFrame([*LADDER, *other], schema=MARKETS)
     payloads = {request: candles(request) for request in model.requests(frame, NOW)}
     payloads |= {request: Payload(request, NOW, body) for request in payloads if "BTC" in request.key}
-    made = model.predict(frame, payloads, NOW)
-    assert made.drop_nulls("p")["ticker"].to_list() == ["EL", "EB", "EG"]
-    [note] = made["note"].drop_nulls()
+    result = model.predict(frame, payloads, NOW)
+    assert result.drop_nulls("p")["ticker"].to_list() == ["EL", "EB", "EG"]
+    [note] = result["note"].drop_nulls()
     assert "3 markets such as L are not priced: https://api.exchange.coinbase.com" in note
     assert "is not a list of candles" in note
 

@@ -27,7 +27,7 @@ def at(day, hour, minute=0):
 
 
 def in_november(day, hour, minute=0):
-    """Of 2026: the 26th is Thanksgiving, and on the 27th the exchanges close at one."""
+    """Return of 2026: the 26th is Thanksgiving, and on the 27th the exchanges close at one."""
     return datetime(2026, 11, day, hour, minute, tzinfo=NEW_YORK).astimezone(UTC)
 
 
@@ -95,7 +95,7 @@ def quote(price, when=at(3, 11, 45)):
     return {"data": {"current_price": price, "last_trade_time": f"{when.astimezone(NEW_YORK):%Y-%m-%dT%H:%M:%S}"}}
 
 
-def predicted(*rungs, now=NOW, model=None, **answers):
+def predict_rows(*rungs, now=NOW, model=None, **answers):
     model, frame = model or DiffusionModel(), pl.DataFrame(rungs, schema=MARKETS)
     given_ = {"SPX": quote(7_100.0), "VIX": quote(16.0), "NDX": quote(28_000.0), "VXN": quote(20.0)} | answers
     payloads = {}
@@ -106,17 +106,17 @@ def predicted(*rungs, now=NOW, model=None, **answers):
 
 
 def test_a_ladder_is_priced_by_what_options_imply_from_where_the_quote_was_read():
-    made = predicted(*LADDER)
-    assert made["note"].null_count() == 3
-    assert made["p"].sum() == pytest.approx(1.0, abs=1e-6)
+    result = predict_rows(*LADDER)
+    assert result["note"].null_count() == 3
+    assert result["p"].sum() == pytest.approx(1.0, abs=1e-6)
     day = 0.83 * 0.16 / np.sqrt(252)
     sd = np.hypot(day * np.sqrt(0.75 * (4.25 / 6.5)), 3e-4)
     expected = probability(np.array([7_124.9999]), np.array([np.nan]), np.array([7_100.0]), np.array([sd]))[0]
-    assert made["p"][2] == pytest.approx(expected)
+    assert result["p"][2] == pytest.approx(expected)
 
 
 def test_a_delayed_quote_widens_the_deviation():
-    late, fresh = (predicted(*LADDER, SPX=quote(7_100.0, when))["p_sd"][2] for when in (at(3, 11, 40), at(3, 12)))
+    late, fresh = (predict_rows(*LADDER, SPX=quote(7_100.0, when))["p_sd"][2] for when in (at(3, 11, 40), at(3, 12)))
     assert late > 1.5 * fresh
 
 
@@ -124,36 +124,38 @@ def test_one_odd_market_affects_no_other():
     """Markets that close in 2031, on a Saturday, and on the afternoon of a half day."""
     odd = [rung("greater", 7_100.0, close=datetime(2031, 1, 3, 21, tzinfo=UTC), event="KXINX-31JAN03H1600"),
            rung("greater", 7_100.0, close=at(8, 16), event="KXINX-26AUG08H1600")]  # fmt: skip
-    made = predicted(*LADDER, *odd, now=at(7, 12), SPX=quote(7_100.0, at(7, 11, 50)), VIX=quote(16.0, at(7, 11, 50)))
-    assert "there is no price when it settles" in made["note"].drop_nulls().to_list()[-1]
-    assert any("it settles in more than three days" in note for note in made["note"].drop_nulls())
+    result = predict_rows(
+        *LADDER, *odd, now=at(7, 12), SPX=quote(7_100.0, at(7, 11, 50)), VIX=quote(16.0, at(7, 11, 50))
+    )
+    assert "there is no price when it settles" in result["note"].drop_nulls().to_list()[-1]
+    assert any("it settles in more than three days" in note for note in result["note"].drop_nulls())
     now = in_november(27, 12, 30)
     afternoon = rung("greater", 7_100.0, close=in_november(27, 16), event="KXINX-26NOV27H1600")
     noon = rung("greater", 7_100.0, close=in_november(27, 13), event="KXINX-26NOV27H1300")
     fresh = {"SPX": quote(7_100.0, in_november(27, 12, 15)), "VIX": quote(16.0, in_november(27, 12, 15))}
-    made = predicted(afternoon, noon, now=now, **fresh)
-    assert made.drop_nulls("p")["ticker"].to_list() == [noon["ticker"]]
+    result = predict_rows(afternoon, noon, now=now, **fresh)
+    assert result.drop_nulls("p")["ticker"].to_list() == [noon["ticker"]]
 
 
 def test_a_bin_around_the_late_price_is_not_sure_either():
     """Five minutes after the quote of a wild day little lies ahead, and much behind."""
-    made = predicted(*LADDER, now=at(3, 15, 40), SPX=quote(7_100.0, at(3, 15, 22)), VIX=quote(40.0))
-    assert made["p_sd"][1] > 0.2
+    result = predict_rows(*LADDER, now=at(3, 15, 40), SPX=quote(7_100.0, at(3, 15, 22)), VIX=quote(40.0))
+    assert result["p_sd"][1] > 0.2
 
 
 def test_hours_and_the_other_index_and_thresholds_are_its_own():
     hourly = rung("greater_or_equal", 28_000.0, close=at(3, 13), event="KXNASDAQ100U-26AUG03H1300")
     above = rung("greater_or_equal", 28_200.0, close=at(3, 13), event="KXNASDAQ100U-26AUG03H1300")
-    made = predicted(hourly, above, VIX=quote(50.0))
-    assert made["ticker"].to_list() == [hourly["ticker"], above["ticker"]]
-    assert made["p"][0] == pytest.approx(0.5)
+    result = predict_rows(hourly, above, VIX=quote(50.0))
+    assert result["ticker"].to_list() == [hourly["ticker"], above["ticker"]]
+    assert result["p"][0] == pytest.approx(0.5)
     sd = np.hypot(0.83 * 0.2 / np.sqrt(252) * np.sqrt(0.75 * 1.25 / 6.5), 3e-4)
     expected = probability(np.array([28_200.0]), np.array([np.nan]), np.array([28_000.0]), np.array([sd]))[0]
-    assert made["p"][1] == pytest.approx(expected)
+    assert result["p"][1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("rows", "now", "answers", "words"),
+    ("rows", "now", "answers", "message"),
     [
         (LADDER, at(3, 8), {}, "the stock exchanges are closed"),
         (TOMORROW, at(3, 16, 10), {"SPX": quote(7_100.0, at(3, 16))}, "the stock exchanges are closed"),
@@ -178,10 +180,10 @@ def test_hours_and_the_other_index_and_thresholds_are_its_own():
          "it settles in more than three days"),
     ],
 )  # fmt: skip
-def test_what_is_not_priced_has_a_reason(rows, now, answers, words):
-    made = predicted(*rows, now=now, **answers)
-    assert made["p"].null_count() == made.height == 1
-    assert words in made["note"][0]
+def test_what_is_not_priced_has_a_reason(rows, now, answers, message):
+    result = predict_rows(*rows, now=now, **answers)
+    assert result["p"].null_count() == result.height == 1
+    assert message in result["note"][0]
 
 
 def test_a_users_subject_without_a_feed_is_named_and_affects_no_other(tmp_path):
@@ -190,9 +192,9 @@ def test_a_users_subject_without_a_feed_is_named_and_affects_no_other(tmp_path):
     )
     settings = ModelSettings(tmp_path, tmp_path)
     model = DiffusionModel.from_settings(settings)
-    made = predicted(*LADDER, rung("greater", 2_000.0, event="KXRUT-26AUG03H1600"), model=model)
-    assert made["p"].drop_nulls().len() == 3
-    assert "no volatility index is known for RUT" in made["note"].drop_nulls()[0]
+    result = predict_rows(*LADDER, rung("greater", 2_000.0, event="KXRUT-26AUG03H1600"), model=model)
+    assert result["p"].drop_nulls().len() == 3
+    assert "no volatility index is known for RUT" in result["note"].drop_nulls()[0]
     oslo = rung("greater", 20.0, event="KXHIGHOSLO-26AUG04", close=at(4, 19)) | {"rules_station": "NGM"}
     weather, frame = WeatherModel.from_settings(settings), pl.DataFrame([oslo], schema=MARKETS)
     assert weather.requests(frame, NOW) == []

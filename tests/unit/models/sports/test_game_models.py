@@ -39,13 +39,13 @@ class Missing(dict):
 
 def predict(model, bodies, *rows, now=NOW):
     """Predictions by ticker, and the notes. `bodies` are by a part of the request's key."""
-    made, frame = load(model, model_settings()), pl.DataFrame(rows, schema=MARKETS)
+    result, frame = load(model, model_settings()), pl.DataFrame(rows, schema=MARKETS)
     payloads = Missing()
-    for request in made.requests(frame, now):
-        found = [body for part, body in bodies.items() if part in request.key]
-        if found:
-            payloads[request] = Payload(request, now, found[0])
-    table = made.predict(frame.filter(made.covers(frame)), payloads, now)
+    for request in result.requests(frame, now):
+        match = [body for part, body in bodies.items() if part in request.key]
+        if match:
+            payloads[request] = Payload(request, now, match[0])
+    table = result.predict(frame.filter(result.covers(frame)), payloads, now)
     priced = table.filter(pl.col("p").is_not_null())
     return dict(priced.select("ticker", "p").iter_rows()), table["note"].drop_nulls().to_list(), priced
 
@@ -67,7 +67,7 @@ def test_elo_looks_at_no_result_of_today_or_later():
 
 
 @pytest.mark.parametrize(
-    ("results", "now", "words"),
+    ("results", "now", "message"),
     [
         (RESULTS, datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "they may have started"),
         *(
@@ -81,11 +81,11 @@ def test_elo_looks_at_no_result_of_today_or_later():
         (None, NOW, "mlb.csv is not there"),
     ],
 )
-def test_elo_prices_nothing_from_what_does_not_belong_to_now(results, now, words):
+def test_elo_prices_nothing_from_what_does_not_belong_to_now(results, now, message):
     bodies = {} if results is None else {"mlb.csv": results.encode()}
     p, notes, _ = predict("elo", bodies, market("DET"), now=now)
     assert p == {}
-    assert words in "\n".join(notes)
+    assert message in "\n".join(notes)
 
 
 def game(day):
@@ -142,7 +142,7 @@ def test_a_tie_has_its_share():
 
 
 def odds(*quotes, start="2026-07-10T22:40:00Z", **more):
-    """The Odds API's JSON: quotes are (book, odds on Detroit, on Philadelphia, seconds old)."""
+    """Return the Odds API's JSON: quotes are (book, odds on Detroit, on Philadelphia, seconds old)."""
     books = [
         {"key": key, "last_update": f"2026-07-10T{14 - old // 3600:02}:{59 - old % 3600 // 60:02}:00Z", "markets": [
             {"key": "h2h", "outcomes": [{"name": "Detroit Tigers", "price": home}, {"name": "Philadelphia Phillies",
@@ -178,7 +178,7 @@ def test_american_odds_are_the_same():
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (odds(*((key, h, a, 7_200) for key, h, a, _ in FOUR)), "fewer than 3 books have current odds"),
         (odds(*FOUR[:2]), "fewer than 3 books"),
@@ -214,10 +214,10 @@ def test_american_odds_are_the_same():
         (b"Date,HomeTeam,AwayTeam\n", "lack columns"),
     ],
 )
-def test_consensus_prices_nothing_from_what_is_stale_thin_or_of_another_game(body, words):
+def test_consensus_prices_nothing_from_what_is_stale_thin_or_of_another_game(body, message):
     p, notes, _ = predict("consensus", {"odds/mlb.json": body}, market("DET"))
     assert p == {}
-    assert words in "\n".join(notes)
+    assert message in "\n".join(notes)
 
 
 def test_consensus_reads_a_file_before_it_asks_and_says_what_it_lacks():

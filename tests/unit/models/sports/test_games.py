@@ -22,16 +22,16 @@ MATCH = GAME | {"event_ticker": "KXEPLGAME-26AUG15ARSWBA", "series_ticker": "KXE
                 "rules_day": date(2026, 8, 15), "decided_ts": None}  # fmt: skip
 
 
-def linked(*rows, known=None):
+def link_rows(*rows, known=None):
     return link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row for row in rows], schema=MARKETS), known).to_dicts()
 
 
 def test_the_second_named_is_at_home_and_yes_is_the_win_of_the_markets_own_team():
-    (made,) = linked(GAME)
-    assert (made["league"], made["home"], made["away"], made["side"]) == ("mlb", "DET", "PHI", "home")
-    assert made["start_ts"] == datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "18:40 in New York, in summer"
-    assert made["confidence"] >= MIN_CONFIDENCE
-    assert linked(OTHER)[0]["side"] == "away"
+    (result,) = link_rows(GAME)
+    assert (result["league"], result["home"], result["away"], result["side"]) == ("mlb", "DET", "PHI", "home")
+    assert result["start_ts"] == datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "18:40 in New York, in summer"
+    assert result["confidence"] >= MIN_CONFIDENCE
+    assert link_rows(OTHER)[0]["side"] == "away"
 
 
 def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_market():
@@ -40,14 +40,14 @@ def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_mark
         MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-WBA", "yes_sub_title": "Reg Time: Wolves"},
         MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-TIE", "yes_sub_title": "Tie"},
     ]
-    made = linked(*rows)
-    assert [row["side"] for row in made] == ["home", "away", "tie"]
-    assert {(row["home"], row["away"]) for row in made} == {("ARS", "WOL")}, "the first named is at home"
-    assert linked(rows[2])[0]["reason"], "a tie alone names no team"
+    result = link_rows(*rows)
+    assert [row["side"] for row in result] == ["home", "away", "tie"]
+    assert {(row["home"], row["away"]) for row in result} == {("ARS", "WOL")}, "the first named is at home"
+    assert link_rows(rows[2])[0]["reason"], "a tie alone names no team"
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"target": PHILADELPHIA}, "the target is PHI, the ticker says DET"),
         ({"target": None, "yes_sub_title": "Philadelphia"}, "the outcome is PHI, the ticker says DET"),
@@ -66,10 +66,10 @@ def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_mark
         ),
     ],
 )  # fmt: skip
-def test_what_contradicts_itself_is_not_linked(changes, words):
-    (made,) = linked(GAME | changes)
-    assert words in made["reason"]
-    assert made["confidence"] == 0
+def test_what_contradicts_itself_is_not_linked(changes, message):
+    (result,) = link_rows(GAME | changes)
+    assert message in result["reason"]
+    assert result["confidence"] == 0
 
 
 MILESTONE = {"milestone_ts": datetime(2026, 7, 10, 22, 45, tzinfo=UTC), "home_target": DETROIT,
@@ -78,12 +78,12 @@ CLOCKLESS = GAME | {"ticker": "KXMLBGAME-26JUL10PHIDET-DET", "event_ticker": "KX
 
 
 def test_a_milestone_confirms_and_tells_the_time_where_the_ticker_does_not():
-    made = linked(GAME | MILESTONE, OTHER | MILESTONE)
-    assert [row["side"] for row in made] == ["home", "away"]
-    assert all(", milestone" in row["evidence"] and row["confidence"] >= MIN_CONFIDENCE for row in made)
-    assert {row["start_ts"] for row in made} == {datetime(2026, 7, 10, 22, 40, tzinfo=UTC)}
-    (made,) = linked(CLOCKLESS | MILESTONE)
-    assert (made["start_ts"], made["likely_ts"]) == (None, MILESTONE["milestone_ts"])
+    result = link_rows(GAME | MILESTONE, OTHER | MILESTONE)
+    assert [row["side"] for row in result] == ["home", "away"]
+    assert all(", milestone" in row["evidence"] and row["confidence"] >= MIN_CONFIDENCE for row in result)
+    assert {row["start_ts"] for row in result} == {datetime(2026, 7, 10, 22, 40, tzinfo=UTC)}
+    (result,) = link_rows(CLOCKLESS | MILESTONE)
+    assert (result["start_ts"], result["likely_ts"]) == (None, MILESTONE["milestone_ts"])
 
 
 def test_the_same_target_told_twice_is_one_piece_of_evidence():
@@ -91,7 +91,7 @@ def test_the_same_target_told_twice_is_one_piece_of_evidence():
     rows = [CLOCKLESS | bare | more | {"ticker": f"{CLOCKLESS['event_ticker']}-{code}", "target": target}
             for more in ({}, MILESTONE) for code, target in (("DET", "x"), ("PHI", PHILADELPHIA))]  # fmt: skip
     for two in (rows[:2], [row | {"home_target": "x"} for row in rows[2:]]):
-        assert linked(*two)[0]["confidence"] == 0.9
+        assert link_rows(*two)[0]["confidence"] == 0.9
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_the_same_target_told_twice_is_one_piece_of_evidence():
     ],
 )  # fmt: skip
 def test_a_game_may_have_begun_as_soon_as_anything_says_so(row, milestone, before):
-    (made,) = linked(row | MILESTONE | {"milestone_ts": milestone})
-    assert made["reason"] is None
-    assert made["before_ts"] == before
+    (result,) = link_rows(row | MILESTONE | {"milestone_ts": milestone})
+    assert result["reason"] is None
+    assert result["before_ts"] == before
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"home_target": PHILADELPHIA, "away_target": DETROIT}, "the milestone has another team at home"),
         ({"away_target": "b"}, "the milestone names another team"),
@@ -125,10 +125,10 @@ def test_a_game_may_have_begun_as_soon_as_anything_says_so(row, milestone, befor
         ({"away_target": None}, None),
     ],
 )  # fmt: skip
-def test_what_a_milestone_contradicts_is_not_linked_nor_is_the_other_market(changes, words):
-    for made in linked(GAME | MILESTONE | changes, OTHER | MILESTONE | changes):
-        assert made["reason"] == words
-        assert (made["confidence"] == 0) == (words is not None)
+def test_what_a_milestone_contradicts_is_not_linked_nor_is_the_other_market(changes, message):
+    for result in link_rows(GAME | MILESTONE | changes, OTHER | MILESTONE | changes):
+        assert result["reason"] == message
+        assert (result["confidence"] == 0) == (message is not None)
 
 
 def test_a_tie_has_a_target_that_no_milestone_names():
@@ -137,7 +137,7 @@ def test_a_tie_has_a_target_that_no_milestone_names():
         MATCH | milestone | {"ticker": f"KXEPLGAME-26AUG15ARSWBA-{code}", "yes_sub_title": name, "target": target}
         for code, name, target in (("ARS", "Arsenal", "h"), ("WBA", "Wolves", "a"), ("TIE", "Tie", "t"))
     ]
-    assert [row["side"] for row in linked(*rows) if row["confidence"] >= MIN_CONFIDENCE] == ["home", "away", "tie"]
+    assert [row["side"] for row in link_rows(*rows) if row["confidence"] >= MIN_CONFIDENCE] == ["home", "away", "tie"]
 
 
 def test_two_games_of_a_day_are_told_apart_by_number_and_clock_whatever_the_milestone_says():
@@ -156,9 +156,9 @@ def test_two_games_of_a_day_are_told_apart_by_number_and_clock_whatever_the_mile
 
 def test_one_piece_of_evidence_alone_is_not_enough():
     bare = dict.fromkeys(("target", "yes_sub_title", "rules_day", "rules_named", "decided_ts"))
-    (made,) = linked(GAME | bare)
-    assert made["reason"] is None
-    assert made["confidence"] < MIN_CONFIDENCE
+    (result,) = link_rows(GAME | bare)
+    assert result["reason"] is None
+    assert result["confidence"] < MIN_CONFIDENCE
 
 
 def test_two_games_on_a_day_are_told_apart_by_time_or_number_or_not_at_all():
@@ -184,15 +184,15 @@ def test_two_games_on_a_day_are_told_apart_by_time_or_number_or_not_at_all():
 
 
 def test_a_market_whose_neighbour_contradicts_itself_is_not_linked():
-    made = linked(GAME, OTHER | {"target": "c4a480e0-1cf0-4326-981f-dcf507692bf6"})
-    assert made[0]["reason"] == "another market of the game contradicts itself"
-    assert made[1]["reason"] == "the target is NYM, the ticker says PHI"
+    result = link_rows(GAME, OTHER | {"target": "c4a480e0-1cf0-4326-981f-dcf507692bf6"})
+    assert result[0]["reason"] == "another market of the game contradicts itself"
+    assert result[1]["reason"] == "the target is NYM, the ticker says PHI"
 
 
 def test_a_postponed_game_has_no_fixture_on_its_day():
     moved = fixtures(datetime(2026, 7, 11, 22, 40, tzinfo=UTC)).with_columns(day=pl.lit(date(2026, 7, 11)))
-    (made,) = match_fixtures(frame(GAME), moved).to_dicts()
-    assert made["reason"] == "no game of PHI at DET on 2026-07-10 is known"
+    (result,) = match_fixtures(frame(GAME), moved).to_dicts()
+    assert result["reason"] == "no game of PHI at DET on 2026-07-10 is known"
 
 
 def test_a_users_file_adds_names_and_leagues(tmp_path):
@@ -200,13 +200,13 @@ def test_a_users_file_adds_names_and_leagues(tmp_path):
     path.write_text('[mlb.teams]\nDET = ["Motor City"]\n[xfl]\nseries = "KXXFL"\nhome = "first"\nteams = { A = [] }\n')
     known = load_leagues(read_user_file(path))
     assert known["xfl"] == League("xfl", "KXXFL", "first", teams={"A": []})
-    (made,) = linked(GAME | {"yes_sub_title": "Motor City"}, known=known)
-    assert made["reason"] is None
-    assert "name" in made["evidence"]
+    (result,) = link_rows(GAME | {"yes_sub_title": "Motor City"}, known=known)
+    assert result["reason"] is None
+    assert "name" in result["evidence"]
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ('[mlb.teams]\nDET = ["Philadelphia"]\n', "'philadelphia' names both"),
         ('[mlb.teams]\nDET = "Detroit"\n', "Expected `array`, got `str`"),
@@ -221,10 +221,10 @@ def test_a_users_file_adds_names_and_leagues(tmp_path):
         ("[x]\nseries = 'KXMLBGAME'\nhome = 'first'\n", "have the same series"),
     ],
 )
-def test_a_file_that_would_link_wrongly_is_refused(tmp_path, text, words):
+def test_a_file_that_would_link_wrongly_is_refused(tmp_path, text, message):
     path = tmp_path / "teams.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         load_leagues(read_user_file(path))
 
 

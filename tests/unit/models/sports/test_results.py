@@ -94,9 +94,9 @@ def test_a_missing_season_is_that_of_the_game_before():
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [(b"", "neither CSV nor Parquet"), (b"a,b\n1,2\n", "no column date and home"), (b"PAR1x", "neither")],
 )
-def test_what_is_no_file_of_results(body, words):
-    with pytest.raises(InputError, match=words):
+def test_what_is_no_file_of_results(body, message):
+    with pytest.raises(InputError, match=message):
         read_results(body, EPL)

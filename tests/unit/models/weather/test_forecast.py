@@ -60,10 +60,10 @@ def test_the_bins_of_a_day_add_up_to_one():
 
 def test_errors_are_those_of_the_latest_days_and_need_thirty():
     off = [100.0] * 20 + [1.0, 3.0] * 23
-    made = forecast_error([0.0] * len(off), off)
-    assert made.bias == pytest.approx(2.0, abs=0.03)
-    assert made.sd == pytest.approx(np.std(off[-45:], ddof=1) * np.sqrt(1 + 1 / 45))
-    assert made.days == 45
+    result = forecast_error([0.0] * len(off), off)
+    assert result.bias == pytest.approx(2.0, abs=0.03)
+    assert result.sd == pytest.approx(np.std(off[-45:], ddof=1) * np.sqrt(1 + 1 / 45))
+    assert result.days == 45
     assert forecast_error([0.0] * 29, [1.0] * 29) is None
     assert ForecastError(0, 1, 45).interpolate(ForecastError(1, 3, 40), 0.25) == ForecastError(0.25, 1.5, 40)
 
@@ -105,15 +105,15 @@ def feeds(low=40.0, high=62.0, off=(1.0, 3.0), further=1.0, last=date(2026, 3, 2
         "temperature_2m_previous_day2": [a - further * b for a, b in zip(now, wrong, strict=True)],
     }  # fmt: skip
     official = [{"valid": str(day), "high": high, "low": low} for day in days if day <= last]
-    said = {
+    priced = {
         "utc_offset_seconds": -18_000,
         "hourly_units": {"time": "iso8601", "temperature_2m": "°F"},
         "hourly": hourly,
     }
-    return [said, {"results": official}]
+    return [priced, {"results": official}]
 
 
-def predicted(rows, answers, now=NOW, read=None):
+def predict_rows(rows, answers, now=NOW, read=None):
     model, frame = load("weather", model_settings()), pl.DataFrame(rows, schema=MARKETS)
     bodies = [answer if isinstance(answer, bytes) else json.dumps(answer).encode() for answer in answers]
     requests = model.requests(frame, now)
@@ -123,18 +123,18 @@ def predicted(rows, answers, now=NOW, read=None):
 
 
 def test_tomorrow_is_priced_by_the_errors_of_late_and_adds_up():
-    made = predicted(DAY, feeds())
-    assert made["note"].null_count() == 3
-    assert made["p"].sum() == pytest.approx(1.0)
+    result = predict_rows(DAY, feeds())
+    assert result["note"].null_count() == 3
+    assert result["p"].sum() == pytest.approx(1.0)
     off = forecast_error([0.0] * 45, [3.0, 1.0] * 22 + [3.0])
-    assert made["p"][0] == pytest.approx(STUDENT.cdf((61.5 - 62 - off.bias) / off.sd))
-    assert (made["p_sd"] > 0).all()
+    assert result["p"][0] == pytest.approx(STUDENT.cdf((61.5 - 62 - off.bias) / off.sd))
+    assert (result["p_sd"] > 0).all()
 
 
 @pytest.mark.parametrize(("hours", "share"), [(33, 0.375), (24, 0.0), (13, 0.0), (36, 0.5)])
 def test_errors_are_those_of_as_far_ahead_as_the_forecast_was_made(hours, share):
     """At the station's own standard time: noon of the 30th in New York is 17 o'clock in Greenwich."""
-    made = predicted(
+    result = predict_rows(
         DAY, feeds(off=(-2.0, 2.0), further=3.0), datetime(2026, 3, 30, 17, tzinfo=UTC) - timedelta(hours=hours)
     )
     sign = 1 if hours < 27 else -1  # by then the last day was not final
@@ -142,17 +142,17 @@ def test_errors_are_those_of_as_far_ahead_as_the_forecast_was_made(hours, share)
     near, far = (forecast_error([0.0] * 45, [factor * off for off in days]) for factor in (1, 3))
     off = near.interpolate(far, share)
     p = STUDENT.cdf((61.5 - 62 - off.bias) / off.sd)
-    assert made["p"][0] == pytest.approx(p)
+    assert result["p"][0] == pytest.approx(p)
     wide, narrow = (STUDENT.cdf((61.5 - 62 - off.bias) / off.sd / factor) for factor in (1.2, 0.8))
     up, down = (STUDENT.cdf((61.5 - 62 - off.bias + step * off.sd / 45**0.5) / off.sd) for step in (1, -1))
     arithmetic = np.hypot(wide - narrow, up - down) / 2
-    assert made["p_sd"][0] == pytest.approx(max(arithmetic, MIN_P_SD))
+    assert result["p_sd"][0] == pytest.approx(max(arithmetic, MIN_P_SD))
 
 
 def test_a_forecast_read_later_or_long_before_is_not_used():
-    late, old = (predicted(DAY, feeds(), read=NOW + timedelta(hours=n)) for n in (2, -7))
-    for made in (late, old):
-        assert made["p"].null_count() == 1
+    late, old = (predict_rows(DAY, feeds(), read=NOW + timedelta(hours=n)) for n in (2, -7))
+    for result in (late, old):
+        assert result["p"].null_count() == 1
     assert (
         "3 markets such as KXHIGHNY-26MAR30-T62 are not priced: the forecast was read at 2026-03-29 19:00"
         in late["note"][0]
@@ -167,24 +167,24 @@ def test_a_report_counts_when_it_was_final_as_it_was_read(read, used):
     """Before nine in the morning, by the station's standard time, yesterday's may be of the afternoon before."""
     good, (forecast, official) = feeds(), feeds()
     official["results"][-1]["high"] = 50
-    changed = not predicted(DAY, [forecast, official], read=read).equals(predicted(DAY, good, read=read))
+    changed = not predict_rows(DAY, [forecast, official], read=read).equals(predict_rows(DAY, good, read=read))
     assert changed == used
 
 
 def test_what_is_off_beyond_all_measure_is_no_error_and_nothing_is_sure():
     good, (forecast, official) = feeds(), feeds()
     official["results"][-3]["high"] = 6
-    assert predicted(DAY, [forecast, official])["p"].to_list() == pytest.approx(
-        predicted(DAY, good)["p"].to_list(), abs=0.01
+    assert predict_rows(DAY, [forecast, official])["p"].to_list() == pytest.approx(
+        predict_rows(DAY, good)["p"].to_list(), abs=0.01
     )
-    steady = predicted(DAY, feeds(off=(1.0, 1.0)))
+    steady = predict_rows(DAY, feeds(off=(1.0, 1.0)))
     assert steady["p_sd"].min() > 0
 
 
 def test_lows_are_held_against_lows():
-    made = predicted([NIGHT], feeds(off=(0.0, 2.0)))
+    result = predict_rows([NIGHT], feeds(off=(0.0, 2.0)))
     off = forecast_error([0.0] * 45, [2.0, 0.0] * 22 + [2.0])
-    assert made["p"][0] == pytest.approx(STUDENT.cdf((40.5 - 40 - off.bias) / off.sd))
+    assert result["p"][0] == pytest.approx(STUDENT.cdf((40.5 - 40 - off.bias) / off.sd))
 
 
 def test_other_days_are_left_alone_and_counted():
@@ -192,30 +192,30 @@ def test_other_days_are_left_alone_and_counted():
         "KXHIGHNY-26MAR29-T62", datetime(2026, 3, 30, 4, 59, tzinfo=UTC), strike_type="less", cap_strike=62.0
     )
     other = DAY[0] | {"ticker": "KXHIGHNY-26MAR30-T61", "rules_station": "LGA"}
-    made = predicted((*DAY, today, other), feeds())
-    assert set(made["note"].drop_nulls()) == {
+    result = predict_rows((*DAY, today, other), feeds())
+    assert set(result["note"].drop_nulls()) == {
         "1 markets such as KXHIGHNY-26MAR29-T62 are not priced: it is of another day than 2026-03-30",
         "1 markets such as KXHIGHNY-26MAR30-T61 are not priced: the rules say the station LGA, not NYC",
     }
-    assert predicted([today], [b"<html>", b"<html>"])["note"].to_list() == [
+    assert predict_rows([today], [b"<html>", b"<html>"])["note"].to_list() == [
         "1 markets such as KXHIGHNY-26MAR29-T62 are not priced: it is of another day than 2026-03-30"
     ]
 
 
 def test_what_is_read_of_today_and_later_is_not_used():
-    """A backtest reads today's reports of days that lay ahead then."""
+    """Return a backtest reads today's reports of days that lay ahead then."""
     forecast, official = feeds()
     later = {
         "results": [*official["results"], *({"valid": f"2026-03-{n}", "high": 99, "low": 0} for n in (29, 30, 31))]
     }
-    assert predicted(DAY, [forecast, later]).equals(predicted(DAY, [forecast, official]))
+    assert predict_rows(DAY, [forecast, later]).equals(predict_rows(DAY, [forecast, official]))
 
 
 GOOD = feeds()
 
 
 @pytest.mark.parametrize(
-    ("answers", "words"),
+    ("answers", "message"),
     [
         ([b"<html>", GOOD[1]], "unexpected forecast format"),
         ([GOOD[0] | {"hourly": {**GOOD[0]["hourly"], "time": []}}, GOOD[1]], "unexpected forecast format"),
@@ -230,10 +230,10 @@ GOOD = feeds()
          "there is no forecast for all of 2026-03-30"),
     ],
 )  # fmt: skip
-def test_a_feed_that_changed_or_is_half_empty_is_named(answers, words):
-    made = predicted(DAY, answers)
-    notes = made["note"].drop_nulls().to_list()
-    assert not notes if not words else words in notes[0]
+def test_a_feed_that_changed_or_is_half_empty_is_named(answers, message):
+    result = predict_rows(DAY, answers)
+    notes = result["note"].drop_nulls().to_list()
+    assert not notes if not message else message in notes[0]
 
 
 def test_it_asks_for_the_stations_own_day_and_reports():
@@ -271,8 +271,8 @@ def test_a_years_reports_that_cannot_be_read_leave_the_station_unpriced():
             raise InputError("it does not answer", remedy="Wait")
 
     forecast, *_ = model.requests(rows, NOW)
-    made = model.predict(rows, Failing({forecast: Payload(forecast, NOW, json.dumps(GOOD[0]).encode())}), NOW)
-    assert "3 markets such as KXHIGHNY-26MAR30-T62 are not priced: it does not answer" in made["note"].to_list()
+    result = model.predict(rows, Failing({forecast: Payload(forecast, NOW, json.dumps(GOOD[0]).encode())}), NOW)
+    assert "3 markets such as KXHIGHNY-26MAR30-T62 are not priced: it does not answer" in result["note"].to_list()
 
 
 TOLD = "If the maximum temperature recorded at {} for Sep 11, 2026, is less than 83° according to The Weather Company"
@@ -291,8 +291,8 @@ TOLD = "If the maximum temperature recorded at {} for Sep 11, 2026, is less than
     ],
 )
 def test_the_station_is_read_from_the_rules_if_they_name_just_one(place, station):
-    made, _ = markets_frame([msgspec.convert(MARKET | {"rules_primary": TOLD.format(place)}, Market)])
-    assert made["rules_station"].to_list() == [station]
+    result, _ = markets_frame([msgspec.convert(MARKET | {"rules_primary": TOLD.format(place)}, Market)])
+    assert result["rules_station"].to_list() == [station]
 
 
 def test_stations_stand_where_other_lists_have_them():
@@ -323,7 +323,7 @@ def test_stations_stand_where_other_lists_have_them():
 def test_the_station_is_the_one_that_the_rules_name(ticker, station, reason):
     close = datetime(2026, 3, 31, 5, 59, tzinfo=UTC)
     row = market(ticker, close, strike_type="less", cap_strike=62.0, rules_station=station)
-    (made,) = link(pl.DataFrame([row], schema=MARKETS)).iter_rows(named=True)
-    assert made["reason"] == reason
-    assert made["subject"] in load_stations()
-    assert (", rules" in made["evidence"]) == (station is not None)
+    (result,) = link(pl.DataFrame([row], schema=MARKETS)).iter_rows(named=True)
+    assert result["reason"] == reason
+    assert result["subject"] in load_stations()
+    assert (", rules" in result["evidence"]) == (station is not None)
