@@ -77,7 +77,7 @@ class EventsGroup(_Group):
             params: Params = {"event_ticker": event_ticker, "limit": 1000, "cursor": cursor}
             return await self._transport.get("/events/fee_changes", params, decode=wire.event_fee_changes)
 
-        return [change async for read in paginate(fetch) for change in read.rows]
+        return [change async for read in paginate(fetch, MAX_MARKETS) for change in read.rows]
 
     async def list(
         self,

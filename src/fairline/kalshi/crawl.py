@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from fairline.kalshi.cache import ExchangeCache, key_of
 from fairline.kalshi.client import Kalshi
 from fairline.kalshi.clock import certainly_past
+from fairline.kalshi.cursor import check_cursor
 from fairline.kalshi.decoding import Page
 from fairline.kalshi.errors import BadRequestError, CursorLoopError, KalshiError
 from fairline.kalshi.http import GZIP, Response, Unpacker
@@ -62,7 +63,7 @@ class MarketCrawl(Generic[T]):
         self._cache = cache
         self._max_age_s = max_age_s
         self._clock = clock
-        self._intake = Intake(query, rejected=self.report.rejected)
+        self._intake = Intake(query, rejects=self.report.rejects)
         self._workers = worker_count(kalshi.transport.bucket.rate)
         self._schedule = WalkSchedule(query, self.report, kalshi.transport, self._workers, self._record)
         self._progress = asyncio.Event()
@@ -157,6 +158,7 @@ class MarketCrawl(Generic[T]):
                     await self._emit(self._accept(walk, page))
                 if not walk.ended:
                     walk.advance(page, self._clock())
+                    check_cursor(page, self.query.page_size)
                 self._progress.set()
         except KalshiError as error:
             self._handle_failure(walk, error)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fairline.kalshi.decoding import Page
-from fairline.kalshi.errors import CursorLoopError
+from fairline.kalshi.errors import CursorLoopError, ShapeError
 
 T = TypeVar("T")
 FetchPage = Callable[[str | None], Awaitable[Page[T]]]
@@ -14,14 +14,27 @@ MAX_PAGES_WITHOUT_NEWS = 5
 """Pages in a row without a new row before a listing counts as endless."""
 
 
-async def paginate(fetch: FetchPage[T]) -> AsyncIterator[Page[T]]:
-    """Yield every page from the first to the last. Raises `CursorLoopError` instead of looping for ever."""
+def check_cursor(page: Page[Any], page_size: int) -> None:
+    """Raise `ShapeError` for a full page whose cursor is missing: more may follow, and nothing says where."""
+    if page.cursor_missing and page.size >= page_size:
+        raise ShapeError(
+            f"a full page of {page.size:,} rows has no cursor",
+            remedy="Run `fairline doctor --contract` to compare the exchange with what this version expects",
+        )
+
+
+async def paginate(fetch: FetchPage[T], page_size: int) -> AsyncIterator[Page[T]]:
+    """Yield every page from the first to the last.
+
+    Raises `CursorLoopError` instead of looping for ever, and `ShapeError` for a full page without a cursor.
+    """
     trail = CursorTrail()
     cursor = None
     while True:
         page = await fetch(cursor)
         yield page
         if not page.cursor:
+            check_cursor(page, page_size)
             return
         trail.follow(page.cursor, page.rows)
         cursor = page.cursor

@@ -20,6 +20,10 @@ MAX_REJECTED_PER_PAGE = 1_000
 """The exchange's largest page. An answer with more unreadable objects is rejected as a whole."""
 MAX_SHOWN_CHARACTERS = 60
 
+MARKET_TYPES = ("binary", "scalar")
+UNKNOWN_TYPE = "unknown market type"
+"""The reason for a market whose type this version does not know: it may lack fields that others have."""
+
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not JSON, not UTF-8, of another shape or nested too deeply."""
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
@@ -178,6 +182,9 @@ def _explain(raw: bytes, error: Exception, id_field: str) -> Rejected:
 
 
 def _explain_field(item: dict[str, Any], ticker: str, reason: str, path: str) -> Rejected:
+    market_type = item.get("market_type", MARKET_TYPES[0])
+    if isinstance(market_type, str) and market_type not in MARKET_TYPES:
+        return Rejected(ticker, "market_type", _shorten(market_type), UNKNOWN_TYPE)
     for new, old in RETIRED.items():
         if new not in item and old in item:
             why = f"missing; the row has {old} = {_shorten(item[old])}: this is the cents format retired on 2026-03-12"

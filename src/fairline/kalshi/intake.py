@@ -6,7 +6,8 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
-from fairline.kalshi.decoding import Page, Rejected
+from fairline.kalshi.decoding import Page
+from fairline.kalshi.report import Rejects
 from fairline.kalshi.routes import Query
 from fairline.kalshi.windows import CLOSE, CREATED, Axis, Profile, second_of
 from fairline.kalshi.wire import STATUS_FIELDS, Market
@@ -31,7 +32,7 @@ class Intake:
     query: Query
     duplicates: int = 0
     conflicts: int = 0
-    rejected: list[Rejected] = field(default_factory=list)
+    rejects: Rejects = field(default_factory=Rejects)
     unconfirmed: dict[str, Market] = field(default_factory=dict)
     _seen: dict[str, str | None] = field(default_factory=dict)
     _samples: dict[str, list[int]] = field(default_factory=lambda: {CREATED.field: [], CLOSE.field: []})
@@ -44,11 +45,7 @@ class Intake:
 
     def admit(self, page: Page[Market]) -> list[Market]:
         """Return the page's new markets, without combos that passed the filter and without unconfirmed ones."""
-        if page.rejected:
-            known = {rejected.ticker for rejected in self.rejected}
-            self.rejected += [
-                rejected for rejected in page.rejected if not rejected.ticker or rejected.ticker not in known
-            ]
+        self.rejects.add(page.rejected)
         rows = page.rows
         if not (self.query.combos or self.query.tickers) and any(map(_COLLECTION, rows)):
             rows = [market for market in rows if market.mve_collection_ticker is None]
@@ -58,7 +55,7 @@ class Intake:
 
     def drop_recovered(self) -> None:
         """Drop rejected rows that were read on another page: they are not missing."""
-        self.rejected[:] = [rejected for rejected in self.rejected if rejected.ticker not in self._seen]
+        self.rejects.drop(self._seen.keys())
 
     def profile(self, axis: Axis, now_s: float) -> Profile:
         """Return how the markets are distributed on an axis."""

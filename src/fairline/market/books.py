@@ -8,10 +8,33 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.wire import OrderBook
 from fairline.market.frame import NOTIONAL_U, count_units, dollar_units, with_probabilities
 
 LEVELS = pl.Schema({"ticker": pl.String, "side": pl.String, "price_u": pl.Int64, "size_cc": pl.Int64})
+
+
+def reject_unreadable(books: Sequence[OrderBook]) -> tuple[list[OrderBook], list[Rejected]]:
+    """Return the books whose levels can all be read, and a rejection for each other book."""
+    raw = pl.DataFrame(
+        [(book.ticker, *level) for book in books for side in _sides(book) for level in side],
+        schema={"ticker": pl.String, "price": pl.String, "size": pl.String},
+        orient="row",
+    )
+    bad = raw.filter(dollar_units("price").is_null() | count_units("size").is_null()).unique(
+        "ticker", keep="first", maintain_order=True
+    )
+    rejected = [
+        Rejected(ticker, "orderbook_fp", f'["{price}","{size}"]', "not a price between 0 and 1 and a count")
+        for ticker, price, size in bad.iter_rows()
+    ]
+    unreadable = set(bad["ticker"])
+    return [book for book in books if book.ticker not in unreadable], rejected
+
+
+def _sides(book: OrderBook) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    return book.orderbook_fp.yes_dollars or [], book.orderbook_fp.no_dollars or []
 
 
 def levels(books: Sequence[OrderBook], *, keep_empty: bool = False) -> pl.DataFrame:
@@ -23,7 +46,7 @@ def levels(books: Sequence[OrderBook], *, keep_empty: bool = False) -> pl.DataFr
     rows = [
         (book.ticker, side, price, size)
         for book in books
-        for side, bids in (("yes", book.orderbook_fp.yes_dollars or []), ("no", book.orderbook_fp.no_dollars or []))
+        for side, bids in zip(("yes", "no"), _sides(book), strict=True)
         for price, size in bids
     ]
     raw = pl.DataFrame(rows, schema=dict.fromkeys(LEVELS, pl.String), orient="row")

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import polars as pl
 
@@ -22,9 +21,20 @@ from fairline.kalshi.decoding import Page, Rejected
 from fairline.kalshi.errors import ShapeError
 from fairline.kalshi.events import read_events
 from fairline.kalshi.fee_changes import FeeChanges, read_fee_changes
+from fairline.kalshi.http import Response
 from fairline.kalshi.report import CrawlReport
 from fairline.kalshi.routes import Query
 from fairline.kalshi.wire import STATUS_FIELDS, Event, Series, series_list
+from fairline.market.completeness import (
+    Drift,
+    check_events,
+    check_fees,
+    check_rows,
+    check_size,
+    name_unknown_types,
+    save_size,
+    usable_series,
+)
 from fairline.market.filters import Filters
 from fairline.market.frame import (
     NOTIONAL_U,
@@ -51,6 +61,7 @@ Progress = Callable[[int], None]
 class Listing:
     """The requested markets, with probabilities, and how they were read.
 
+    `drift` names data that is not what this version expects; each finding is also an incomplete reason.
     `listed` counts the readable markets before filters. `quarantined` names the markets, series and events that could
     not be read; `unreadable` counts the markets among them. `narrowed` is true if the exchange was only asked for some
     markets. `books` order books of candidates were read and their quotes used; `moved` of them differed from the
@@ -71,6 +82,7 @@ class Listing:
     unreadable: int
     funnel: list[FunnelStep]
     report: CrawlReport = field(default_factory=CrawlReport)
+    drift: list[Drift] = field(default_factory=list)
     narrowed: bool = False
     books: int = 0
     moved: int = 0
@@ -123,7 +135,14 @@ async def read_listing(
     if filters.tickers:
         _check_names("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.report.rejected}, [])
     matching, steps = apply_filters(filters, markets, series, started)
-    traffic, report = kalshi.transport.traffic, crawl.report
+    traffic = kalshi.transport.traffic
+    report = crawl.report
+    fee_drift, fee_problems = check_fees(markets, series)
+    drift = check_rows(report) or check_size(markets, crawl.query, memory)
+    drift += context.drift + fee_drift
+    reasons = report.incomplete_reasons + context.missing
+    if not (drift or reasons):
+        save_size(markets, crawl.query, memory)
     return Listing(
         markets=with_probabilities(matching),
         exchange=kalshi.transport.base_url,
@@ -134,12 +153,17 @@ async def read_listing(
         requests=traffic.requests,
         retries=traffic.retries,
         bytes=traffic.bytes,
-        incomplete_reasons=report.incomplete_reasons + context.missing,
+        incomplete_reasons=reasons + [finding.message for finding in drift],
         quarantined=report.rejected + context.rejected,
-        unreadable=len(report.rejected),
+        unreadable=report.rejects.count,
         funnel=steps,
         report=report,
-        problems=_wrong_status(markets, filters) + context.problems + _off_grid_quotes(matching),
+        drift=drift,
+        problems=name_unknown_types(markets, report.rejected)
+        + fee_problems
+        + _wrong_status(markets, filters)
+        + context.problems
+        + _off_grid_quotes(matching),
         narrowed=crawl.query.narrow,
     )
 
@@ -211,7 +235,7 @@ async def read_frame(crawl: MarketCrawl[pl.DataFrame], progress: Progress | None
             waiting = 0
     parsed = [*(await asyncio.gather(*parsing)), parse_markets(pl.concat([wire_frame([]), *pages]))]
     for _, rejected in parsed:
-        crawl.report.rejected += rejected
+        crawl.report.rejects.add(rejected)
     return pl.concat([empty_markets(), *(frame for frame, _ in parsed)])
 
 
@@ -222,6 +246,7 @@ class _Context:
         self.missing: list[str] = []
         self.rejected: list[Rejected] = []
         self.problems: list[Problem] = []
+        self.drift: list[Drift] = []
         self.ages = ages
         self.series_reread = False
         self._series_cached = False
@@ -255,6 +280,8 @@ class _Context:
             self.missing.append(f"no series ({error.message}): categories and fee multipliers are not known")
             return []
         self._reject(page.rejected, "series", "their markets have no category and an assumed fee")
+        if not page.rows and not page.rejected:
+            self.drift.append(Drift("series", "the exchange lists no series: categories and fees are not known"))
         known = {name.casefold(): name for s in page.rows for name in categories_of(s)}
         for category in filters.categories:
             if category.casefold() not in known:
@@ -273,8 +300,11 @@ class _Context:
                     self._series_cached = True
                     return page
         self._series_cached = False
-        keep = partial(self._memory.save_body, "series") if self._memory is not None else None
-        return await self._kalshi.series.list(keep=keep)
+        answers: list[Response] = []
+        page = await self._kalshi.series.list(keep=answers.append)
+        if self._memory is not None and usable_series(page):
+            self._memory.save_body("series", answers[-1])
+        return page
 
     async def with_new_series(self, series: list[Series], events: list[Event]) -> list[Series]:
         """Return the series, reread if an event belongs to one that is newer than the cached list."""
@@ -295,6 +325,8 @@ class _Context:
         else:
             known = {e.event_ticker for e in answer.rows} | {r.ticker for r in answer.rejected}
             _check_names("event", named, known, sorted(known))
+            missing = len(set(tickers) - known)
+            self.drift += check_events(len(tickers), missing, combos=self._filters.combos)
         self._reject(answer.rejected, "events", "their fee overrides are not known")
         return answer.rows
 

@@ -10,9 +10,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from fairline.sim import feed, history, listing, market_data, members, reference
 from fairline.sim.auth import Forbidden, Key, Refused
 from fairline.sim.feed_hub import FeedHub
-from fairline.sim.reply import NOT_FOUND, TOO_MANY, Backend, Reply, faulty_response, send
+from fairline.sim.reply import NOT_FOUND, PREFIX, TOO_MANY, Backend, Reply, faulty_response, send
 
-PREFIX = "/trade-api/v2"
 WEBSOCKET = "/trade-api/ws/v2"
 
 Handler = Callable[[Backend, web.Request, Key | None], Reply]
@@ -155,6 +154,8 @@ async def _websocket(backend: Backend, hub: feed.Hub, request: web.Request) -> w
         return await send(request, backend, Reply(401, refused.body))
     if backend.faults.strikes("feed-unavailable"):
         return web.Response(status=503)
+    if backend.faults.strikes("feed-redirect"):
+        return web.Response(status=302, headers={"Location": str(request.url.with_path("/elsewhere"))})
     socket = web.WebSocketResponse(heartbeat=None)
     await socket.prepare(request)
     transport = request.transport

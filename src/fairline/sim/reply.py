@@ -12,9 +12,12 @@ from isal import igzip
 
 from fairline.sim.auth import KeyBook
 from fairline.sim.catalog import Catalog, Index, WorldCatalog
+from fairline.sim.drift import apply_drift
 from fairline.sim.faults import Faults
 from fairline.sim.limits import Limits
 from fairline.sim.world import World
+
+PREFIX = "/trade-api/v2"
 
 
 @dataclass(slots=True)
@@ -104,8 +107,10 @@ def _foreign_response(request: web.Request, faults: Faults) -> web.StreamRespons
 
 async def send(request: web.Request, backend: Backend, reply: Reply) -> web.StreamResponse:
     """Send a reply, changed by the faults in force."""
-    body = reply.to_bytes()
     faults = backend.faults
+    body = reply.to_bytes()
+    if reply.status == 200:
+        body = apply_drift(request.path.removeprefix(PREFIX), body, faults)
     headers = {"Content-Type": "text/plain" if faults.strikes("wrong-type") else reply.content_type}
     if reply.location:
         headers["Location"] = reply.location

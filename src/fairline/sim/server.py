@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fairline.sim import article
-from fairline.sim.app import PREFIX, WEBSOCKET, make_app
+from fairline.sim.app import WEBSOCKET, make_app
 from fairline.sim.auth import Key, KeyBook
 from fairline.sim.catalog import Catalog, WorldCatalog
 from fairline.sim.errors import SimError
@@ -31,7 +31,7 @@ from fairline.sim.feed_hub import FeedHub
 from fairline.sim.feed_replay import ReplayHub, read_frames
 from fairline.sim.limits import Limits
 from fairline.sim.replay import ReplayCatalog
-from fairline.sim.reply import Backend
+from fairline.sim.reply import PREFIX, Backend
 from fairline.sim.world import World
 
 

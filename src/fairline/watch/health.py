@@ -1,16 +1,19 @@
 """Count what a watch does, and derive its alarms."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from fairline.kalshi.clock import TOLERATED_S, Skew
+from fairline.kalshi.decoding import Rejected
+from fairline.market.completeness import Drift
 from fairline.store.store import MIN_FREE_BYTES
 
 _FAILURES = 3
 """Failures in a row after which a model raises an alarm."""
 _MODEL = "model "
+_DRIFT = "data "
 _MAX_TEXT = 400
 """Characters of an alarm: an incomplete listing can have very many reasons."""
 
@@ -20,7 +23,8 @@ class Health:
     """Counters since the start, and what is wrong now.
 
     `errors` has one message per kind (refused, paused, scan, store); each stays until an explicit recovery. `restored`
-    are alarms from before a restart, which stay until their opposite is seen.
+    are alarms from before a restart, which stay until their opposite is seen. `drift` has the messages about data that
+    is not what this version expects, by kind.
     """
 
     started_ts: datetime
@@ -42,6 +46,7 @@ class Health:
     free_bytes: int | None = None
     failing: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
+    drift: dict[str, str] = field(default_factory=dict)
     restored: dict[str, str] = field(default_factory=dict)
 
     def restore(self, alarms: Mapping[str, str]) -> None:
@@ -51,6 +56,8 @@ class Health:
                 model = name.removeprefix(_MODEL)
                 self.failing[model] = text.partition(" fails: ")[2]
                 self.failures[model] = _FAILURES
+            elif name.startswith(_DRIFT):
+                self.drift[name.removeprefix(_DRIFT)] = text
             elif name in ("paused", "refused", "store"):
                 self.errors[name] = text
             else:
@@ -72,6 +79,17 @@ class Health:
         else:
             self.errors["scan"] = reason
 
+    def record_drift(self, findings: Iterable[Drift]) -> None:
+        """Replace the findings about a scan's data."""
+        settlements = {kind: text for kind, text in self.drift.items() if kind == "settlements"}
+        self.drift = settlements | {finding.kind: finding.message for finding in findings}
+
+    def record_settlements(self, rejected: Sequence[Rejected]) -> None:
+        """Note the settlements of the last collection that could not be read."""
+        self.drift.pop("settlements", None)
+        if rejected:
+            self.drift["settlements"] = f"{len(rejected):,} settlements could not be read, such as {rejected[0]}"
+
     def keep_models(self, models: Collection[str]) -> None:
         """Forget the failures of all other models."""
         for name in [name for name in self.failing if name not in models]:
@@ -84,6 +102,7 @@ class Health:
         A known pause of the exchange is no outage. An alarm in `active` ends with a margin, so that it does not flap.
         """
         pending = {name: text for name, text in self.errors.items() if name != "scan"}
+        pending |= {f"{_DRIFT}{kind}": text for kind, text in self.drift.items()}
         pending |= (
             self._outage(now, dead_man) | self._clock(active="clock" in active) | self._disk(active="disk" in active)
         )
@@ -116,8 +135,8 @@ class Health:
         return {"disk": f"only {self.free_bytes / 1e6:,.0f} MB free on the store's disk"}
 
     def is_current(self, now: datetime, dead_man: timedelta) -> bool:
-        """Return whether the last complete scan is recent enough."""
-        return now - self._complete_since() < dead_man
+        """Return whether the last complete scan is recent enough and the exchange's data is as expected."""
+        return not self.drift and now - self._complete_since() < dead_man
 
     def _complete_since(self) -> datetime:
         """Return when a scan was last complete, or since when one could have been."""

@@ -242,6 +242,7 @@ class Watch:
         health.quarantined.update(f"{row.field}: {row.reason}" for row in listing.quarantined)
         health.markets = listing.listed
         health.opportunities = evaluation.opportunities.height
+        health.record_drift(listing.drift)
         health.record_scan(self._now(), complete=listing.complete, reason="; ".join(listing.incomplete_reasons))
         if listing.complete and self.config.ping is not None:
             try:
@@ -288,6 +289,7 @@ class Watch:
 
     async def _settle(self) -> None:
         self.health.settlements += await self._settlements.collect(self._now(), self._add_settlements)
+        self.health.record_settlements(self._settlements.rejected)
 
     async def _collect_trades(self) -> None:
         tickers = [*self._recorder.open["ticker"].unique(), *self.state.followed_tickers()]

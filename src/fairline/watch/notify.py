@@ -16,6 +16,13 @@ from fairline.watch.state import State
 log = logging.getLogger("fairline.watch")
 
 _TITLES = {
+    "data markets": "unreadable markets",
+    "data listing": "the listing is too small",
+    "data series": "no series",
+    "data events": "missing events",
+    "data fees": "missing fee terms",
+    "data books": "unreadable order books",
+    "data settlements": "unreadable settlements",
     "outage": "no complete scan",
     "paused": "the exchange is paused",
     "refused": "the exchange denies access",

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from fairline.kalshi import Kalshi
+from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.settlements import read_settlements, read_settlements_since
 from fairline.kalshi.wire import Settlement
+from fairline.market.completeness import MAX_UNREADABLE_SHARE
 from fairline.scoring.metrics import settlements_frame
 from fairline.store.store import Store
 from fairline.watch.state import State
@@ -28,6 +30,8 @@ class SettlementCollector:
     def __init__(self, kalshi: Kalshi, store: Store, state: State) -> None:
         self._kalshi, self._store, self._state = kalshi, store, state
         self._recent: pl.DataFrame | None = None
+        self.rejected: list[Rejected] = []
+        """Settlements of the last collection that could not be read."""
 
     async def collect(self, now: datetime, on_new: Callable[[pl.DataFrame], None]) -> int:
         """Record new settlements, pass them to `on_new`, and return their number.
@@ -36,10 +40,13 @@ class SettlementCollector:
         """
         note = self._state.get_note(_SINCE_NOTE)
         since = datetime.fromisoformat(note) if note else now - timedelta(hours=1)
-        rows = settlements_frame(await read_settlements_since(self._kalshi, int((since - _OVERLAP).timestamp())))
+        answer = await read_settlements_since(self._kalshi, int((since - _OVERLAP).timestamp()))
+        self.rejected = answer.rejected
+        rows = settlements_frame(answer.rows)
         count = await self._record(rows, now, on_new)
         latest = rows["settled_ts"].max()
-        if isinstance(latest, datetime):
+        drifted = len(answer.rejected) > MAX_UNREADABLE_SHARE * (len(answer.rows) + len(answer.rejected))
+        if isinstance(latest, datetime) and not drifted:
             # A time in the future would skip everything that settles before it.
             until = min(max(latest, since), max(now, since))
             self._state.set_note(_SINCE_NOTE, until.astimezone(UTC).isoformat())
@@ -68,7 +75,9 @@ class SettlementCollector:
 
     async def _fetch_missing(self, now: datetime) -> list[Settlement]:
         """Request the settlements of markets that were flagged, have closed, and have no recorded settlement."""
-        return await read_settlements(self._kalshi, await asyncio.to_thread(self._missing_tickers, now))
+        answer = await read_settlements(self._kalshi, await asyncio.to_thread(self._missing_tickers, now))
+        self.rejected = [*self.rejected, *answer.rejected]
+        return answer.rows
 
     def _missing_tickers(self, now: datetime) -> list[str]:
         closed = self._store.read("edges", where=pl.col("close_ts") < now, columns=["ticker"]).unique()
