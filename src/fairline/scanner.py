@@ -10,18 +10,15 @@ import polars as pl
 
 from fairline.errors import FairlineError, InputError, UsageError
 from fairline.kalshi import Kalshi
-from fairline.kalshi.books import read_books
-from fairline.kalshi.bulk import BulkResult
 from fairline.kalshi.cache import ExchangeCache
-from fairline.kalshi.wire import OrderBook
-from fairline.market.books import LEVELS, levels, quotes, reject_unreadable, with_quotes
-from fairline.market.completeness import check_books
+from fairline.market.books import LEVELS, levels
 from fairline.market.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
 from fairline.market.filters import Filters
 from fairline.market.frame import PREDICTIONS
 from fairline.market.funnel import FunnelStep, with_shares
 from fairline.market.listing import Ages, Listing, Progress, read_listing, read_market
 from fairline.market.problem import Problem
+from fairline.market.requote import requote
 from fairline.models import Model, split_usable
 from fairline.pricing.coherence import violations
 from fairline.pricing.depth import fill_opportunities, offers, size_violations
@@ -207,9 +204,8 @@ async def run_scan(
     depth = LEVELS.to_frame()
     if options.books and evaluation.opportunities.height:
         tickers = evaluation.opportunities["ticker"].unique(maintain_order=True).to_list()
-        books = await _read_books(kalshi, tickers)
-        listing = _with_book_quotes(kalshi, listing, tickers, books)
-        depth = levels(books.rows, keep_empty=True)
+        listing, books = await requote(kalshi, listing, tickers)
+        depth = levels(books, keep_empty=True)
         if listing.moved:
             # Models may read prices, also of other markets: predictions from the old prices are void.
             predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
@@ -239,39 +235,6 @@ def full_funnel(listing: Listing, evaluation: Evaluation) -> list[FunnelStep]:
     return with_shares([first, *listing.funnel, *evaluation.funnel], listing.listed + listing.unreadable)
 
 
-async def _read_books(kalshi: Kalshi, tickers: Sequence[str]) -> BulkResult[OrderBook]:
-    """Read order books. A book with an unreadable level is rejected: its quotes would be wrong."""
-    books = await read_books(kalshi, tickers)
-    books.rows, unreadable = reject_unreadable(books.rows)
-    books.rejected += unreadable
-    return books
-
-
-def _with_book_quotes(
-    kalshi: Kalshi, listing: Listing, tickers: Sequence[str], books: BulkResult[OrderBook]
-) -> Listing:
-    """Return the listing with quotes from the order books that could be read."""
-    markets, moved = with_quotes(listing.markets, quotes(books.rows))
-    problems = [Problem(str(rejected), stage="books", ticker=rejected.ticker) for rejected in books.rejected]
-    if books.unread:
-        message = f"{books.unread} order books could not be read ({books.reason}): their quotes are the listing's"
-        problems.append(Problem(message, stage="books"))
-    drift = check_books(tickers, books)
-    traffic = kalshi.transport.traffic
-    return replace(
-        listing,
-        markets=markets,
-        drift=[*listing.drift, *drift],
-        incomplete_reasons=[*listing.incomplete_reasons, *(finding.message for finding in drift)],
-        problems=[*listing.problems, *problems],
-        books=len(books.rows),
-        moved=moved,
-        requests=traffic.requests,
-        retries=traffic.retries,
-        bytes=traffic.bytes,
-    )
-
-
 async def find_violations(
     kalshi: Kalshi, listing: Listing, *, books: bool = True, fees: Policy = CAUTIOUS
 ) -> tuple[Listing, pl.DataFrame]:
@@ -286,13 +249,12 @@ async def find_violations(
     if not books or profitable.is_empty():
         return listing, violated
     tickers = profitable["legs"].explode().struct.field("ticker").unique(maintain_order=True).to_list()
-    read = await _read_books(kalshi, tickers)
-    listing = _with_book_quotes(kalshi, listing, tickers, read)
+    listing, books_read = await requote(kalshi, listing, tickers)
     current = violations(listing.markets, asof=asof, policy=fees)
     terms = listing.markets.select("ticker", rate=coefficient(pl.col("fee_type")), multiplier_m=multiplier_at(asof))
-    have_books = [book.ticker for book in read.rows]
+    have_books = [book.ticker for book in books_read]
     complete = pl.col("legs").list.eval(pl.element().struct.field("ticker").is_in(have_books)).list.all()
-    walked = size_violations(current.filter(complete), offers(levels(read.rows)), terms, policy=fees)
+    walked = size_violations(current.filter(complete), offers(levels(books_read)), terms, policy=fees)
     rest = current.filter(~complete)
     return listing, pl.concat([walked, rest]).sort("profit_u", descending=True, maintain_order=True)
 

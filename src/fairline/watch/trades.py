@@ -9,8 +9,7 @@ import polars as pl
 from fairline.kalshi import Kalshi
 from fairline.kalshi.cursor import paginate
 from fairline.kalshi.decoding import Page
-from fairline.kalshi.history import Trade
-from fairline.kalshi.routes import MAX_MARKETS
+from fairline.kalshi.history import MAX_TRADES, Trade
 from fairline.market.history import trades_frame
 from fairline.store.store import Store
 
@@ -45,7 +44,7 @@ class TradeCollector:
         async def fetch(cursor: str | None) -> Page[Trade]:
             return await self._kalshi.history.trades(ticker, min_ts=int(last.timestamp()), cursor=cursor)
 
-        rows = {row.trade_id: row async for page in paginate(fetch, MAX_MARKETS) for row in page.rows}
+        rows = {row.trade_id: row async for page in paginate(fetch, MAX_TRADES) for row in page.rows}
         trades = trades_frame(list(rows.values()))
         known = self._store.read("trades", since=last - _RECENT, where=pl.col("ticker") == ticker, columns=["trade_id"])
         new = trades.join(known, on="trade_id", how="anti").sort("created_ts")
