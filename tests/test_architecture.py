@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+from dev.shape import measure, percentile
+
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "fairline"
 FILES = {str(path.relative_to(SOURCE)): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
 
@@ -51,3 +53,10 @@ def test_files_are_small_and_the_hot_path_never_loops_over_rows():
     for name in ("pricing/edge.py", "market/fees.py", "scanner.py"):
         calls = {n.attr for n in ast.walk(FILES[name]) if isinstance(n, ast.Attribute)}
         assert not calls & {"map_elements", "iter_slices", "to_dicts", "apply"}
+
+
+def test_functions_are_short_and_flat():
+    shape = measure(SOURCE)
+    assert percentile(shape.branches, 95) <= 8
+    assert percentile(shape.lengths, 95) <= 35
+    assert max(shape.lengths) <= 80
