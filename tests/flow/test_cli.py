@@ -304,7 +304,7 @@ def test_fees_offline_and_of_a_market_with_the_derivation(fairline, exchange):
     one_line(fairline(*offline[:-1], "1.2"), 2, "invalid --price: expected dollars")
     one_line(fairline(*offline, "--size", "0"), 2, "invalid --size: expected contracts")
     one_line(fairline(*offline, "--size", "1.234"), 2, "at most 2 decimals")
-    one_line(fairline(*offline, "--multiplier", "-1"), 2, "--multiplier is impossible")
+    one_line(fairline(*offline, "--multiplier", "-1"), 2, "invalid --multiplier: expected a number")
     one_line(fairline(*offline, "--policy", "mine"), 2, "no policy 'mine'", "cautious")
 
 

@@ -13,7 +13,6 @@ KEYWORDS = {
     "events": "event",
     "max_spread_percent": "max_spread",
     "min_edge_points": "min_edge",
-    "models": "model",
     "suspect_points": "suspect",
     "tickers": "ticker",
 }
