@@ -58,10 +58,11 @@ def test_commands_that_list_markets_share_every_filter(command):
     )
 
 
-@pytest.mark.parametrize("command", ["watch", "explain"])
+@pytest.mark.parametrize("command", ["scan", "watch", "explain"])
 def test_commands_that_price_share_every_rule(command):
     rules = {"--min-edge", "--min-ev", "--max-spread", "--side", "--size", "--min-contracts", "--rest", "--suspect"}
     assert rules <= options_of(command)
+    assert command == "explain" or {"--bankroll", "--kelly", "--caps"} <= options_of(command)
 
 
 def test_the_reference_page_names_every_export_and_option():

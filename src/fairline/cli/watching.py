@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter, validators
 
-from fairline.api.options import Books, Connection, Credentials
+from fairline.api.options import Books, Connection, Credentials, Sizing
 from fairline.cli.logs import LogFormat, log_to_stderr
 from fairline.cli.options import (
     BookOptions,
@@ -17,6 +17,7 @@ from fairline.cli.options import (
     ModelArguments,
     ModelOptions,
     RuleOptions,
+    SizingOptions,
     StoreFolder,
 )
 from fairline.cli.settings import read_settings
@@ -83,6 +84,7 @@ def watch(
     named: ModelOptions = ModelOptions(),
     filters: FilterOptions = Filters(),
     rules: RuleOptions = Rules(),
+    sizing: SizingOptions = Sizing(),
     books: BookOptions = Books(),
     schedule: ScheduleOptions = ScheduleOptions(),
     monitor: MonitorOptions = MonitorOptions(),
@@ -91,7 +93,7 @@ def watch(
     credentials: CredentialOptions = Credentials(),
 ) -> None:
     """Scan on a schedule, store each scan, and send alerts about changes until stopped."""
-    from fairline.api.session import exact_filters, load_models
+    from fairline.api.session import bankroll, exact_filters, load_models
     from fairline.cli.watch_process import run_watch
     from fairline.config.connect import store_folder
     from fairline.watch.loop import WatchConfig
@@ -119,6 +121,7 @@ def watch(
             keep_days={**alerting.keep_days, **keep_days},
             facts_s=schedule.facts_every.total_seconds(),
             books=books.books,
+            bankroll=bankroll(sizing),
             ping=alerting.pinger(),
         )
 

@@ -27,6 +27,7 @@ from fairline.market.filters import Filters
 from fairline.market.listing import Ages, Listing
 from fairline.models import Model
 from fairline.pricing.rules import Rules
+from fairline.pricing.sizing import Bankroll
 from fairline.scanner import Evaluation, ScanOptions, ScanResult, run_scan
 from fairline.sources import Sources
 from fairline.store.store import Store
@@ -63,6 +64,7 @@ class WatchConfig:
     keep_days: dict[str, int] = field(default_factory=dict)
     facts_s: float = 3_600.0
     books: bool = True
+    bankroll: Bankroll | None = None
     ping: Callable[[], Awaitable[None]] | None = None
 
 
@@ -217,7 +219,14 @@ class Watch:
         """Scan, and count only the traffic of this scan."""
         before = replace(self.kalshi.transport.traffic)
         config = self.config
-        options = ScanOptions(config.filters, config.rules, books=config.books, ages=Ages(config.facts_s, 0), misses=0)
+        options = ScanOptions(
+            config.filters,
+            config.rules,
+            books=config.books,
+            bankroll=config.bankroll,
+            ages=Ages(config.facts_s, 0),
+            misses=0,
+        )
         result = await run_scan(self.kalshi, models, options, memory=self._memory, sources=self._sources)
         after = self.kalshi.transport.traffic
         traffic = {name: getattr(after, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}

@@ -32,9 +32,7 @@ def test_single_values_durations_and_paths_can_be_text():
 
 
 def test_an_unknown_keyword_is_a_type_error_that_suggests_the_closest_one():
-    with pytest.raises(
-        TypeError, match="argument 'min_egde'; did you mean 'min_edge'"
-    ):
+    with pytest.raises(TypeError, match="argument 'min_egde'; did you mean 'min_edge'"):
         build_request(ScanRequest, "scan", {"min_egde": 1})
 
 
