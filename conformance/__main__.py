@@ -74,7 +74,7 @@ def main() -> int:
     catalog, failed, tables = WorldCatalog(world), 0, []
     with tempfile.TemporaryDirectory() as folder:
         key_file = Path(folder) / "key.pem"
-        key = Key("conformance", throw_away_pair(key_file), tier="prestige")
+        key = Key("conformance", throw_away_pair(key_file), tier="prestige", trader_seed=1)
         with Exchange(catalog=catalog, keys=[key]) as exchange:
             facts = facts_of(world, catalog)
             for name in CLIENTS:

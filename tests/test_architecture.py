@@ -24,7 +24,10 @@ def test_only_two_files_of_the_client_and_the_simulator_import_the_http_library(
     assert importers("aiohttp") == {
         "kalshi/http.py",
         "kalshi/websocket.py",
-        *(f"sim/{name}.py" for name in ("app", "article", "feed", "history", "market_data", "members", "reference")),
+        *(
+            f"sim/{name}.py"
+            for name in ("app", "article", "feed", "history", "market_data", "members", "portfolio", "reference")
+        ),
         "sim/reply.py",
         "sim/server.py",
     }

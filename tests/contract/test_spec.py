@@ -65,7 +65,7 @@ def living(rsa_pem):
     """Serve a world with combos, trades, settled and archived markets, and a key that may read."""
     world = World(1_200, combos=80, moves=30, speed=60, past=300, seed=21)
     public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
-    with Exchange(catalog=WorldCatalog(world), keys=[Key("k", public)]) as exchange:
+    with Exchange(catalog=WorldCatalog(world), keys=[Key("k", public, trader_seed=1)]) as exchange:
         yield exchange
 
 
@@ -103,7 +103,9 @@ def calls(exchange):
         "/events", "/events/multivariate", "/events/fee_changes", "/markets", "/markets/trades", "/historical/cutoff",
         "/historical/markets", "/historical/trades", "/structured_targets", "/multivariate_event_collections",
         "/search/tags_by_categories", "/search/filters_by_sport", "/account/limits", "/account/endpoint_costs",
-        "/portfolio/balance", "/portfolio/positions", "/portfolio/subaccounts/balances", "/api_keys",
+        "/portfolio/balance", "/portfolio/positions", "/portfolio/fills", "/portfolio/orders", "/portfolio/settlements",
+        "/portfolio/deposits", "/portfolio/subaccounts/balances", "/portfolio/subaccounts/transfers", "/api_keys",
+        "/historical/fills", "/historical/orders", "/historical/positions",
     ))  # fmt: skip
     yield from ((path, path, {"limit": 5}) for path in (*members.EMPTY, "/incentive_programs"))
     yield "/series/fee_changes", "/series/fee_changes", {"show_historical": "true"}
@@ -416,8 +418,9 @@ def test_a_combo_event_has_metadata_and_candles(living):
 
 
 def test_subaccounts_start_with_the_primary_account(living, member):
-    (primary,) = ask(living, member, "/portfolio/subaccounts/balances").json()["subaccount_balances"]
-    assert (primary["subaccount_number"], primary["balance"]) == (0, "10000.0000")
+    balances = ask(living, member, "/portfolio/subaccounts/balances").json()["subaccount_balances"]
+    assert [balance["subaccount_number"] for balance in balances] == [0, 1]
+    assert balances[0]["balance"] == ask(living, member, "/portfolio/balance").json()["balance_dollars"]
 
 
 def test_the_cut_off_of_orders_moves_on_its_own(living):

@@ -230,7 +230,7 @@ def test_the_simulator_serves_a_recording_until_it_is_told_to_stop(fairline, sha
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         first = server.stdout.readline()
         url = first.split(" at ")[1].strip()
-        printed = [server.stdout.readline() for _ in range(5)]
+        printed = [server.stdout.readline() for _ in range(6)]
         done = fairline("scan", "--exchange", url, "--format", "json")
         key = next(line.split("=", 1)[1].strip() for line in printed if "PRIVATE_KEY_PATH" in line)
         signed = fairline("balance", "--exchange", url, "--key-id", "sim-key", "--key-file", key)
@@ -243,6 +243,8 @@ def test_the_simulator_serves_a_recording_until_it_is_told_to_stop(fairline, sha
     assert list(got) == ["scan", "funnel", "opportunities", "nearest_misses", "problems"]
     assert got["scan"]["markets"] > 1_000
     assert "Balance" in signed.stdout
+    assert "Rate limits: none; choose some with --tier\n" in printed
+    assert "The article's member id is member-1\n" in printed
     assert not Path(key).exists(), "the throw-away key goes with the simulator"
 
 

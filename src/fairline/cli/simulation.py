@@ -1,6 +1,7 @@
 """`sim` and `demo`: the simulated exchange, and a day on it."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,6 +39,12 @@ def sim(
     replay: Annotated[
         Path | None, Parameter(group=_WORLD, help="Serve recorded markets (JSON or JSON Lines) instead.")
     ] = None,
+    at: Annotated[
+        datetime | None, Parameter(group=_WORLD, help="Start the clock of a replay at this time (UTC).")
+    ] = None,
+    trader: Annotated[
+        int | None, Parameter(group=_WORLD, help="Let the key's member trade by a script of this seed.")
+    ] = None,
     port: Annotated[
         int, Parameter(group=_SERVER, validator=validators.Number(gte=0, lte=65535), help="0 picks a free port.")
     ] = 8080,
@@ -68,6 +75,8 @@ def sim(
         moves=moves,
         seed=seed,
         replay=replay,
+        at=at if at is None or at.tzinfo else at.replace(tzinfo=UTC),
+        trader=trader,
         host=host,
         port=port,
         latency_ms=latency_ms,

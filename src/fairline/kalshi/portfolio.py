@@ -16,12 +16,14 @@ from fairline.kalshi.portfolio_wire import (
     MarketPosition,
     Order,
     PositionSettlement,
+    SubaccountTransfer,
     Transfer,
     deposits_page,
     fills_page,
     orders_page,
     positions_page,
     settlements_page,
+    subaccount_transfers_page,
     withdrawals_page,
 )
 from fairline.kalshi.transport import Params, Transport
@@ -96,6 +98,11 @@ class PortfolioGroup:
         params: Params = {"limit": MAX_ROWS, "cursor": cursor}
         return await self._transport.get("/portfolio/withdrawals", params, decode=withdrawals_page)
 
+    async def subaccount_transfers(self, cursor: str | None = None) -> Page[SubaccountTransfer]:
+        """Return one page of movements of cash between the member's subaccounts."""
+        params: Params = {"limit": MAX_ROWS, "cursor": cursor}
+        return await self._transport.get("/portfolio/subaccounts/transfers", params, decode=subaccount_transfers_page)
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -124,6 +131,7 @@ class AccountRecords:
     orders: list[Order] = field(default_factory=list)
     deposits: list[Transfer] = field(default_factory=list)
     withdrawals: list[Transfer] = field(default_factory=list)
+    subaccount_transfers: list[SubaccountTransfer] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     requests: int = 0
@@ -140,7 +148,8 @@ async def read_account(
 
     With `known` (what was read before) only newer fills and settlements are requested, without the archive, and merged
     with the known ones. Fills vanish from the live endpoint, so an absent row never removes a known one. Endpoints that
-    the key may not read become `missing`. Raises `KalshiError` if the exchange cannot be reached.
+    the key may not read become `missing`. A refresh without `transfers` costs five requests if each listing fits on one
+    page. Raises `KalshiError` if the exchange cannot be reached.
     """
     reader = _Reader(portfolio, subaccount, known)
     await reader.read_state()
@@ -197,9 +206,12 @@ class _Reader:
         self.records.settlements = merge(settlements, known.settlements if known else [], settlement_key)
 
     async def read_transfers(self) -> None:
-        """Read deposits and withdrawals."""
+        """Read deposits, withdrawals and movements between subaccounts."""
         self.records.deposits = await self._pages("deposits", self._portfolio.deposits, _by_id)
         self.records.withdrawals = await self._pages("withdrawals", self._portfolio.withdrawals, _by_id)
+        self.records.subaccount_transfers = await self._pages(
+            "transfers between subaccounts", self._portfolio.subaccount_transfers, lambda row: row.transfer_id
+        )
 
     async def _part(self, name: str, read: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `read` returns, or None and a `Missing` if the key may not read it."""

@@ -215,6 +215,15 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     fee_cents: int = 0
 
 
+class SubaccountTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """A movement of cash between two subaccounts, in cents."""
+
+    transfer_id: str
+    from_subaccount: int
+    to_subaccount: int
+    amount_cents: int
+
+
 class _Positions(msgspec.Struct):
     market_positions: list[MarketPosition]
     cursor: Cursor = msgspec.UNSET
@@ -245,11 +254,17 @@ class _Withdrawals(msgspec.Struct):
     cursor: Cursor = msgspec.UNSET
 
 
+class _SubaccountTransfers(msgspec.Struct):
+    transfers: list[SubaccountTransfer]
+    cursor: Cursor = msgspec.UNSET
+
+
 positions_page = page_decoder(_Positions, "market_positions", MarketPosition, "ticker")
 fills_page = page_decoder(_Fills, "fills", Fill, "ticker")
 settlements_page = page_decoder(_Settlements, "settlements", PositionSettlement, "ticker")
 orders_page = page_decoder(_Orders, "orders", Order, "ticker")
 deposits_page = page_decoder(_Deposits, "deposits", Transfer, "id")
+subaccount_transfers_page = page_decoder(_SubaccountTransfers, "transfers", SubaccountTransfer, "transfer_id")
 withdrawals_page = page_decoder(_Withdrawals, "withdrawals", Transfer, "id")
 
 

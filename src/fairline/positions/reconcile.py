@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from fairline.kalshi.portfolio_wire import SubaccountTransfer, Transfer
 from fairline.positions.lots import MarketLots
 from fairline.positions.records import Position, RestingOrder, SettledMarket, cost_u
 
+CENT_U = 10_000
+APPLIED = ("applied", "")
+"""States of a transfer whose money is in the balance; old rows state none."""
 TOLERANCE_U = 100
 """The exchange reports its balance to $0.0001."""
 
@@ -39,12 +43,35 @@ class CashIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Transfers:
-    """Deposits and withdrawals that were applied, their fees, and those still pending."""
+    """Cash that moved into and out of a subaccount, fees of the transfers, and deposits that are still pending."""
 
     deposits_u: int = 0
     withdrawals_u: int = 0
     fees_u: int = 0
     pending_u: int = 0
+
+
+def sum_transfers(
+    subaccount: int,
+    deposits: Iterable[Transfer],
+    withdrawals: Iterable[Transfer],
+    between: Iterable[SubaccountTransfer],
+) -> Transfers:
+    """Add up the transfers of one subaccount. Deposits and withdrawals belong to the primary account, number 0."""
+    external = list(deposits) if subaccount == 0 else []
+    outgoing = list(withdrawals) if subaccount == 0 else []
+    moves = list(between)
+    moved_in = sum(move.amount_cents for move in moves if move.to_subaccount == subaccount)
+    moved_out = sum(move.amount_cents for move in moves if move.from_subaccount == subaccount)
+    applied = [each for each in external if each.status in APPLIED]
+    sent = [each for each in outgoing if each.status in APPLIED]
+    pending = [each for each in external if each.status == "pending"]
+    return Transfers(
+        deposits_u=(moved_in + sum(each.amount_cents for each in applied)) * CENT_U,
+        withdrawals_u=(moved_out + sum(each.amount_cents for each in sent)) * CENT_U,
+        fees_u=sum(each.fee_cents for each in [*applied, *sent]) * CENT_U,
+        pending_u=sum(each.amount_cents for each in pending) * CENT_U,
+    )
 
 
 def cash_identity(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from fairline.sim import feed, history, listing, market_data, members, reference
+from fairline.sim import feed, history, listing, market_data, members, portfolio, reference
 from fairline.sim.auth import Forbidden, Key, Refused
 from fairline.sim.feed_hub import FeedHub
 from fairline.sim.reply import NOT_FOUND, PREFIX, TOO_MANY, Backend, Reply, faulty_response, send
@@ -57,9 +57,17 @@ PUBLIC: dict[str, Handler] = {
     "/account/endpoint_costs": members.endpoint_costs,
 }
 PRIVATE: dict[str, tuple[Handler, str]] = {
-    "/portfolio/balance": (members.balance, "read::portfolio_balance"),
-    "/portfolio/positions": (members.positions, "read"),
-    "/portfolio/subaccounts/balances": (members.subaccount_balances, "read"),
+    "/portfolio/balance": (portfolio.balance, "read::portfolio_balance"),
+    "/portfolio/positions": (portfolio.positions, "read"),
+    "/portfolio/fills": (portfolio.fills, "read"),
+    "/portfolio/orders": (portfolio.orders, "read"),
+    "/portfolio/settlements": (portfolio.settlements, "read"),
+    "/portfolio/deposits": (portfolio.deposits, "read"),
+    "/portfolio/subaccounts/balances": (portfolio.subaccount_balances, "read"),
+    "/portfolio/subaccounts/transfers": (portfolio.transfers, "read"),
+    "/historical/fills": (portfolio.archived_fills, "read"),
+    "/historical/orders": (portfolio.archived_orders, "read"),
+    "/historical/positions": (portfolio.archived_positions, "read"),
     "/account/limits": (members.account_limits, "read"),
     "/api_keys": (members.api_keys, "read"),
 } | {path: (members.empty(body), "read") for path, body in members.EMPTY.items()}
@@ -82,6 +90,7 @@ def make_app(
     for path, handler in (extra or {}).items():
         add(path, handler, "token")
     add("/sim/truth", market_data.truth, "none")
+    add("/sim/account", portfolio.account_truth, "none")
     app.router.add_route("*", r"/{anything:[\s\S]*}", _make_handler(backend, _unknown_path, "none"))
     return app
 

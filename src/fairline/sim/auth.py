@@ -29,7 +29,7 @@ class Key:
     """A registered API key.
 
     `tier` limits the key's requests; None leaves them unlimited unless the exchange itself has a tier. `subaccount` is
-    the only one that the key may read, None for all.
+    the only one that the key may read, None for all. With a `trader_seed` the member trades by a script of that seed.
     """
 
     key_id: str
@@ -40,6 +40,7 @@ class Key:
     subaccount: int | None = None
     revoked: bool = False
     balance_cents: int = 1_000_000
+    trader_seed: int | None = None
 
     def may(self, scope: str) -> bool:
         """Return whether the key has a scope or its parent (`read` grants `read::portfolio_balance`)."""

@@ -15,6 +15,7 @@ from fairline.sim.catalog import Catalog, Index, WorldCatalog
 from fairline.sim.drift import apply_drift
 from fairline.sim.faults import Faults
 from fairline.sim.limits import Limits
+from fairline.sim.trading import TradingAccount
 from fairline.sim.world import World
 
 PREFIX = "/trade-api/v2"
@@ -30,7 +31,7 @@ class Backend:
     limits: Limits
     latency_s: float = 0.0
     requests: int = 0
-    positions: dict[str, list[int]] = field(default_factory=dict)
+    accounts: dict[str, TradingAccount] = field(default_factory=dict)
     index: Index = field(init=False)
 
     def __post_init__(self) -> None:
