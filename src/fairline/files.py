@@ -2,25 +2,30 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int | None = None, durable: bool = True) -> None:
+def write_atomic(
+    path: Path, content: bytes | Iterable[bytes], *, mode: int | None = None, durable: bool = True
+) -> None:
     """Replace a file so that readers see either the old content or the new one. Raises `OSError`.
 
     A symbolic link keeps its target, and a device or pipe is written to directly. `mode` sets the permissions; without
     it an existing file keeps its own and a new one gets the process's default. With `durable` the content reaches the
-    disk before the function returns.
+    disk before the function returns. `content` may be an iterable of pieces, which are written as they come.
     """
+    pieces = [content] if isinstance(content, bytes) else content
     target = path.resolve()
     if target.exists() and not target.is_file():
-        target.write_bytes(content)
+        with target.open("wb") as device:
+            device.writelines(pieces)
         return
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines(pieces)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

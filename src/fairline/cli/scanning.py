@@ -56,7 +56,7 @@ def scan(
     """Price every market with your models and rank what is mispriced after fees."""
     from fairline.api.functions import run_scan_request
     from fairline.market.plan import PlannedRequests
-    from fairline.output import tables, terminal
+    from fairline.output import tables, terminal, writers
     from fairline.output.console import show
     from fairline.output.files import choose_format
 
@@ -74,7 +74,7 @@ def scan(
     if chosen == "table":
         show(terminal.scan_report(listing, report.evaluation, top or 20))
     elif chosen == "json":
-        deliver(tables.encode_json(tables.scan_document(listing, report.evaluation, top)), output.output)
+        deliver(writers.encode_document(tables.scan_document(listing, report.evaluation, top)), output.output)
     else:
         rows = report.opportunities
         deliver(tables.encode(rows.head(top) if top else rows, chosen), output.output)
@@ -95,7 +95,7 @@ def markets(
 ) -> int:
     """List every market with the probabilities its prices imply. No model needed."""
     from fairline.api.functions import run_markets_request
-    from fairline.output import tables, terminal
+    from fairline.output import tables, terminal, writers
     from fairline.output.console import show
     from fairline.output.files import choose_format
 
@@ -109,10 +109,9 @@ def markets(
     if chosen == "table":
         show(terminal.markets_report(listing, top or 40))
     elif chosen == "json":
-        deliver(tables.encode_json(tables.markets_document(listing, top)), output.output)
+        deliver(writers.encode_document(tables.markets_document(listing, top)), output.output)
     else:
-        rows = report.markets
-        deliver(tables.encode(rows.head(top) if top else rows, chosen), output.output)
+        deliver(writers.encode_table(tables.market_rows(listing.markets, top), chosen), output.output)
     warn(chosen, listing, listing.problems)
     return 0 if report.complete else INCOMPLETE
 

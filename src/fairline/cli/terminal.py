@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from getpass import getpass
 from pathlib import Path
@@ -61,15 +61,16 @@ def resume_hint(memory: "ExchangeCache", max_age_s: float) -> Iterator[None]:
         raise
 
 
-def deliver(content: bytes, output: Path | None) -> None:
-    """Write bytes to the output file, or to standard output without one."""
+def deliver(content: bytes | Iterable[bytes], output: Path | None) -> None:
+    """Write bytes, or pieces as they come, to the output file, or to standard output without one."""
     if output is not None:
         from fairline.output.files import write_whole
 
         write_whole(output, content)
-        note(f"Wrote {output} ({len(content):,} bytes)")
+        note(f"Wrote {output} ({output.stat().st_size:,} bytes)")
         return
-    if content[:4] == b"PAR1" and sys.stdout.isatty():
-        raise UsageError("Parquet cannot be shown on a terminal", remedy="Give --output FILE or pipe it")
-    sys.stdout.buffer.write(content)
+    for piece in [content] if isinstance(content, bytes) else content:
+        if piece[:4] == b"PAR1" and sys.stdout.isatty():
+            raise UsageError("Parquet cannot be shown on a terminal", remedy="Give --output FILE or pipe it")
+        sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()

@@ -1,6 +1,7 @@
 """Where a result goes: the terminal, or a file that is there whole or not at all; and its format."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from fairline.errors import OutputError, UsageError
@@ -35,7 +36,7 @@ def _check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}", remedy="Choose another --output")
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file so that it is there whole or not at all; a link keeps pointing, a device is written to.
 
     Raises `OutputError`.

@@ -1,6 +1,5 @@
 """Frames become something to keep or pipe: JSON, CSV or Parquet. Micro-dollars become dollars here only."""
 
-import io
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from fairline.kalshi.report import CrawlReport
 from fairline.market.frame import NOTIONAL_U
 from fairline.market.listing import Listing
 from fairline.market.problem import Problem
+from fairline.output.writers import Document, Rows, encode_document, encode_table
 from fairline.scanner import Evaluation, full_funnel
 
 
@@ -86,30 +86,29 @@ def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = No
     return {
         "scan": _scan_report(listing),
         "funnel": [asdict(step) for step in full_funnel(listing, evaluation)],
-        "opportunities": records(kept.head(top) if top else kept),
-        "nearest_misses": records(missed),
+        "opportunities": Rows(kept.head(top) if top else kept),
+        "nearest_misses": Rows(missed),
         "problems": [problem_object(p) for p in (*listing.problems, *evaluation.problems)],
     }
 
 
 def markets_document(listing: Listing, top: int | None = None) -> dict[str, Any]:
     """The JSON of a listing without models."""
-    table = market_table(listing.markets)
     return {
         "scan": _scan_report(listing),
-        "markets": records(table.head(top) if top else table),
+        "markets": market_rows(listing.markets, top),
         "problems": [problem_object(p) for p in listing.problems],
     }
 
 
+def market_rows(markets: pl.DataFrame, top: int | None = None) -> Rows:
+    """Return at most `top` markets as rows in display units."""
+    return Rows(markets.head(top) if top else markets, market_table)
+
+
 def encode(table: pl.DataFrame, form: str) -> bytes:
-    """A table as CSV (times in ISO 8601) or Parquet."""
-    buffer = io.BytesIO()
-    if form == "csv":
-        table.write_csv(buffer, datetime_format="%Y-%m-%dT%H:%M:%SZ")
-    else:
-        table.write_parquet(buffer)
-    return buffer.getvalue()
+    """Encode a table as CSV (times in ISO 8601) or Parquet."""
+    return b"".join(encode_table(Rows(table), form))
 
 
 def encode_rows(rows: pl.DataFrame) -> bytes:
@@ -124,8 +123,9 @@ def flatten(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.Series(name, [str(value) for value in rows[name]]) for name in nested)
 
 
-def encode_json(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def encode_json(document: Document) -> bytes:
+    """Encode a document as JSON."""
+    return b"".join(encode_document(document))
 
 
 def violation_table(violations: pl.DataFrame) -> pl.DataFrame:
