@@ -64,7 +64,7 @@ def blend(
     tickers = recorded["ticker"].unique().to_list()
     facts = opened.read("facts", where=pl.col("ticker").is_in(tickers))
     markets = facts.unique("ticker", keep="last").with_columns(status=pl.lit("active"))
-    markets = pl.concat([empty_markets(), markets.drop("seen_ts")], how="diagonal_relaxed")
+    markets = pl.concat([empty_markets(), markets.drop("seen_ts", "source")], how="diagonal_relaxed")
     groups = group_by_evidence(models, with_probabilities(markets), now)
     pool = fit_pool(recorded, groups, now)
     _save(pool, output, model_settings().data_folder / FILE, None if json_output else terminal.pool_report(pool))

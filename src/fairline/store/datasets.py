@@ -121,7 +121,6 @@ SCANS = _columns(
 
 INPUTS = _columns(
     {
-        "source": pl.String,
         "key": pl.String,
         "fetched_ts": _TIME,
         "known_ts": _TIME,
@@ -131,7 +130,7 @@ INPUTS = _columns(
         "body": pl.Binary,
     }
 )
-"""A payload that a model read, whenever it changed, by `source` and logical `key`; known here from `known_ts` on.
+"""A payload that a model read, whenever it changed, by its logical `key`; known here from `known_ts` on.
 
 `hash` is the SHA-256 of the body, `bytes` its size; `body` is stored only in the first row of a day with that hash.
 A failed request has an `error` instead.

@@ -16,15 +16,12 @@ import polars as pl
 
 from fairline.errors import FairlineError, InputError
 from fairline.sources import Payload, Request
-from fairline.sources.inputs import ScanInputs
+from fairline.sources.inputs import Payloads, ScanInputs
 from fairline.store.datasets import INPUTS
 from fairline.store.store import Store
 
 _CACHE_BYTES = 256_000_000
 _INDEX = [name for name in INPUTS.names() if name != "body"]
-
-Key = tuple[str, str]
-"""Source and logical key of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +43,8 @@ class InputRecorder:
     """Writes the payloads of scans: a row for each key whose payload or failure changed, bodies once a day."""
 
     store: Store
-    last: dict[Key, _Row] = field(default_factory=dict)
-    stored: set[tuple[Key, str]] = field(default_factory=set)
+    last: dict[str, _Row] = field(default_factory=dict)
+    stored: set[tuple[str, str]] = field(default_factory=set)
     day: date | None = None
 
     def resume(self, now: datetime) -> None:
@@ -57,9 +54,8 @@ class InputRecorder:
         self.day = now.astimezone(UTC).date()
         today = datetime.combine(self.day, time(), UTC) - timedelta(microseconds=1)
         for row in _read_index(self.store, since=today).iter_rows(named=True):
-            key = (row["source"], row["key"])
-            self.last[key] = _parse_row(row)
-            self.stored.add((key, row["hash"]))
+            self.last[row["key"]] = _parse_row(row)
+            self.stored.add((row["key"], row["hash"]))
 
     def record(self, inputs: ScanInputs, now: datetime) -> int:
         """Write what changed, and return how many rows that took. Raises `StoreError`.
@@ -69,7 +65,7 @@ class InputRecorder:
         """
         if self.day != now.astimezone(UTC).date():
             self.resume(now)
-        by_key = {(request.source, request.key): payload for request, payload in inputs.payloads.items()}
+        by_key = _by_key(inputs.payloads)
         rows = {key: _create_row(payload, inputs, now) for key, payload in by_key.items()}
         changed = {
             key: row for key, row in rows.items() if key not in self.last or self.last[key].content != row.content
@@ -80,11 +76,10 @@ class InputRecorder:
         self.stored.update((key, row.digest) for key, row in changed.items())
         return len(changed)
 
-    def _to_record(self, key: Key, row: _Row, payload: Payload | FairlineError) -> dict[str, object]:
+    def _to_record(self, key: str, row: _Row, payload: Payload | FairlineError) -> dict[str, object]:
         body = payload.body if isinstance(payload, Payload) else None
         return {
-            "source": key[0],
-            "key": key[1],
+            "key": key,
             "fetched_ts": row.fetched_ts,
             "known_ts": row.known_ts,
             "hash": row.digest,
@@ -99,19 +94,19 @@ class Inputs:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rows: dict[Key, list[_Row]] | None = None
-        self._bodies: OrderedDict[tuple[Key, date], dict[str, bytes]] = OrderedDict()
+        self._rows: dict[str, list[_Row]] | None = None
+        self._bodies: OrderedDict[tuple[str, date], dict[str, bytes]] = OrderedDict()
 
     def known_at(self, requests: Iterable[Request], at: datetime) -> dict[Request, Payload | InputError]:
         """Return for each request exactly what was known at an instant, or an error. Raises `StoreError`."""
         return {request: self._find(request, at) for request in dict.fromkeys(requests)}
 
-    def keys(self) -> list[Key]:
-        """Return source and key of all recorded inputs."""
+    def keys(self) -> list[str]:
+        """Return the logical keys of all recorded inputs."""
         return sorted(self._index())
 
     def _find(self, request: Request, at: datetime) -> Payload | InputError:
-        key = (request.source, request.key)
+        key = request.logical_key
         rows = self._index().get(key, [])
         position = bisect_right(rows, at, key=lambda row: row.known_ts)
         if not position:
@@ -125,21 +120,21 @@ class Inputs:
             return InputError(f"the recorded body of {request.shown} is missing", remedy="Run fairline store check")
         return Payload(request, row.fetched_ts, body)
 
-    def _index(self) -> dict[Key, list[_Row]]:
+    def _index(self) -> dict[str, list[_Row]]:
         if self._rows is None:
             self._rows = {}
             index = _read_index(self._store).sort("known_ts", maintain_order=True)
             for row in index.iter_rows(named=True):
-                self._rows.setdefault((row["source"], row["key"]), []).append(_parse_row(row))
+                self._rows.setdefault(row["key"], []).append(_parse_row(row))
         return self._rows
 
-    def _load_bodies(self, key: Key, day: date) -> dict[str, bytes]:
+    def _load_bodies(self, key: str, day: date) -> dict[str, bytes]:
         """Return the bodies of a key that were stored on a day, by hash."""
         if (key, day) in self._bodies:
             self._bodies.move_to_end((key, day))
             return self._bodies[key, day]
         begin = datetime.combine(day, time(), UTC)
-        stored = (pl.col("source") == key[0]) & (pl.col("key") == key[1]) & pl.col("body").is_not_null()
+        stored = (pl.col("key") == key) & pl.col("body").is_not_null()
         rows = self._store.read(
             "inputs",
             since=begin - timedelta(microseconds=1),
@@ -160,6 +155,18 @@ class Inputs:
                 return
             self._bodies.popitem(last=False)
             total -= size
+
+
+def _by_key(payloads: Payloads) -> dict[str, Payload | FairlineError]:
+    """Return the payloads by logical key. Two different ones of one key become a failure: neither can be replayed."""
+    by_key: dict[str, Payload | FairlineError] = {}
+    for request, payload in payloads.items():
+        other = by_key.setdefault(request.logical_key, payload)
+        if isinstance(other, Payload) and isinstance(payload, Payload) and other.body != payload.body:
+            by_key[request.logical_key] = InputError(
+                f"two files are recorded as {request.logical_key}", remedy="Rename one of the files"
+            )
+    return by_key
 
 
 def _create_row(payload: Payload | FairlineError, inputs: ScanInputs, now: datetime) -> _Row:

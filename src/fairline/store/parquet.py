@@ -20,6 +20,7 @@ import polars as pl
 
 from fairline.errors import StoreError
 from fairline.store.datasets import DATASETS, SORT_KEYS, VERSION
+from fairline.store.manifest import update_manifest
 
 _TIMESTAMP = "%Y%m%dT%H%M%S.%fZ"
 _FULL = "-full"
@@ -79,7 +80,7 @@ def list_files(day: Path) -> tuple[list[File], list[File]]:
     active: list[File] = []
     covered: list[File] = []
     for file in files:
-        (covered if _is_covered(file, merged) else active).append(file)
+        (covered if is_covered(file, merged) else active).append(file)
     return active, covered
 
 
@@ -130,7 +131,7 @@ def is_damaged(path: Path) -> bool:
 
 
 def write_parquet(path: Path, table: pl.LazyFrame) -> None:
-    """Write a file atomically, and flush it to the disk. Raises `StoreError`."""
+    """Write a file atomically, flush it to the disk, and list it in the manifest. Raises `StoreError`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +147,7 @@ def write_parquet(path: Path, table: pl.LazyFrame) -> None:
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
+        update_manifest(path.parent, [path])
     except (OSError, *READ_ERRORS) as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -172,7 +174,7 @@ def _parse_day(folder: Path) -> date | None:
         return None
 
 
-def _is_covered(file: File, merged: Sequence[File]) -> bool:
+def is_covered(file: File, merged: Sequence[File]) -> bool:
     """Return whether a merged file replaces another. Snapshots are not replaced."""
     if file.full:
         return False

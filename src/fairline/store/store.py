@@ -5,7 +5,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,12 +14,14 @@ from pathlib import Path
 import polars as pl
 
 from fairline.errors import StoreError
-from fairline.files import write_atomic
 from fairline.market.frame import MARKETS, with_probabilities
 from fairline.store import parquet
-from fairline.store.datasets import DATASETS, SORT_KEYS, VERSION
+from fairline.store.datasets import DATASETS, SORT_KEYS
+from fairline.store.identity import check_exchange, claim, read_identity
+from fairline.store.manifest import read_manifest, update_manifest
 
 _TRIES = 5
+_RECENT_DAYS = 2
 _MERGE_HOURS = (1, 4)
 MIN_FREE_BYTES = 200_000_000
 """Free space below which a watch raises an alarm: about what a day of watching writes."""
@@ -30,15 +31,20 @@ MAX_TS = datetime(9999, 12, 31, tzinfo=UTC)
 class Store:
     """A folder of datasets. One process at a time may write, from `acquire()` to `release()`; any number may read.
 
-    Damaged files are left out and named in `warnings`. Raises `StoreError` for a store of a later version.
+    `exchange` is whose markets it holds; without one, that of an existing store is taken. Damaged files are left out
+    and named in `warnings`. Raises `StoreError` for a store of a later version or of another exchange.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, exchange: str = "") -> None:
         self.folder = folder
+        self.exchange = exchange
         self.warnings: list[str] = []
         self._last: datetime | None = None
         self._lock: int | None = None
-        _check_version(folder)
+        identity = read_identity(folder)
+        if identity is not None:
+            check_exchange(folder, identity.exchange, exchange)
+            self.exchange = identity.exchange or exchange
 
     # writing
 
@@ -61,9 +67,13 @@ class Store:
         try:
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-            _write_version(self.folder)
+            self.exchange = claim(self.folder, self.exchange).exchange
             for unfinished in self.folder.glob("*/day=*/.*.writing"):
                 unfinished.unlink(missing_ok=True)
+            self._list_unlisted_files()
+        except StoreError:
+            os.close(lock)
+            raise
         except OSError as error:
             os.close(lock)
             raise self._not_writable(error) from error
@@ -263,17 +273,32 @@ class Store:
             if not self._set_damaged_aside(file.path for file in files):
                 raise
             return 0
-        for file in files:
-            file.path.unlink(missing_ok=True)
+        self._delete(files)
         return len(files) - 1
 
     def _remove_covered(self, dataset: str) -> int:
         """Delete files that an interrupted merge left although a merged file covers them."""
         days = parquet.list_days(self.folder / dataset)
         covered = [file for _, folder in days for file in parquet.list_files(folder)[1]]
-        for file in covered:
-            file.path.unlink(missing_ok=True)
+        self._delete(covered)
         return len(covered)
+
+    def _delete(self, files: Sequence[parquet.File]) -> None:
+        """Delete files that a merged one replaces."""
+        for file in files:
+            file.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for day in {file.path.parent for file in files}:
+                update_manifest(day, remove={file.path.name for file in files if file.path.parent == day})
+
+    def _list_unlisted_files(self) -> None:
+        """List files of the last days that a killed process wrote but could not list."""
+        for dataset in DATASETS:
+            for _, day in parquet.list_days(self.folder / dataset)[:_RECENT_DAYS]:
+                entries = read_manifest(day)
+                if entries is not None:
+                    unlisted = [path for path in day.glob("[0-9]*.parquet") if path.name not in entries]
+                    update_manifest(day, [path for path in unlisted if not parquet.is_damaged(path)])
 
     def _check_lock(self) -> None:
         """Raise `StoreError` unless the folder is the one that was locked; a disk may have been unmounted."""
@@ -303,24 +328,3 @@ def _last_snapshot(files: Iterable[parquet.File], at: datetime) -> parquet.File 
         if file.full and file.first <= at and (best is None or file > best):
             best = file
     return best
-
-
-def _write_version(folder: Path) -> None:
-    write_atomic(folder / "store.json", json.dumps({"version": VERSION}).encode())
-
-
-def _check_version(folder: Path) -> None:
-    path = folder / "store.json"
-    try:
-        version = json.loads(path.read_bytes())["version"]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StoreError(f"cannot read {path} ({error})", remedy="Restore it, or remove it") from error
-    if isinstance(version, bool) or not isinstance(version, int):
-        raise StoreError(f"{path} has no version", remedy="Restore it, or remove it")
-    if version > VERSION:
-        raise StoreError(
-            f"the store {folder} has version {version}; this Fairline reads versions up to {VERSION}",
-            remedy="Update Fairline, or choose another --store",
-        )

@@ -15,7 +15,8 @@ from fairline.store.store import Store
 BEGIN = datetime(2026, 11, 22, 21, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 FORECAST = Request("https", "https://example.org/forecast", 3_600)
-RESULTS = Request("file", "user:results/mlb.csv")
+RESULTS = Request("file", "/home/a/results/mlb.csv")
+ELSEWHERE = Request("file", "/other/mlb.csv")
 
 
 class Recording:
@@ -93,6 +94,18 @@ def test_a_failure_is_replayed_as_a_failure_until_the_next_payload(recording):
     replayed = inputs.known_at([FORECAST], BEGIN + 130 * SECOND)[FORECAST]
     assert (replayed.message, replayed.remedy) == (failure.message, failure.remedy)
     assert inputs.known_at([FORECAST], BEGIN + 180 * SECOND)[FORECAST].body == b"second"
+
+
+def test_a_recording_is_replayed_with_the_paths_of_another_machine(recording):
+    recording.scan(BEGIN, file=(5, b"results"))
+    assert recording.body(ELSEWHERE, BEGIN + SECOND) == b"results"
+
+
+def test_two_different_files_of_one_name_are_a_failure_and_not_the_wrong_bytes(recording):
+    payloads = {RESULTS: Payload(RESULTS, BEGIN, b"a"), ELSEWHERE: Payload(ELSEWHERE, BEGIN, b"b")}
+    recording.recorder.record(ScanInputs(payloads, BEGIN, BEGIN), recording.store.next_ts(BEGIN))
+    replayed = Inputs(recording.store).known_at([RESULTS], BEGIN)[RESULTS]
+    assert replayed.message == "two files are recorded as file:mlb.csv"
 
 
 def test_each_day_is_complete_in_itself_so_earlier_days_can_expire(recording):
