@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from fairline.api.options import Connection
 from fairline.cli.options import ConnectionOptions, Json, StoreFolder
-from fairline.cli.settings import read_settings
+from fairline.cli.settings import read_settings, store_exchange
 from fairline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,4 +95,6 @@ def _open_state(connection: Connection, folder: Path | None) -> "State":
     from fairline.store.store import Store
     from fairline.watch.state import State
 
-    return State(Store(store_folder(read_settings(connection), folder)).folder)
+    settings = read_settings(connection)
+    store = Store(store_folder(settings, folder), store_exchange(settings, folder))
+    return State(store.folder)

@@ -108,6 +108,21 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "Query the store in SQL (needs the extra `sql`). Columns: docs/running.md.",
             'fairline sql "SELECT outcome, count(*) FROM scans GROUP BY outcome"',
         ),
+        "store check": Command(
+            "stores:check",
+            "Compare every file of the store with its hash and name what is damaged or missing.",
+            "fairline store check --json",
+        ),
+        "store migrate": Command(
+            "stores:migrate",
+            "Rewrite a store of an earlier version in today's.",
+            "fairline store migrate --store path/to/store",
+        ),
+        "store size": Command(
+            "stores:size",
+            "Show how much disk each dataset takes, in all and per day.",
+            "fairline store size --days 30",
+        ),
         "calibrate": Command(
             "fitting:calibrate",
             "Fit how often markets at each price came true, and report whether that beats the price.",
@@ -163,6 +178,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
 _SUBCOMMANDS = {
     "alerts": "Show alert rules and test receivers.",
     "service": "Run the watch as a system service.",
+    "store": "Check, migrate and measure what a watch has stored.",
     "key": "Manage keys in the operating system's keyring.",
 }
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -11,6 +11,9 @@ from fairline.cli.options import ConnectionOptions, StoreFolder
 from fairline.cli.settings import read_settings
 from fairline.cli.terminal import note
 from fairline.errors import UsageError
+
+if TYPE_CHECKING:
+    from fairline.config.settings import Settings
 
 
 def install(
@@ -30,14 +33,15 @@ def install(
     from fairline.output.files import write_whole
     from fairline.watch.service import containerfile, systemd_unit
 
-    options = [*arguments, *_connection_flags(connection)]
+    settings = read_settings(connection)
+    options = [*arguments, *_connection_flags(settings, connection)]
     folders: list[Path] = []
     if container:
         if store is not None:
             raise UsageError("a container keeps its store in the volume /store", field="store")
         text, path = containerfile(options), Path("Containerfile")
     else:
-        folders = [store_folder(read_settings(connection), store).absolute(), *own_folders()]
+        folders = [store_folder(settings, store).absolute(), *own_folders()]
         command = [sys.executable, "-m", "fairline", "watch", "--store", str(folders[0]), *options]
         environment = platformdirs.user_config_path() / "fairline" / "environment"
         text = systemd_unit(command, environment, folders, here=Path.cwd(), system=system)
@@ -52,9 +56,12 @@ def install(
         _finish(folders, system=system)
 
 
-def _connection_flags(connection: Connection) -> list[str]:
-    pairs = [("--exchange", connection.exchange), ("--profile", connection.profile)]
-    return [part for flag, value in pairs if value for part in (flag, value)]
+def _connection_flags(settings: "Settings", connection: Connection) -> list[str]:
+    """Name exchange and profile also if they come from the environment, which a service does not have."""
+    if not settings.profile:
+        return ["--exchange", settings.exchange]
+    named = ["--exchange", connection.exchange] if connection.exchange else []
+    return [*named, "--profile", settings.profile]
 
 
 def _unit_path(*, system: bool) -> Path:

@@ -31,14 +31,25 @@ def sign_in(settings: "Settings") -> "Auth | None":
 
 
 def open_store(settings: "Settings", folder: Path | None) -> "Store":
-    """Return the existing store of a watch. Raises `InputError` if there is none."""
+    """Return the existing store of a watch.
+
+    Raises `InputError` if there is none, and `StoreError` if it holds the markets of another exchange than the one that
+    was named. A store that is given by its folder alone is opened whatever its exchange is.
+    """
     from fairline.config.connect import store_folder
     from fairline.store.store import Store
 
+    exchange = store_exchange(settings, folder)
     folder = store_folder(settings, folder)
     if not (folder / "store.json").exists():
         raise InputError(f"there is no store at {folder}", remedy="Run fairline watch to create one, or give --store")
-    return Store(folder)
+    return Store(folder, exchange)
+
+
+def store_exchange(settings: "Settings", folder: Path | None) -> str:
+    """Return whose store is meant; "" for a store that is given by its folder without naming an exchange."""
+    is_default = settings.exchange == "production"
+    return "" if folder is not None and is_default else settings.environment
 
 
 def warn_about_damage(store: "Store") -> None:

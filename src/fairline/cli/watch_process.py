@@ -33,7 +33,7 @@ async def run_watch(
 ) -> None:
     """Watch until stopped or for a number of scans. Raises `StoreError` if another watch uses the store."""
     with contextlib.ExitStack() as stack:
-        store = Store(folder)
+        store = Store(folder, settings.environment)
         store.acquire()
         stack.callback(store.release)
         state = State(folder)

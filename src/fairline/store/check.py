@@ -35,7 +35,7 @@ def _check_day(dataset: str, day: Path) -> Iterator[Finding]:
     entries = read_manifest(day)
     paths = {path.name: path for path in sorted(day.glob("[0-9]*.parquet"))}
     if entries is None:
-        text = "the manifest is damaged" if (day / NAME).exists() else "written by version 1, without hashes"
+        text = "the manifest is damaged" if (day / NAME).exists() else "has no manifest"
         yield Finding(day, text, note=not (day / NAME).exists())
     for name, entry in sorted((entries or {}).items()):
         yield from _check_file(dataset, day / name, entry, paths)

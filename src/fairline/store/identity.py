@@ -18,8 +18,8 @@ class Identity(msgspec.Struct, frozen=True):
     exchange: str = ""
 
 
-def read_identity(folder: Path) -> Identity | None:
-    """Return the identity of a store; None if there is none yet. Raises `StoreError` for a later version."""
+def read_any_identity(folder: Path) -> Identity | None:
+    """Return the identity of a store of this or an earlier version; None if there is none yet. Raises `StoreError`."""
     path = folder / NAME
     try:
         identity = msgspec.json.decode(path.read_bytes(), type=Identity)
@@ -35,18 +35,33 @@ def read_identity(folder: Path) -> Identity | None:
     return identity
 
 
-def claim(folder: Path, exchange: str) -> Identity:
-    """Write the identity of a store that is about to be written. Raises `StoreError` for another exchange's store.
+def read_identity(folder: Path) -> Identity | None:
+    """Return the identity of a store; None if there is none yet. Raises `StoreError` for another version."""
+    identity = read_any_identity(folder)
+    if identity is not None and identity.version < VERSION:
+        raise StoreError(
+            f"the store {folder} has version {identity.version}; this Fairline reads version {VERSION}",
+            remedy=f"Migrate it with: fairline store migrate --store {folder}",
+        )
+    return identity
 
-    A store without an exchange becomes that of the first who writes with one.
+
+def claim(folder: Path, exchange: str) -> str:
+    """Write the identity of a store that is about to be written, and return its exchange.
+
+    A store without an exchange becomes that of the first who writes with one. Raises `StoreError` for the store of
+    another exchange or version.
     """
     current = read_identity(folder)
     recorded = current.exchange if current else ""
     check_exchange(folder, recorded, exchange)
-    identity = Identity(VERSION, recorded or exchange)
-    if identity != current:
-        write_atomic(folder / NAME, msgspec.json.encode(identity))
-    return identity
+    if current is None or recorded != (recorded or exchange):
+        write_identity(folder, recorded or exchange)
+    return recorded or exchange
+
+
+def write_identity(folder: Path, exchange: str) -> None:
+    write_atomic(folder / NAME, msgspec.json.encode(Identity(VERSION, exchange)))
 
 
 def check_exchange(folder: Path, recorded: str, exchange: str) -> None:

@@ -20,6 +20,7 @@ import polars as pl
 
 from fairline.errors import StoreError
 from fairline.store.datasets import DATASETS, SORT_KEYS, VERSION
+from fairline.store.lock import CHECK_DISK
 from fairline.store.manifest import update_manifest
 
 _TIMESTAMP = "%Y%m%dT%H%M%S.%fZ"
@@ -34,7 +35,6 @@ _LEVEL, _BODY_LEVEL = 3, 9
 """Levels of zstd: bodies are few and compress well."""
 READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What reading a damaged file raises; for some damage polars panics, which is not an `Exception`."""
-CHECK_DISK = "Check the disk and its permissions, or choose another --store"
 
 
 @dataclass(frozen=True, slots=True, order=True)

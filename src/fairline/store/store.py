@@ -4,8 +4,6 @@
 """
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from fairline.market.frame import MARKETS, with_probabilities
 from fairline.store import parquet
 from fairline.store.datasets import DATASETS, SORT_KEYS
 from fairline.store.identity import check_exchange, claim, read_identity
+from fairline.store.lock import Lock, not_writable
 from fairline.store.manifest import read_manifest, update_manifest
 
 _TRIES = 5
@@ -40,7 +39,7 @@ class Store:
         self.exchange = exchange
         self.warnings: list[str] = []
         self._last: datetime | None = None
-        self._lock: int | None = None
+        self._lock: Lock | None = None
         identity = read_identity(folder)
         if identity is not None:
             check_exchange(folder, identity.exchange, exchange)
@@ -50,40 +49,25 @@ class Store:
 
     def acquire(self) -> None:
         """Lock the store for writing. Raises `StoreError` if another process has locked it, or it is not writable."""
+        lock = Lock(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise self._not_writable(error) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            pid = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
-            os.close(lock)
-            raise StoreError(
-                f"process {pid} is writing to the store {self.folder}",
-                remedy="Stop that process, or choose another --store",
-            ) from error
-        try:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-            self.exchange = claim(self.folder, self.exchange).exchange
+            self.exchange = claim(self.folder, self.exchange)
             for unfinished in self.folder.glob("*/day=*/.*.writing"):
                 unfinished.unlink(missing_ok=True)
             self._list_unlisted_files()
         except StoreError:
-            os.close(lock)
+            lock.release()
             raise
         except OSError as error:
-            os.close(lock)
-            raise self._not_writable(error) from error
+            lock.release()
+            raise not_writable(self.folder, error) from error
         self._lock = lock
 
     def release(self) -> None:
         """Unlock the store. A merge that still runs in a thread notices, and stops."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
-            os.close(lock)
+            lock.release()
 
     def append(self, dataset: str, rows: pl.DataFrame, now: datetime, *, full: bool = False) -> Path | None:
         """Add rows as recorded at `now`, which comes from `next_ts`. `full` marks a snapshot of everything.
@@ -302,15 +286,8 @@ class Store:
 
     def _check_lock(self) -> None:
         """Raise `StoreError` unless the folder is the one that was locked; a disk may have been unmounted."""
-        try:
-            locked = self._lock is not None and os.path.samestat(os.fstat(self._lock), (self.folder / "lock").stat())
-        except OSError:
-            locked = False
-        if not locked:
+        if self._lock is None or not self._lock.is_valid():
             raise StoreError(f"the store {self.folder} is missing", remedy="Mount its disk again, then restart")
-
-    def _not_writable(self, error: OSError) -> StoreError:
-        return StoreError(f"cannot write to the store {self.folder} ({error.strerror})", remedy=parquet.CHECK_DISK)
 
 
 def _interval_tests(interval: tuple[datetime | None, datetime | None]) -> list[pl.Expr]:
