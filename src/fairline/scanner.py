@@ -142,7 +142,7 @@ def predict(
     duplicates = {name for name in names if names.count(name) > 1}
     if duplicates:
         raise UsageError(f"two models are called {min(duplicates)}", remedy="Give each its own name")
-    predictions = [PREDICTIONS.to_frame()]
+    predictions = [PREDICTIONS.to_frame().with_columns(knows_play=False)]
     problems = _unknown_fee_types(markets)
     for model in models:
         try:
@@ -152,7 +152,7 @@ def predict(
                 raise
             problems.append(_model_failure(model, error))
             continue
-        predictions.append(rows)
+        predictions.append(rows.with_columns(knows_play=bool(getattr(model, "knows_play", False))))
         problems += model_problems
     return pl.concat(predictions).drop("note"), problems
 

@@ -236,3 +236,13 @@ async def test_settlements_that_cannot_be_used_are_an_alarm_and_none_is_recorded
             await kalshi.transport.close()
             store.release()
             state.close()
+
+
+async def test_markets_without_a_time_of_decision_are_counted_when_a_filter_needs_it(place, client):
+    async with client:
+        listing = await read_listing(client, Filters(decided_within=timedelta(days=400)))
+        everything = await read_listing(client)
+    unknown = everything.markets["decided_ts"].null_count()
+    messages = [problem.message for problem in listing.problems if problem.stage == "filters"]
+    assert bool(messages) == bool(unknown)
+    assert listing.markets["decided_ts"].null_count() == 0

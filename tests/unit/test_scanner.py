@@ -309,3 +309,15 @@ async def test_a_model_may_do_without_a_payload_that_could_not_be_read(tmp_path)
     result = evaluate(markets({}), [Careful()], await fetch([good, bad]), asof=NOW)
     assert result.edges["p"].drop_nulls().len() == 2
     assert result.problems == []
+
+
+def test_decided_within_uses_the_time_of_decision_and_not_of_closing():
+    hour = timedelta(hours=1)
+    frame = markets({}, {}, {}, {}).with_columns(
+        decided_ts=pl.Series([NOW + hour, NOW + 48 * hour, None, NOW - hour], dtype=pl.Datetime("us", "UTC")),
+        close_ts=NOW + timedelta(days=14),
+    )
+    matching, steps = apply_filters(Filters(decided_within=timedelta(days=1)), frame, [], NOW)
+    assert matching["ticker"].to_list() == ["T0", "T3"]
+    assert steps[-1].step == "decided within 1 day, 0:00:00"
+    assert apply_filters(Filters(closes_within=timedelta(days=1)), frame, [], NOW)[0].is_empty()

@@ -32,7 +32,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "scan": Command(
             "scanning:scan",
             "Price every market with your models and rank what is mispriced after fees.",
-            "fairline scan --probabilities mine.csv --category sports --closes-within 7d",
+            "fairline scan --probabilities mine.csv --category sports --decided-within 7d",
         ),
         "markets": Command(
             "scanning:markets",

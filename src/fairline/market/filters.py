@@ -24,8 +24,10 @@ class Filters:
     """Only this event. Repeatable."""
     tickers: tuple[str, ...] = ()
     """Only this market. Repeatable."""
+    decided_within: timedelta | None = None
+    """Only markets whose outcome is expected within this time, such as 90m, 12h, 7d or 4w."""
     closes_within: timedelta | None = None
-    """Only markets that close within this time, such as 90m, 12h, 7d or 4w."""
+    """Only markets that close within this time. A game's market usually closes two weeks after the game."""
     min_volume: float = 0
     """Only markets with at least this many contracts traded so far."""
     search: str = ""

@@ -160,6 +160,7 @@ async def read_listing(
         report=report,
         drift=drift,
         problems=name_unknown_types(markets, report.rejected)
+        + _unknown_decision_times(markets, filters)
         + fee_problems
         + _wrong_status(markets, filters)
         + context.problems
@@ -187,6 +188,15 @@ def _wrong_status(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
         Problem(f"{ticker}: its status is {status}, not {filters.status}", stage="filters", ticker=ticker)
         for ticker, status in other.select("ticker", "status").iter_rows()
     ]
+
+
+def _unknown_decision_times(markets: pl.DataFrame, filters: Filters) -> list[Problem]:
+    """Return a problem if a filter by decision time left out markets that state none."""
+    count = markets["decided_ts"].null_count()
+    if filters.decided_within is None or not count:
+        return []
+    message = f"{count:,} markets state no time of decision; decided_within leaves them out"
+    return [Problem(message, stage="filters")]
 
 
 def _off_grid_quotes(markets: pl.DataFrame) -> list[Problem]:

@@ -46,6 +46,8 @@ def _tests(filters: Filters, series: Sequence[Series], asof: datetime) -> dict[s
     still = pl.col("status").is_in(STATUS_FIELDS[filters.status])
     tests = {f"still {filters.status}": still & (pl.col("close_ts") > asof) if filters.status == "open" else still}
     tests |= _name_tests(filters, series)
+    if filters.decided_within is not None:
+        tests[f"decided within {filters.decided_within}"] = pl.col("decided_ts") <= asof + filters.decided_within
     if filters.closes_within is not None:
         tests[f"closes within {filters.closes_within}"] = pl.col("close_ts") <= asof + filters.closes_within
     if filters.min_volume:

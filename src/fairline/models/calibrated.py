@@ -29,6 +29,7 @@ class CalibratedModel:
     name = "calibrated"
     version = "1"
     from_prices = True
+    knows_play = True
 
     def __init__(self, curves: Path | None = None) -> None:
         self._request = Request("user", FILE) if curves is None else Request("file", str(curves))

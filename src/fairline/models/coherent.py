@@ -20,6 +20,7 @@ class CoherentModel:
     name = "coherent"
     version = "1"
     from_prices = True
+    knows_play = True
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         return is_quoted()

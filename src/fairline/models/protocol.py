@@ -13,7 +13,8 @@ from fairline.sources import Payload, Request
 class Model(Protocol):
     """A model declares what it covers and reads, and prices. It reads no disk, clock, network or environment itself.
 
-    Set `from_prices = True` if the model uses only the exchange's own prices; `blend` then ignores it.
+    Set `from_prices = True` if the model uses only the exchange's own prices; `blend` then ignores it. Set
+    `knows_play = True` if its probabilities follow a game that has begun; otherwise such markets are left out.
     """
 
     name: str

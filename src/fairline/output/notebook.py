@@ -30,9 +30,22 @@ _OPPORTUNITY = [
     "ev_per_dollar",
     "spread_percent",
     "size",
+    "decided_at",
+    "closes_at",
+    "in_play",
+]
+_MARKET = [
+    "ticker",
+    "category",
+    "title",
+    "p_bid",
+    "p_mid",
+    "p_ask",
+    "spread_percent",
+    "volume",
+    "decided_at",
     "closes_at",
 ]
-_MARKET = ["ticker", "category", "title", "p_bid", "p_mid", "p_ask", "spread_percent", "volume", "closes_at"]
 _VIOLATION = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit"]
 
 

@@ -47,7 +47,9 @@ def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame |
         spread_percent=pl.col("spread_percent").round(4),
         size=pl.col("size_cc") / 100,
         **resting,
+        decided_at="decided_ts",
         closes_at="close_ts",
+        in_play="in_play",
         url=_url(exchange),
         suspect="suspect",
     ).hstack(edges.select(known))
@@ -74,6 +76,8 @@ def market_table(markets: pl.DataFrame) -> pl.DataFrame:
         last_price=_dollars("last_price_u"),
         volume=pl.col("volume_cc") / 100,
         open_interest=pl.col("open_interest_cc") / 100,
+        starts_at="milestone_ts",
+        decided_at="decided_ts",
         closes_at="close_ts",
     )
 

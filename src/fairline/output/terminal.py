@@ -57,7 +57,7 @@ def markets_report(listing: Listing, top: int = 40) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for name in ("Ticker", "Category", "Outcome"):
         table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=36)
-    for name in ("Bid", "Mid", "Ask", "Spread %", "Volume", "Closes"):
+    for name in ("Bid", "Mid", "Ask", "Spread %", "Volume", "Decided", "Closes"):
         table.add_column(name, justify="right", no_wrap=True)
     rows = market_table(listing.markets.sort("volume_24h_cc", descending=True, nulls_last=True).head(top))
     for row in rows.iter_rows(named=True):
@@ -70,6 +70,7 @@ def markets_report(listing: Listing, top: int = 40) -> RenderableType:
             _share(row["p_ask"]),
             "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
             "–" if row["volume"] is None else f"{row['volume']:,.0f}",
+            _when(row["decided_at"]),
             _when(row["closes_at"]),
         )
     shown = f"{min(top, listing.markets.height):,} of {listing.markets.height:,} markets, most traded today first"
@@ -240,7 +241,7 @@ def _summary(listing: Listing) -> Text:
 def _opportunities(rows: pl.DataFrame) -> Table:
     table = Table(box=None, pad_edge=False, expand=True)  # the question gives way, not the numbers
     table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
-    for name in ("Side", "Price", "Model", "Edge pts", "EV $", "EV/$", "Spread %", "Size", "Closes"):
+    for name in ("Side", "Price", "Model", "Edge pts", "EV $", "EV/$", "Spread %", "Size", "Decided", "Closes"):
         table.add_column(name, justify="right", no_wrap=True)
     advised = [
         (words, form, name)
@@ -266,6 +267,7 @@ def _opportunities(rows: pl.DataFrame) -> Table:
             f"{row['ev_per_dollar']:.1%}",
             "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
             f"{row['size']:,.0f}",
+            _when(row["decided_at"]) + " (in play)" * bool(row["in_play"]),
             _when(row["closes_at"]),
             *("–" if row[name] is None else form.format(row[name]) for _, form, name in advised),
             sanitize(row["title"]),

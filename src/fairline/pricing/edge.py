@@ -39,6 +39,8 @@ _CARRIED = [
     "spread_u",
     "spread_percent",
     "close_ts",
+    "decided_ts",
+    "milestone_ts",
     "fee_waiver_ts",
     "fee_type",
     "fee_multiplier_m",
@@ -61,11 +63,13 @@ def edges(
     `markets` carries the probability columns; `predictions` holds the PREDICTIONS of all models. Rows that are not
     opportunities have the step that dropped them in `bin`. Kept rows come first, by EV per dollar, with the `suspect`
     ones last. `price_u` is the best offer, `size_cc` the part of the wanted size that it fills, `fee_u` the taker fee
-    per contract for an order of that size.
+    per contract for an order of that size. `in_play` marks markets whose game or other milestone has begun.
 
     With `rules.rest`, `price_u` is the bid to join, behind the `ahead_cc` already there; `size_cc` is the whole wanted
     size, `fee_u` the maker fee, and `better_u` the next price that would be first in the queue.
     """
+    if "knows_play" not in predictions.columns:
+        predictions = predictions.with_columns(knows_play=False)
     if rules.rest:
         markets = markets.join(better_prices(markets), on="ticker", how="left", maintain_order="left")
     starts = range(0, max(1, markets.height), _MARKETS_PER_BATCH)
@@ -114,7 +118,9 @@ def _value_rows(priced: pl.LazyFrame, asof: datetime, rules: Rules, policy: Poli
     fee = order_fee_u(pl.col("price_u"), pl.col("size_cc"), pl.col("multiplier_m"), rate=rate, policy=policy)
     return (
         both.with_columns(
-            size_cc=wanted if rules.rest else pl.min_horizontal("offer_cc", wanted), multiplier_m=multiplier_at(asof)
+            size_cc=wanted if rules.rest else pl.min_horizontal("offer_cc", wanted),
+            multiplier_m=multiplier_at(asof),
+            in_play=(pl.col("milestone_ts") <= asof).fill_null(value=False),
         )
         .with_columns(order_fee_u=fee)
         .with_columns(

@@ -37,6 +37,8 @@ class Rules:
     """Contracts on offer at the best price."""
     rest: bool = False
     """Join the best bid at the maker fee instead of taking the offer. EV holds only if filled."""
+    in_play: bool = False
+    """Keep markets whose game has begun, also for models that know nothing about play."""
     suspect_points: float = 20.0
     """Probability points above which an edge is more likely a bug than a bargain."""
 

@@ -171,7 +171,7 @@ def _kind(bets: pl.DataFrame, yes: Floats, chosen: NDArray[np.int64]) -> tuple[s
 
 def _capped(bets: pl.DataFrame, bankroll: Bankroll) -> pl.DataFrame:
     """Shares under the caps: each market's by itself, then every event, series and day as a whole, then all."""
-    made = bets.with_columns(pl.col("share").clip(0, bankroll.per_market), day=pl.col("close_ts").dt.date())
+    made = bets.with_columns(pl.col("share").clip(0, bankroll.per_market), day=pl.col("decided_ts").dt.date())
     for column, cap in (
         ("event_ticker", bankroll.per_event),
         ("series_ticker", bankroll.per_series),

@@ -151,6 +151,11 @@ def _ev_gap(rules: Rules) -> Gap:
     return Gap(least - ev, max(abs(least), 0.01), pl.format("EV ${} (needs above {})", ev.round(4), least))
 
 
+def _start_detail(row: Row) -> str:
+    start = row["milestone_ts"]
+    return "no known start" if start is None else f"starts {start:%Y-%m-%d %H:%M} UTC"
+
+
 STEPS: tuple[Step, ...] = (
     Step(
         "open",
@@ -218,6 +223,14 @@ STEPS: tuple[Step, ...] = (
         failure="no model prices it",
         test=lambda *_: pl.col("p").is_null(),
         detail=lambda row, _: f"{_number(row['p'], 'p = {:.4f}')} by {row['model'] or 'no model'}",
+    ),
+    Step(
+        "in play",
+        label=_same_for_all("not begun, or priced by a model that knows about play"),
+        failure="the game has begun, and the model knows nothing about play",
+        test=lambda *_: pl.col("in_play") & ~pl.col("knows_play"),
+        detail=lambda row, _: _start_detail(row),
+        applies=lambda rules: not rules.in_play,
     ),
     Step(
         "edge",

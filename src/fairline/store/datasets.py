@@ -81,6 +81,7 @@ EDGES = _columns(
         "ev_u": pl.Int64,
         "ev_per_dollar": pl.Float64,
         "spread_percent": pl.Float64,
+        "decided_ts": _TIME,
         "close_ts": _TIME,
         "suspect": pl.Boolean,
     }

@@ -107,6 +107,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: _Texts = ()
     sides: Annotated[_Sides | None, Meta(description="a list of yes, no or both")] = None
     followed: Annotated[bool, Meta(description="true or false")] = False
+    decided_within: Annotated[Duration | None, Meta(description='a duration such as "2d"')] = None
     closes_within: Annotated[Duration | None, Meta(description='a duration such as "2d"')] = None
     grow_points: Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST, description="a finite number")] = 2.0
     cooldown: Annotated[Duration, Meta(description='a duration such as "1h"')] = Duration(hours=1)
@@ -136,6 +137,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 tests.append(pl.col(column).is_in([str(each) for each in wanted]))
         if self.followed:
             tests.append(pl.col("ticker").is_in(list(followed)))
+        if self.decided_within is not None:
+            tests.append(pl.col("decided_ts") <= now + self.decided_within)
         if self.closes_within is not None:
             tests.append(pl.col("close_ts") <= now + self.closes_within)
         return opportunities.with_columns(matches=pl.all_horizontal(tests))
@@ -294,15 +297,16 @@ def _settlement(row: Mapping[str, Any]) -> str:
 
 def _offer(kind: Kind, row: Mapping[str, Any]) -> str:
     grown = f" (was {row['edge_before']:.1f})" if kind is Kind.GREW else ""
+    decided = f", decided {row['decided_ts']:%Y-%m-%d %H:%M} UTC" if row.get("decided_ts") else ""
     closes = f", closes {row['close_ts']:%Y-%m-%d %H:%M} UTC" if row.get("close_ts") else ""
     return (
         f"{_contract(row)} at {row['price_u'] / NOTIONAL_U:.3f}, p {row['p']:.3f} by {sanitize(row['model'])}: "
         f"edge {row['edge_points']:.1f} points{grown}, "
-        f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_cc'] / 100:,.0f} contracts{closes}"
+        f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_cc'] / 100:,.0f} contracts{decided}{closes}"
     )
 
 
-_REPORTED = (*_KEY, "title", "p", "price_u", "fee_u", "size_cc", "edge_points", "ev_u", "close_ts")
+_REPORTED = (*_KEY, "title", "p", "price_u", "fee_u", "size_cc", "edge_points", "ev_u", "decided_ts", "close_ts")
 
 
 def _rows(opportunities: pl.DataFrame) -> list[dict[str, Any]]:

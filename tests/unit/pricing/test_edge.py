@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import polars as pl
@@ -113,7 +114,7 @@ def test_the_funnel_adds_up_and_counts_a_market_once():
     steps = funnel(frame, Rules())
     assert sum(step.dropped for step in steps) + steps[-1].kept == 4
     assert steps[-1].kept == 1
-    assert [step.dropped for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0]
+    assert [step.dropped for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0]
     assert sum(step.share for step in steps) == pytest.approx(3 / 4)
 
 
@@ -241,3 +242,20 @@ def test_an_implausibly_large_edge_is_marked_and_ranked_last():
     assert not trusting.filter(pl.col("bin") == KEPT_BIN)["suspect"].any()
     with pytest.raises(UsageError, match="suspect_points"):
         Rules(suspect_points=0)
+
+
+def test_a_market_whose_game_has_begun_is_left_out_for_models_that_know_nothing_about_play():
+    frame = markets({"yes_bid_dollars": "0.61"}, {"yes_bid_dollars": "0.61"}, {"yes_bid_dollars": "0.61"})
+    hour = timedelta(hours=1)
+    frame = frame.with_columns(milestone_ts=pl.Series([NOW - hour, NOW + hour, None], dtype=pl.Datetime("us", "UTC")))
+    predicted = predictions(*((f"T{n}", 0.9, None) for n in range(3)))
+
+    def kept(rules=LOOSE, **columns):
+        rows = edges(frame, predicted.with_columns(**columns), asof=NOW, rules=rules)
+        return sorted(rows.filter((pl.col("bin") == KEPT_BIN) & (pl.col("side") == "yes"))["ticker"])
+
+    assert kept() == ["T1", "T2"]
+    assert kept(knows_play=pl.lit(value=True)) == ["T0", "T1", "T2"]
+    assert kept(replace(LOOSE, in_play=True)) == ["T0", "T1", "T2"]
+    rows = edges(frame, predicted, asof=NOW, rules=LOOSE)
+    assert rows.filter("in_play")["ticker"].unique().to_list() == ["T0"]

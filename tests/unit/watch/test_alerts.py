@@ -16,6 +16,7 @@ def opportunities(*rows):
     base = {
         "ticker": "A", "side": "yes", "model": "elo", "title": "Will it?", "category": "Sports", "series_ticker": "S",
         "p": 0.55, "price_u": 500_000, "fee_u": 10_000, "size_cc": 5_000, "edge_points": 5.0, "ev_u": 40_000,
+        "decided_ts": NOW + timedelta(hours=3),
         "close_ts": NOW + timedelta(days=1),
     }  # fmt: skip
     return (
@@ -49,7 +50,7 @@ def test_the_message_states_price_probability_edge_and_size():
     [text] = Reader().scan([{}])[1]
     assert text == (
         "appeared: YES A at 0.500, p 0.550 by elo: edge 5.0 points, EV $0.040 after fees, 50 contracts, "
-        "closes 2026-11-24 12:00 UTC · Will it?"
+        "decided 2026-11-23 15:00 UTC, closes 2026-11-24 12:00 UTC · Will it?"
     )
 
 
