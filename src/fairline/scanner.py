@@ -191,7 +191,7 @@ async def run_scan(
     options = options or ScanOptions()
     listing = await read_listing(kalshi, options.filters, progress=progress, memory=memory, ages=options.ages)
     requested = datetime.now(UTC)
-    payloads = await fetch(_requests(models, listing.markets, requested), sources)
+    payloads = await fetch(model_requests(models, listing.markets, requested), sources)
     asof = datetime.now(UTC)
 
     def evaluate_listing(current: Listing, predicted: tuple[pl.DataFrame, list[Problem]]) -> Evaluation:
@@ -274,7 +274,7 @@ async def explain_market(
     options = options or ScanOptions()
     markets = await read_market(kalshi, ticker)
     requested = datetime.now(UTC)
-    payloads = await fetch(_requests(models, markets, requested), sources)
+    payloads = await fetch(model_requests(models, markets, requested), sources)
     asof = datetime.now(UTC)
     predictions, problems = predict(markets, models, payloads, asof=asof, requested=requested)
     evaluation = price(
@@ -310,7 +310,7 @@ def _unknown_fee_types(markets: pl.DataFrame) -> list[Problem]:
     return [Problem(message.format(name, count), stage="fees") for name, count in counts.iter_rows()]
 
 
-def _requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[Request]:
+def model_requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[Request]:
     """Return the models' requests. A model that fails here fails again in `predict`, which reports it."""
     wanted: list[Request] = []
     for model in models:

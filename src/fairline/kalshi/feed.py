@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from fairline.kalshi.auth import Auth
 from fairline.kalshi.errors import KalshiError
+from fairline.kalshi.feed_lag import LagMeter
 from fairline.kalshi.feed_messages import (
     Failed,
     FeedMessage,
@@ -45,6 +46,8 @@ log = logging.getLogger("fairline.kalshi")
 _LONG_OUTAGE_S = 60.0
 _FRAMES_PER_TURN = 512
 _CLOSE_S = 0.5
+_LAG_EVERY = 16
+"""Of so many messages one is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Feed:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.counts = FeedCounts()
+        self.lag = LagMeter()
         self.connected = False
         self.subscriptions = FeedSubscriptions(channels, self._send, clock)
         self._url, self._auth, self._connect = url, auth, connect
@@ -106,6 +110,7 @@ class Feed:
         self._socket: Socket | None = None
         self._sending: set[asyncio.Future[None]] = set()
         self._last_data = 0.0
+        self._last_of: dict[int, float] = {}
 
     @property
     def silent_s(self) -> float:
@@ -158,7 +163,9 @@ class Feed:
         self._sequences = Sequences()
         self.subscriptions.reset()
         self.counts.connections += 1
-        self.connected, self._last_data = True, self._clock()
+        self.connected = True
+        self._last_data = self._clock()
+        self._last_of.clear()
         self._put(Opened())
         read = asyncio.create_task(self._read(self._socket))
         watch = asyncio.create_task(self._watch())
@@ -172,7 +179,7 @@ class Feed:
             for task in (read, watch):
                 task.cancel()
             await asyncio.gather(read, watch, return_exceptions=True)
-            self._put(Lost(reason))
+            self._put(Lost(reason, self.silent_s))
             await self._close()
 
     async def _close(self) -> None:
@@ -188,7 +195,6 @@ class Feed:
         while (frame := await socket.receive()) is not None:
             if self._on_frame is not None:
                 self._on_frame(time.time_ns(), frame)
-            self._last_data = self._clock()
             self._accept(frame)
             turns += 1
             if turns % _FRAMES_PER_TURN == 0:
@@ -199,13 +205,18 @@ class Feed:
         """Put one frame in its place: pass it on, drop it, or report what is missing before it."""
         message = decode(frame)
         self.counts.messages += 1
+        now = self._clock()
         place = self._sequences.place(message.sid, message.seq)
         if place is not Place.NEXT:
             if place is Place.REPEATED:
                 self.counts.repeated += 1
+                self._last_data = now
                 return
             self.counts.gaps += 1
             self._miss(message.sid, "a sequence number is missing")
+        self._last_data = self._last_of[message.sid] = now
+        if self.counts.messages % _LAG_EVERY == 0:
+            self.lag.observe(message)
         handler = _HANDLERS.get(type(message))
         if handler is not None:
             handler(self, message)
@@ -218,13 +229,14 @@ class Feed:
     def _miss(self, sid: int, reason: str) -> None:
         """Report missed messages of a subscription, and ask for its books again."""
         channel = self.subscriptions.channel(sid)
+        silent_s = self._clock() - self._last_of.get(sid, self._last_data)
         if channel == BOOKS:
-            self._lose_books(reason, list(self.subscriptions.books))
+            self._lose_books(reason, list(self.subscriptions.books), silent_s)
         else:
-            self._put(Gap(channel, (), reason))
+            self._put(Gap(channel, (), reason, silent_s))
 
-    def _lose_books(self, reason: str, tickers: list[str]) -> None:
-        self._put(Gap(BOOKS, tickers, reason))
+    def _lose_books(self, reason: str, tickers: list[str], silent_s: float = 0.0) -> None:
+        self._put(Gap(BOOKS, tickers, reason, silent_s))
         self.subscriptions.ask_books(tickers)
 
     def _snapshot(self, message: Snapshot) -> None:

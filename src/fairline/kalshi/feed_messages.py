@@ -147,18 +147,26 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection ended, or was given up: nothing is known of any market until it is heard of again."""
+    """The connection ended, or was given up: nothing is known of any market until it is heard of again.
+
+    `silent_s` is for how long nothing had arrived on it.
+    """
 
     reason: str
+    silent_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Messages of one channel were missed. Books of these markets are unknown until their next snapshot."""
+    """Messages of one channel were missed. Books of these markets are unknown until their next snapshot.
+
+    `silent_s` is for how long nothing of the subscription had arrived before.
+    """
 
     channel: str
     tickers: Sequence[str] = field(repr=False)
     reason: str
+    silent_s: float = 0.0
 
 
 WireMessage = Snapshot | Delta | Ticker | Trade | Lifecycle | EventLifecycle | Subscribed | Ok | Unsubscribed | Failed

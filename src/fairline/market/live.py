@@ -32,6 +32,8 @@ from fairline.kalshi.feed_messages import (
 NOTIONAL_U = 1_000_000
 _MAX_CC = 10**13
 NOTHING: Sequence[int] = ()
+Quote = tuple[int, int, int, int]
+"""YES bid and ask in micro-dollars, and their sizes in hundredths; 0 and 0 for a missing side."""
 
 
 class UnreadableAmountError(ValueError):
@@ -87,7 +89,7 @@ class Book:
         return True
 
     @property
-    def quote(self) -> tuple[int, int, int, int]:
+    def quote(self) -> Quote:
         """YES bid and ask in micro-dollars with their sizes; 0 and 0 for a side without levels."""
         bid_u, no_u = self.best_yes, self.best_no
         ask_u = NOTIONAL_U - no_u if no_u else 0
@@ -108,7 +110,7 @@ class LiveState:
         self.current = bytearray(count)
         self.closed = bytearray(count)
         self.books: dict[str, Book] = {}
-        self.unlisted: set[str] = set()
+        self.unlisted = 0
         self.unreadable = 0
         self._by_book = bytearray(count)
 
@@ -127,7 +129,6 @@ class LiveState:
         self.ts_ms.append(0)
         for flags in (self.current, self.closed, self._by_book):
             flags.append(0)
-        self.unlisted.discard(ticker)
         self.rows[ticker] = row = len(self.tickers) - 1
         return row
 
@@ -142,21 +143,30 @@ class LiveState:
         for ticker in wanted - self.books.keys():
             self.books[ticker] = Book()
 
-    def set_quote(self, row: int, quote: tuple[int, int, int, int], ts_ms: int) -> bool:
+    def quote_of(self, ticker: str) -> Quote:
+        row = self.rows[ticker]
+        return self.bid_u[row], self.ask_u[row], self.bid_cc[row], self.ask_cc[row]
+
+    def set_quote(self, row: int, quote: Quote, ts_ms: int) -> bool:
         """Store a market's quotes if they are not older than what is known; return whether anything changed."""
         if ts_ms < self.ts_ms[row]:
             return False
         self.ts_ms[row] = ts_ms
-        changed = not self.current[row] or quote != (
-            self.bid_u[row],
-            self.ask_u[row],
-            self.bid_cc[row],
-            self.ask_cc[row],
-        )
+        known = (self.bid_u[row], self.ask_u[row], self.bid_cc[row], self.ask_cc[row])
+        changed = not self.current[row] or quote != known
         if changed:
             self.bid_u[row], self.ask_u[row], self.bid_cc[row], self.ask_cc[row] = quote
             self.current[row] = 1
         return changed
+
+    def copy_row(self, row: int, other: "LiveState", other_row: int) -> None:
+        """Take over what another state knows of the same market."""
+        for mine, theirs in zip(self._columns(), other._columns(), strict=True):  # noqa: SLF001
+            mine[row] = theirs[other_row]
+
+    def _columns(self) -> "tuple[array[int] | bytearray, ...]":
+        quotes = (self.bid_u, self.ask_u, self.bid_cc, self.ask_cc, self.ts_ms)
+        return (*quotes, self.last_u, self.volume_cc, self.interest_cc, self.current, self.closed, self._by_book)
 
     def suspend(self, row: int) -> None:
         self.current[row] = 0
@@ -213,7 +223,7 @@ def _apply_ticker(state: LiveState, message: Ticker) -> Sequence[int]:
     body = message.msg
     row = state.rows.get(body.market_ticker)
     if row is None:
-        state.unlisted.add(body.market_ticker)
+        state.unlisted += 1
         return NOTHING
     ts_ms = body.ts_ms
     if ts_ms < state.ts_ms[row]:
@@ -313,7 +323,7 @@ def _zeros(count: int) -> "array[int]":
     return array("q", bytes(8 * count))
 
 
-def _ticker_quote(bid: Number, ask: Number, bid_size: Number, ask_size: Number) -> tuple[int, int, int, int]:
+def _ticker_quote(bid: Number, ask: Number, bid_size: Number, ask_size: Number) -> Quote:
     """Return the quote of a ticker; a side without size, or at 0 or 1 dollar, is missing."""
     bid_u, ask_u = price_units(bid), price_units(ask)
     bid_cc, ask_cc = size_units(bid_size), size_units(ask_size)

@@ -86,6 +86,22 @@ class Store:
         parquet.write_parquet(path, table.sort(SORT_KEYS[dataset], maintain_order=True).lazy())
         return path
 
+    def append_stamped(self, dataset: str, rows: pl.DataFrame) -> None:
+        """Add rows that carry their own `seen_ts`, each from `next_ts`: a file for each day. Raises `StoreError`.
+
+        No other file of the dataset may have a time between the first and the last of them.
+        """
+        self._check_lock()
+        schema = DATASETS[dataset]
+        table = rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+        for (day,), part in table.group_by(pl.col("seen_ts").dt.date(), maintain_order=True):
+            first, last = part["seen_ts"].min(), part["seen_ts"].max()
+            if isinstance(first, datetime) and isinstance(last, datetime):
+                name = parquet.file_name(first, last if last > first else None)
+                parquet.write_parquet(
+                    self.folder / dataset / f"day={day}" / name, part.sort("ticker", "seen_ts").lazy()
+                )
+
     def next_ts(self, now: datetime) -> datetime:
         """Return the time to record at: `now`, or just after the last one if the clock was set back."""
         if self._last is None:

@@ -22,6 +22,7 @@ from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.clock import in_maintenance_window
 from fairline.kalshi.errors import AuthError
+from fairline.kalshi.feed import Feed
 from fairline.kalshi.wire import ExchangeStatus
 from fairline.market.filters import Filters
 from fairline.market.listing import Ages, Listing
@@ -34,6 +35,9 @@ from fairline.store.store import Store
 from fairline.watch.alerts import Rule
 from fairline.watch.health import Health
 from fairline.watch.housekeeping import Housekeeping
+from fairline.watch.live_loop import LivePace
+from fairline.watch.live_recorder import LiveRecorder
+from fairline.watch.live_watch import LiveParts, LiveWatch
 from fairline.watch.notify import Notifier
 from fairline.watch.outbox import Outbox
 from fairline.watch.recorder import Recorder
@@ -59,6 +63,7 @@ class WatchConfig:
     alerts: Sequence[Rule] = ()
     receivers: dict[str, Any] = field(default_factory=dict)
     every: timedelta = timedelta(seconds=60)
+    audit_every: timedelta = timedelta(minutes=30)
     dead_man: timedelta = timedelta(minutes=10)
     settle_every: timedelta = timedelta(minutes=5)
     keep_days: dict[str, int] = field(default_factory=dict)
@@ -80,6 +85,8 @@ class Watch:
         *,
         memory: ExchangeCache | None = None,
         sources: Sources | None = None,
+        feed: Feed | None = None,
+        pace: LivePace | None = None,
         reload: Callable[[], WatchConfig] | None = None,
         notify_supervisor: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -102,8 +109,22 @@ class Watch:
         self._notify_supervisor = notify_supervisor
         self._now = now
         self._uniform = uniform
+        self.live = self._make_live(feed, pace) if feed is not None else None
         self._stop = asyncio.Event()
         self._reload_requested = False
+
+    def _make_live(self, feed: Feed, pace: LivePace | None) -> LiveWatch:
+        parts = LiveParts(
+            self.kalshi,
+            LiveRecorder(self.store, self._recorder),
+            self.health,
+            self._sources,
+            models=lambda: active_models(self.config.models, self.state, self._now()),
+            filters=lambda: self.config.filters,
+            notify=lambda listing, evaluation: self._notify(listing, evaluation, set(self.health.failing)),
+            now=self._now,
+        )
+        return LiveWatch(parts, feed, self.config.rules, pace)
 
     def stop(self) -> None:
         self._stop.set()
@@ -120,14 +141,16 @@ class Watch:
         self._add_settlements(self.store.read("settlements", where=reported))
         tasks = [asyncio.create_task(self._repeat(job, pause)) for job, pause in self._jobs()]
         tasks += [asyncio.create_task(self._run_ticks(max_scans)), asyncio.create_task(self._wait_for_stop())]
+        beside = [asyncio.create_task(self.live.run())] if self.live is not None else []
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
+            for task in (*tasks, *beside):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, *beside, return_exceptions=True)
+            self._flush_live()
             await self.outbox.drain(_DRAIN_S)
             self._notify_supervisor("STOPPING=1")
 
@@ -159,9 +182,11 @@ class Watch:
         tick = 0
         tried = 0
         while max_scans is None or tried < max_scans:
-            every = self.config.every.total_seconds()
+            every = self._interval().total_seconds()
             delay = self._uniform(0, min(every / 10, _MAX_DELAY_S)) if tick else 0.0
-            await asyncio.sleep(max(0.0, began + tick * every + delay - time.monotonic()))
+            if await self._pause(began + tick * every + delay - time.monotonic()):
+                # An audit out of turn: the next ones are counted from here.
+                began, tick = time.monotonic(), 0
             if self._reload_requested:
                 self._reload_settings()
             await self.tick()
@@ -169,6 +194,21 @@ class Watch:
             current = int((time.monotonic() - began) / every)
             self.health.skipped += max(0, current - tick)
             tick = max(tick, current) + 1
+
+    def _interval(self) -> timedelta:
+        return self.config.audit_every if self.live is not None and self.live.active else self.config.every
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait until the next scan; return whether the live feed wants an audit before its time."""
+        if self.live is not None:
+            return await self.live.pause(self._interval(), seconds)
+        await asyncio.sleep(max(0.0, seconds))
+        return False
+
+    def _flush_live(self) -> None:
+        if self.live is not None:
+            with self._catch_store_errors():
+                self.live.flush()
 
     async def tick(self) -> None:
         """Scan once, process the result, and update the alarms."""
@@ -208,7 +248,11 @@ class Watch:
         update_suspensions(evaluation, models, self.state, self.health, every=self.config.every, now=now)
         suspended = {model.name for model in self.config.models} - {model.name for model in models}
         silent = suspended | set(self.health.failing)
-        await self._record(result, silent)
+        async with self.live.recording if self.live is not None else contextlib.nullcontext():
+            self._flush_live()
+            await self._record(result, silent)
+            if self.live is not None:
+                self.live.load(listing, evaluation)
         timer.lap("record")
         self._notify(listing, evaluation, silent)
         timer.lap("alert")

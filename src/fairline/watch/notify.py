@@ -29,6 +29,7 @@ _TITLES = {
     "clock": "the system clock is wrong",
     "disk": "the disk is almost full",
     "store": "cannot write to the store",
+    "feed": "the live feed fails",
 }
 
 

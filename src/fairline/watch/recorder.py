@@ -57,6 +57,13 @@ class ChangeTracker:
         self.absent = self.absent.join(delisted, on=self.key, how="anti")
         return delisted.select(self.key)
 
+    def replace(self, rows: pl.DataFrame) -> None:
+        """Take rows that were written elsewhere as written."""
+        if self.written is None or rows.is_empty():
+            return
+        current = rows.select(*self.key, digest=rows.select(self.columns).hash_rows(seed=1))
+        self.written = pl.concat([self.written.join(current, on=self.key, how="anti"), current])
+
     def commit(self) -> None:
         if self.current is not None and self.absent is not None:
             self.written = pl.concat([self.absent, self.current])
@@ -112,6 +119,14 @@ class Recorder:
         self.open = still_open
         self.record_scan(summarize_scan(listing, evaluation), now)
         return edges.with_columns(seen_ts=pl.lit(now, dtype=EDGES["seen_ts"]))
+
+    def take_changes(self, listing: Listing, evaluation: Evaluation) -> pl.DataFrame:
+        """Return what changed among the opportunities of some markets, as EDGES for the caller to write.
+
+        `listing` is incomplete, so that markets which are not in the evaluation stay as they were.
+        """
+        edges, self.open = self._compare_edges(listing, evaluation, ())
+        return edges
 
     def record_scan(self, row: dict[str, object], now: datetime) -> None:
         """Write a row of SCANS, also for a scan that failed."""
