@@ -27,6 +27,7 @@ from fairline.kalshi.feed_messages import (
     Snapshot,
     SnapshotBody,
     Ticker,
+    TickerBody,
 )
 
 NOTIONAL_U = 1_000_000
@@ -228,7 +229,7 @@ def _apply_ticker(state: LiveState, message: Ticker) -> Sequence[int]:
     ts_ms = body.ts_ms
     if ts_ms < state.ts_ms[row]:
         return NOTHING
-    quote = _ticker_quote(body.yes_bid_dollars, body.yes_ask_dollars, body.yes_bid_size_fp, body.yes_ask_size_fp)
+    quote = ticker_quote(body)
     if body.price_dollars:
         state.last_u[row] = price_units(body.price_dollars)
     if body.volume_fp:
@@ -323,10 +324,13 @@ def _zeros(count: int) -> "array[int]":
     return array("q", bytes(8 * count))
 
 
-def _ticker_quote(bid: Number, ask: Number, bid_size: Number, ask_size: Number) -> Quote:
-    """Return the quote of a ticker; a side without size, or at 0 or 1 dollar, is missing."""
-    bid_u, ask_u = price_units(bid), price_units(ask)
-    bid_cc, ask_cc = size_units(bid_size), size_units(ask_size)
+def ticker_quote(body: TickerBody) -> Quote:
+    """Return the quote of a ticker; a side without size, or at 0 or 1 dollar, is missing.
+
+    Raises `UnreadableAmountError`.
+    """
+    bid_u, ask_u = price_units(body.yes_bid_dollars), price_units(body.yes_ask_dollars)
+    bid_cc, ask_cc = size_units(body.yes_bid_size_fp), size_units(body.yes_ask_size_fp)
     if bid_cc <= 0 or not 0 < bid_u < NOTIONAL_U:
         bid_u = bid_cc = 0
     if ask_cc <= 0 or not 0 < ask_u < NOTIONAL_U:
