@@ -7,7 +7,7 @@ import aiohttp
 
 
 async def feed(exchange, member, *commands, seconds=2.0, then=None, together=False):
-    """Return the messages of the feed within so many seconds of these commands.
+    """Return the messages of the feed within `seconds` of these commands.
 
     Each command waits for the answer to the one before, unless all are sent `together`. `then` is called when two
     thirds of the time are over.

@@ -52,19 +52,19 @@ class LiveWorld:
     def wrong(self, state):
         """Return the open markets whose live quotes are missing or not the exchange's."""
         columns = self.world.columns
-        found = []
+        wrong = []
         for ticker, row in state.rows.items():
             if columns.status[self.world.row[ticker]] != 1:
                 continue
             if not state.current[row]:
-                found.append((ticker, "no current data"))
+                wrong.append((ticker, "no current data"))
             elif state.quote_of(ticker) != self.quote(ticker):
-                found.append((ticker, state.quote_of(ticker), self.quote(ticker)))
-        return found
+                wrong.append((ticker, state.quote_of(ticker), self.quote(ticker)))
+        return wrong
 
     def wrong_books(self, state):
         """Return the followed open markets whose book is not valid or not the exchange's, level by level."""
-        found = []
+        wrong = []
         for ticker, book in state.books.items():
             row = self.world.row[ticker]
             if self.world.columns.status[row] != 1:
@@ -72,8 +72,8 @@ class LiveWorld:
             yes, no = self.exchange.backend.catalog.book(row)
             expected = [{price * 100: size for price, size in side} for side in (yes, no)]
             if not book.valid or [book.yes, book.no] != expected:
-                found.append(ticker)
-        return found
+                wrong.append(ticker)
+        return wrong
 
 
 class Follower:

@@ -54,7 +54,7 @@ _LAG_EVERY = 16
 class Pace:
     """Seconds. `idle_s` without data leads to a question, and `answer_s` without an answer to a new connection.
 
-    A snapshot that has not come after `snapshot_s` is asked for again. Between attempts to connect, a feed waits a
+    A snapshot that has not come after `snapshot_s` is requested again. Between attempts to connect, a feed waits a
     random time up to a limit that doubles from `base_s` to `cap_s`, and on to `long_s` in an outage of over a minute.
     """
 

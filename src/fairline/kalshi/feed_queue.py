@@ -1,7 +1,7 @@
 """What has arrived and was not taken yet, in bounded memory.
 
 Policy when it is full: of a market's tickers the newest stays. If that does not make room, all order-book messages are
-dropped and their markets reported, so that the books are asked for again: a delta is never dropped alone.
+dropped and their markets reported, so that the books are requested again: a delta is never dropped alone.
 """
 
 from fairline.kalshi.feed_messages import Delta, FeedMessage, Snapshot, Ticker, Trade
@@ -27,21 +27,21 @@ class FeedQueue:
             self._shrink()
 
     def take(self) -> tuple[list[FeedMessage], list[str]]:
-        """Return the messages, and the markets whose books have to be asked for again."""
+        """Return the messages, and the markets whose books must be requested again."""
         messages, self._messages = self._messages, []
         dropped, self._dropped = list(self._dropped), {}
         return messages, dropped
 
     def _shrink(self) -> None:
         newest = {m.msg.market_ticker: place for place, m in enumerate(self._messages) if isinstance(m, Ticker)}
-        kept = [
+        remaining = [
             message
             for place, message in enumerate(self._messages)
             if not isinstance(message, Ticker) or newest[message.msg.market_ticker] == place
         ]
-        if len(kept) > self._limit // 2:
-            books = [message for message in kept if isinstance(message, Delta | Snapshot)]
+        if len(remaining) > self._limit // 2:
+            books = [message for message in remaining if isinstance(message, Delta | Snapshot)]
             self._dropped |= dict.fromkeys(message.msg.market_ticker for message in books)
-            self.trades_dropped += sum(isinstance(message, Trade) for message in kept)
-            kept = [message for message in kept if not isinstance(message, Delta | Snapshot | Trade)]
-        self._messages = kept
+            self.trades_dropped += sum(isinstance(message, Trade) for message in remaining)
+            remaining = [message for message in remaining if not isinstance(message, Delta | Snapshot | Trade)]
+        self._messages = remaining

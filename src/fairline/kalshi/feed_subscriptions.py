@@ -1,7 +1,7 @@
 """What a feed is subscribed to: the commands that it sends, the answers it waits for, and what they end.
 
-Answers do not come in the order of commands and are matched by their id. A subscription that the exchange ends is made
-anew. Books are asked for again when their snapshot does not come.
+Answers do not come in the order of commands and are matched by their id. A subscription that the exchange ends is
+opened again. Books are requested again when their snapshot does not come.
 """
 
 import json
@@ -94,12 +94,12 @@ class FeedSubscriptions:
         self._awaited_books.pop(ticker, None)
 
     def late_books(self, after_s: float) -> list[str]:
-        """Return the markets whose snapshot was asked for so long ago and has not come."""
+        """Return the markets whose snapshot has not come within this time."""
         limit = self._clock() - after_s
         return [ticker for ticker, asked in self._awaited_books.items() if asked < limit]
 
     def is_unanswered(self, after_s: float) -> bool:
-        """Whether a command has been without an answer for so long."""
+        """Return whether a command has been without an answer for longer than this."""
         limit = self._clock() - after_s
         return any(sent < limit for sent in self._unanswered.values())
 
@@ -108,17 +108,17 @@ class FeedSubscriptions:
         channel = self._channel_of.pop(message.id or 0, "")
         self._unanswered.pop(message.id or 0, None)
         if isinstance(message, Subscribed):
-            self._subscribed(message)
+            self._record_sid(message)
         elif isinstance(message, Failed):
-            yield from self._failed(message, channel or self.channel(message.sid))
+            yield from self._handle_error(message, channel or self.channel(message.sid))
 
-    def _subscribed(self, message: Subscribed) -> None:
+    def _record_sid(self, message: Subscribed) -> None:
         channel = message.msg.channel
         self._sids[message.msg.sid] = channel
         if channel == TICKERS and self._names_tickers:
             self._update(TICKERS, "add_markets", list(self._tickers)[MARKETS_PER_COMMAND:])
 
-    def _failed(self, message: Failed, channel: str) -> Iterator[Notice]:
+    def _handle_error(self, message: Failed, channel: str) -> Iterator[Notice]:
         code = message.msg.code
         log.info("feed: error %d on %s: %s", code, channel or "a command", message.msg.msg)
         if code == _ALREADY_SUBSCRIBED:

@@ -71,7 +71,7 @@ class _Market:
 
 
 class FeedCheck:
-    """Takes the messages of a feed in order of arrival. A subscription that begins anew is a new connection."""
+    """Takes the messages of a feed in order of arrival. A subscription that begins again is a new connection."""
 
     def __init__(self) -> None:
         self.report = FeedReport(connections=1)

@@ -149,7 +149,7 @@ class LiveState:
         return self.bid_u[row], self.ask_u[row], self.bid_cc[row], self.ask_cc[row]
 
     def set_quote(self, row: int, quote: Quote, ts_ms: int) -> bool:
-        """Store a market's quotes if they are not older than what is known; return whether anything changed."""
+        """Store a market's quotes if they are not older than the known ones; return whether anything changed."""
         if ts_ms < self.ts_ms[row]:
             return False
         self.ts_ms[row] = ts_ms
@@ -162,8 +162,8 @@ class LiveState:
 
     def copy_row(self, row: int, other: "LiveState", other_row: int) -> None:
         """Take over what another state knows of the same market."""
-        for mine, theirs in zip(self._columns(), other._columns(), strict=True):  # noqa: SLF001
-            mine[row] = theirs[other_row]
+        for own, theirs in zip(self._columns(), other._columns(), strict=True):  # noqa: SLF001
+            own[row] = theirs[other_row]
 
     def _columns(self) -> "tuple[array[int] | bytearray, ...]":
         quotes = (self.bid_u, self.ask_u, self.bid_cc, self.ask_cc, self.ts_ms)
@@ -174,7 +174,7 @@ class LiveState:
         self._by_book[row] = 0
 
     def is_by_book(self, row: int) -> bool:
-        """Whether the row's quotes come from its order book."""
+        """Return whether the row's quotes come from its order book."""
         return bool(self._by_book[row])
 
 
@@ -214,7 +214,7 @@ def _apply_snapshot(state: LiveState, message: Snapshot) -> Sequence[int]:
     if book is None or row is None:
         return NOTHING
     book.replace(body)
-    # A snapshot carries no time: it is at least as new as everything that came before it.
+    # A snapshot carries no time: it is at least as recent as everything that came before it.
     book.ts_ms = max(book.ts_ms, state.ts_ms[row])
     state._by_book[row] = 1  # noqa: SLF001
     return (row,) if state.set_quote(row, book.quote, book.ts_ms) else NOTHING

@@ -1,4 +1,4 @@
-"""Live quotes as columns: the rows of a listing with what the feed says of them now."""
+"""Live quotes as columns: the rows of a listing with the current quotes of the feed."""
 
 from collections.abc import Sequence
 
@@ -42,9 +42,9 @@ def load_quotes(state: LiveState, markets: pl.DataFrame, ts_ms: int) -> None:
     names = ("yes_bid_u", "yes_ask_u", "yes_bid_size_cc", "yes_ask_size_cc")
     quotes = markets.select(pl.col(name).fill_null(0) for name in names)
     bid, ask = pl.col("yes_bid_u") > 0, pl.col("yes_ask_u") > 0
-    sized = quotes.with_columns(
+    complete = quotes.with_columns(
         pl.when(bid).then("yes_bid_size_cc").otherwise(0).alias("yes_bid_size_cc"),
         pl.when(ask).then("yes_ask_size_cc").otherwise(0).alias("yes_ask_size_cc"),
     )
-    for row, quote in enumerate(sized.iter_rows()):
+    for row, quote in enumerate(complete.iter_rows()):
         state.set_quote(row, quote, ts_ms)

@@ -59,8 +59,8 @@ class Hub(ABC):
 
     def readers(self, channel: str, ticker: str) -> list[tuple["Connection", Subscription]]:
         """Return the connections whose subscription to a channel includes this market."""
-        found = ((connection, connection.subscription_to(channel, ticker)) for connection in self.connections)
-        return [(connection, subscription) for connection, subscription in found if subscription is not None]
+        pairs = ((connection, connection.subscription_to(channel, ticker)) for connection in self.connections)
+        return [(connection, subscription) for connection, subscription in pairs if subscription is not None]
 
     async def _follow(self) -> None:
         while True:

@@ -124,9 +124,9 @@ class FeedMessages:
             return body | {"determination_ts": seconds, "result": market["result"], "settlement_value": dollars(payout)}
         if step.kind == "settled":
             return body | {"settled_ts": seconds}
-        return body | self._created(step.row, market) if step.kind == "created" else body
+        return body | self._listing_of(step.row, market) if step.kind == "created" else body
 
-    def _created(self, row: int, market: Body) -> Body:
+    def _listing_of(self, row: int, market: Body) -> Body:
         catalog = self._backend.catalog
         closes = catalog.close_us.item(row) // 1_000_000
         metadata = {"name": market["title"], "expected_expiration_ts": closes}

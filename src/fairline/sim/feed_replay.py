@@ -45,11 +45,11 @@ class RecordedFrame:
 def read_frames(path: Path) -> list[RecordedFrame]:
     """Return the messages of a file or folder in the order of their receipt. Raises `SimError`."""
     rows = [_parse(row) for file in _files(path) for row in _rows(file)]
-    found = sorted((row for row in rows if row is not None), key=lambda row: row[0])
-    if not found:
+    parsed = sorted((row for row in rows if row is not None), key=lambda row: row[0])
+    if not parsed:
         raise SimError(f"{path} has no feed messages; --replay-feed takes JSON Lines of recorded frames")
-    began, last_seq, frames = found[0][0], dict[str, int](), []
-    for at_s, stream, kind, seq, body in found:
+    began, last_seq, frames = parsed[0][0], dict[str, int](), []
+    for at_s, stream, kind, seq, body in parsed:
         step = 1
         if seq is not None:
             step = max(1, seq - last_seq.get(stream, seq - 1))

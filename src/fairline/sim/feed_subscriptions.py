@@ -240,7 +240,7 @@ class Subscriptions:
         return self._echo(command, answer | {"msg": lists})
 
     def _first(self, subscription: Subscription, tickers: list[str], params: Mapping[str, Any]) -> Iterator[Message]:
-        """Yield what a market begins with: its book always, its ticker where that was asked for."""
+        """Yield what a market begins with: its book always, its ticker if requested."""
         if subscription.channel == "orderbook_delta" or (
             subscription.channel == "ticker" and params.get("send_initial_snapshot") is True
         ):
@@ -274,8 +274,8 @@ class Subscriptions:
             return list(dict.fromkeys(names)), {}
         if any(channel != "ticker" for channel in channels):
             raise Refusal(11)
-        found = {ticker: name for name in names if (ticker := self._ticker_of(name)) is not None}
-        return list(found), found
+        ids = {ticker: name for name in names if (ticker := self._ticker_of(name)) is not None}
+        return list(ids), ids
 
 
 def _is_whole(value: object) -> bool:

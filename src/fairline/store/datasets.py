@@ -180,7 +180,7 @@ COVERAGE = _columns(
 `state` is done, empty, missing or failed; `hash` is the SHA-256 of the bytes, `batch` the files that hold the rows.
 """
 
-BLIND = _columns({"ticker": pl.String, "cause": pl.String, "from_ts": _TIME, "until_ts": _TIME})
+OUTAGES = _columns({"ticker": pl.String, "cause": pl.String, "from_ts": _TIME, "until_ts": _TIME})
 """An interval in which a live watch had no current data of a market, recorded when it ended."""
 
 Dataset = Literal[
@@ -194,7 +194,7 @@ Dataset = Literal[
     "trades",
     "depth",
     "coverage",
-    "blind",
+    "outages",
 ]
 DATASETS: dict[str, pl.Schema] = {
     "quotes": QUOTES,
@@ -207,7 +207,7 @@ DATASETS: dict[str, pl.Schema] = {
     "trades": TRADES,
     "depth": DEPTH,
     "coverage": COVERAGE,
-    "blind": BLIND,
+    "outages": OUTAGES,
 }
 SORT_KEYS = dict.fromkeys(DATASETS, "ticker") | {"scans": "seen_ts", "inputs": "key", "coverage": "item"}
 """The column by which a file is sorted, so that few row groups must be read for one market or input."""

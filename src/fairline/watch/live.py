@@ -2,7 +2,7 @@
 
 An audit (a full scan) gives markets, predictions and opportunities. From then on the feed's messages change quotes, and
 each beat prices the markets that changed, by the same `price` as a scan and with the predictions that are held. A
-market without current data has no opportunities and its time without data is kept as a blind interval.
+market without current data has no opportunities and its time without data is recorded as an outage.
 """
 
 import heapq
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fairline.kalshi.feed import Feed
 from fairline.kalshi.feed_messages import FeedMessage, Gap, Lifecycle, Lost, Opened, Trade
 from fairline.kalshi.feed_subscriptions import MAX_BOOKS
-from fairline.market.blind import BlindInterval, BlindLog
+from fairline.market.outages import Outage, OutageLog
 from fairline.market.fees import CAUTIOUS, Policy
 from fairline.market.listing import Listing
 from fairline.market.live import LiveState, Quote, apply, close, invalidate
@@ -39,7 +39,7 @@ class Beat:
     markets: pl.DataFrame
     evaluation: Evaluation | None = None
     trades: list[Trade] = field(default_factory=list)
-    blind: list[BlindInterval] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
     messages: int = 0
 
@@ -50,7 +50,7 @@ class LiveSession:
     def __init__(self, feed: Feed, rules: Rules | None = None, fees: Policy = CAUTIOUS) -> None:
         self.feed = feed
         self.state = LiveState([])
-        self.blind = BlindLog()
+        self.outages = OutageLog()
         self.listing: Listing | None = None
         self.opportunities: pl.DataFrame | None = None
         self.changed_facts: dict[str, None] = {}
@@ -60,7 +60,7 @@ class LiveSession:
         self._predictions = pl.DataFrame()
         self._prediction_rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._closings: list[tuple[datetime, int]] = []
-        self._unpriced: set[int] = set()
+        self._pending: set[int] = set()
 
     @property
     def markets(self) -> pl.DataFrame:
@@ -79,7 +79,7 @@ class LiveSession:
     @property
     def stale(self) -> list[str]:
         """The listed markets without current data."""
-        return [ticker for ticker in self.blind.tickers if ticker in self.state.rows]
+        return [ticker for ticker in self.outages.tickers if ticker in self.state.rows]
 
     def load(self, listing: Listing, evaluation: Evaluation, now: datetime) -> None:
         """Take the result of a full scan; quotes that the feed changed since then stay the feed's."""
@@ -90,10 +90,10 @@ class LiveSession:
         self._carry_over(before, state, started_ms)
         load_quotes(state, listing.markets, started_ms)
         self.state, self.audit_reason = state, ""
-        for ticker in self.blind.tickers:
+        for ticker in self.outages.tickers:
             row = state.rows.get(ticker)
             if row is None or state.current[row]:
-                self.blind.end(ticker, now)
+                self.outages.end(ticker, now)
         self._closings = [
             (at, row) for row, at in enumerate(listing.markets["close_ts"]) if at is not None and at > now
         ]
@@ -103,7 +103,7 @@ class LiveSession:
         self.choose_books(evaluation)
         self.feed.follow_tickers(state.tickers)
         # What changed while the audit ran is priced again at the next beat.
-        self._unpriced = {row for row in range(len(state)) if state.ts_ms[row] > started_ms}
+        self._pending = {row for row in range(len(state)) if state.ts_ms[row] > started_ms}
 
     def _carry_over(self, before: LiveState, state: LiveState, started_ms: int) -> None:
         """Keep the feed's quotes, except where the audit shows that the feed missed a change."""
@@ -126,7 +126,7 @@ class LiveSession:
         order = np.argsort(rows, kind="stable")
         order = order[rows[order] >= 0]
         self._predictions, self._prediction_rows = predictions[order], rows[order]
-        self._unpriced |= set(self._prediction_rows.tolist())
+        self._pending |= set(self._prediction_rows.tolist())
 
     def choose_books(self, evaluation: Evaluation) -> None:
         """Follow the books of the opportunities, then of the markets that come nearest to being one."""
@@ -155,9 +155,9 @@ class LiveSession:
         for ticker, at in markets.select("ticker", "close_ts").iter_rows():
             if at is not None and at > now:
                 heapq.heappush(self._closings, (at, self.state.rows[ticker]))
-        self.blind.begin(added, now, "not heard of yet")
+        self.outages.begin(added, now, "not heard of yet")
         self.feed.follow_tickers(added)
-        self._unpriced |= {self.state.rows[ticker] for ticker in known}
+        self._pending |= {self.state.rows[ticker] for ticker in known}
 
     def correct(self, quotes: Mapping[str, Quote]) -> None:
         """Take quotes from the exchange where the feed's are wrong, and ask for the books of these markets again."""
@@ -167,7 +167,7 @@ class LiveSession:
             if row is not None:
                 invalidate(self.state, ticker)
                 self.state.set_quote(row, quote, max(self.state.ts_ms[row], now_ms))
-                self._unpriced.add(row)
+                self._pending.add(row)
         self.feed.subscriptions.ask_books(quotes)
 
     def beat(self, now: datetime) -> Beat:
@@ -179,14 +179,14 @@ class LiveSession:
             rows = apply(self.state, message)
             if rows:
                 changed.update(rows)
-                self._track_blindness(rows, message, now)
+                self._track_outages(rows, message, now)
             handler = _NOTES.get(type(message))
             if handler is not None:
                 handler(self, message, beat)
         changed.update(self._close_due(now))
-        changed |= self._unpriced
-        self._unpriced = set()
-        beat.blind = self.blind.take()
+        changed |= self._pending
+        self._pending = set()
+        beat.outages = self.outages.take()
         if changed and self.listing is not None:
             self._price(sorted(changed), beat)
         return beat
@@ -210,8 +210,8 @@ class LiveSession:
         if evaluation is None:
             self.opportunities = others
             return
-        found = evaluation.opportunities.select(pl.col(n).cast(t) for n, t in self.opportunities.schema.items())
-        merged = pl.concat([others, found])
+        fresh = evaluation.opportunities.select(pl.col(n).cast(t) for n, t in self.opportunities.schema.items())
+        merged = pl.concat([others, fresh])
         self.opportunities = merged.sort("suspect", "ev_per_dollar", descending=[False, True])
 
     def _predictions_of(self, rows: Sequence[int]) -> pl.DataFrame:
@@ -222,21 +222,21 @@ class LiveSession:
 
     def _close_due(self, now: datetime) -> list[int]:
         """Close the markets whose time is over: no message says so."""
-        due: list[int] = []
+        closed: list[int] = []
         while self._closings and self._closings[0][0] <= now:
-            due += close(self.state, heapq.heappop(self._closings)[1])
-        return due
+            closed += close(self.state, heapq.heappop(self._closings)[1])
+        return closed
 
-    def _track_blindness(self, rows: Iterable[int], message: FeedMessage, now: datetime) -> None:
+    def _track_outages(self, rows: Iterable[int], message: FeedMessage, now: datetime) -> None:
         state = self.state
         lost = [state.tickers[row] for row in rows if not state.current[row]]
         if lost:
             cause, silent_s = _cause(message)
-            self.blind.begin(lost, now, cause, silent_s)
-        if len(self.blind):
+            self.outages.begin(lost, now, cause, silent_s)
+        if len(self.outages):
             for row in rows:
                 if state.current[row]:
-                    self.blind.end(state.tickers[row], now)
+                    self.outages.end(state.tickers[row], now)
 
     def _note_trade(self, message: Trade, beat: Beat) -> None:
         beat.trades.append(message)
@@ -266,7 +266,7 @@ _NOTES: dict[type, Callable[..., None]] = {
 
 
 def _cause(message: FeedMessage) -> tuple[str, float]:
-    """Return why a message made markets blind, and for how long they had not been heard of."""
+    """Return why a message began an outage, and for how long they had not been heard of."""
     if isinstance(message, Lost | Gap):
         return message.reason, message.silent_s
     return ("the feed was opened" if isinstance(message, Opened) else "an amount could not be read"), 0.0

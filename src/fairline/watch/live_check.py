@@ -19,7 +19,7 @@ SETTLE_S = 1.5
 class BookCheck:
     """`compared` markets did not change while their books were read; `wrong` are those of them whose quotes differ.
 
-    `quotes` has what the exchange says of the wrong ones. `unread` books could not be read.
+    `quotes` has the exchange's quotes of the wrong ones. `unread` books could not be read.
     """
 
     compared: int = 0

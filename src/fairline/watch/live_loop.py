@@ -40,7 +40,7 @@ class LivePace:
 
 @dataclass(slots=True)
 class LiveJobs:
-    """What a live session needs from its watch: who prices, what is scanned, and who is told."""
+    """What a live session needs from its watch: the models, the filters, and who receives beats and alarms."""
 
     models: Callable[[], Sequence[Model]]
     filters: Callable[[], Filters]

@@ -1,4 +1,4 @@
-"""Write what a live watch sees: every change of quotes, opportunities, trades, depth and blindness.
+"""Write what a live watch sees: every change of quotes, opportunities, trades, depth and outages.
 
 Changes carry the time of their beat and are written together every few seconds: a file for each would be too many.
 """
@@ -11,7 +11,7 @@ import polars as pl
 
 from fairline.kalshi.feed_messages import Trade
 from fairline.market.live import LiveState, UnreadableAmountError, price_units, size_units
-from fairline.store.datasets import BLIND, DEPTH, EDGES, QUOTES, TRADES
+from fairline.store.datasets import OUTAGES, DEPTH, EDGES, QUOTES, TRADES
 from fairline.store.store import Store
 from fairline.watch.live import Beat, LiveSession
 from fairline.watch.recorder import Recorder
@@ -40,8 +40,8 @@ class LiveRecorder:
         if beat.markets.height:
             self._collect("quotes", beat.markets.with_columns(listed=True), now)
         self._collect("trades", trade_rows(beat.trades), now)
-        blind = [(each.ticker, each.cause, each.from_ts, each.until_ts) for each in beat.blind]
-        self._collect("blind", _frame(blind, BLIND), now)
+        outages = [(each.ticker, each.cause, each.from_ts, each.until_ts) for each in beat.outages]
+        self._collect("outages", _frame(outages, OUTAGES), now)
         if self._flushed is None or not timedelta() <= beat.now - self._flushed < FLUSH_EVERY:
             self._collect("depth", self._changed_depth(session.state), now)
             self.flush(beat.now)
@@ -100,4 +100,4 @@ def _frame(rows: Sequence[tuple[object, ...]], schema: pl.Schema) -> pl.DataFram
     return pl.DataFrame(rows, schema=own, orient="row")
 
 
-_SCHEMAS = {"edges": EDGES, "quotes": QUOTES, "trades": TRADES, "depth": DEPTH, "blind": BLIND}
+_SCHEMAS = {"edges": EDGES, "quotes": QUOTES, "trades": TRADES, "depth": DEPTH, "outages": OUTAGES}

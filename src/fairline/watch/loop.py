@@ -44,6 +44,7 @@ from fairline.watch.recorder import Recorder
 from fairline.watch.settlements import SettlementCollector
 from fairline.watch.state import State
 from fairline.watch.suspensions import active_models, update_suspensions
+from fairline.watch.timer import Timer
 from fairline.watch.trades import TradeCollector
 
 log = logging.getLogger("fairline.watch")
@@ -240,7 +241,7 @@ class Watch:
         if status is not None:
             self.health.record_open_exchange(now)
         models = active_models(self.config.models, self.state, now)
-        timer = _Timer()
+        timer = Timer()
         result = await self._evaluate(models)
         listing, evaluation = result.listing, result.evaluation
         timer.record("read", listing.duration_s)
@@ -386,23 +387,6 @@ class Watch:
             f"scan {sum(health.scans.values())}: {health.markets:,} markets, {health.opportunities:,} opportunities "
             f"(so far {changes['appeared']:,} appeared, {changes['gone']:,} gone)" + (f"; {errors}" if errors else "")
         )
-
-
-class _Timer:
-    """Seconds spent by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def record(self, stage: str, seconds: float) -> None:
-        self.seconds[stage] = seconds
-
-    def lap(self, stage: str, less: float = 0.0) -> None:
-        """Record the time since the last lap, less what another stage recorded."""
-        now = time.monotonic()
-        self.seconds[stage] = now - self._last - less
-        self._last = now
 
 
 def _describe_pause(status: ExchangeStatus, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Intervals in which nothing certain is known of a market."""
+"""Outages: intervals in which nothing certain is known about a market."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class BlindInterval:
+class Outage:
     """From when until when a market was without current data, and why."""
 
     ticker: str
@@ -16,26 +16,26 @@ class BlindInterval:
 
 
 @dataclass(slots=True)
-class BlindLog:
+class OutageLog:
     """The markets that are without current data now, and the intervals that have ended since the last `take`."""
 
     _since: dict[str, tuple[datetime, str]] = field(default_factory=dict)
-    _ended: list[BlindInterval] = field(default_factory=list)
+    _ended: list[Outage] = field(default_factory=list)
 
     def begin(self, tickers: Iterable[str], now: datetime, cause: str, silent_s: float = 0.0) -> None:
-        """Markets stop being current; they were not heard of for `silent_s` before."""
+        """Begin outages of these markets; nothing was heard of them for `silent_s` before."""
         since = now - timedelta(seconds=silent_s)
         for ticker in tickers:
             self._since.setdefault(ticker, (since, cause))
 
     def end(self, ticker: str, now: datetime) -> None:
-        """A market is current again, or is not followed any more."""
+        """End the outage of a market: it is current again, or no longer followed."""
         begun = self._since.pop(ticker, None)
         if begun is not None:
             since, cause = begun
-            self._ended.append(BlindInterval(ticker, cause, since, max(since, now)))
+            self._ended.append(Outage(ticker, cause, since, max(since, now)))
 
-    def take(self) -> list[BlindInterval]:
+    def take(self) -> list[Outage]:
         ended, self._ended = self._ended, []
         return ended
 
