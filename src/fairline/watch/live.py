@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from fairline.kalshi.feed import Feed
 from fairline.kalshi.feed_messages import FeedMessage, Gap, Lifecycle, Lost, Opened, Trade
 from fairline.kalshi.feed_subscriptions import MAX_BOOKS
-from fairline.market.outages import Outage, OutageLog
 from fairline.market.fees import CAUTIOUS, Policy
 from fairline.market.listing import Listing
 from fairline.market.live import LiveState, Quote, apply, close, invalidate
 from fairline.market.live_frame import column_of, live_markets, load_quotes
+from fairline.market.outages import Outage, OutageLog
 from fairline.pricing.rules import Rules
 from fairline.scanner import Evaluation, price
 

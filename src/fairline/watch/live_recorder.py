@@ -11,7 +11,7 @@ import polars as pl
 
 from fairline.kalshi.feed_messages import Trade
 from fairline.market.live import LiveState, UnreadableAmountError, price_units, size_units
-from fairline.store.datasets import OUTAGES, DEPTH, EDGES, QUOTES, TRADES
+from fairline.store.datasets import DEPTH, EDGES, OUTAGES, QUOTES, TRADES
 from fairline.store.store import Store
 from fairline.watch.live import Beat, LiveSession
 from fairline.watch.recorder import Recorder
