@@ -66,6 +66,16 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "Scan on a schedule, store each scan, and send alerts about changes until stopped.",
             "fairline watch --probabilities mine.csv --category sports --every 60s",
         ),
+        "live": Command(
+            "live:live",
+            "Show the best opportunities as the exchange's feed changes them, on the whole terminal.",
+            "fairline live --probabilities mine.csv --category sports",
+        ),
+        "feed": Command(
+            "feed:feed",
+            "Record the exchange's feed, or rebuild a recording and judge it.",
+            "fairline feed --record frames.jsonl --seconds 60 KXHIGHNY-26NOV23-B54.5",
+        ),
         "follow": Command(
             "alerts:follow",
             "Keep a list of markets for the alert rules with `followed = true`.",

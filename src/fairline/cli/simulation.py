@@ -45,6 +45,12 @@ def sim(
     trader: Annotated[
         int | None, Parameter(group=_WORLD, help="Let the key's member trade by a script of this seed.")
     ] = None,
+    replay_feed: Annotated[
+        Path | None, Parameter(group=_WORLD, help="Serve recorded frames of the feed instead of the world's.")
+    ] = None,
+    feed_speed: Annotated[
+        float, Parameter(group=_WORLD, validator=validators.Number(gt=0), help="How fast to replay the feed.")
+    ] = 1,
     port: Annotated[
         int, Parameter(group=_SERVER, validator=validators.Number(gte=0, lte=65535), help="0 picks a free port.")
     ] = 8080,
@@ -77,6 +83,8 @@ def sim(
         replay=replay,
         at=at if at is None or at.tzinfo else at.replace(tzinfo=UTC),
         trader=trader,
+        replay_feed=replay_feed,
+        feed_speed=feed_speed,
         host=host,
         port=port,
         latency_ms=latency_ms,

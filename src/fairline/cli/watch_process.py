@@ -14,7 +14,10 @@ from fairline.cli.settings import sign_in
 from fairline.cli.terminal import note
 from fairline.config.connect import connect, memory_of, sources_of
 from fairline.config.settings import Settings, supervisor
+from fairline.kalshi import ApiKeyAuth, Auth
+from fairline.kalshi.feed import Feed
 from fairline.store.store import Store
+from fairline.watch.live_loop import LivePace
 from fairline.watch.loop import Watch, WatchConfig
 from fairline.watch.monitor import Monitor
 from fairline.watch.service import supervisor_notifier
@@ -30,15 +33,21 @@ async def run_watch(
     folder: Path,
     scans: int | None,
     address: tuple[str, int],
+    *,
+    beat_s: float | None = None,
 ) -> None:
-    """Watch until stopped or for a number of scans. Raises `StoreError` if another watch uses the store."""
+    """Watch until stopped or for a number of scans. Raises `StoreError` if another watch uses the store.
+
+    With `beat_s`, what changes between scans is priced as often, from the feed, if there is a key for it.
+    """
     with contextlib.ExitStack() as stack:
         store = Store(folder, settings.environment)
         store.acquire()
         stack.callback(store.release)
         state = State(folder)
         stack.callback(state.close)
-        kalshi = await connect(settings, sign_in(settings), note)
+        auth = sign_in(settings)
+        kalshi = await connect(settings, auth, note)
         try:
             watch = Watch(
                 kalshi,
@@ -47,6 +56,8 @@ async def run_watch(
                 state,
                 memory=memory_of(settings),
                 sources=sources_of(),
+                feed=None if beat_s is None else open_feed(settings, auth),
+                pace=None if beat_s is None else LivePace(beat_s=beat_s),
                 reload=read_config,
                 notify_supervisor=supervisor_notifier(supervisor()),
             )
@@ -58,6 +69,14 @@ async def run_watch(
         finally:
             await kalshi.transport.close()
     log.info("Stopped.")
+
+
+def open_feed(settings: Settings, auth: Auth | None) -> Feed | None:
+    """Return the feed of these settings; None, with a note, without a key that it takes."""
+    if not isinstance(auth, ApiKeyAuth):
+        note("fairline: the live feed needs an API key; continuing with scans alone (--key-id and --key-file)")
+        return None
+    return Feed(settings.websocket_url, auth, channels=("ticker", "market_lifecycle_v2", "trade"))
 
 
 def _handle_signals(watch: Watch) -> None:

@@ -66,6 +66,25 @@ class ScheduleOptions:
         return days
 
 
+@Parameter(name="*", group=Group("Live feed", sort_key=37))
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """Whether to follow the exchange's feed between scans."""
+
+    live: bool = False
+    """Price what changes as the feed reports it; scans become audits. Needs an API key."""
+    audit_every: timedelta = timedelta(minutes=30)
+    """Time between two audits of a live watch."""
+    beat: float = 0.1
+    """Seconds between two rounds of pricing in a live watch."""
+
+    def __post_init__(self) -> None:
+        if self.audit_every < _MIN_PERIOD:
+            raise UsageError("expected at least one second", field="audit_every")
+        if not 0.01 <= self.beat <= 60:
+            raise UsageError("expected 0.01 to 60 seconds", field="beat")
+
+
 @Parameter(name="*", group=Group("Health and log", sort_key=55))
 @dataclass(frozen=True, slots=True)
 class MonitorOptions:
@@ -87,6 +106,7 @@ def watch(
     sizing: SizingOptions = Sizing(),
     books: BookOptions = Books(),
     schedule: ScheduleOptions = ScheduleOptions(),
+    live: LiveOptions = LiveOptions(),
     monitor: MonitorOptions = MonitorOptions(),
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
@@ -116,6 +136,7 @@ def watch(
             alerting.rules,
             dict(alerting.receivers),
             every=schedule.every,
+            audit_every=live.audit_every,
             dead_man=alerting.dead_man,
             settle_every=schedule.settle_every,
             keep_days={**alerting.keep_days, **keep_days},
@@ -126,4 +147,5 @@ def watch(
         )
 
     folder = store_folder(settings, store)
-    asyncio.run(run_watch(settings, read_config, folder, schedule.scans, (monitor.host, monitor.port)))
+    beat_s = live.beat if live.live else None
+    asyncio.run(run_watch(settings, read_config, folder, schedule.scans, (monitor.host, monitor.port), beat_s=beat_s))

@@ -47,6 +47,7 @@ KEEP_DAYS: dict[str, int] = {
     "trades": 400,
     "depth": 90,
     "coverage": 3_650,
+    "outages": 400,
 }
 _Days = Annotated[int, Meta(ge=1, le=MAX_KEEP_DAYS)]
 _KEEP = f"a table of whole days from 1 to {MAX_KEEP_DAYS} for {', '.join(KEEP_DAYS)}"
