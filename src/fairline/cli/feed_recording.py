@@ -25,7 +25,7 @@ async def record_feed(url: str, auth: Auth, tickers: Sequence[str], path: Path, 
         def write(received_ns: int, frame: bytes) -> None:
             nonlocal frames
             frames += 1
-            file.write(b'{"received_ns":%d,"frame":%b}\n' % (received_ns, frame))
+            file.write(b'{"received_ns":%d,"frame":%b}\n' % (received_ns, frame.replace(b"\n", b" ")))
 
         feed = Feed(url, auth, channels=CHANNELS, on_frame=write)
         feed.follow_tickers(tickers)
