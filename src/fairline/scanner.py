@@ -20,17 +20,26 @@ from fairline.market.listing import Ages, Listing, Progress, read_listing, read_
 from fairline.market.problem import Problem
 from fairline.market.requote import requote
 from fairline.models import Model, split_usable
+from fairline.pricing.belief import Beliefs
 from fairline.pricing.coherence import violations
 from fairline.pricing.depth import fill_opportunities, offers, size_violations
-from fairline.pricing.edge import edges
+from fairline.pricing.edge import edges, sort_opportunities
 from fairline.pricing.funnel import SideExplanation, explain_rows, funnel, nearest_misses
+from fairline.pricing.records import shipped_records
 from fairline.pricing.rules import Rules
-from fairline.pricing.sizing import Bankroll, sized
-from fairline.pricing.steps import KEPT_BIN
+from fairline.pricing.sizing import Bankroll, size_bets
+from fairline.pricing.steps import KEPT_BIN, UNPROVEN_BIN
 from fairline.sources import Payload, Request, Sources, fetch
 from fairline.sources.inputs import Payloads, ScanInputs
 
 _BET = ["ticker", "side", "model"]
+UNPROVEN_BOOKS = 15
+"""Unproven rows whose order books are read too: as many as are shown."""
+
+
+def default_beliefs() -> Beliefs:
+    """Return the shipped records, with full trust in a user's own models."""
+    return Beliefs(records=shipped_records())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,8 @@ class ScanOptions:
 
     `books` rereads the order books of what survives: they are current, while the quotes of a listing may have been
     cached by the exchange for 15 seconds. `bankroll` adds position sizes. `misses` is the number of nearest misses per
-    threshold. `ages` limits how old reused answers may be.
+    threshold. `ages` limits how old reused answers may be. `beliefs` says how much of each model's disagreement with
+    the price to believe.
     """
 
     filters: Filters = field(default_factory=Filters)
@@ -49,14 +59,16 @@ class ScanOptions:
     bankroll: Bankroll | None = None
     ages: Ages = field(default_factory=Ages)
     misses: int = 5
+    beliefs: Beliefs = field(default_factory=default_beliefs)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """EDGES of every market, side and model; the funnel; the nearest misses; what did not work.
 
-    `advice` has a row per opportunity, keyed by ticker, side and model: what an order gets in the order book, if books
-    were read, and how much to risk, if there is a bankroll. Columns that were not computed are absent.
+    `advice` has a row per believed and leading unproven opportunity, keyed by ticker, side and model: what an order
+    gets in the order book, if books were read, and how much to risk, if there is a bankroll. Columns that were not
+    computed are absent.
     """
 
     edges: pl.DataFrame
@@ -69,7 +81,13 @@ class Evaluation:
 
     @property
     def opportunities(self) -> pl.DataFrame:
+        """The believed opportunities, best first."""
         return self.edges.filter(pl.col("bin") == KEPT_BIN)
+
+    @property
+    def unproven(self) -> pl.DataFrame:
+        """Rows that pass the thresholds on the raw numbers but that no record supports, by the model's own EV."""
+        return sort_opportunities(self.edges.filter(pl.col("bin") == UNPROVEN_BIN), self.rules, raw=True)
 
     def explain(self, ticker: str) -> list[SideExplanation]:
         """Return what every step did with a market, for each side and model; empty if it was not evaluated."""
@@ -112,16 +130,17 @@ def evaluate(
     asof: datetime,
     fees: Policy = CAUTIOUS,
     rules: Rules | None = None,
+    beliefs: Beliefs | None = None,
     strict: bool = False,
     misses: int = 5,
 ) -> Evaluation:
     """Price `markets` (MARKETS with probability columns) with every model, as of an instant.
 
-    Pure: the same arguments give the same result. A failing model becomes a problem with its traceback and the other
-    models still run; with `strict` its error is raised.
+    Pure: the same arguments give the same result. `beliefs` defaults to the shipped records. A failing model becomes a
+    problem with its traceback and the other models still run; with `strict` its error is raised.
     """
     predictions, problems = predict(markets, models, payloads, asof=asof, strict=strict)
-    return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules, misses=misses)
+    return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules, beliefs=beliefs, misses=misses)
 
 
 def predict(
@@ -165,11 +184,12 @@ def price(
     asof: datetime,
     fees: Policy = CAUTIOUS,
     rules: Rules | None = None,
+    beliefs: Beliefs | None = None,
     misses: int = 5,
 ) -> Evaluation:
-    """Compare predictions with the quotes of the markets."""
+    """Compare predictions with the quotes of the markets. `beliefs` defaults to the shipped records."""
     rules = rules or Rules()
-    rows = edges(markets, predictions, asof=asof, rules=rules, policy=fees)
+    rows = edges(markets, predictions, asof=asof, rules=rules, policy=fees, beliefs=beliefs or default_beliefs())
     near = nearest_misses(rows, rules, misses, asof=asof)
     return Evaluation(rows, funnel(rows, rules), near, problems, rules=rules)
 
@@ -196,14 +216,21 @@ async def run_scan(
 
     def evaluate_listing(current: Listing, predicted: tuple[pl.DataFrame, list[Problem]]) -> Evaluation:
         return price(
-            current.markets, *predicted, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
+            current.markets,
+            *predicted,
+            asof=asof,
+            fees=options.fees,
+            rules=options.rules,
+            beliefs=options.beliefs,
+            misses=options.misses,
         )
 
     predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
     evaluation = evaluate_listing(listing, predicted)
     depth = LEVELS.to_frame()
-    if options.books and evaluation.opportunities.height:
-        tickers = evaluation.opportunities["ticker"].unique(maintain_order=True).to_list()
+    candidates = pl.concat([evaluation.opportunities, evaluation.unproven.head(UNPROVEN_BOOKS)])
+    if options.books and candidates.height:
+        tickers = candidates["ticker"].unique(maintain_order=True).to_list()
         listing, books = await requote(kalshi, listing, tickers)
         depth = levels(books, keep_empty=True)
         if listing.moved:
@@ -217,14 +244,14 @@ async def run_scan(
 
 
 def _advice(listing: Listing, evaluation: Evaluation, offered: pl.DataFrame, options: ScanOptions) -> pl.DataFrame:
-    opportunities = evaluation.opportunities
+    opportunities = pl.concat([evaluation.opportunities, evaluation.unproven.head(UNPROVEN_BOOKS)])
     advice = opportunities.select(_BET)
     if options.books and not options.rules.rest:
         fills = fill_opportunities(opportunities, offered, options.rules.size, options.fees)
         advice = advice.join(fills, on=_BET, how="left")
     if options.bankroll is not None:
         trusted = evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
-        bets = sized(trusted, listing.markets, options.bankroll, options.fees)
+        bets = size_bets(trusted, listing.markets, options.bankroll, options.fees)
         advice = advice.join(bets, on=_BET, how="left")
     return advice
 
@@ -269,7 +296,7 @@ async def explain_market(
 ) -> Evaluation:
     """Evaluate one market whatever its status; `Evaluation.explain` then shows every step.
 
-    Only `rules`, `fees` and `misses` of the options matter. Raises like `read_market`.
+    Only `rules`, `fees`, `beliefs` and `misses` of the options matter. Raises like `read_market`.
     """
     options = options or ScanOptions()
     markets = await read_market(kalshi, ticker)
@@ -278,7 +305,14 @@ async def explain_market(
     asof = datetime.now(UTC)
     predictions, problems = predict(markets, models, payloads, asof=asof, requested=requested)
     evaluation = price(
-        markets, predictions, problems, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
+        markets,
+        predictions,
+        problems,
+        asof=asof,
+        fees=options.fees,
+        rules=options.rules,
+        beliefs=options.beliefs,
+        misses=options.misses,
     )
     return replace(evaluation, inputs=ScanInputs(payloads, requested, asof))
 
