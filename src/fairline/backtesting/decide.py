@@ -21,6 +21,7 @@ from fairline.market.selection import apply_filters
 from fairline.models import Model
 from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
+from fairline.pricing.steps import KEPT_BIN
 from fairline.scanner import Evaluation, predict, price
 from fairline.sources import Payload, Request
 from fairline.store.timeline import Timeline
@@ -187,7 +188,16 @@ def evaluate_instant(
     markets, steps = _select(markets, terms.filters, asof)
     payloads = inputs.known_at(wanted_inputs(markets, models, asof), asof)
     predictions, problems = predict(markets, models, payloads, asof=asof)
-    evaluation = price(markets, predictions, problems, asof=asof, fees=terms.fees, rules=terms.rules, misses=0)
+    evaluation = price(
+        markets,
+        predictions,
+        problems,
+        asof=asof,
+        fees=terms.fees,
+        rules=terms.rules,
+        beliefs=terms.beliefs,
+        misses=0,
+    )
     return InstantResult(markets, predictions, evaluation, steps)
 
 
@@ -202,15 +212,17 @@ def wanted_inputs(markets: pl.DataFrame, models: Sequence[Model], asof: datetime
 
 
 def _decisions(evaluation: Evaluation, asof: datetime) -> pl.DataFrame:
-    rows = evaluation.opportunities.filter(~pl.col("suspect").fill_null(value=False))
+    rows = pl.concat([evaluation.opportunities, evaluation.unproven])
+    rows = rows.filter(~pl.col("suspect").fill_null(value=False))
+    believed = pl.col("bin") == KEPT_BIN
     yes_mid = (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / (2 * NOTIONAL_U)
     columns = {
         "asof": pl.lit(asof),
         "place": pl.int_range(pl.len()),
-        "book": pl.lit("unproven"),
-        "q": pl.col("p"),
+        "book": pl.when(believed).then(pl.lit("believed")).otherwise(pl.lit("unproven")),
+        "q": pl.when(believed).then("p_believed").otherwise("p"),
         "mid": pl.when(pl.col("side") == "yes").then(yes_mid).otherwise(1 - yes_mid),
-        "promised_u": pl.col("ev_u"),
+        "promised_u": pl.when(believed).then("believed_ev_u").otherwise("ev_u"),
         "raw_promised_u": pl.col("ev_u"),
         "share": pl.lit(None),
         "multiplier_m": multiplier_at(asof),
