@@ -19,10 +19,11 @@ from fairline.market.frame import NOTIONAL_U
 from fairline.market.funnel import FunnelStep
 from fairline.market.selection import apply_filters
 from fairline.models import Model
+from fairline.models.prediction import predict
 from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
 from fairline.pricing.steps import KEPT_BIN
-from fairline.scanner import Evaluation, predict, price
+from fairline.scanner import Evaluation, price
 from fairline.sources import Payload, Request
 from fairline.store.timeline import Timeline
 
