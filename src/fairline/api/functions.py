@@ -17,6 +17,7 @@ from fairline.api.session import (
     load_models,
     open_session,
     parse_ticker,
+    record_inputs,
     sources,
 )
 from fairline.market.listing import read_listing
@@ -30,7 +31,9 @@ AnyModel = str | Path | Model
 
 async def run_scan_request(models: Sequence[AnyModel], request: ScanRequest, hooks: Hooks) -> ScanReport:
     """Scan with the options of a request: what `scan` and the command do."""
-    loaded = load_models(models)
+    session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
+    exchange = session.settings.environment
+    loaded = load_models(models, exchange)
     options = ScanOptions(
         exact_filters(request.filters),
         request.rules,
@@ -38,9 +41,9 @@ async def run_scan_request(models: Sequence[AnyModel], request: ScanRequest, hoo
         bankroll=bankroll(request.sizing),
         ages=ages(request.crawl),
     )
-    session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
     async with session.kalshi() as kalshi:
         result = await run_scan(kalshi, loaded, options, sources=inputs, memory=session.memory, progress=hooks.progress)
+    record_inputs(request.inputs.record, result.evaluation.inputs, exchange)
     return ScanReport(result, request.rules, tuple(model.name for model in loaded))
 
 
@@ -62,10 +65,13 @@ async def run_explain_request(
     ticker: str, models: Sequence[AnyModel], request: ExplainRequest, hooks: Hooks
 ) -> ExplainReport:
     """Explain a market with the options of a request: what `explain` and the command do."""
-    ticker, loaded = parse_ticker(ticker), load_models(models)
+    ticker = parse_ticker(ticker)
     session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
+    exchange = session.settings.environment
+    loaded = load_models(models, exchange)
     async with session.kalshi() as kalshi:
         evaluation = await explain_market(kalshi, ticker, loaded, ScanOptions(rules=request.rules), sources=inputs)
+    record_inputs(request.inputs.record, evaluation.inputs, exchange)
     return ExplainReport.from_evaluation(ticker, evaluation)
 
 

@@ -56,7 +56,7 @@ class ModelInputs:
     offline: bool = False
     """Use only inputs that were fetched before, however old they are."""
     record: Path | None = None
-    """Keep every input that a model used in this folder, for replay."""
+    """Add every input that a model used to the store in this folder, for replay."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def watch(
         for warning in alerting.warnings:
             note(f"fairline: {warning}")
         return WatchConfig(
-            load_models(wanted),
+            load_models(wanted, settings.environment),
             exact,
             rules,
             alerting.rules,
