@@ -5,6 +5,7 @@ book exists only if its size is above zero and its price lies strictly between z
 null. MARKETS has no outcome column: a model must not see how a market ended.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -95,6 +96,7 @@ _WIRE_SCHEMA |= dict.fromkeys(("is_provisional", "rules_named"), pl.Boolean)
 _WIRE_SCHEMA |= dict.fromkeys(("rules_hash", "rules_form"), pl.Int64)
 for _name in ("custom_strike", "rules_primary"):
     _WIRE_SCHEMA.pop(_name)
+_CLIMATE_REPORT_URL = re.compile(r"[?&]product=CLI&issuedby=([A-Z]{3})\b")
 
 
 def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -179,6 +181,8 @@ def with_context(markets: pl.DataFrame, series: Sequence[Series], events: Sequen
             title=pl.coalesce(pl.col("title").replace("", None), "event_title"),
             fee_type=pl.coalesce("event_fee_type", "fee_type"),
             fee_multiplier_m=pl.coalesce("event_multiplier_m", "fee_multiplier_m"),
+            # Rules that name a place but no station leave it to the settlement source of the series.
+            rules_station=pl.coalesce("rules_station", "settlement_station"),
         )
         .select(MARKETS.names())
     )
@@ -381,13 +385,24 @@ def _events_frame(events: Sequence[Event]) -> pl.DataFrame:
     return frame.with_columns(milestone_ts=_time("start_date"))
 
 
+def _settlement_station(series: Series) -> str | None:
+    """Return the weather station of the climate report that settles a series, None if it names none or several."""
+    urls = [source.url or "" for source in series.settlement_sources or ()]
+    stations = {match[1] for url in urls if (match := _CLIMATE_REPORT_URL.search(url))}
+    return stations.pop() if len(stations) == 1 else None
+
+
 def _series_frame(series: Sequence[Series]) -> pl.DataFrame:
-    rows = [(s.ticker, s.category or None, s.fee_type, _multiplier(s.fee_multiplier), True) for s in series]
+    rows = [
+        (s.ticker, s.category or None, s.fee_type, _multiplier(s.fee_multiplier), _settlement_station(s), True)
+        for s in series
+    ]
     schema = {
         "series_ticker": pl.String,
         "category": pl.String,
         "fee_type": pl.String,
         "fee_multiplier_m": pl.Int64,
+        "settlement_station": pl.String,
         "known_series": pl.Boolean,
     }
     return pl.DataFrame(rows, schema=schema, orient="row").unique("series_ticker", keep="last")

@@ -22,10 +22,10 @@ class Facts(NamedTuple):
 
     `target`: the exchange's id of a structured outcome. `strike_target`: the custom strike of any other market, as
     text. `rules_day`: the day that the rules schedule the event for, otherwise the last day they mention, as text.
-    `rules_named`: whether the rules name the outcome. `rules_station` and `rules_extreme`: the weather station whose
-    climate report decides, and high or low. `rules_deadline`: the date of an outcome "before" or "by" a date that the
-    rules repeat, as text. `rules_hash`: a hash of the rules. `rules_form`: a hash of the rules without numbers and
-    without that date, so that markets with one wording have one form.
+    `rules_named`: whether the rules name the outcome. `rules_station`: the weather station whose climate report
+    decides, if they name it. `rules_extreme`: high or low. `rules_deadline`: the date of an outcome "before" or "by" a
+    date that the rules repeat, as text. `rules_hash`: a hash of the rules. `rules_form`: a hash of the rules without
+    numbers and without that date, so that markets with one wording have one form.
     """
 
     target: str | None
@@ -73,7 +73,7 @@ def _last_day(rules: str) -> str | None:
 
 
 def _climate_report(rules: str) -> tuple[str | None, str | None]:
-    if "(CLI" not in rules:
+    if "temperature" not in rules:
         return None, None
     stations = set(_REPORT.findall(rules))
     is_high = {bool(highest) for highest in _EXTREME.findall(rules)}

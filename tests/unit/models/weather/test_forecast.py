@@ -301,7 +301,7 @@ def test_stations_stand_where_other_lists_have_them():
     near = {"KATL": (34, -84), "KAUS": (30, -98), "KBOS": (42, -71), "KDCA": (39, -77), "KDEN": (40, -105),
             "KDFW": (33, -97), "KHOU": (30, -95), "KLAS": (36, -115), "KLAX": (34, -118), "KMDW": (42, -88),
             "KMIA": (26, -80), "KMSP": (45, -93), "KMSY": (30, -90), "KNYC": (41, -74), "KOKC": (35, -98),
-            "KPHL": (40, -75), "KPHX": (33, -112), "KSAT": (30, -98), "KSEA": (47, -122),
+            "KPHL": (40, -75), "KPHX": (33, -112), "KSAN": (33, -117), "KSAT": (30, -98), "KSEA": (47, -122),
             "KSFO": (38, -122)}
     # fmt: on
     for name, station in load_stations().items():
