@@ -5,7 +5,6 @@ book exists only if its size is above zero and its price lies strictly between z
 null. MARKETS has no outcome column: a model must not see how a market ended.
 """
 
-import re
 from collections.abc import Sequence
 
 import msgspec
@@ -13,7 +12,7 @@ import polars as pl
 
 from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.wire import Event, Market, Series
-from fairline.market.wording import Facts, read_facts
+from fairline.market.wording import Facts, read_facts, settlement_station
 
 NOTIONAL_U = 1_000_000
 FEE_UNIT = 10_000
@@ -96,7 +95,6 @@ _WIRE_SCHEMA |= dict.fromkeys(("is_provisional", "rules_named"), pl.Boolean)
 _WIRE_SCHEMA |= dict.fromkeys(("rules_hash", "rules_form"), pl.Int64)
 for _name in ("custom_strike", "rules_primary"):
     _WIRE_SCHEMA.pop(_name)
-_CLIMATE_REPORT_URL = re.compile(r"[?&]product=CLI&issuedby=([A-Z]{3})\b")
 
 
 def markets_frame(rows: Sequence[Market]) -> tuple[pl.DataFrame, list[Rejected]]:
@@ -385,16 +383,9 @@ def _events_frame(events: Sequence[Event]) -> pl.DataFrame:
     return frame.with_columns(milestone_ts=_time("start_date"))
 
 
-def _settlement_station(series: Series) -> str | None:
-    """Return the weather station of the climate report that settles a series, None if it names none or several."""
-    urls = [source.url or "" for source in series.settlement_sources or ()]
-    stations = {match[1] for url in urls if (match := _CLIMATE_REPORT_URL.search(url))}
-    return stations.pop() if len(stations) == 1 else None
-
-
 def _series_frame(series: Sequence[Series]) -> pl.DataFrame:
     rows = [
-        (s.ticker, s.category or None, s.fee_type, _multiplier(s.fee_multiplier), _settlement_station(s), True)
+        (s.ticker, s.category or None, s.fee_type, _multiplier(s.fee_multiplier), settlement_station(s), True)
         for s in series
     ]
     schema = {

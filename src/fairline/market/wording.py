@@ -7,11 +7,12 @@ import re
 from typing import NamedTuple
 from zlib import adler32, crc32
 
-from fairline.kalshi.wire import Market
+from fairline.kalshi.wire import Market, Series
 
 _SCHEDULED = "scheduled for "
 _PERIOD = "Reg Time: "
 _REPORT = re.compile(r"\(CLI([A-Z]{3})\)")
+_REPORT_URL = re.compile(r"[?&]product=CLI&issuedby=([A-Z]{3})\b")
 _EXTREME = re.compile(r"\b(?:(maximum|highest)|minimum|lowest) temperature")
 _DEADLINE = re.compile(r"(?:before|by) (?=.*\b(?:19|20)\d\d$)", re.IGNORECASE)
 _WITHOUT_NUMBERS = str.maketrans("", "", "0123456789.,$€£%°+-−–")
@@ -97,3 +98,10 @@ def _hash(text: str) -> int:
     """Return a 64-bit hash that does not depend on the process."""
     content = text.encode("utf-8", "replace")
     return (crc32(content) << 32 | adler32(content)) - (1 << 63)
+
+
+def settlement_station(series: Series) -> str | None:
+    """Return the weather station whose climate report settles a series, None if it names none or several."""
+    urls = [source.url or "" for source in series.settlement_sources or ()]
+    stations = {match[1] for url in urls if (match := _REPORT_URL.search(url))}
+    return stations.pop() if len(stations) == 1 else None
