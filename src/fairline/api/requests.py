@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from fairline.api.options import Books, Connection, Crawl, Credentials, ModelInputs, Sizing
+from fairline.api.options import (
+    Books,
+    Connection,
+    Crawl,
+    Credentials,
+    ModelInputs,
+    Period,
+    Running,
+    Sizing,
+    Trading,
+)
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
 
@@ -50,3 +60,16 @@ class CoherenceRequest:
     filters: Filters = Filters()
     books: Books = Books()
     crawl: Crawl = Crawl()
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRequest:
+    """The options of a backtest."""
+
+    connection: Connection = Connection()
+    period: Period = Period()
+    trading: Trading = Trading()
+    running: Running = Running()
+    filters: Filters = Filters()
+    rules: Rules = Rules()
+    sizing: Sizing = Sizing()
