@@ -1,7 +1,7 @@
 """Price every market on Kalshi against your own probabilities.
 
-`scan`, `markets`, `explain`, `coherence` and `fee` are the library's functions; each also has an `_async` version.
-Everything is imported on first use: `import fairline` itself costs nothing.
+`scan`, `markets`, `explain`, `coherence`, `backtest` and `fee` are the library's functions; each also has an `_async`
+version. Everything is imported on first use: `import fairline` itself costs nothing.
 """
 
 from importlib import import_module
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fairline.version import __version__
 
 if TYPE_CHECKING:
+    from fairline.api.backtest import backtest, backtest_async
+    from fairline.api.backtest_report import BacktestReport
     from fairline.api.fees import FeeReport, fee, fee_async
     from fairline.api.functions import (
         coherence,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from fairline.store.store import Store
 
 __all__ = [
+    "BacktestReport",
     "CoherenceReport",
     "ExplainReport",
     "FairlineError",
@@ -34,6 +37,8 @@ __all__ = [
     "ScanReport",
     "Store",
     "__version__",
+    "backtest",
+    "backtest_async",
     "coherence",
     "coherence_async",
     "explain",
@@ -46,6 +51,8 @@ __all__ = [
     "scan_async",
 ]
 _MODULES = {
+    "fairline.api.backtest": ["backtest", "backtest_async"],
+    "fairline.api.backtest_report": ["BacktestReport"],
     "fairline.api.fees": ["FeeReport", "fee", "fee_async"],
     "fairline.api.functions": [
         "coherence",

@@ -5,11 +5,13 @@ import inspect
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from fairline.api.backtest_report import BacktestReport
 from fairline.api.functions import AnyModel
@@ -24,10 +26,12 @@ from fairline.backtesting.inputs import PastInputs
 from fairline.backtesting.prove import Proof, prove
 from fairline.backtesting.run import StartExecutor, check_workers, local_executor
 from fairline.backtesting.simulate import TradingRules
+from fairline.backtesting.trials import correct_for_trials, list_runs, read_trades
 from fairline.config.model_settings import ModelSettings, model_settings
 from fairline.errors import UsageError
 from fairline.extras import need
 from fairline.market.fees import CAUTIOUS
+from fairline.market.frame import NOTIONAL_U
 from fairline.models import Model, TableModel, load
 from fairline.store.store import Store
 from fairline.text import parse_duration
@@ -89,14 +93,42 @@ def run_backtest_request(
     return BacktestReport(run_backtest(store, chosen, options, start=start, progress=step), proof)
 
 
+def list_runs_document(store: Store) -> dict[str, Any]:
+    """Return all finished runs of a store as a JSON document, with the best one corrected for their number."""
+    kept = list_runs(store)
+    trials = [(run.id, read_trades(store, run)) for run in kept]
+    best = correct_for_trials(trials)
+    return {
+        "runs": [
+            {
+                "id": run.id,
+                "created": run.created_ts.isoformat(),
+                "models": run.models,
+                "since": run.since.isoformat(),
+                "until": run.until.isoformat(),
+                "options": run.options,
+                "data_hash": run.data_hash,
+                "trades": trades.filter(pl.col("count_cc") > 0).height,
+                "profit_dollars": (trades["profit_u"].sum() or 0) / NOTIONAL_U,
+            }
+            for run, (_, trades) in zip(kept, trials, strict=True)
+        ],
+        "best": trials[best.index][0] if best else None,
+        "p_alone": best.p_alone if best else None,
+        "p_corrected": best.p_corrected if best else None,
+    }
+
+
 def _options(store: Store, request: BacktestRequest) -> BacktestOptions:
     now = datetime.now(UTC)
     since, until = find_period(store, *_bounds(request.period, now))
     trading = request.trading
     stake = bankroll(request.sizing)
+    fills = "rest" if request.rules.rest else trading.fills
+    rules = replace(request.rules, rest=fills == "rest")
     return BacktestOptions(
         grid=Grid(since, until, request.period.every),
-        terms=Terms(exact_filters(request.filters), request.rules, CAUTIOUS),
+        terms=Terms(exact_filters(request.filters), rules, CAUTIOUS),
         trading=TradingRules(
             enter=trading.enter,
             fills="take",
@@ -108,7 +140,7 @@ def _options(store: Store, request: BacktestRequest) -> BacktestOptions:
             bankroll=stake,
             fees=CAUTIOUS,
         ),
-        fills=trading.fills,
+        fills=fills,
         refit=request.running.refit,
     )
 
@@ -160,14 +192,23 @@ def _prove(store: Store, models: ChosenModels, options: BacktestOptions, progres
         )
 
 
+def open_store(store: str | Path | Store) -> Store:
+    """Return an existing store. Raises `UsageError` if there is none."""
+    if isinstance(store, Store):
+        return store
+    folder = Path(store).expanduser()
+    if not (folder / "store.json").exists():
+        raise UsageError(f"there is no store at {folder}", remedy="Record one with fairline watch, or ingest history")
+    return Store(folder)
+
+
 @documented(BacktestRequest, _MODELS, _STORE)
 async def backtest_async(
     *models: AnyModel, store: str | Path | Store, progress: Progress | None = None, **options: Any
 ) -> BacktestReport:
     """Test models over a recorded past. See `backtest`."""
-    opened = store if isinstance(store, Store) else Store(Path(store).expanduser())
     request = build_request(BacktestRequest, "backtest", options)
-    return await asyncio.to_thread(run_backtest_request, models, opened, request, progress)
+    return await asyncio.to_thread(lambda: run_backtest_request(models, open_store(store), request, progress))
 
 
 @documented(BacktestRequest, _MODELS, _STORE)

@@ -36,6 +36,11 @@ class BacktestReport:
         return self._result
 
     @property
+    def proof_passed(self) -> bool:
+        """Whether no leak was found; true without a proof."""
+        return self.proof is None or self.proof.leak is None
+
+    @property
     def complete(self) -> bool:
         """Whether the backtest ran and nothing in the store was unreadable."""
         return self._result is not None and not self._result.warnings
@@ -61,7 +66,9 @@ class BacktestReport:
         """Return everything as a JSON document."""
         proof = self.proof
         found = {
-            "proof": None if proof is None else {"instants": proof.instants, "leak": str(proof.leak) if proof.leak else None}
+            "proof": None
+            if proof is None
+            else {"instants": proof.instants, "leak": str(proof.leak) if proof.leak else None}
         }
         return found if self._result is None else found | result_document(self._result)
 

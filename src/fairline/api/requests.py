@@ -66,7 +66,6 @@ class CoherenceRequest:
 class BacktestRequest:
     """The options of a backtest."""
 
-    connection: Connection = Connection()
     period: Period = Period()
     trading: Trading = Trading()
     running: Running = Running()

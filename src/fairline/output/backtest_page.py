@@ -9,6 +9,7 @@ import polars as pl
 
 from fairline.output import charts
 from fairline.output.backtest_text import backtest_text
+from fairline.output.equity import equity_figure
 
 Document = Mapping[str, Any]
 
@@ -44,7 +45,10 @@ def backtest_page(document: Document, trades: pl.DataFrame) -> str:
         parts += _account(account, trades)
     parts += ["<h2>Models against the price</h2>", _models(document["models"]), _reliability(document["reliability"])]
     parts += ["<h2>Everything in words</h2>", f"<pre>{_safe(backtest_text(document))}</pre>"]
-    parts += ["<h2>Options</h2>", _table(["Option", "Value"], [[name, value] for name, value in run["options"].items()])]
+    parts += [
+        "<h2>Options</h2>",
+        _table(["Option", "Value"], [[name, value] for name, value in run["options"].items()]),
+    ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width, initial-scale=1"><title>Backtest of {_safe(models)}</title>'
@@ -81,7 +85,7 @@ def _equity(trades: pl.DataFrame) -> str:
     settled = trades.drop_nulls(["profit", "settled_ts"]).sort("settled_ts")
     if settled.is_empty():
         return ""
-    return f'<div class="chart">{charts.as_svg(charts.equity_figure(settled, MAX_POINTS))}</div>'
+    return f'<div class="chart">{charts.as_svg(equity_figure(settled, MAX_POINTS))}</div>'
 
 
 def _lines(lines: Sequence[Document]) -> str:
@@ -125,7 +129,18 @@ def _reliability(bins: Sequence[Document]) -> str:
 
 
 def _trades(trades: pl.DataFrame) -> str:
-    heads = ["Decided (UTC)", "Ticker", "Side", "Model", "#Contracts", "#Price $", "#Fee $", "#p", "Outcome", "#Profit $"]
+    heads = [
+        "Decided (UTC)",
+        "Ticker",
+        "Side",
+        "Model",
+        "#Contracts",
+        "#Price $",
+        "#Fee $",
+        "#p",
+        "Outcome",
+        "#Profit $",
+    ]
     rows = [
         [
             _moment(row["decided_ts"]),

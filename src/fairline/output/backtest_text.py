@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairline.text import plain
+from fairline.text import sanitize
 
 Document = Mapping[str, Any]
 
@@ -32,12 +32,12 @@ def _proof_lines(proof: Document | None) -> list[str]:
     if proof is None:
         return ["Look-ahead was not tested; --prove does."]
     if proof["leak"]:
-        return [f"LEAK: {plain(proof['leak'])}", "Nothing was traded: a model that sees the future proves nothing."]
+        return [f"LEAK: {sanitize(proof['leak'])}", "Nothing was traded: a model that sees the future proves nothing."]
     return [f"No look-ahead: {proof['instants']} instants are the same without their future."]
 
 
 def _run_lines(run: Document) -> list[str]:
-    models = ", ".join(f"{plain(name)} {plain(version)}" for name, version in run["models"].items())
+    models = ", ".join(f"{sanitize(name)} {sanitize(version)}" for name, version in run["models"].items())
     period = f"{run['since'][:16].replace('T', ' ')} to {run['until'][:16].replace('T', ' ')} UTC"
     return [f"Backtest of {models}", f"{period}, every {run['options']['every']}, run {run['id']}"]
 
@@ -52,7 +52,8 @@ def _account_lines(account: Document) -> list[str]:
         f"  {everything['orders']:,} orders, {everything['filled']:,} filled, {everything['settled']:,} settled in "
         f"{everything['events']:,} events",
         f"  fills: {account['quality']}",
-        f"  deepest fall ${account['drawdown_dollars']:,.2f}, longest below a high {account['days_under_water']:.1f} days",
+        f"  deepest fall ${account['drawdown_dollars']:,.2f}, longest time below a high "
+        f"{account['days_under_water']:.1f} days",
     ]
     if everything["realised"] is None:
         return [*lines, "  nothing has settled yet"]
@@ -62,7 +63,7 @@ def _account_lines(account: Document) -> list[str]:
 
 
 def _mean_line(line: Document) -> str:
-    name = plain(line["name"])[:NAME_WIDTH]
+    name = sanitize(line["name"])[:NAME_WIDTH]
     realised = line["realised"]
     promised = line["promised"]["mean"]
     return f"  {name:<{NAME_WIDTH}}{line['settled']:>6}{promised:>+10.4f}{realised['mean']:>+10.4f}  {_ends(realised)}"
@@ -73,7 +74,9 @@ def _doubt_lines(line: Document) -> list[str]:
     rows = [("raw promise of the models", line["raw_promised"]), ("beyond the closing line", line["closing_value"])]
     rows += [(_BASELINES[name], mean) for name, mean in line["baselines"].items()]
     lines = [
-        f"  {name:<{NAME_WIDTH + 6}}{'':>10}{mean['mean']:>+10.4f}  {_ends(mean)}" for name, mean in rows if mean is not None
+        f"  {name:<{NAME_WIDTH + 6}}{'':>10}{mean['mean']:>+10.4f}  {_ends(mean)}"
+        for name, mean in rows
+        if mean is not None
     ]
     if line["closing_value"] is None:
         lines.append("  no closing line: when play begins is unknown for these markets")
@@ -94,14 +97,14 @@ def _model_lines(models: Sequence[Document]) -> list[str]:
         if model["brier"] is not None:
             difference = model["brier_difference"]
             lines.append(
-                f"{plain(model['model'])[:NAME_WIDTH]:<{NAME_WIDTH}}{model['brier']['n']:>8,}"
+                f"{sanitize(model['model'])[:NAME_WIDTH]:<{NAME_WIDTH}}{model['brier']['n']:>8,}"
                 f"{model['brier']['mean']:>9.4f}{model['market_brier']['mean']:>9.4f}  {_ends(difference)}"
             )
     return lines if len(lines) > 1 else ["No priced market with both quotes has settled, so no model can be scored."]
 
 
 def _funnel_lines(funnel: Sequence[Document]) -> list[str]:
-    rows = [f"  {plain(step['step'])[:50]:<50}{step['kept']:>13,}{step['dropped']:>13,}" for step in funnel]
+    rows = [f"  {sanitize(step['step'])[:50]:<50}{step['kept']:>13,}{step['dropped']:>13,}" for step in funnel]
     return [f"{'Funnel over all instants':<52}{'kept':>13}{'dropped':>13}", *rows]
 
 
@@ -116,8 +119,26 @@ def _runs_lines(runs: Document) -> list[str]:
 
 def _problem_lines(document: Document) -> list[str]:
     problems = sorted(document["problems"].items(), key=lambda item: -item[1])
-    lines = [f"problem ({count:,} times): {plain(text)}" for text, count in problems[:MAX_PROBLEMS]]
+    lines = [f"problem ({count:,} times): {sanitize(text)}" for text, count in problems[:MAX_PROBLEMS]]
     if len(problems) > MAX_PROBLEMS:
         lines.append(f"… and {len(problems) - MAX_PROBLEMS} more kinds of problems; see --output run.json")
-    lines += [f"warning: {plain(text)}" for text in document["warnings"]]
+    lines += [f"warning: {sanitize(text)}" for text in document["warnings"]]
     return ["", *lines] if lines else []
+
+
+def runs_text(document: Document) -> str:
+    """Return the list of runs (`api.backtest.list_runs_document`) as text."""
+    if not document["runs"]:
+        return "No backtest was run over this store yet."
+    lines = [f"{'Run':<13}{'When (UTC)':<17}{'Trades':>7}{'Profit $':>11}  Models"]
+    for run in document["runs"]:
+        models = sanitize(", ".join(run["models"]))[:30]
+        when = run["created"][:16].replace("T", " ")
+        lines.append(f"{run['id']:<13}{when:<17}{run['trades']:>7,}{run['profit_dollars']:>11,.2f}  {models}")
+    if document["p_corrected"] is not None:
+        lines += [
+            "",
+            f"{document['best']} did best against a random side: p = {document['p_alone']:.3f} alone,",
+            f"p = {document['p_corrected']:.3f} as the best of {len(document['runs'])}.",
+        ]
+    return "\n".join(lines)
