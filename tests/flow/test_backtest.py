@@ -8,7 +8,7 @@ import pytest
 
 import fairline
 from fairline.errors import UsageError
-from tests.flow.test_cli import run
+from tests.flow.test_cli import process as run
 from tests.unit.backtesting.recorded import record
 
 MODEL = '''

@@ -60,7 +60,7 @@ class BacktestOptions:
             "filters": self.terms.filters,
             "rules": self.terms.rules,
             "fees": self.terms.fees.name,
-            "beliefs": self.terms.beliefs,
+            "beliefs": (self.terms.beliefs.trust, self.terms.beliefs.records, sorted(self.terms.beliefs.built_in)),
             "trading": self.trading,
             "fills": self.fills,
             "refit": self.refit,

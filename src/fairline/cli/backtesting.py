@@ -54,10 +54,7 @@ def backtest(
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> int:
-    """Test what models would have earned over a recorded past, with every doubt stated.
-
-    `fairline backtest runs` lists the runs so far.
-    """
+    """Test what models would have earned over a recorded past. `backtest runs` lists the tests so far."""
     from fairline.api.backtest import run_backtest_request
     from fairline.output import tables
 
