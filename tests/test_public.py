@@ -12,7 +12,14 @@ from fairline.cli.app import build_app
 
 REFERENCE = (Path(__file__).resolve().parents[1] / "docs" / "python.md").read_text()
 FUNCTIONS = [name for name in fairline.__all__ if name[0].islower() and not name.startswith("_")]
-COMMANDS = {"scan": "scan", "markets": "markets", "explain": "explain", "coherence": "coherence", "fee": "fees"}
+COMMANDS = {
+    "scan": "scan",
+    "markets": "markets",
+    "explain": "explain",
+    "coherence": "coherence",
+    "fee": "fees",
+    "backtest": "backtest",
+}
 ONLY_IN_THE_COMMAND = {
     "--all", "--format", "--json", "--model", "--output", "--plan", "--probabilities", "--top",
 }  # fmt: skip

@@ -5,7 +5,7 @@ import inspect
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import polars as pl
 from fairline.api.backtest_report import BacktestReport
 from fairline.api.functions import AnyModel
 from fairline.api.keywords import build_request, documented
-from fairline.api.options import Period, Running
+from fairline.api.options import Connection, Period, Running
 from fairline.api.requests import BacktestRequest
 from fairline.api.running import run_sync
 from fairline.api.session import bankroll, exact_filters, load_models
@@ -27,7 +27,9 @@ from fairline.backtesting.prove import Proof, prove
 from fairline.backtesting.run import StartExecutor, check_workers, local_executor
 from fairline.backtesting.simulate import TradingRules
 from fairline.backtesting.trials import correct_for_trials, list_runs, read_trades
+from fairline.config.connect import store_folder
 from fairline.config.model_settings import ModelSettings, model_settings
+from fairline.config.settings import load_settings
 from fairline.errors import UsageError
 from fairline.extras import need
 from fairline.market.fees import CAUTIOUS
@@ -40,7 +42,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is finished, and how much there is."""
 
 _MODELS = inspect.Parameter("models", inspect.Parameter.VAR_POSITIONAL)
-_STORE = inspect.Parameter("store", inspect.Parameter.KEYWORD_ONLY)
+_STORE = inspect.Parameter("store", inspect.Parameter.KEYWORD_ONLY, default=None)
 MAX_JOBS = 256
 
 
@@ -192,11 +194,12 @@ def _prove(store: Store, models: ChosenModels, options: BacktestOptions, progres
         )
 
 
-def open_store(store: str | Path | Store) -> Store:
-    """Return an existing store. Raises `UsageError` if there is none."""
+def open_store(store: str | Path | Store | None, connection: Connection) -> Store:
+    """Return an existing store: the one given, or that of the watch of an exchange. Raises `UsageError`."""
     if isinstance(store, Store):
         return store
-    folder = Path(store).expanduser()
+    given = None if store is None else Path(store).expanduser()
+    folder = store_folder(load_settings(asdict(connection)), given)
     if not (folder / "store.json").exists():
         raise UsageError(f"there is no store at {folder}", remedy="Record one with fairline watch, or ingest history")
     return Store(folder)
@@ -204,18 +207,20 @@ def open_store(store: str | Path | Store) -> Store:
 
 @documented(BacktestRequest, _MODELS, _STORE)
 async def backtest_async(
-    *models: AnyModel, store: str | Path | Store, progress: Progress | None = None, **options: Any
+    *models: AnyModel, store: str | Path | Store | None = None, progress: Progress | None = None, **options: Any
 ) -> BacktestReport:
     """Test models over a recorded past. See `backtest`."""
     request = build_request(BacktestRequest, "backtest", options)
-    return await asyncio.to_thread(lambda: run_backtest_request(models, open_store(store), request, progress))
+    opened = await asyncio.to_thread(open_store, store, request.connection)
+    return await asyncio.to_thread(run_backtest_request, models, opened, request, progress)
 
 
 @documented(BacktestRequest, _MODELS, _STORE)
-def backtest(*models: AnyModel, store: str | Path | Store, **options: Any) -> BacktestReport:
+def backtest(*models: AnyModel, store: str | Path | Store | None = None, **options: Any) -> BacktestReport:
     """Test what models would have earned over a recorded or ingested store.
 
-    Models are those of `scan`; `store` is the folder of a watch or of an ingest. Options are those of the command
+    Models are those of `scan`; `store` is the folder of a watch or of an ingest, by default that of the
+    watch of this exchange. Options are those of the command
     `fairline backtest`, with underscores. Believed and unproven opportunities are traded in separate accounts. Raises
     `FairlineError`.
     """

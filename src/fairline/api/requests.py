@@ -66,6 +66,7 @@ class CoherenceRequest:
 class BacktestRequest:
     """The options of a backtest."""
 
+    connection: Connection = Connection()
     period: Period = Period()
     trading: Trading = Trading()
     running: Running = Running()

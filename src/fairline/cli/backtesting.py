@@ -64,7 +64,7 @@ def backtest(
     if models == (RUNS,):
         _list_runs(opened, json_output=json_output)
         return 0
-    request = BacktestRequest(period, trading, running, filters, rules, sizing)
+    request = BacktestRequest(connection, period, trading, running, filters, rules, sizing)
     try:
         with stage_progress() as progress:
             report = run_backtest_request(named.all_models(*models), opened, request, progress)
