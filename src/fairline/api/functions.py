@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fairline.api.beliefs import load_beliefs
 from fairline.api.keywords import build_request, documented
 from fairline.api.reports import CoherenceReport, ExplainReport, MarketsReport, ScanReport
 from fairline.api.requests import CoherenceRequest, ExplainRequest, MarketsRequest, ScanRequest
@@ -33,13 +34,14 @@ async def run_scan_request(models: Sequence[AnyModel], request: ScanRequest, hoo
     """Scan with the options of a request: what `scan` and the command do."""
     session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
     exchange = session.settings.environment
-    loaded = load_models(models, exchange)
+    loaded = load_models(models, request.inputs, exchange)
     options = ScanOptions(
         exact_filters(request.filters),
         request.rules,
         books=request.books.books,
         bankroll=bankroll(request.sizing),
         ages=ages(request.crawl),
+        beliefs=load_beliefs(session.settings, request.inputs.trust, hooks.notify),
     )
     async with session.kalshi() as kalshi:
         result = await run_scan(kalshi, loaded, options, sources=inputs, memory=session.memory, progress=hooks.progress)
@@ -68,9 +70,11 @@ async def run_explain_request(
     ticker = parse_ticker(ticker)
     session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
     exchange = session.settings.environment
-    loaded = load_models(models, exchange)
+    loaded = load_models(models, request.inputs, exchange)
+    beliefs = load_beliefs(session.settings, request.inputs.trust, hooks.notify)
+    options = ScanOptions(rules=request.rules, beliefs=beliefs)
     async with session.kalshi() as kalshi:
-        evaluation = await explain_market(kalshi, ticker, loaded, ScanOptions(rules=request.rules), sources=inputs)
+        evaluation = await explain_market(kalshi, ticker, loaded, options, sources=inputs)
     record_inputs(request.inputs.record, evaluation.inputs, exchange)
     return ExplainReport.from_evaluation(ticker, evaluation)
 

@@ -58,6 +58,10 @@ class ModelInputs:
     """Use only inputs that were fetched before, however old they are."""
     record: Path | None = None
     """Add every input that a model used to the store in this folder, for replay."""
+    trust: float = 1.0
+    """Share of your own models' disagreement with the price to believe until they have a record, from 0 to 1."""
+    max_table_age: timedelta = timedelta(hours=24)
+    """Ignore probabilities of a table that are older than this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fairline.api.options import Connection, Crawl, Credentials, ModelInputs, Sizing
@@ -110,13 +110,15 @@ def exact_filters(filters: Filters) -> Filters:
     )
 
 
-def load_models(models: Sequence[str | Path | Model], exchange: str = "") -> list[Model]:
+def load_models(
+    models: Sequence[str | Path | Model], inputs: ModelInputs = ModelInputs(), exchange: str = ""
+) -> list[Model]:
     """Return the models: by name, `path/to/file.py:Name`, or a CSV or Parquet file of probabilities.
 
     `exchange` is the one whose markets they will price. Files with the same name are called by their path. Raises
     `UsageError` or `InputError` for what cannot be loaded.
     """
-    loaded = [_load_model(model, exchange) for model in dict.fromkeys(models)]
+    loaded = [_load_model(model, inputs, exchange) for model in dict.fromkeys(models)]
     names = [model.name for model in loaded]
     for model in loaded:
         if isinstance(model, TableModel) and names.count(model.name) > 1:
@@ -124,22 +126,22 @@ def load_models(models: Sequence[str | Path | Model], exchange: str = "") -> lis
     return loaded
 
 
-def _load_model(model: str | Path | Model, exchange: str) -> Model:
+def _load_model(model: str | Path | Model, inputs: ModelInputs, exchange: str) -> Model:
     if isinstance(model, Path):
-        return table_model(model)
+        return table_model(model, inputs.max_table_age)
     if not isinstance(model, str):
         return model
     if model.lower().endswith(TABLE_SUFFIXES):
-        return table_model(Path(model))
+        return table_model(Path(model), inputs.max_table_age)
     return load(model, model_settings(exchange))
 
 
-def table_model(path: Path) -> TableModel:
+def table_model(path: Path, max_age: timedelta | None = None) -> TableModel:
     """Return the model of a probabilities file, checked before the exchange is asked anything."""
     if not path.is_file():
         fault = "is not a regular file" if path.exists() else "does not exist"
         raise UsageError(f"the probabilities file {path} {fault}", remedy="Check the path")
-    model = TableModel(path)
+    model = TableModel(path, max_age)
     try:
         model.check(path.read_bytes())
     except OSError as error:
