@@ -264,8 +264,7 @@ class Watch:
 
     async def _evaluate(self, models: Sequence[Model]) -> ScanResult:
         """Scan, and count only the traffic of this scan."""
-        before = replace(self.kalshi.transport.traffic)
-        config = self.config
+        before, config = replace(self.kalshi.transport.traffic), self.config
         options = ScanOptions(
             config.filters,
             config.rules,

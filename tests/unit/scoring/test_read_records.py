@@ -17,7 +17,7 @@ def new_store(folder):
 
 def fill(store, n=400, share=0.8, spread=0.02):
     rng = np.random.default_rng(1)
-    mid = rng.uniform(0.3, 0.7, n)
+    mid = rng.uniform(0.45, 0.55, n)
     move = rng.choice([-0.25, 0.25], n)
     wins = rng.random(n) < mid + share * move
     predictions = pl.DataFrame(
