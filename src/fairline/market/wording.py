@@ -15,7 +15,9 @@ _REPORT = re.compile(r"\(CLI([A-Z]{3})\)")
 _REPORT_URL = re.compile(r"[?&]product=CLI&issuedby=([A-Z]{3})\b")
 _EXTREME = re.compile(r"\b(?:(maximum|highest)|minimum|lowest) temperature")
 _DEADLINE = re.compile(r"(?:before|by) (?=.*\b(?:19|20)\d\d$)", re.IGNORECASE)
-_WITHOUT_NUMBERS = str.maketrans("", "", "0123456789.,$€£%°+-−–")
+_NUMBER_CHARACTERS = "0123456789.,$€£%°+-−–"
+_WITHOUT_NUMBERS = str.maketrans("", "", _NUMBER_CHARACTERS)
+_ASCII_NUMBERS = _NUMBER_CHARACTERS.encode("ascii", "ignore")
 
 
 class Facts(NamedTuple):
@@ -50,16 +52,18 @@ def read_facts(market: Market) -> Facts:
     day = _scheduled_day(rules)
     deadline = None if structured else _deadline(outcome, rules)
     station, extreme = _climate_report(rules)
+    whole, form = _hashes(rules, deadline) if rules else (None, None)
+    # Positional, because this runs for every market: keywords take a microsecond more.
     return Facts(
-        target=custom[-38:-2] if structured else None,
-        strike_target=None if structured or custom in ("", "null") else custom,
-        rules_day=day if structured else day or _last_day(rules),
-        rules_named=named,
-        rules_station=None if structured else station,
-        rules_extreme=None if structured else extreme,
-        rules_deadline=deadline,
-        rules_hash=_hash(rules) if rules else None,
-        rules_form=_hash(_form(rules, deadline)) if rules else None,
+        custom[-38:-2] if structured else None,
+        None if structured or custom in ("", "null") else custom,
+        day if structured else day or _last_day(rules),
+        named,
+        None if structured else station,
+        None if structured else extreme,
+        deadline,
+        whole,
+        form,
     )
 
 
@@ -88,15 +92,18 @@ def _deadline(outcome: str, rules: str) -> str | None:
     return outcome[start.end() :] if start and outcome.lower() in rules.lower() else None
 
 
-def _form(rules: str, deadline: str | None) -> str:
+def _hashes(rules: str, deadline: str | None) -> tuple[int, int]:
+    """Return the hash of the rules, and of the rules without the deadline and without numbers."""
+    content = rules.encode("utf-8", "replace")
+    if deadline is None and rules.isascii():
+        return _hash(content), _hash(content.translate(None, _ASCII_NUMBERS))
     if deadline is not None:
         rules = rules.replace(deadline, "")
-    return rules.translate(_WITHOUT_NUMBERS)
+    return _hash(content), _hash(rules.translate(_WITHOUT_NUMBERS).encode("utf-8", "replace"))
 
 
-def _hash(text: str) -> int:
+def _hash(content: bytes) -> int:
     """Return a 64-bit hash that does not depend on the process."""
-    content = text.encode("utf-8", "replace")
     return (crc32(content) << 32 | adler32(content)) - (1 << 63)
 
 
