@@ -56,8 +56,8 @@ _BETTER = ["yes_better_u", "no_better_u"]
 _YEAR_S = 365.25 * 86_400
 _MIN_TIME_S = 3_600
 """Yearly returns assume that capital is bound for at least an hour."""
-_MARKETS_PER_BATCH = 1 << 17
-"""Markets that are evaluated together: more would only take memory, and so time."""
+_MARKETS_PER_BATCH = 1 << 15
+"""Markets that are evaluated together: more take memory but no less time."""
 
 
 def edges(
