@@ -130,7 +130,7 @@ def _options(store: Store, request: BacktestRequest) -> BacktestOptions:
     rules = replace(request.rules, rest=fills == "rest")
     return BacktestOptions(
         grid=Grid(since, until, request.period.every),
-        terms=Terms(exact_filters(request.filters), rules, CAUTIOUS),
+        terms=Terms(exact_filters(request.filters), rules, CAUTIOUS, bankroll=stake),
         trading=TradingRules(
             enter=trading.enter,
             fills="take",

@@ -22,6 +22,7 @@ from fairline.models import Model
 from fairline.models.prediction import predict
 from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
+from fairline.pricing.sizing import Bankroll, size_bets
 from fairline.pricing.steps import KEPT_BIN
 from fairline.scanner import Evaluation, price
 from fairline.sources import Payload, Request
@@ -31,6 +32,7 @@ MAX_INSTANTS = 1_000_000
 """More instants than this are more likely a slip than a plan: a minute's grid over two years has that many."""
 
 _TIME = pl.Datetime("us", "UTC")
+_BET = ["ticker", "side", "model"]
 
 
 class Inputs(Protocol):
@@ -155,6 +157,7 @@ class Terms:
     rules: Rules
     fees: Policy
     beliefs: Beliefs = field(default_factory=Beliefs)
+    bankroll: Bankroll | None = None
 
 
 def evaluate_block(
@@ -167,7 +170,7 @@ def evaluate_block(
     problems: dict[str, int] = {}
     for asof in block.instants():
         found = evaluate_instant(timeline.at(asof), models, inputs, asof, terms)
-        decisions.append(_decisions(found.evaluation, asof))
+        decisions.append(_decisions(found, asof, terms))
         opinions.append(_opinions(found.predictions, found.markets, asof))
         add_steps(funnel, [*found.steps, *found.evaluation.funnel])
         for problem in found.evaluation.problems:
@@ -212,9 +215,11 @@ def wanted_inputs(markets: pl.DataFrame, models: Sequence[Model], asof: datetime
     return list(dict.fromkeys(wanted))
 
 
-def _decisions(evaluation: Evaluation, asof: datetime) -> pl.DataFrame:
+def _decisions(found: InstantResult, asof: datetime, terms: Terms) -> pl.DataFrame:
+    evaluation = found.evaluation
     rows = pl.concat([evaluation.opportunities, evaluation.unproven])
     rows = rows.filter(~pl.col("suspect").fill_null(value=False))
+    rows = rows.join(_kelly_shares(found, terms), on=_BET, how="left", maintain_order="left")
     believed = pl.col("bin") == KEPT_BIN
     yes_mid = (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / (2 * NOTIONAL_U)
     columns = {
@@ -225,10 +230,17 @@ def _decisions(evaluation: Evaluation, asof: datetime) -> pl.DataFrame:
         "mid": pl.when(pl.col("side") == "yes").then(yes_mid).otherwise(1 - yes_mid),
         "promised_u": pl.when(believed).then("believed_ev_u").otherwise("ev_u"),
         "raw_promised_u": pl.col("ev_u"),
-        "share": pl.lit(None),
         "multiplier_m": multiplier_at(asof),
     }
     return rows.select(columns.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in DECISIONS.items())
+
+
+def _kelly_shares(found: InstantResult, terms: Terms) -> pl.DataFrame:
+    """Return `{ticker, side, model, share}` of what is believed; without a bankroll there are no rows."""
+    if terms.bankroll is None:
+        return DECISIONS.to_frame().select(*_BET, "share")
+    trusted = found.evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
+    return size_bets(trusted, found.markets, terms.bankroll, terms.fees).select(*_BET, "share")
 
 
 def _opinions(predictions: pl.DataFrame, markets: pl.DataFrame, asof: datetime) -> pl.DataFrame:
