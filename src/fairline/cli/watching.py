@@ -25,6 +25,7 @@ from fairline.cli.options import (
 from fairline.cli.settings import read_settings
 from fairline.cli.terminal import note
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
 
@@ -62,7 +63,7 @@ class ScheduleOptions:
             name, _, number = text.partition("=")
             valid = number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= MAX_KEEP_DAYS
             if name not in DATASETS or not valid:
-                expected = f"expected DATASET=DAYS with one of {', '.join(DATASETS)}, not {text!r}"
+                expected = f"expected DATASET=DAYS with one of {', '.join(DATASETS)}, not {show_value(text)}"
                 raise UsageError(expected, field="keep")
             days[name] = int(number)
         return days
