@@ -24,8 +24,6 @@ ALL = (
     "watch",
     "elo",
     "models",
-    "accuracy",
-    "promise",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

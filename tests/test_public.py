@@ -18,10 +18,11 @@ COMMANDS = {
     "explain": "explain",
     "coherence": "coherence",
     "fee": "fees",
-    "backtest": "backtest",
+    "portfolio": "portfolio",
 }
 ONLY_IN_THE_COMMAND = {
-    "--all", "--format", "--json", "--model", "--output", "--plan", "--probabilities", "--top",
+    "--all", "--by", "--fills", "--format", "--json", "--model", "--output", "--plan", "--probabilities", "--settled",
+    "--top",
 }  # fmt: skip
 """Options that only choose what is printed, and models, which the functions take as arguments."""
 

@@ -1,6 +1,6 @@
 """Price every market on Kalshi against your own probabilities.
 
-`scan`, `markets`, `explain`, `coherence`, `backtest` and `fee` are the library's functions; each also has an `_async`
+`scan`, `markets`, `explain`, `coherence`, `fee` and `portfolio` are the library's functions; each also has an `_async`
 version. Everything is imported on first use: `import fairline` itself costs nothing.
 """
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fairline.version import __version__
 
 if TYPE_CHECKING:
-    from fairline.api.backtest import backtest, backtest_async
-    from fairline.api.backtest_report import BacktestReport
+    from fairline.api.account import portfolio, portfolio_async
+    from fairline.api.account_report import PortfolioReport
     from fairline.api.fees import FeeReport, fee, fee_async
     from fairline.api.functions import (
         coherence,
@@ -28,17 +28,15 @@ if TYPE_CHECKING:
     from fairline.store.store import Store
 
 __all__ = [
-    "BacktestReport",
     "CoherenceReport",
     "ExplainReport",
     "FairlineError",
     "FeeReport",
     "MarketsReport",
+    "PortfolioReport",
     "ScanReport",
     "Store",
     "__version__",
-    "backtest",
-    "backtest_async",
     "coherence",
     "coherence_async",
     "explain",
@@ -47,12 +45,14 @@ __all__ = [
     "fee_async",
     "markets",
     "markets_async",
+    "portfolio",
+    "portfolio_async",
     "scan",
     "scan_async",
 ]
 _MODULES = {
-    "fairline.api.backtest": ["backtest", "backtest_async"],
-    "fairline.api.backtest_report": ["BacktestReport"],
+    "fairline.api.account": ["portfolio", "portfolio_async"],
+    "fairline.api.account_report": ["PortfolioReport"],
     "fairline.api.fees": ["FeeReport", "fee", "fee_async"],
     "fairline.api.functions": [
         "coherence",

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 import fairline
+from fairline.sim import Key
 from fairline.store.store import Store
 from tests.flow.test_cli import fairline as run_command  # noqa: F401  the fixture
 
@@ -18,8 +20,13 @@ BLOCKS = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) 
 
 
 @pytest.fixture
-def place(exchange, tmp_path, monkeypatch):
-    """A folder with what the documents name, and an environment that leads to the simulator."""
+def place(exchange, tmp_path, monkeypatch, rsa_pem):
+    """A folder with what the documents name, and an environment that leads to the simulator, with a trading account."""
+    key_file = tmp_path / "key.pem"
+    key_file.write_text(rsa_pem)
+    key_file.chmod(0o600)
+    public = serialization.load_pem_private_key(rsa_pem.encode(), None).public_key()
+    exchange.register(Key("documents", public, member_id="documents", trader_seed=1))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAIRLINE_EXCHANGE", exchange.url)
     monkeypatch.setattr("fairline.kalshi.PRODUCTION", exchange.url)
@@ -46,7 +53,10 @@ def run_uncalled(names, code):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCKS[page]], ids=lambda page: page.stem)
-def test_the_python_blocks_of_a_page_run_in_their_order(page, place, exchange):
+def test_the_python_blocks_of_a_page_run_in_their_order(page, place, exchange, monkeypatch):
+    if any("portfolio(" in code for code in BLOCKS[page]):
+        monkeypatch.setenv("KALSHI_API_KEY_ID", "documents")
+        monkeypatch.setenv("KALSHI_PRIVATE_KEY_PATH", str(place / "key.pem"))
     names = {
         "__name__": "documents",
         "my_bot": lambda url: fairline.markets(exchange=url).markets["ticker"].to_list(),

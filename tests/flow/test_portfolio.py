@@ -6,6 +6,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 
+import fairline
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, parse_private_key
 from fairline.kalshi.portfolio import read_account
 from fairline.positions.fee_fit import FeeTerms, fit_fees
@@ -154,3 +155,37 @@ def test_a_fault_on_the_way_is_retried_and_changes_nothing(trading, rsa_pem):
     stormy = read(trading, rsa_pem)
     trading.faults.set()
     assert {fill.fill_id for fill in stormy.fills} == {fill.fill_id for fill in calm.fills}
+
+
+@pytest.fixture
+def signed(trading, rsa_pem, tmp_path):
+    """Return the options that sign in to the trading account."""
+    key_file = tmp_path / "key.pem"
+    key_file.write_text(rsa_pem)
+    key_file.chmod(0o600)
+    return {"exchange": trading.url, "key_id": "trader", "key_file": str(key_file)}
+
+
+def test_the_library_shows_the_account_and_its_cash_adds_up(trading, signed):
+    report = fairline.portfolio(**signed, history=True)
+    expected = truth(trading)
+    assert report.complete
+    assert report.identity.difference_u == pytest.approx(0, abs=100)
+    assert report.totals["cash"] == pytest.approx(expected["cash"]["0"], abs=1e-4)
+    own = [row for row in expected["markets"] if row["subaccount"] == 0]
+    realized = sum(row["settled_profit"] if row["settled_profit"] is not None else row["realized"] - row["fees"]
+                   for row in own)  # fmt: skip
+    assert report.totals["realized"] == pytest.approx(realized, abs=1e-6)
+    for group in ("category", "event", "series", "month"):
+        assert report.by(group)["realized"].sum() == pytest.approx(realized, abs=1e-6)
+    assert not report.problems
+
+
+def test_the_closing_line_of_a_game_is_the_quote_before_it_began(trading, signed):
+    report = fairline.portfolio(**signed, clv=True)
+    valued = report.clv.drop_nulls("clv_mid_cents")
+    assert valued.height
+    assert (valued["line_at"] < valued["starts_at"]).all()
+    assert (valued["filled_at"] < valued["starts_at"]).all()
+    assert (valued["clv_mid_cents"] > valued["clv_exit_cents"]).all()
+    assert report.clv_interval().n == valued.height

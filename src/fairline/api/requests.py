@@ -2,17 +2,7 @@
 
 from dataclasses import dataclass
 
-from fairline.api.options import (
-    Books,
-    Connection,
-    Crawl,
-    Credentials,
-    ModelInputs,
-    Period,
-    Running,
-    Sizing,
-    Trading,
-)
+from fairline.api.options import AccountOptions, Books, Connection, Crawl, Credentials, ModelInputs, Sizing
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
 
@@ -63,13 +53,9 @@ class CoherenceRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class BacktestRequest:
-    """The options of a backtest."""
+class PortfolioRequest:
+    """The options of a look at an account."""
 
     connection: Connection = Connection()
-    period: Period = Period()
-    trading: Trading = Trading()
-    running: Running = Running()
-    filters: Filters = Filters()
-    rules: Rules = Rules()
-    sizing: Sizing = Sizing()
+    credentials: Credentials = Credentials()
+    account: AccountOptions = AccountOptions()

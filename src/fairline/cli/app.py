@@ -113,11 +113,6 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "Compare promised with realised EV, and each model with the market's price.",
             "fairline scorecard --since 30d",
         ),
-        "backtest": Command(
-            "backtesting:backtest",
-            "Test what models would have earned over a recorded past. `backtest runs` lists the tests so far.",
-            "fairline backtest elo mine.csv --since 60d --every 1h --prove --output run.html",
-        ),
         "sql": Command(
             "history:sql",
             "Query the store in SQL (needs the extra `sql`). Columns: docs/running.md.",
@@ -154,6 +149,11 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "account:balance",
             "Show the account's balance, which proves that signing works.",
             "fairline balance --key-id ID --key-file key.pem",
+        ),
+        "portfolio": Command(
+            "portfolio:portfolio",
+            "Show what the account holds, what it earned, and whether it beat the closing line.",
+            "fairline portfolio --by category",
         ),
         "doctor": Command(
             "account:doctor",

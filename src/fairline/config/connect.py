@@ -159,9 +159,12 @@ async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
         remember(settings)
         kalshi.transport.bucket.resize(Rate(limits.refill_rate, limits.bucket_capacity).with_reserve())
         kalshi.transport.costs = await kalshi.account.endpoint_costs()
-    except AuthError:
-        await kalshi.transport.close()
-        raise
+    except AuthError as error:
+        # A key that lacks the scope for its limits may still read something else.
+        if error.status != 403:
+            await kalshi.transport.close()
+            raise
+        say(f"fairline: the account's limits cannot be read ({error.message}); keeping to those of the basic tier")
     except (KalshiError, ValueError) as error:
         say(f"fairline: the account's limits cannot be read ({error}); keeping to those of the basic tier")
     return kalshi

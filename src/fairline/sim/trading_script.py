@@ -11,6 +11,8 @@ from fairline.sim.world import World
 Outcome = Literal["yes", "no"]
 _OPEN_MARKETS = 24
 _PAST_MARKETS = 14
+_GAMES = 4
+"""Games among the open and among the settled markets, beside the others: only they have a known start."""
 _SECOND_SUBACCOUNT_SHARE = 0.2
 _LATER_SHARE = 0.3
 """Share of orders in open markets that are placed only after the world began."""
@@ -129,7 +131,11 @@ def write_script(world: World, seed: int) -> list[PlannedOrder]:
     past_rows = np.flatnonzero(single & (columns.status == FINALIZED))
     combos = np.flatnonzero((columns.event < 0) & (columns.created_us < now_us - 3_600_000_000))
     writer = _Writer(world, rng)
-    for rows, most in ((open_rows, _OPEN_MARKETS), (past_rows, _PAST_MARKETS), (combos, 1)):
+    is_game = np.array([event.kind == "game" for event in world.events])
+    games = open_rows[is_game[columns.event[open_rows]]]
+    past_games = past_rows[is_game[columns.event[past_rows]]]
+    chosen = [(open_rows, _OPEN_MARKETS), (past_rows, _PAST_MARKETS), (games, _GAMES), (past_games, _GAMES)]
+    for rows, most in [*chosen, (combos, 1)]:
         for row in rng.choice(rows, min(most, len(rows)), replace=False).tolist():
             writer.trade_market(row)
     return sorted(writer.orders, key=lambda order: order.at_us)

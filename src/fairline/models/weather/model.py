@@ -94,9 +94,7 @@ class WeatherModel:
     ) -> None:
         self._stations = load_stations() if stations is None else stations
         subjects = load_subjects(stations=self._stations) if subjects is None else subjects
-        self._subjects = {
-            series: subject for series, subject in subjects.items() if subject.kind in WEATHER_KINDS and subject.enabled
-        }
+        self._subjects = {series: subject for series, subject in subjects.items() if subject.kind in WEATHER_KINDS}
 
     @classmethod
     def from_settings(cls, settings: ModelSettings) -> Self:

@@ -1,0 +1,65 @@
+"""The command `fairline portfolio` on an account that trades on the simulated exchange."""
+
+import io
+import json
+
+import polars as pl
+import pytest
+
+from fairline.sim import Key
+from tests.flow.test_cli import fairline
+from tests.flow.test_portfolio import public, signed, trading
+
+__all__ = ["fairline", "public", "signed", "trading"]
+
+
+def run(call, signed, *arguments):
+    return call("portfolio", "--exchange", signed["exchange"], "--key-id", signed["key_id"],
+                            "--key-file", signed["key_file"], *arguments)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ("Cash $", "The balance adds up", "Unrealised")),
+        (("--settled",), ("Ticker", "Profit $", "Result")),
+        (("--fills", "--top", "3"), ("Price $", "Fee $")),
+        (("--clv",), ("CLV mid", "Mean value against the middle of the closing line")),
+        (("--by", "series"), ("Series", "Realised $", "Exposure $")),
+        (("--subaccount", "1"), ("Cash $",)),
+    ],
+)
+def test_every_view_of_the_command_prints(fairline, signed, arguments, words):
+    done = run(fairline, signed, *arguments)
+    assert done.returncode == 0, done.stderr
+    for word in words:
+        assert word in done.stdout
+
+
+def test_formats_keep_and_mistakes_of_the_command(fairline, signed, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    document = json.loads(run(fairline, signed, "--format", "json").stdout)
+    assert document["cash"]["holds"] is True
+    rows = pl.read_csv(io.StringIO(run(fairline, signed, "--settled", "--format", "csv").stdout))
+    assert rows["profit"].len() > 3
+    assert not list((tmp_path / "data").rglob("*.json")), "nothing is kept unless asked for"
+    assert run(fairline, signed, "--keep").returncode == 0
+    (kept,) = (tmp_path / "data").rglob("account/*.json")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    again = run(fairline, signed, "--keep")
+    assert "The balance adds up" in again.stdout
+    both = run(fairline, signed, "--fills", "--settled")
+    assert (both.returncode, "choose one of" in both.stderr) == (2, True)
+    unsigned = fairline("portfolio", "--exchange", signed["exchange"])
+    assert (unsigned.returncode, "API key" in unsigned.stderr) == (2, True)
+    wrong = run(fairline, signed, "--subaccount", "99")
+    assert (wrong.returncode, "--subaccount" in wrong.stderr) == (2, True)
+
+
+def test_a_key_without_the_scope_shows_the_rest_and_exits_with_3(fairline, signed, trading, public):
+    trading.register(Key("trader", public, trader_seed=3, scopes=("read::portfolio_balance",)))
+    done = run(fairline, signed)
+    trading.register(Key("trader", public, trader_seed=3))
+    assert done.returncode == 3
+    assert "Cash $" in done.stdout
+    assert "positions: not permitted for this API key" in done.stderr
