@@ -24,6 +24,8 @@ ALL = (
     "watch",
     "elo",
     "models",
+    "accuracy",
+    "promise",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

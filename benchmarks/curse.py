@@ -52,7 +52,7 @@ def excess(flagged: pl.DataFrame, truth: pl.DataFrame) -> float:
     yes = pl.col("side") == "yes"
     both = flagged.join(truth, on="ticker")
     true_p = pl.when(yes).then("truth").otherwise(1 - pl.col("truth"))
-    return float(both.select((pl.col("p_u") / NOTIONAL_U - true_p).sum()).item())
+    return float(both.select((pl.col("expected_u") / NOTIONAL_U - true_p).sum()).item())
 
 
 def settle(world: World) -> pl.DataFrame:

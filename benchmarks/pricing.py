@@ -15,10 +15,11 @@ from benchmarks.evaluate import Flat, best
 from benchmarks.rules import plain_rules
 from benchmarks.world import list_world
 from fairline.market.frame import MARKETS, with_probabilities
+from fairline.models.prediction import predict
 from fairline.pricing.coherence import violations
 from fairline.pricing.devig import devig
 from fairline.pricing.rules import Rules
-from fairline.scanner import predict, price
+from fairline.scanner import price
 from fairline.sim.world import World
 
 MARKETS_OPEN = 117_000

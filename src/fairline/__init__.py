@@ -1,7 +1,7 @@
 """Price every market on Kalshi against your own probabilities.
 
-`scan`, `markets`, `explain`, `coherence`, `fee` and `portfolio` are the library's functions; each also has an `_async`
-version. Everything is imported on first use: `import fairline` itself costs nothing.
+`scan`, `markets`, `explain`, `coherence`, `backtest`, `fee` and `portfolio` are the library's functions; each also has
+an `_async` version. Everything is imported on first use: `import fairline` itself costs nothing.
 """
 
 from importlib import import_module
@@ -12,6 +12,8 @@ from fairline.version import __version__
 if TYPE_CHECKING:
     from fairline.api.account import portfolio, portfolio_async
     from fairline.api.account_report import PortfolioReport
+    from fairline.api.backtest import backtest, backtest_async
+    from fairline.api.backtest_report import BacktestReport
     from fairline.api.fees import FeeReport, fee, fee_async
     from fairline.api.functions import (
         coherence,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from fairline.store.store import Store
 
 __all__ = [
+    "BacktestReport",
     "CoherenceReport",
     "ExplainReport",
     "FairlineError",
@@ -37,6 +40,8 @@ __all__ = [
     "ScanReport",
     "Store",
     "__version__",
+    "backtest",
+    "backtest_async",
     "coherence",
     "coherence_async",
     "explain",
@@ -51,6 +56,8 @@ __all__ = [
     "scan_async",
 ]
 _MODULES = {
+    "fairline.api.backtest": ["backtest", "backtest_async"],
+    "fairline.api.backtest_report": ["BacktestReport"],
     "fairline.api.account": ["portfolio", "portfolio_async"],
     "fairline.api.account_report": ["PortfolioReport"],
     "fairline.api.fees": ["FeeReport", "fee", "fee_async"],

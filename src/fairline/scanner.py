@@ -1,36 +1,42 @@
-"""The scan: fetch, then evaluate. `predict`, `price` and `evaluate` are pure; every other part calls them too."""
+"""The scan: fetch, then evaluate. `price` and `evaluate` are pure; every other part calls them too."""
 
-import contextlib
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import polars as pl
 
-from fairline.errors import FairlineError, InputError, UsageError
 from fairline.kalshi import Kalshi
 from fairline.kalshi.cache import ExchangeCache
 from fairline.market.books import LEVELS, levels
-from fairline.market.fees import CAUTIOUS, COEFFICIENTS, Policy, coefficient, multiplier_at
+from fairline.market.fees import CAUTIOUS, Policy, coefficient, multiplier_at
 from fairline.market.filters import Filters
-from fairline.market.frame import PREDICTIONS
 from fairline.market.funnel import FunnelStep, with_shares
 from fairline.market.listing import Ages, Listing, Progress, read_listing, read_market
 from fairline.market.problem import Problem
 from fairline.market.requote import requote
-from fairline.models import Model, split_usable
+from fairline.models import Model
+from fairline.models.prediction import model_requests, predict
+from fairline.pricing.belief import Beliefs
 from fairline.pricing.coherence import violations
 from fairline.pricing.depth import fill_opportunities, offers, size_violations
-from fairline.pricing.edge import edges
+from fairline.pricing.edge import edges, sort_opportunities
 from fairline.pricing.funnel import SideExplanation, explain_rows, funnel, nearest_misses
+from fairline.pricing.records import shipped_records
 from fairline.pricing.rules import Rules
-from fairline.pricing.sizing import Bankroll, sized
-from fairline.pricing.steps import KEPT_BIN
-from fairline.sources import Payload, Request, Sources, fetch
+from fairline.pricing.sizing import Bankroll, size_bets
+from fairline.pricing.steps import KEPT_BIN, UNPROVEN_BIN
+from fairline.sources import Sources, fetch
 from fairline.sources.inputs import Payloads, ScanInputs
 
 _BET = ["ticker", "side", "model"]
+UNPROVEN_BOOKS = 15
+"""Unproven rows whose order books are read too: as many as are shown."""
+
+
+def default_beliefs() -> Beliefs:
+    """Return the shipped records, with full trust in a user's own models."""
+    return Beliefs(records=shipped_records())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,8 @@ class ScanOptions:
 
     `books` rereads the order books of what survives: they are current, while the quotes of a listing may have been
     cached by the exchange for 15 seconds. `bankroll` adds position sizes. `misses` is the number of nearest misses per
-    threshold. `ages` limits how old reused answers may be.
+    threshold. `ages` limits how old reused answers may be. `beliefs` says how much of each model's disagreement with
+    the price to believe.
     """
 
     filters: Filters = field(default_factory=Filters)
@@ -49,14 +56,16 @@ class ScanOptions:
     bankroll: Bankroll | None = None
     ages: Ages = field(default_factory=Ages)
     misses: int = 5
+    beliefs: Beliefs = field(default_factory=default_beliefs)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """EDGES of every market, side and model; the funnel; the nearest misses; what did not work.
 
-    `advice` has a row per opportunity, keyed by ticker, side and model: what an order gets in the order book, if books
-    were read, and how much to risk, if there is a bankroll. Columns that were not computed are absent.
+    `advice` has a row per believed and leading unproven opportunity, keyed by ticker, side and model: what an order
+    gets in the order book, if books were read, and how much to risk, if there is a bankroll. Columns that were not
+    computed are absent.
     """
 
     edges: pl.DataFrame
@@ -69,7 +78,13 @@ class Evaluation:
 
     @property
     def opportunities(self) -> pl.DataFrame:
+        """The believed opportunities, best first."""
         return self.edges.filter(pl.col("bin") == KEPT_BIN)
+
+    @property
+    def unproven(self) -> pl.DataFrame:
+        """Rows that pass the thresholds on the raw numbers but that no record supports, by the model's own EV."""
+        return sort_opportunities(self.edges.filter(pl.col("bin") == UNPROVEN_BIN), self.rules, raw=True)
 
     def explain(self, ticker: str) -> list[SideExplanation]:
         """Return what every step did with a market, for each side and model; empty if it was not evaluated."""
@@ -112,49 +127,17 @@ def evaluate(
     asof: datetime,
     fees: Policy = CAUTIOUS,
     rules: Rules | None = None,
+    beliefs: Beliefs | None = None,
     strict: bool = False,
     misses: int = 5,
 ) -> Evaluation:
     """Price `markets` (MARKETS with probability columns) with every model, as of an instant.
 
-    Pure: the same arguments give the same result. A failing model becomes a problem with its traceback and the other
-    models still run; with `strict` its error is raised.
+    Pure: the same arguments give the same result. `beliefs` defaults to the shipped records. A failing model becomes a
+    problem with its traceback and the other models still run; with `strict` its error is raised.
     """
     predictions, problems = predict(markets, models, payloads, asof=asof, strict=strict)
-    return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules, misses=misses)
-
-
-def predict(
-    markets: pl.DataFrame,
-    models: Sequence[Model],
-    payloads: Payloads,
-    *,
-    asof: datetime,
-    requested: datetime | None = None,
-    strict: bool = False,
-) -> tuple[pl.DataFrame, list[Problem]]:
-    """Return the models' PREDICTIONS without notes, and what went wrong.
-
-    `requested`: when the payloads were requested (defaults to `asof`); a model's requests may depend on it.
-    Raises `UsageError` if two models have the same name.
-    """
-    names = [model.name for model in models]
-    duplicates = {name for name in names if names.count(name) > 1}
-    if duplicates:
-        raise UsageError(f"two models are called {min(duplicates)}", remedy="Give each its own name")
-    predictions = [PREDICTIONS.to_frame().with_columns(knows_play=False)]
-    problems = _unknown_fee_types(markets)
-    for model in models:
-        try:
-            rows, model_problems = _run_model(model, markets, payloads, asof, requested or asof)
-        except (Exception, SystemExit) as error:  # models are third-party code; one must not stop the others
-            if strict:
-                raise
-            problems.append(_model_failure(model, error))
-            continue
-        predictions.append(rows.with_columns(knows_play=bool(getattr(model, "knows_play", False))))
-        problems += model_problems
-    return pl.concat(predictions).drop("note"), problems
+    return price(markets, predictions, problems, asof=asof, fees=fees, rules=rules, beliefs=beliefs, misses=misses)
 
 
 def price(
@@ -165,11 +148,12 @@ def price(
     asof: datetime,
     fees: Policy = CAUTIOUS,
     rules: Rules | None = None,
+    beliefs: Beliefs | None = None,
     misses: int = 5,
 ) -> Evaluation:
-    """Compare predictions with the quotes of the markets."""
+    """Compare predictions with the quotes of the markets. `beliefs` defaults to the shipped records."""
     rules = rules or Rules()
-    rows = edges(markets, predictions, asof=asof, rules=rules, policy=fees)
+    rows = edges(markets, predictions, asof=asof, rules=rules, policy=fees, beliefs=beliefs or default_beliefs())
     near = nearest_misses(rows, rules, misses, asof=asof)
     return Evaluation(rows, funnel(rows, rules), near, problems, rules=rules)
 
@@ -196,14 +180,21 @@ async def run_scan(
 
     def evaluate_listing(current: Listing, predicted: tuple[pl.DataFrame, list[Problem]]) -> Evaluation:
         return price(
-            current.markets, *predicted, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
+            current.markets,
+            *predicted,
+            asof=asof,
+            fees=options.fees,
+            rules=options.rules,
+            beliefs=options.beliefs,
+            misses=options.misses,
         )
 
     predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
     evaluation = evaluate_listing(listing, predicted)
     depth = LEVELS.to_frame()
-    if options.books and evaluation.opportunities.height:
-        tickers = evaluation.opportunities["ticker"].unique(maintain_order=True).to_list()
+    candidates = pl.concat([evaluation.opportunities, evaluation.unproven.head(UNPROVEN_BOOKS)])
+    if options.books and candidates.height:
+        tickers = candidates["ticker"].unique(maintain_order=True).to_list()
         listing, books = await requote(kalshi, listing, tickers)
         depth = levels(books, keep_empty=True)
         if listing.moved:
@@ -217,14 +208,14 @@ async def run_scan(
 
 
 def _advice(listing: Listing, evaluation: Evaluation, offered: pl.DataFrame, options: ScanOptions) -> pl.DataFrame:
-    opportunities = evaluation.opportunities
+    opportunities = pl.concat([evaluation.opportunities, evaluation.unproven.head(UNPROVEN_BOOKS)])
     advice = opportunities.select(_BET)
     if options.books and not options.rules.rest:
         fills = fill_opportunities(opportunities, offered, options.rules.size, options.fees)
         advice = advice.join(fills, on=_BET, how="left")
     if options.bankroll is not None:
         trusted = evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
-        bets = sized(trusted, listing.markets, options.bankroll, options.fees)
+        bets = size_bets(trusted, listing.markets, options.bankroll, options.fees)
         advice = advice.join(bets, on=_BET, how="left")
     return advice
 
@@ -269,7 +260,7 @@ async def explain_market(
 ) -> Evaluation:
     """Evaluate one market whatever its status; `Evaluation.explain` then shows every step.
 
-    Only `rules`, `fees` and `misses` of the options matter. Raises like `read_market`.
+    Only `rules`, `fees`, `beliefs` and `misses` of the options matter. Raises like `read_market`.
     """
     options = options or ScanOptions()
     markets = await read_market(kalshi, ticker)
@@ -278,7 +269,14 @@ async def explain_market(
     asof = datetime.now(UTC)
     predictions, problems = predict(markets, models, payloads, asof=asof, requested=requested)
     evaluation = price(
-        markets, predictions, problems, asof=asof, fees=options.fees, rules=options.rules, misses=options.misses
+        markets,
+        predictions,
+        problems,
+        asof=asof,
+        fees=options.fees,
+        rules=options.rules,
+        beliefs=options.beliefs,
+        misses=options.misses,
     )
     return replace(evaluation, inputs=ScanInputs(payloads, requested, asof))
 
@@ -300,71 +298,3 @@ def _without_filtered(problems: list[Problem], listing: Listing) -> list[Problem
     or_unknown = " or that do not exist" if listing.narrowed else ""
     message = f"{count:,} lines are about markets that the filters left out{or_unknown}"
     return [*relevant, Problem(message, stage="filters")]
-
-
-def _unknown_fee_types(markets: pl.DataFrame) -> list[Problem]:
-    """Return a problem for each fee type that this version does not know."""
-    unknown = markets.filter(pl.col("fee_type").is_not_null() & ~pl.col("fee_type").is_in(list(COEFFICIENTS)))
-    message = "unknown fee type {!r} of {:,} markets; the usual taker fee is assumed"
-    counts = unknown.group_by("fee_type").len().sort("fee_type")
-    return [Problem(message.format(name, count), stage="fees") for name, count in counts.iter_rows()]
-
-
-def model_requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetime) -> list[Request]:
-    """Return the models' requests. A model that fails here fails again in `predict`, which reports it."""
-    wanted: list[Request] = []
-    for model in models:
-        with contextlib.suppress(Exception, SystemExit):
-            covered = markets.filter(model.covers(markets))
-            wanted += model.requests(covered, asof) if covered.height else []
-    return wanted
-
-
-class _ModelPayloads(dict[Request, Payload]):
-    """The payloads of one model.
-
-    Raises the fetch error when a failed payload is accessed; a model catches it if the input is optional.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failed: dict[Request, FairlineError] = {}
-        self.accessed: set[Request] = set()
-
-    def __missing__(self, request: Request) -> Payload:
-        self.accessed.add(request)
-        raise self.failed.get(request) or KeyError(request.shown)
-
-    def unreported_errors(self) -> list[str]:
-        """Return the errors of payloads that the model never accessed, so that they were not raised."""
-        return [error.message for request, error in self.failed.items() if request not in self.accessed]
-
-
-def _model_failure(model: Model, error: BaseException) -> Problem:
-    if isinstance(error, FairlineError):
-        return Problem(str(error), model=model.name, silent=True)
-    message = f"{type(error).__name__}: {error}"
-    trace = "".join(traceback.format_exception(error))
-    return Problem(message, model=model.name, traceback=trace, silent=True)
-
-
-def _run_model(
-    model: Model, markets: pl.DataFrame, payloads: Payloads, asof: datetime, requested: datetime
-) -> tuple[pl.DataFrame, list[Problem]]:
-    """Return a model's usable PREDICTIONS, and a problem for each prediction that is not usable."""
-    covered = markets.filter(model.covers(markets))
-    if covered.is_empty():
-        return PREDICTIONS.to_frame(), []
-    inputs = _ModelPayloads()
-    for request in model.requests(covered, requested):
-        payload = payloads.get(request)
-        if payload is None:
-            raise InputError(f"no payload for {request.source} {request.shown}", remedy="Fetch what the model requests")
-        if isinstance(payload, FairlineError):
-            inputs.failed[request] = payload
-        else:
-            inputs[request] = payload
-    valid, invalid = split_usable(model.predict(covered, inputs, asof))
-    problems = [Problem(text, model=model.name, ticker=ticker or "") for ticker, text in invalid.iter_rows()]
-    problems += [Problem(message, model=model.name) for message in inputs.unreported_errors()]
-    return valid, problems

@@ -5,6 +5,7 @@ import unicodedata
 from datetime import timedelta
 
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 168}
@@ -17,12 +18,17 @@ def sanitize(text: object) -> str:
     return "".join(" " if unicodedata.category(char) in _UNSAFE_CATEGORIES else char for char in str(text))
 
 
+def sanitize_lines(text: object) -> str:
+    """Sanitize every line of a text, and keep the line breaks."""
+    return "\n".join(sanitize(line) for line in str(text).split("\n"))
+
+
 def parse_duration(text: str, *, field: str = "duration") -> timedelta:
     """Parse a duration such as 90m, 12h, 7d or 4w. Raises `UsageError` for `field`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip().lower())
     if match is None:
-        raise UsageError(f"expected a duration such as 90m, 12h, 7d or 4w, not {text!r}", field=field)
+        raise UsageError(f"expected a duration such as 90m, 12h, 7d or 4w, not {show_value(text)}", field=field)
     hours = float(match[1]) * _HOURS[match[2]]
     if hours > _MAX_HOURS:
-        raise UsageError(f"{text!r} is longer than a century; expected a duration such as 7d", field=field)
+        raise UsageError(f"{show_value(text)} is longer than a century; expected a duration such as 7d", field=field)
     return timedelta(hours=hours)

@@ -9,6 +9,7 @@ from typing import Literal
 from fairline.api.options import Connection
 from fairline.api.running import run_sync
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 from fairline.market.fees import CAUTIOUS, COEFFICIENTS, POLICIES
 from fairline.market.frame import NOTIONAL_U, multiplier_units
 from fairline.market.terms import Terms, quote
@@ -52,7 +53,7 @@ async def fee_async(
 ) -> FeeReport:
     """Return the fee of an order. See `fee`."""
     if policy not in POLICIES:
-        raise UsageError(f"expected one of {', '.join(POLICIES)}, not {policy!r}", field="policy")
+        raise UsageError(f"expected one of {', '.join(POLICIES)}, not {show_value(policy)}", field="policy")
     count_cc = _parse_exact(size, 2, "size")
     if not 0 < count_cc <= _MAX_COUNT_CC:
         raise UsageError("expected contracts above 0, up to 10,000,000", field="size")
@@ -92,7 +93,7 @@ def _given_terms(fee_type: str, multiplier: float | None) -> Terms:
     if not fee_type:
         raise UsageError("a ticker or a fee type is needed", remedy="Give a ticker, or type and multiplier")
     if fee_type not in COEFFICIENTS:
-        raise UsageError(f"expected one of {', '.join(COEFFICIENTS)}, not {fee_type!r}", field="type")
+        raise UsageError(f"expected one of {', '.join(COEFFICIENTS)}, not {show_value(fee_type)}", field="type")
     if multiplier is not None and not 0 <= multiplier <= 1_000:
         raise UsageError("expected a number from 0 to 1,000", field="multiplier")
     return Terms(fee_type, multiplier_units(1.0 if multiplier is None else multiplier), "as given")
@@ -103,7 +104,7 @@ def _parse_exact(value: float | str, decimals: int, field: str) -> int:
     text = value.strip() if isinstance(value, str) else format(Decimal(repr(value)), "f")
     match = re.fullmatch(rf"(\d{{0,9}})(?:\.(\d{{0,{decimals}}})0*)?", text)
     if match is None or not (match[1] or match[2]):
-        raise UsageError(f"expected a number with at most {decimals} decimals, not {text!r}", field=field)
+        raise UsageError(f"expected a number with at most {decimals} decimals, not {show_value(text)}", field=field)
     return int((match[1] or "0") + (match[2] or "").ljust(decimals, "0"))
 
 
@@ -114,7 +115,9 @@ def _parse_moment(value: datetime | str | None) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError as error:
-            raise UsageError(f"expected a time such as 2026-11-22T18:00Z, not {value!r}", field="at") from error
+            raise UsageError(
+                f"expected a time such as 2026-11-22T18:00Z, not {show_value(value)}", field="at"
+            ) from error
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fairline.api.beliefs import load_beliefs
 from fairline.api.keywords import build_request, documented
 from fairline.api.reports import CoherenceReport, ExplainReport, MarketsReport, ScanReport
 from fairline.api.requests import CoherenceRequest, ExplainRequest, MarketsRequest, ScanRequest
@@ -17,6 +18,7 @@ from fairline.api.session import (
     load_models,
     open_session,
     parse_ticker,
+    record_inputs,
     sources,
 )
 from fairline.market.listing import read_listing
@@ -30,17 +32,20 @@ AnyModel = str | Path | Model
 
 async def run_scan_request(models: Sequence[AnyModel], request: ScanRequest, hooks: Hooks) -> ScanReport:
     """Scan with the options of a request: what `scan` and the command do."""
-    loaded = load_models(models)
+    session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
+    exchange = session.settings.environment
+    loaded = load_models(models, request.inputs, exchange)
     options = ScanOptions(
         exact_filters(request.filters),
         request.rules,
         books=request.books.books,
         bankroll=bankroll(request.sizing),
         ages=ages(request.crawl),
+        beliefs=load_beliefs(session.settings, request.inputs.trust, hooks.notify),
     )
-    session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
     async with session.kalshi() as kalshi:
         result = await run_scan(kalshi, loaded, options, sources=inputs, memory=session.memory, progress=hooks.progress)
+    record_inputs(request.inputs.record, result.evaluation.inputs, exchange)
     return ScanReport(result, request.rules, tuple(model.name for model in loaded))
 
 
@@ -62,10 +67,15 @@ async def run_explain_request(
     ticker: str, models: Sequence[AnyModel], request: ExplainRequest, hooks: Hooks
 ) -> ExplainReport:
     """Explain a market with the options of a request: what `explain` and the command do."""
-    ticker, loaded = parse_ticker(ticker), load_models(models)
+    ticker = parse_ticker(ticker)
     session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
+    exchange = session.settings.environment
+    loaded = load_models(models, request.inputs, exchange)
+    beliefs = load_beliefs(session.settings, request.inputs.trust, hooks.notify)
+    options = ScanOptions(rules=request.rules, beliefs=beliefs)
     async with session.kalshi() as kalshi:
-        evaluation = await explain_market(kalshi, ticker, loaded, ScanOptions(rules=request.rules), sources=inputs)
+        evaluation = await explain_market(kalshi, ticker, loaded, options, sources=inputs)
+    record_inputs(request.inputs.record, evaluation.inputs, exchange)
     return ExplainReport.from_evaluation(ticker, evaluation)
 
 

@@ -7,6 +7,7 @@ declared in the rooms that use them, follow the same rule with the names in `KEY
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 KEYWORDS = {
     "categories": "category",
@@ -56,7 +57,11 @@ class ModelInputs:
     offline: bool = False
     """Use only inputs that were fetched before, however old they are."""
     record: Path | None = None
-    """Keep every input that a model used in this folder, for replay."""
+    """Add every input that a model used to the store in this folder, for replay."""
+    trust: float = 1.0
+    """Share of your own models' disagreement with the price to believe until they have a record, from 0 to 1."""
+    max_table_age: timedelta = timedelta(hours=24)
+    """Ignore probabilities of a table that are older than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,48 @@ class Books:
 
     books: bool = True
     """Read the order books of the candidates before reporting them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which part of the past to test."""
+
+    since: str | None = None
+    """First instant: a date or time (UTC), or this long ago, such as 30d. Default: the first recorded quote."""
+    until: str | None = None
+    """Last instant, in the same form. Default: the last recorded quote."""
+    every: timedelta = timedelta(hours=1)
+    """Interval between decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """How opportunities become trades."""
+
+    enter: Literal["first", "each", "daily"] = "first"
+    """Buy a market's side once, whenever it is flagged anew, or once a day."""
+    fills: Literal["take", "rest"] = "take"
+    """Take offers seen after the decision, or rest at the bid (with a pessimistic and an optimistic answer)."""
+    lag: timedelta = timedelta(seconds=60)
+    """Time from a decision until its order reaches the exchange."""
+    max_gap: timedelta = timedelta(hours=2)
+    """Nothing is filled this long after an order without an observation of its market."""
+    rest_for: timedelta = timedelta(hours=24)
+    """How long a resting order waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How the backtest runs."""
+
+    refit: timedelta | None = None
+    """Refit beliefs at this interval from what had settled by then. Default: once, before the first instant."""
+    prove: bool = False
+    """First prove that nothing looks ahead: compare 200 instants with a copy whose future is deleted."""
+    jobs: int = 1
+    """Processes on this machine."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler to use instead (needs the extra dask)."""
 
 
 @dataclass(frozen=True, slots=True)

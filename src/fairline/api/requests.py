@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 
-from fairline.api.options import AccountOptions, Books, Connection, Crawl, Credentials, ModelInputs, Sizing
+from fairline.api.options import (
+    AccountOptions,
+    Books,
+    Connection,
+    Crawl,
+    Credentials,
+    ModelInputs,
+    Period,
+    Running,
+    Sizing,
+    Trading,
+)
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
 
@@ -50,6 +61,19 @@ class CoherenceRequest:
     filters: Filters = Filters()
     books: Books = Books()
     crawl: Crawl = Crawl()
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRequest:
+    """The options of a backtest."""
+
+    connection: Connection = Connection()
+    period: Period = Period()
+    trading: Trading = Trading()
+    running: Running = Running()
+    filters: Filters = Filters()
+    rules: Rules = Rules()
+    sizing: Sizing = Sizing()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fairline.api.options import Connection, Crawl, Credentials, ModelInputs, Sizing
@@ -19,6 +20,9 @@ from fairline.market.listing import Ages
 from fairline.models import Model, TableModel, load
 from fairline.pricing.sizing import Bankroll
 from fairline.sources import Sources
+from fairline.sources.inputs import ScanInputs
+from fairline.store.inputs import InputRecorder
+from fairline.store.store import Store
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 _MICRO = 1_000_000
@@ -61,8 +65,20 @@ def ages(crawl: Crawl) -> Ages:
 
 
 def sources(inputs: ModelInputs) -> Sources:
-    """Return the reader of the models' inputs. Raises `ConfigError`."""
-    return sources_of(offline=inputs.offline, record=inputs.record)
+    """Return the reader of the models' inputs."""
+    return sources_of(offline=inputs.offline)
+
+
+def record_inputs(folder: Path | None, inputs: ScanInputs | None, exchange: str) -> None:
+    """Add the inputs of a scan to the store in a folder, if one was named. Raises `StoreError`."""
+    if folder is None or inputs is None:
+        return
+    store = Store(folder, exchange)
+    store.acquire()
+    try:
+        InputRecorder(store).record(inputs, store.next_ts(datetime.now(UTC)))
+    finally:
+        store.release()
 
 
 def bankroll(sizing: Sizing) -> Bankroll | None:
@@ -94,12 +110,15 @@ def exact_filters(filters: Filters) -> Filters:
     )
 
 
-def load_models(models: Sequence[str | Path | Model]) -> list[Model]:
+def load_models(
+    models: Sequence[str | Path | Model], inputs: ModelInputs = ModelInputs(), exchange: str = ""
+) -> list[Model]:
     """Return the models: by name, `path/to/file.py:Name`, or a CSV or Parquet file of probabilities.
 
-    Files with the same name are called by their path. Raises `UsageError` or `InputError` for what cannot be loaded.
+    `exchange` is the one whose markets they will price. Files with the same name are called by their path. Raises
+    `UsageError` or `InputError` for what cannot be loaded.
     """
-    loaded = [_load_model(model) for model in dict.fromkeys(models)]
+    loaded = [_load_model(model, inputs, exchange) for model in dict.fromkeys(models)]
     names = [model.name for model in loaded]
     for model in loaded:
         if isinstance(model, TableModel) and names.count(model.name) > 1:
@@ -107,20 +126,22 @@ def load_models(models: Sequence[str | Path | Model]) -> list[Model]:
     return loaded
 
 
-def _load_model(model: str | Path | Model) -> Model:
+def _load_model(model: str | Path | Model, inputs: ModelInputs, exchange: str) -> Model:
     if isinstance(model, Path):
-        return table_model(model)
+        return table_model(model, inputs.max_table_age)
     if not isinstance(model, str):
         return model
-    return table_model(Path(model)) if model.lower().endswith(TABLE_SUFFIXES) else load(model, model_settings())
+    if model.lower().endswith(TABLE_SUFFIXES):
+        return table_model(Path(model), inputs.max_table_age)
+    return load(model, model_settings(exchange))
 
 
-def table_model(path: Path) -> TableModel:
+def table_model(path: Path, max_age: timedelta | None = None) -> TableModel:
     """Return the model of a probabilities file, checked before the exchange is asked anything."""
     if not path.is_file():
         fault = "is not a regular file" if path.exists() else "does not exist"
         raise UsageError(f"the probabilities file {path} {fault}", remedy="Check the path")
-    model = TableModel(path)
+    model = TableModel(path, max_age)
     try:
         model.check(path.read_bytes())
     except OSError as error:

@@ -60,7 +60,7 @@ class BacktestOptions:
             "filters": self.terms.filters,
             "rules": self.terms.rules,
             "fees": self.terms.fees.name,
-            "beliefs": self.terms.beliefs,
+            "beliefs": (self.terms.beliefs.trust, self.terms.beliefs.records, sorted(self.terms.beliefs.built_in)),
             "trading": self.trading,
             "fills": self.fills,
             "refit": self.refit,
@@ -95,7 +95,7 @@ def run_backtest(
     run = describe_run(store, models, options)
     found = decide(store, models, options, run_folder(store, run.id) / "blocks", start=start, progress=progress)
     simulations = {
-        (book, rule): _trade(store, found.decisions.filter(pl.col("book") == book), options, rule)
+        (book, rule): _trade(store, found.decisions, options, book, rule)
         for book in BOOKS
         for rule in FILL_RULES[options.fills]
     }
@@ -179,9 +179,14 @@ def refit(beliefs: Beliefs, opinions: pl.DataFrame, settlements: pl.DataFrame, k
     return replace(beliefs, records=records)
 
 
-def _trade(store: Store, decisions: pl.DataFrame, options: BacktestOptions, rule: FillRule) -> Simulation:
+def _trade(store: Store, decisions: pl.DataFrame, options: BacktestOptions, book: str, rule: FillRule) -> Simulation:
+    """Trade one book. What is unproven has no Kelly stake: its orders all have the same size."""
+    trading = replace(options.trading, fills=rule)
+    if book == "unproven":
+        trading = replace(trading, bankroll=None)
+    decisions = decisions.filter(pl.col("book") == book)
     past = RecordedPast(store, decisions["ticker"].unique().sort().to_list(), options.grid.since)
-    return simulate(decisions, past, replace(options.trading, fills=rule))
+    return simulate(decisions, past, trading)
 
 
 def _all_trades(simulations: dict[tuple[str, FillRule], Simulation]) -> pl.DataFrame:

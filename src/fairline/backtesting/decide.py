@@ -19,9 +19,12 @@ from fairline.market.frame import NOTIONAL_U
 from fairline.market.funnel import FunnelStep
 from fairline.market.selection import apply_filters
 from fairline.models import Model
+from fairline.models.prediction import predict
 from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
-from fairline.scanner import Evaluation, predict, price
+from fairline.pricing.sizing import Bankroll, size_bets
+from fairline.pricing.steps import KEPT_BIN
+from fairline.scanner import Evaluation, price
 from fairline.sources import Payload, Request
 from fairline.store.timeline import Timeline
 
@@ -29,6 +32,7 @@ MAX_INSTANTS = 1_000_000
 """More instants than this are more likely a slip than a plan: a minute's grid over two years has that many."""
 
 _TIME = pl.Datetime("us", "UTC")
+_BET = ["ticker", "side", "model"]
 
 
 class Inputs(Protocol):
@@ -153,6 +157,7 @@ class Terms:
     rules: Rules
     fees: Policy
     beliefs: Beliefs = field(default_factory=Beliefs)
+    bankroll: Bankroll | None = None
 
 
 def evaluate_block(
@@ -165,7 +170,7 @@ def evaluate_block(
     problems: dict[str, int] = {}
     for asof in block.instants():
         found = evaluate_instant(timeline.at(asof), models, inputs, asof, terms)
-        decisions.append(_decisions(found.evaluation, asof))
+        decisions.append(_decisions(found, asof, terms))
         opinions.append(_opinions(found.predictions, found.markets, asof))
         add_steps(funnel, [*found.steps, *found.evaluation.funnel])
         for problem in found.evaluation.problems:
@@ -187,7 +192,16 @@ def evaluate_instant(
     markets, steps = _select(markets, terms.filters, asof)
     payloads = inputs.known_at(wanted_inputs(markets, models, asof), asof)
     predictions, problems = predict(markets, models, payloads, asof=asof)
-    evaluation = price(markets, predictions, problems, asof=asof, fees=terms.fees, rules=terms.rules, misses=0)
+    evaluation = price(
+        markets,
+        predictions,
+        problems,
+        asof=asof,
+        fees=terms.fees,
+        rules=terms.rules,
+        beliefs=terms.beliefs,
+        misses=0,
+    )
     return InstantResult(markets, predictions, evaluation, steps)
 
 
@@ -201,21 +215,32 @@ def wanted_inputs(markets: pl.DataFrame, models: Sequence[Model], asof: datetime
     return list(dict.fromkeys(wanted))
 
 
-def _decisions(evaluation: Evaluation, asof: datetime) -> pl.DataFrame:
-    rows = evaluation.opportunities.filter(~pl.col("suspect").fill_null(value=False))
+def _decisions(found: InstantResult, asof: datetime, terms: Terms) -> pl.DataFrame:
+    evaluation = found.evaluation
+    rows = pl.concat([evaluation.opportunities, evaluation.unproven])
+    rows = rows.filter(~pl.col("suspect").fill_null(value=False))
+    rows = rows.join(_kelly_shares(found, terms), on=_BET, how="left", maintain_order="left")
+    believed = pl.col("bin") == KEPT_BIN
     yes_mid = (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / (2 * NOTIONAL_U)
     columns = {
         "asof": pl.lit(asof),
         "place": pl.int_range(pl.len()),
-        "book": pl.lit("unproven"),
-        "q": pl.col("p"),
+        "book": pl.when(believed).then(pl.lit("believed")).otherwise(pl.lit("unproven")),
+        "q": pl.when(believed).then("p_believed").otherwise("p"),
         "mid": pl.when(pl.col("side") == "yes").then(yes_mid).otherwise(1 - yes_mid),
-        "promised_u": pl.col("ev_u"),
+        "promised_u": pl.when(believed).then("believed_ev_u").otherwise("ev_u"),
         "raw_promised_u": pl.col("ev_u"),
-        "share": pl.lit(None),
         "multiplier_m": multiplier_at(asof),
     }
     return rows.select(columns.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in DECISIONS.items())
+
+
+def _kelly_shares(found: InstantResult, terms: Terms) -> pl.DataFrame:
+    """Return `{ticker, side, model, share}` of what is believed; without a bankroll there are no rows."""
+    if terms.bankroll is None:
+        return DECISIONS.to_frame().select(*_BET, "share")
+    trusted = found.evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
+    return size_bets(trusted, found.markets, terms.bankroll, terms.fees).select(*_BET, "share")
 
 
 def _opinions(predictions: pl.DataFrame, markets: pl.DataFrame, asof: datetime) -> pl.DataFrame:

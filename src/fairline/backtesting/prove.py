@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from fairline.backtesting.decide import Grid, InstantResult, Terms, evaluate_instant, wanted_inputs
-from fairline.backtesting.run import ModelSource
+from fairline.backtesting.run import ModelSource, Progress
 from fairline.errors import FairlineError, StoreError
 from fairline.models import Model
 from fairline.models.isolation import isolated
@@ -49,11 +49,21 @@ class Proof:
 
 
 def prove(
-    store: Store, source: ModelSource, grid: Grid, terms: Terms, folder: Path, *, sample: int = SAMPLE, seed: int = 0
+    store: Store,
+    source: ModelSource,
+    grid: Grid,
+    terms: Terms,
+    folder: Path,
+    *,
+    allowed: Sequence[Path] = (),
+    sample: int = SAMPLE,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Proof:
     """Compare a sample of instants with and without their future, the latest first; stop at the first leak.
 
-    `folder` receives the shrinking copy and is deleted afterwards. Raises `StoreError`.
+    `folder` receives the shrinking copy and is deleted afterwards. Models may read the `allowed` folders, such as the
+    user's settings, when they are loaded. Raises `StoreError`.
     """
     numbers = random.Random(seed).sample(range(len(grid)), min(sample, len(grid)))
     instants = [grid.since + number * grid.every for number in sorted(numbers, reverse=True)]
@@ -61,7 +71,9 @@ def prove(
     try:
         for done, instant in enumerate(instants):
             truncate(folder, instant)
-            leak = _compare(store, Store(folder), source, instant, terms)
+            leak = _compare(store, Store(folder), source, instant, terms, allowed=allowed)
+            if progress is not None:
+                progress(done + 1, len(instants))
             if leak is not None:
                 return Proof(done + 1, leak)
         return Proof(len(instants))
@@ -107,9 +119,11 @@ def _shorten(file: parquet.File, at: datetime, known: str) -> None:
         parquet.write_parquet(file.path.with_name(parquet.file_name(file.first, max(file.first, at))), past.lazy())
 
 
-def _compare(full: Store, past: Store, source: ModelSource, instant: datetime, terms: Terms) -> Leak | None:
+def _compare(
+    full: Store, past: Store, source: ModelSource, instant: datetime, terms: Terms, *, allowed: Sequence[Path]
+) -> Leak | None:
     """Return the leak at one instant, if there is one."""
-    with isolated() as violations:
+    with isolated(*allowed) as violations:
         models = _load(source)
     if violations:
         return Leak("loading the models", instant, violations[0])

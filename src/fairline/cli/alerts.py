@@ -12,6 +12,7 @@ from fairline.api.options import Connection
 from fairline.cli.options import ConnectionOptions, Json, StoreFolder
 from fairline.cli.settings import read_settings, store_exchange
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 
 if TYPE_CHECKING:
     from fairline.watch.settings import WatchSettings
@@ -58,7 +59,7 @@ def try_receivers(*receiver: Annotated[str, Parameter(help="Names of receivers. 
     for name in names:
         if name not in settings.receivers:
             known = ", ".join(settings.receivers) or "none"
-            raise UsageError(f"there is no receiver {name!r}", remedy=f"Receivers: {known}")
+            raise UsageError(f"there is no receiver {show_value(name)}", remedy=f"Receivers: {known}")
     accepted = asyncio.run(_try_all(settings, names))
     for name, ok in accepted.items():
         print(f"{name}: {'accepted' if ok else 'NOT accepted'}")

@@ -113,6 +113,11 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "Compare promised with realised EV, and each model with the market's price.",
             "fairline scorecard --since 30d",
         ),
+        "backtest": Command(
+            "backtesting:backtest",
+            "Test what models would have earned over a recorded past. `backtest runs` lists the tests so far.",
+            "fairline backtest elo mine.csv --since 60d --every 1h --prove --output run.html",
+        ),
         "sql": Command(
             "history:sql",
             "Query the store in SQL (needs the extra `sql`). Columns: docs/running.md.",

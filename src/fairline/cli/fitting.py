@@ -1,8 +1,9 @@
 """`calibrate` and `blend`: models fitted on what a watch has recorded."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,13 +11,15 @@ from fairline.api.options import Connection
 from fairline.cli.options import ConnectionOptions, Json, StoreFolder
 from fairline.cli.settings import open_store, read_settings, warn_about_damage
 from fairline.cli.terminal import deliver, note
-from fairline.errors import UsageError
+from fairline.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    import msgspec
     from rich.console import RenderableType
 
     from fairline.models import Model
+    from fairline.models.curve import Curves
+    from fairline.models.pool import Pool
+    from fairline.store.store import Store
 
 FitOutput = Annotated[Path | None, Parameter(help="Write the fit to this file. Default: where its model looks for it.")]
 
@@ -29,7 +32,8 @@ def calibrate(
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Fit how often markets at each price came true, and report whether that beats the price."""
-    from fairline.config.model_settings import model_settings
+    import msgspec
+
     from fairline.models.calibrated import FILE
     from fairline.output import terminal
     from fairline.scoring.calibration import fit_curves, price_history
@@ -37,7 +41,8 @@ def calibrate(
     opened = open_store(read_settings(connection), store)
     curves = fit_curves(price_history(opened), datetime.now(UTC))
     warn_about_damage(opened)
-    _save(curves, output, model_settings().data_folder / FILE, None if json_output else terminal.curves_report(curves))
+    curves = msgspec.structs.replace(curves, exchange=opened.exchange)
+    _save(curves, output or _default_path(opened, FILE), None if json_output else terminal.curves_report(curves))
 
 
 def blend(
@@ -48,9 +53,9 @@ def blend(
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Fit a weight for each model beside the price, from settled markets."""
+    import msgspec
     import polars as pl
 
-    from fairline.config.model_settings import model_settings
     from fairline.market.frame import empty_markets, with_probabilities
     from fairline.models import group_by_evidence
     from fairline.models.blend import FILE
@@ -67,7 +72,8 @@ def blend(
     markets = pl.concat([empty_markets(), markets.drop("seen_ts", "source")], how="diagonal_relaxed")
     groups = group_by_evidence(models, with_probabilities(markets), now)
     pool = fit_pool(recorded, groups, now)
-    _save(pool, output, model_settings().data_folder / FILE, None if json_output else terminal.pool_report(pool))
+    pool = msgspec.structs.replace(pool, exchange=opened.exchange)
+    _save(pool, output or _default_path(opened, FILE), None if json_output else terminal.pool_report(pool))
 
 
 def _load_installed(names: list[str]) -> "list[Model]":
@@ -88,19 +94,53 @@ def _load_installed(names: list[str]) -> "list[Model]":
     return models
 
 
-def _save(fitted: "msgspec.Struct", output: Path | None, default: Path, report: "RenderableType | None") -> None:
+def _default_path(store: "Store", file: str) -> Path:
+    """Return where the model looks for its fit on this exchange's markets."""
+    from fairline.config.model_settings import model_settings
+
+    settings = model_settings(store.exchange)
+    path = settings.data_folder / settings.fit_key(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _save(fitted: "Curves | Pool", target: Path, report: "RenderableType | None") -> None:
     """Write a fit and show it, as JSON if there is no report."""
     import msgspec
 
     from fairline.output.console import show
     from fairline.output.files import write_whole
 
-    target, content = output or default, msgspec.json.encode(fitted)
-    if output is None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, content)
+    content = msgspec.json.encode(fitted)
     if report is None:
         deliver(msgspec.json.format(content) + b"\n", None)
     else:
         show(report)
+    _check_replaced(target, content)
+    write_whole(target, content)
     note(f"Wrote {target}")
+
+
+def _check_replaced(target: Path, content: bytes) -> None:
+    """Raise `InputError` if an empty fit, or one on another exchange, would replace a good one."""
+    old, new = _read_fit(target.read_bytes() if target.is_file() else b""), _read_fit(content)
+    if not _is_fitted(old):
+        return
+    if not _is_fitted(new):
+        raise InputError(f"the new fit is empty: kept {target}", remedy="Watch until more markets have settled")
+    if old.get("exchange") and old["exchange"] != new["exchange"]:
+        raise InputError(
+            f"{target} was fitted on {old['exchange']}, this fit on {new['exchange']}", remedy="Choose another --output"
+        )
+
+
+def _read_fit(content: bytes) -> dict[str, Any]:
+    try:
+        fit = json.loads(content)
+    except ValueError:
+        return {}
+    return fit if isinstance(fit, dict) else {}
+
+
+def _is_fitted(fit: dict[str, Any]) -> bool:
+    return bool(fit.get("curves") or fit.get("voices"))

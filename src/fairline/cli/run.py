@@ -15,6 +15,8 @@ from cyclopts import App, CoercionError, CycloptsError, UnknownCommandError
 
 from fairline.cli.app import build_app
 from fairline.errors import ConfigError, FairlineError, UsageError
+from fairline.kalshi.redaction import redact, show_value
+from fairline.text import sanitize
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 _EXPECTED = {
@@ -73,7 +75,7 @@ def _is_expected(error: Exception) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"fairline: {message}", file=sys.stderr)
+    print(f"fairline: {sanitize(redact(message))}", file=sys.stderr)
     return code
 
 
@@ -103,7 +105,7 @@ def _describe_parse_error(app: App, error: CycloptsError) -> str:
         names = [name for name in (error.app or app).resolved_commands() if not name.startswith("-")]
         close = get_close_matches(typed, names, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else "See fairline --help"
-        return f"there is no command {typed!r}. {hint}"
+        return f"there is no command {show_value(typed)}. {hint}"
     if isinstance(error, CoercionError) and error.argument is not None and error.token is not None:
         name = error.token.keyword or _shown_name(error.argument.name)
         return f"invalid {name}: {_expectation(error)}"
@@ -118,7 +120,7 @@ def _expectation(error: CoercionError) -> str:
     kinds: list[Any] = [error.target_type, *get_args(error.target_type)]
     for kind in kinds:
         if get_origin(kind) is Literal:
-            return f"expected one of {', '.join(map(str, get_args(kind)))}, not {value!r}"
+            return f"expected one of {', '.join(map(str, get_args(kind)))}, not {show_value(value)}"
         if kind in _EXPECTED:
-            return f"expected {_EXPECTED[kind]}, not {value!r}"
-    return f"{value!r} is not valid"
+            return f"expected {_EXPECTED[kind]}, not {show_value(value)}"
+    return f"{show_value(value)} is not valid"

@@ -8,6 +8,7 @@ from typing import Any
 
 from fairline.cli.terminal import note
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 from fairline.sim import Exchange, Fault, Key, read_public_key, throw_away_pair
 
 
@@ -37,7 +38,7 @@ def run_simulator(
 def _registered_key(text: str, tier: str | None, trader: int | None) -> Key:
     key_id, _, path = text.partition("=")
     if not key_id or not path:
-        raise UsageError(f"expected KEY_ID=FILE such as my-key=public.pem, not {text!r}", field="public_key")
+        raise UsageError(f"expected KEY_ID=FILE such as my-key=public.pem, not {show_value(text)}", field="public_key")
     return Key(key_id, read_public_key(Path(path)), tier=tier, trader_seed=trader)
 
 

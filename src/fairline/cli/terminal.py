@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import redact
+from fairline.text import sanitize_lines
 
 if TYPE_CHECKING:
     from fairline.kalshi.cache import ExchangeCache
@@ -18,7 +20,7 @@ Progress = Callable[[int], None]
 
 def note(text: str) -> None:
     """Print a line for the person at the terminal, on standard error."""
-    print(text, file=sys.stderr)
+    print(sanitize_lines(redact(text)), file=sys.stderr)
 
 
 def ask_passphrase() -> str:

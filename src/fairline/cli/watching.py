@@ -3,17 +3,19 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Group, Parameter, validators
 
-from fairline.api.options import Books, Connection, Credentials, Sizing
+from fairline.api.options import Books, Connection, Credentials, ModelInputs, Sizing
 from fairline.cli.logs import LogFormat, log_to_stderr
 from fairline.cli.options import (
     BookOptions,
     ConnectionOptions,
     CredentialOptions,
     FilterOptions,
+    InputOptions,
     ModelArguments,
     ModelOptions,
     RuleOptions,
@@ -23,6 +25,7 @@ from fairline.cli.options import (
 from fairline.cli.settings import read_settings
 from fairline.cli.terminal import note
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
 
@@ -60,7 +63,7 @@ class ScheduleOptions:
             name, _, number = text.partition("=")
             valid = number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= MAX_KEEP_DAYS
             if name not in DATASETS or not valid:
-                expected = f"expected DATASET=DAYS with one of {', '.join(DATASETS)}, not {text!r}"
+                expected = f"expected DATASET=DAYS with one of {', '.join(DATASETS)}, not {show_value(text)}"
                 raise UsageError(expected, field="keep")
             days[name] = int(number)
         return days
@@ -105,6 +108,7 @@ def watch(
     rules: RuleOptions = Rules(),
     sizing: SizingOptions = Sizing(),
     books: BookOptions = Books(),
+    inputs: InputOptions = ModelInputs(),
     schedule: ScheduleOptions = ScheduleOptions(),
     live: LiveOptions = LiveOptions(),
     monitor: MonitorOptions = MonitorOptions(),
@@ -113,6 +117,7 @@ def watch(
     credentials: CredentialOptions = Credentials(),
 ) -> None:
     """Scan on a schedule, store each scan, and send alerts about changes until stopped."""
+    from fairline.api.beliefs import load_beliefs
     from fairline.api.session import bankroll, exact_filters, load_models
     from fairline.cli.watch_process import run_watch
     from fairline.config.connect import store_folder
@@ -130,7 +135,7 @@ def watch(
         for warning in alerting.warnings:
             note(f"fairline: {warning}")
         return WatchConfig(
-            load_models(wanted),
+            load_models(wanted, inputs, settings.environment),
             exact,
             rules,
             alerting.rules,
@@ -144,6 +149,7 @@ def watch(
             books=books.books,
             bankroll=bankroll(sizing),
             ping=alerting.pinger(),
+            read_beliefs=partial(load_beliefs, settings, inputs.trust, note, folder=store),
         )
 
     folder = store_folder(settings, store)

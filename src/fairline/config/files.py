@@ -10,6 +10,7 @@ import platformdirs
 
 from fairline.config.validation import Switch, convert_table, expectations
 from fairline.errors import ConfigError
+from fairline.kalshi.redaction import show_value
 
 KEY_FIELDS = ("key_id", "key_file", "key_text")
 """The fields that make up a key. They come from one place together."""
@@ -65,7 +66,7 @@ def read_profile(files: tuple[Path, ...], wanted: str) -> Profile:
     if path is None:
         if wanted:
             raise ConfigError(
-                f"there is no fairline.toml with a profile {wanted!r}", remedy="See docs/authentication.md"
+                f"there is no fairline.toml with a profile {show_value(wanted)}", remedy="See docs/authentication.md"
             )
         return Profile()
     content = {key: value for key, value in content.items() if key not in TABLES}
@@ -80,7 +81,7 @@ def read_profile(files: tuple[Path, ...], wanted: str) -> Profile:
         return Profile("", outside)
     if name not in profiles:
         known = ", ".join(profiles) or "none"
-        raise ConfigError(f"there is no profile {name!r} in {path}", remedy=f"Profiles: {known}")
+        raise ConfigError(f"there is no profile {show_value(name)} in {path}", remedy=f"Profiles: {known}")
     shared = {key: value for key, value in outside.items() if key not in (*KEY_FIELDS, "exchange")}
     return Profile(name, shared | _exchange_table(profiles[name], f"[profiles.{name}] of {path}"))
 

@@ -11,6 +11,7 @@ from keyring.errors import KeyringError
 
 from fairline.errors import ConfigError
 from fairline.kalshi import parse_private_key
+from fairline.kalshi.redaction import show_value
 
 SERVICE = "fairline"
 _INDEX = "(index)"
@@ -41,7 +42,7 @@ def store(name: str, secret: Secret) -> StoredKey:
     Raises `PrivateKeyError` for what is no usable key and `ConfigError` where there is no keyring.
     """
     if not name.isprintable() or not name or name == _INDEX:
-        raise ConfigError(f"{name!r} cannot be the name of a key", remedy="Give another --name")
+        raise ConfigError(f"{show_value(name)} cannot be the name of a key", remedy="Give another --name")
     key = parse_private_key(secret.pem, secret.passphrase or None)
     made = StoredKey(name, secret.key_id, key.kind, key.fingerprint)
     _set(name, json.dumps(asdict(secret)))
@@ -63,11 +64,15 @@ def fetch(name: str) -> Secret:
     text = _get(name) if name != _INDEX else None
     if text is None:
         names = ", ".join(key.name for key in stored()) or "none"
-        raise ConfigError(f"the keyring has no key {name!r}", remedy=f"Keys there: {names}; see fairline key import")
+        raise ConfigError(
+            f"the keyring has no key {show_value(name)}", remedy=f"Keys there: {names}; see fairline key import"
+        )
     try:
         return Secret(**json.loads(text))
     except (ValueError, TypeError):
-        raise ConfigError(f"the keyring's entry {name!r} is damaged", remedy="Remove and import it again") from None
+        raise ConfigError(
+            f"the keyring's entry {show_value(name)} is damaged", remedy="Remove and import it again"
+        ) from None
 
 
 def remove(name: str) -> None:

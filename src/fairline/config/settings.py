@@ -218,7 +218,7 @@ def _has_key(values: Mapping[str, str]) -> bool:
 def _check_environment_key(given: Mapping[str, str], profile: Profile) -> None:
     if profile.name and "exchange" in profile.values and "exchange" not in given:
         raise ConfigError(
-            f"the key in the environment may not belong to the exchange of profile {profile.name!r}",
+            f"the key in the environment may not belong to the exchange of profile {show_value(profile.name)}",
             remedy="Unset it, choose the profile by name, or name the exchange",
         )
 

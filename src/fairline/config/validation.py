@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from fairline.errors import ConfigError, UsageError
+from fairline.kalshi.redaction import show_value
 from fairline.text import parse_duration
 
 _Table = TypeVar("_Table", bound=msgspec.Struct)
@@ -39,7 +40,7 @@ class ZoneName(str):
         try:
             return cls(ZoneInfo(str(value)).key)
         except (KeyError, OSError) as error:
-            raise ValueError(f"{value!r} is not a time zone") from error
+            raise ValueError(f"{show_value(value)} is not a time zone") from error
 
 
 class Switch(str):
@@ -82,7 +83,9 @@ def convert_table(table: object, kind: type[_Table], where: str) -> _Table:
 def _unknown_key(key: str, where: str, expected: list[str]) -> ConfigError:
     close = difflib.get_close_matches(key, expected, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
-    return ConfigError(f"unknown key {key!r} in {where}", remedy=f"{hint}Expected one of: {', '.join(expected)}")
+    return ConfigError(
+        f"unknown key {show_value(key)} in {where}", remedy=f"{hint}Expected one of: {', '.join(expected)}"
+    )
 
 
 def expectations(kind: type[msgspec.Struct]) -> dict[str, str]:

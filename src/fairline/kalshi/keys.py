@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from fairline.kalshi.errors import PassphraseError, PrivateKeyError
 from fairline.kalshi.pem import WHERE_TO_GET, normalize_pem
-from fairline.kalshi.redaction import looks_secret, show_value
+from fairline.kalshi.redaction import looks_secret, show_path
 
 MIN_RSA_BITS = 1024
 """Shorter keys have no room for the padding."""
@@ -86,7 +86,7 @@ def _read_file(path: Path) -> bytes:
             "key_file contains a private key instead of a path",
             remedy="Set KALSHI_PRIVATE_KEY to the text of the key, or KALSHI_PRIVATE_KEY_PATH to the path of its file",
         )
-    shown = show_value(path)
+    shown = show_path(path)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 MAX_SHOWN_CHARACTERS = 120
 
 _KEY_MATERIAL = re.compile(r"PRIVATE KEY|BEGIN [A-Z ]+-----|\beyJ[A-Za-z0-9_-]{10,}")
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
 _TOKEN = re.compile(r"[A-Za-z0-9+=_~.-]{20,}")
 """A long run of the characters that tokens consist of. Path separators end it."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -27,6 +28,17 @@ def show_value(value: object) -> str:
     if len(text) > MAX_SHOWN_CHARACTERS:
         text = text[: MAX_SHOWN_CHARACTERS - 1] + "…"
     return repr(text)
+
+
+def show_path(path: object) -> str:
+    """Return a path that a user gave, as it is; only its length if it looks like a secret given in its place."""
+    text = str(path)
+    return show_value(text) if "\n" in text or _KEY_MATERIAL.search(text) else text
+
+
+def redact(text: str) -> str:
+    """Remove private keys from a text that is about to be shown."""
+    return _PEM.sub("(a private key, not shown)", text)
 
 
 def looks_secret(text: str) -> bool:

@@ -106,7 +106,12 @@ class Event(msgspec.Struct, gc=False, frozen=True):
     milestone: Milestone | None = msgspec.field(default=None, name="(milestone)")
 
 
-class Series(msgspec.Struct, gc=False, frozen=True):
+class SettlementSource(msgspec.Struct, gc=False, frozen=True):
+    name: str | None = None
+    url: str | None = None
+
+
+class Series(msgspec.Struct, frozen=True):
     ticker: Ticker
     title: str | None = None
     category: str | None = None
@@ -114,6 +119,7 @@ class Series(msgspec.Struct, gc=False, frozen=True):
     tags: list[str] | None = None
     fee_type: str | None = None
     fee_multiplier: Multiplier | None = None
+    settlement_sources: list[SettlementSource] | None = None
 
 
 class SeriesFeeChange(msgspec.Struct, frozen=True):

@@ -79,7 +79,10 @@ def quotes(books: Sequence[OrderBook]) -> pl.DataFrame:
 def with_quotes(markets: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """Return the markets with the fresh `quotes` where there are any, with new probabilities; and how many moved."""
     names = ("yes_bid_u", "yes_ask_u", "yes_bid_size_cc", "yes_ask_size_cc")
-    joined = markets.join(fresh.with_columns(read=True), on="ticker", how="left", suffix="_now", maintain_order="left")
+    # Only tickers and quotes are joined: a join copies every column that it carries.
+    joined = markets.select("ticker", *names).join(
+        fresh.with_columns(read=True), on="ticker", how="left", suffix="_now", maintain_order="left"
+    )
     moved = joined.filter("read", ~pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n}_now")) for n in names)).height
-    now = [pl.when("read").then(f"{name}_now").otherwise(name).alias(name) for name in names]
-    return with_probabilities(joined.with_columns(now).select(markets.columns)), moved
+    now = joined.select(pl.when("read").then(f"{name}_now").otherwise(name).alias(name) for name in names)
+    return with_probabilities(markets.with_columns(now.get_columns())), moved

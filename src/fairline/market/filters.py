@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 
 Status = Literal["unopened", "open", "paused", "closed", "settled"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -37,4 +38,4 @@ class Filters:
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
-            raise UsageError(f"expected one of {', '.join(STATUSES)}, not {self.status!r}", field="status")
+            raise UsageError(f"expected one of {', '.join(STATUSES)}, not {show_value(self.status)}", field="status")

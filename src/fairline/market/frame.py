@@ -12,7 +12,7 @@ import polars as pl
 
 from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.wire import Event, Market, Series
-from fairline.market.wording import Facts, read_facts
+from fairline.market.wording import Facts, read_facts, settlement_station
 
 NOTIONAL_U = 1_000_000
 FEE_UNIT = 10_000
@@ -157,31 +157,29 @@ def with_context(markets: pl.DataFrame, series: Sequence[Series], events: Sequen
     If its event is not among `events`, a market's series is the part of its ticker before the first dash, provided
     that a series of that name exists: this is only a convention of the exchange.
     """
-    return (
-        markets.drop(
-            "series_ticker",
-            "category",
-            "mutually_exclusive",
-            "fee_type",
-            "fee_multiplier_m",
-            "milestone_ts",
-            "home_target",
-            "away_target",
-        )
+    # Only the columns that change are joined: a join copies every column that it carries.
+    context = (
+        markets.select("event_ticker", "title", "rules_station")
         .join(_events_frame(events), on="event_ticker", how="left", maintain_order="left")
         .with_columns(
             series_ticker=pl.coalesce("series_ticker", pl.col("event_ticker").str.split("-").list.first()),
         )
         .join(_series_frame(series), on="series_ticker", how="left", maintain_order="left")
-        .with_columns(
+        .select(
+            "mutually_exclusive",
+            "milestone_ts",
+            "home_target",
+            "away_target",
             series_ticker=pl.when(pl.col("known_series") | pl.col("known_event")).then("series_ticker"),
             category=pl.coalesce("category", "event_category"),
             title=pl.coalesce(pl.col("title").replace("", None), "event_title"),
             fee_type=pl.coalesce("event_fee_type", "fee_type"),
             fee_multiplier_m=pl.coalesce("event_multiplier_m", "fee_multiplier_m"),
+            # Rules that name a place but no station leave it to the settlement source of the series.
+            rules_station=pl.coalesce("rules_station", "settlement_station"),
         )
-        .select(MARKETS.names())
     )
+    return markets.with_columns(context.get_columns()).select(MARKETS.names())
 
 
 def with_probabilities(markets: pl.DataFrame) -> pl.DataFrame:
@@ -382,12 +380,16 @@ def _events_frame(events: Sequence[Event]) -> pl.DataFrame:
 
 
 def _series_frame(series: Sequence[Series]) -> pl.DataFrame:
-    rows = [(s.ticker, s.category or None, s.fee_type, _multiplier(s.fee_multiplier), True) for s in series]
+    rows = [
+        (s.ticker, s.category or None, s.fee_type, _multiplier(s.fee_multiplier), settlement_station(s), True)
+        for s in series
+    ]
     schema = {
         "series_ticker": pl.String,
         "category": pl.String,
         "fee_type": pl.String,
         "fee_multiplier_m": pl.Int64,
+        "settlement_station": pl.String,
         "known_series": pl.Boolean,
     }
     return pl.DataFrame(rows, schema=schema, orient="row").unique("series_ticker", keep="last")

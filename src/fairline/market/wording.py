@@ -7,14 +7,17 @@ import re
 from typing import NamedTuple
 from zlib import adler32, crc32
 
-from fairline.kalshi.wire import Market
+from fairline.kalshi.wire import Market, Series
 
 _SCHEDULED = "scheduled for "
 _PERIOD = "Reg Time: "
 _REPORT = re.compile(r"\(CLI([A-Z]{3})\)")
+_REPORT_URL = re.compile(r"[?&]product=CLI&issuedby=([A-Z]{3})\b")
 _EXTREME = re.compile(r"\b(?:(maximum|highest)|minimum|lowest) temperature")
 _DEADLINE = re.compile(r"(?:before|by) (?=.*\b(?:19|20)\d\d$)", re.IGNORECASE)
-_WITHOUT_NUMBERS = str.maketrans("", "", "0123456789.,$€£%°+-−–")
+_NUMBER_CHARACTERS = "0123456789.,$€£%°+-−–"
+_WITHOUT_NUMBERS = str.maketrans("", "", _NUMBER_CHARACTERS)
+_ASCII_NUMBERS = _NUMBER_CHARACTERS.encode("ascii", "ignore")
 
 
 class Facts(NamedTuple):
@@ -22,10 +25,10 @@ class Facts(NamedTuple):
 
     `target`: the exchange's id of a structured outcome. `strike_target`: the custom strike of any other market, as
     text. `rules_day`: the day that the rules schedule the event for, otherwise the last day they mention, as text.
-    `rules_named`: whether the rules name the outcome. `rules_station` and `rules_extreme`: the weather station whose
-    climate report decides, and high or low. `rules_deadline`: the date of an outcome "before" or "by" a date that the
-    rules repeat, as text. `rules_hash`: a hash of the rules. `rules_form`: a hash of the rules without numbers and
-    without that date, so that markets with one wording have one form.
+    `rules_named`: whether the rules name the outcome. `rules_station`: the weather station whose climate report
+    decides, if they name it. `rules_extreme`: high or low. `rules_deadline`: the date of an outcome "before" or "by" a
+    date that the rules repeat, as text. `rules_hash`: a hash of the rules. `rules_form`: a hash of the rules without
+    numbers and without that date, so that markets with one wording have one form.
     """
 
     target: str | None
@@ -49,16 +52,18 @@ def read_facts(market: Market) -> Facts:
     day = _scheduled_day(rules)
     deadline = None if structured else _deadline(outcome, rules)
     station, extreme = _climate_report(rules)
+    whole, form = _hashes(rules, deadline) if rules else (None, None)
+    # Positional, because this runs for every market: keywords take a microsecond more.
     return Facts(
-        target=custom[-38:-2] if structured else None,
-        strike_target=None if structured or custom in ("", "null") else custom,
-        rules_day=day if structured else day or _last_day(rules),
-        rules_named=named,
-        rules_station=None if structured else station,
-        rules_extreme=None if structured else extreme,
-        rules_deadline=deadline,
-        rules_hash=_hash(rules) if rules else None,
-        rules_form=_hash(_form(rules, deadline)) if rules else None,
+        custom[-38:-2] if structured else None,
+        None if structured or custom in ("", "null") else custom,
+        day if structured else day or _last_day(rules),
+        named,
+        None if structured else station,
+        None if structured else extreme,
+        deadline,
+        whole,
+        form,
     )
 
 
@@ -73,7 +78,7 @@ def _last_day(rules: str) -> str | None:
 
 
 def _climate_report(rules: str) -> tuple[str | None, str | None]:
-    if "(CLI" not in rules:
+    if "temperature" not in rules:
         return None, None
     stations = set(_REPORT.findall(rules))
     is_high = {bool(highest) for highest in _EXTREME.findall(rules)}
@@ -87,13 +92,23 @@ def _deadline(outcome: str, rules: str) -> str | None:
     return outcome[start.end() :] if start and outcome.lower() in rules.lower() else None
 
 
-def _form(rules: str, deadline: str | None) -> str:
+def _hashes(rules: str, deadline: str | None) -> tuple[int, int]:
+    """Return the hash of the rules, and of the rules without the deadline and without numbers."""
+    content = rules.encode("utf-8", "replace")
+    if deadline is None and rules.isascii():
+        return _hash(content), _hash(content.translate(None, _ASCII_NUMBERS))
     if deadline is not None:
         rules = rules.replace(deadline, "")
-    return rules.translate(_WITHOUT_NUMBERS)
+    return _hash(content), _hash(rules.translate(_WITHOUT_NUMBERS).encode("utf-8", "replace"))
 
 
-def _hash(text: str) -> int:
+def _hash(content: bytes) -> int:
     """Return a 64-bit hash that does not depend on the process."""
-    content = text.encode("utf-8", "replace")
     return (crc32(content) << 32 | adler32(content)) - (1 << 63)
+
+
+def settlement_station(series: Series) -> str | None:
+    """Return the weather station whose climate report settles a series, None if it names none or several."""
+    urls = [source.url or "" for source in series.settlement_sources or ()]
+    stations = {match[1] for url in urls if (match := _REPORT_URL.search(url))}
+    return stations.pop() if len(stations) == 1 else None

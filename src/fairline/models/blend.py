@@ -8,7 +8,7 @@ from typing import Self
 
 import polars as pl
 
-from fairline.config.model_settings import ModelSettings
+from fairline.config.model_settings import ModelSettings, check_fit
 from fairline.errors import ConfigError, FairlineError, InputError, UsageError
 from fairline.models.answer import note_row, priced_rows, to_predictions
 from fairline.models.checks import split_usable
@@ -43,11 +43,14 @@ class BlendModel:
     version = "1"
     from_prices = True
 
-    def __init__(self, models: Sequence[Model] = (), weights: Pool | None = None) -> None:
-        """`models` are those that may be pooled. Without `weights` they are read from `user:blend.json`."""
+    def __init__(
+        self, models: Sequence[Model] = (), weights: Pool | None = None, *, key: str = FILE, exchange: str = ""
+    ) -> None:
+        """`models` are those that may be pooled. Without `weights` they are read from `key` in the data folder."""
         self._models = {model.name: model for model in models}
         self._weights = weights
-        self._requests = [] if weights else [Request("user", FILE)]
+        self._requests = [] if weights else [Request("user", key)]
+        self._exchange = exchange
 
     @classmethod
     def from_settings(cls, settings: ModelSettings) -> Self:
@@ -55,12 +58,12 @@ class BlendModel:
         models = list[Model]()
         # A missing or damaged file is reported when the model reads it as its input.
         with suppress(ConfigError, InputError):
-            file = settings.data(FILE)
+            file = settings.data(settings.fit_key(FILE))
             names = read_pool(file.content, str(file.path)).weighted_models if file else []
             for name in names:
                 with suppress(UsageError):  # reported by `predict` as missing
                     models.append(load(name, settings))
-        return cls(models)
+        return cls(models, key=settings.fit_key(FILE), exchange=settings.exchange)
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         models = list(self._models.values())
@@ -97,7 +100,9 @@ class BlendModel:
             body = payloads[request].body
         except InputError as error:
             raise InputError(error.message, remedy="Create it with: fairline blend") from error
-        return read_pool(body, request.shown)
+        pool = read_pool(body, request.shown)
+        check_fit(pool.exchange, self._exchange, request.shown)
+        return pool
 
     def _weight_notes(self, pool: Pool, asof: datetime) -> list[str]:
         missing = sorted(set(pool.weighted_models) - set(self._models))

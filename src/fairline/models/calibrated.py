@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
+from fairline.config.model_settings import ModelSettings, check_fit
 from fairline.errors import InputError
 from fairline.models.answer import note_row, priced_rows, to_predictions
 from fairline.models.coherent import is_quoted, midpoint
@@ -31,8 +33,14 @@ class CalibratedModel:
     from_prices = True
     knows_play = True
 
-    def __init__(self, curves: Path | None = None) -> None:
-        self._request = Request("user", FILE) if curves is None else Request("file", str(curves))
+    def __init__(self, curves: Path | None = None, *, key: str = FILE, exchange: str = "") -> None:
+        """`curves` is a file; without it they are read from `key` in the user's data folder."""
+        self._request = Request("user", key) if curves is None else Request("file", str(curves))
+        self._exchange = exchange
+
+    @classmethod
+    def from_settings(cls, settings: ModelSettings) -> Self:
+        return cls(key=settings.fit_key(FILE), exchange=settings.exchange)
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
         return is_quoted()
@@ -66,7 +74,9 @@ class CalibratedModel:
             body = payloads[self._request].body
         except InputError as error:
             raise InputError(error.message, remedy="Create it with: fairline calibrate") from error
-        return read_curves(body, self._request.shown)
+        curves = read_curves(body, self._request.shown)
+        check_fit(curves.exchange, self._exchange, self._request.shown)
+        return curves
 
 
 def _price(rows: pl.DataFrame, curve: Curve) -> pl.DataFrame:

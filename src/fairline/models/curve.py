@@ -44,10 +44,11 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class Curves(msgspec.Struct, frozen=True):
-    """Curves by `category, hours`, such as `Sports, 24`; the category `any` covers all."""
+    """Curves by `category, hours`, such as `Sports, 24`; the category `any` covers all. `exchange`: whose markets."""
 
     fitted_ts: datetime
     curves: dict[str, Curve]
+    exchange: str = ""
 
     def find(self, category: str | None, hours: float) -> Curve | None:
         """Return the curve of a category, else the one of all categories, at that time; None if there is neither."""

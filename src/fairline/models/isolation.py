@@ -19,6 +19,7 @@ from fairline.errors import FairlineError
 
 _VIOLATIONS: ContextVar[list[str] | None] = ContextVar("violations", default=None)
 """What was attempted in the current isolation; None outside of one."""
+_ALLOWED: ContextVar[tuple[str, ...]] = ContextVar("allowed", default=())
 _FORBIDDEN_EVENTS = {
     "socket.connect": "connected to the network",
     "socket.getaddrinfo": "looked up a host name",
@@ -37,15 +38,16 @@ class IsolationError(FairlineError):
 
 
 @contextmanager
-def isolated() -> Iterator[list[str]]:
+def isolated(*allowed: Path) -> Iterator[list[str]]:
     """Raise `IsolationError` inside this block where code opens a file, connects anywhere or starts a process.
 
     Yields the list of what was attempted, so that an error that a model swallowed is noticed too. Importing code and
-    reading time zones stay possible: they hold no data about markets.
+    reading time zones stay possible, because they hold no data about markets, and so does reading `allowed` folders.
     """
     _install_hook()
     violations: list[str] = []
     token = _VIOLATIONS.set(violations)
+    allowed_token = _ALLOWED.set(tuple(str(folder) for folder in allowed))
     originals = {name: getattr(pl, name) for name in _READERS}
     try:
         for name, original in originals.items():
@@ -54,6 +56,7 @@ def isolated() -> Iterator[list[str]]:
     finally:
         for name, original in originals.items():
             setattr(pl, name, original)
+        _ALLOWED.reset(allowed_token)
         _VIOLATIONS.reset(token)
 
 
@@ -89,10 +92,11 @@ def _is_code(path: str) -> bool:
     """Return whether a file belongs to an installed package, to Python or to the time zone database."""
     if Path(path).suffix in _CODE_SUFFIXES:
         return True
-    return path.startswith(tuple(_CODE_FOLDERS))
+    return path.startswith((*_CODE_FOLDERS, *_ALLOWED.get()))
 
 
-_CODE_FOLDERS = {*map(str, sysconfig.get_paths().values()), "/usr/share/zoneinfo", "/proc/self", "/dev/"} - {""}
+_PACKAGE = str(Path(__file__).parents[1])
+_CODE_FOLDERS = {*sysconfig.get_paths().values(), _PACKAGE, "/usr/share/zoneinfo", "/proc/self", "/dev/"} - {""}
 
 
 def _refuse_paths(name: str, original: Any) -> Any:

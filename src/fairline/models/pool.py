@@ -34,7 +34,7 @@ class Pool(msgspec.Struct, frozen=True, rename={"opinions": "voices"}):
     """Weights from `n` markets of `events` events.
 
     `gain` is the log loss saved per market against the price on events left out of the fit; `low` and `high` are its
-    95 % interval.
+    95 % interval. `exchange` is the one whose markets it was fitted on.
     """
 
     fitted_ts: datetime
@@ -44,6 +44,7 @@ class Pool(msgspec.Struct, frozen=True, rename={"opinions": "voices"}):
     gain: float
     low: float
     high: float
+    exchange: str = ""
 
     @property
     def beats_price(self) -> bool:

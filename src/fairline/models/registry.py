@@ -14,6 +14,7 @@ import polars as pl
 
 from fairline.config.model_settings import ModelSettings
 from fairline.errors import UsageError
+from fairline.kalshi.redaction import show_value
 from fairline.market.frame import empty_markets, with_probabilities
 from fairline.models.protocol import Model
 from fairline.sources import Request, Sources
@@ -53,7 +54,9 @@ def load(name: str, settings: ModelSettings) -> Model:
     }
     if name not in entries:
         known = ", ".join(entries) or "none"
-        raise UsageError(f"unknown model {name!r}", remedy=f"Installed models: {known}; or path/to/file.py:Name")
+        raise UsageError(
+            f"unknown model {show_value(name)}", remedy=f"Installed models: {known}; or path/to/file.py:Name"
+        )
     return entries[name].load()
 
 
@@ -108,11 +111,11 @@ def _build(name: str, origin: str, find_factory: Callable[[], Callable[[], objec
         model = find_factory()()
     except (Exception, SystemExit) as error:  # third-party code can fail in any way; the error names it
         reason = f"{type(error).__name__}: {error}"
-        message = f"the model {name!r} of {origin} cannot be loaded ({reason})"
+        message = f"the model {show_value(name)} of {origin} cannot be loaded ({reason})"
         raise UsageError(message, remedy="Repair or uninstall it") from error
     if not isinstance(model, Model):
         raise UsageError(
-            f"the model {name!r} of {origin} lacks name, version, covers, requests or predict",
+            f"the model {show_value(name)} of {origin} lacks name, version, covers, requests or predict",
             remedy="See docs/write-a-model.md for what a model must have",
         )
     return model

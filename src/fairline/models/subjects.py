@@ -22,7 +22,8 @@ class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The quantity that settles a series.
 
     `window_s` is the length in seconds of the average that settles it, `utc_offset` the local standard time in hours,
-    `step` the unit in which the quantity is published (by default that of its kind).
+    `step` the unit in which the quantity is published (by default that of its kind). A series that is not `enabled` is
+    linked but not priced.
     """
 
     series: str
@@ -31,6 +32,7 @@ class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_s: float = 0.0
     utc_offset: int = 0
     step: float | None = None
+    enabled: bool = True
 
     @property
     def published_step(self) -> float:

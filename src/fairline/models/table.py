@@ -1,12 +1,13 @@
 """The simplest model: a CSV or Parquet file of probabilities.
 
-Columns `ticker, p` and optionally `p_sd`. Every row that cannot be used is reported by its line (CSV) or row (Parquet),
-and the rest is used.
+Columns `ticker, p` and optionally `p_sd` and `asof`, when the probability was worked out (ISO 8601; UTC unless it has
+an offset). Without `asof` the file's modification time counts. Every row that cannot be used, because it is invalid or
+too old, is reported by its line (CSV) or row (Parquet), and the rest is used.
 """
 
 import io
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ from fairline.errors import InputError
 from fairline.market.frame import PREDICTIONS
 from fairline.sources import Payload, Request
 
-EXPECTED = "Expected columns: ticker,p and optionally p_sd, with a header line"
+EXPECTED = "Expected columns: ticker,p and optionally p_sd and asof, with a header line"
 
 
 class TableModel:
@@ -23,9 +24,10 @@ class TableModel:
 
     version = "1"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_age: timedelta | None = None) -> None:
         self.path = path
         self.name = path.name
+        self.max_age = max_age
         self._request = Request("file", str(path))
 
     def covers(self, markets: pl.DataFrame) -> pl.Expr:
@@ -35,10 +37,16 @@ class TableModel:
         return [self._request]
 
     def predict(self, markets: pl.DataFrame, payloads: Mapping[Request, Payload], asof: datetime) -> pl.DataFrame:
-        """Return PREDICTIONS: one row per usable line, and one with a `note` for each unusable line."""
-        rows, unit, first = self._rows(payloads[self._request].body)
+        """Return PREDICTIONS: one row per usable line, and one with a `note` for each unusable line.
+
+        Raises `InputError` if the whole file is older than `max_age`.
+        """
+        payload = payloads[self._request]
+        rows, unit, first = self._rows(payload.body)
+        self._check_age(rows, payload.fetched_ts, asof)
+        oldest = None if self.max_age is None else asof - self.max_age
         known = markets.select("ticker", known=pl.lit(value=True))
-        is_blank = pl.all_horizontal(pl.col("ticker", "p", "p_sd").is_null())
+        is_blank = pl.all_horizontal(pl.col("ticker", "p", "p_sd", "asof").is_null())
         checked = (
             rows.with_row_index("line", offset=first)
             .filter(~is_blank)
@@ -46,9 +54,10 @@ class TableModel:
                 ticker=pl.col("ticker").cast(pl.String).str.strip_chars(),
                 p_number=_number("p"),
                 p_sd_number=_number("p_sd"),
+                asof_ts=_moment("asof").fill_null(payload.fetched_ts),
             )
             .join(known, on="ticker", how="left", maintain_order="left")
-            .with_columns(fault=_fault(markets.height))
+            .with_columns(fault=pl.coalesce(_fault(markets.height), _age_fault(oldest)))
             .with_columns(fault=pl.coalesce("fault", _repetition()))
         )
         usable = pl.col("fault").is_null()
@@ -79,13 +88,50 @@ class TableModel:
         missing = [name for name in ("ticker", "p") if name not in table.columns]
         if missing:
             raise InputError(f"{self.path} has no column {' and '.join(missing)}", remedy=EXPECTED)
-        if "p_sd" not in table.columns:
-            table = table.with_columns(p_sd=pl.lit(None, dtype=pl.Float64))
-        return table.select("ticker", "p", "p_sd"), unit, first
+        absent = [name for name in ("p_sd", "asof") if name not in table.columns]
+        table = table.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in absent)
+        return table.select("ticker", "p", "p_sd", "asof"), unit, first
+
+    def _check_age(self, rows: pl.DataFrame, changed_ts: datetime, asof: datetime) -> None:
+        age = asof - changed_ts
+        if self.max_age is not None and age > self.max_age and rows["asof"].null_count() == rows.height:
+            hours, limit = (span.total_seconds() / 3_600 for span in (age, self.max_age))
+            message = f"{self.path} was last changed {hours:.1f} h ago, more than {limit:g} h"
+            raise InputError(message, remedy="Update it, or allow older tables", field="max_table_age")
 
 
 def _number(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+
+
+def _moment(name: str) -> pl.Expr:
+    """Parse ISO 8601 times; a time without an offset is UTC."""
+    text = pl.col(name).cast(pl.String).str.strip_chars().str.replace("Z$", "+00:00")
+    form = {"time_unit": "us", "strict": False}
+    zoned = pl.coalesce(
+        text.str.to_datetime(pattern, time_zone="UTC", **form)  # type: ignore[arg-type]
+        for pattern in ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z", "%Y-%m-%d %H:%M:%S%.f%:z")
+    )
+    naive = pl.coalesce(
+        text.str.to_datetime(pattern, **form)  # type: ignore[arg-type]
+        for pattern in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
+    )
+    return pl.coalesce(zoned, naive.dt.replace_time_zone("UTC"))
+
+
+def _age_fault(oldest: datetime | None) -> pl.Expr:
+    """Why a line is too old, or says a time that cannot be read; null if neither."""
+    text = pl.col("asof").cast(pl.String)
+    unreadable = (text.str.strip_chars() != "") & _moment("asof").is_null()
+    too_old = pl.col("asof_ts") < oldest if oldest is not None else pl.lit(value=False)
+    return pl.coalesce(
+        pl.when(unreadable).then(pl.format("{}: asof = '{}' is not a time", "ticker", text)),
+        pl.when(too_old).then(
+            pl.format(
+                "{}: worked out at {}, too long ago", "ticker", pl.col("asof_ts").dt.strftime("%Y-%m-%d %H:%M UTC")
+            )
+        ),
+    )
 
 
 def _fault(markets: int) -> pl.Expr:

@@ -17,7 +17,7 @@ _SIZE = (9.0, 3.2)
 
 def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame, edges: pl.DataFrame) -> Any:
     """Bid and ask as a band, each model's probability as steps, and marks where it was an opportunity."""
-    figure, axes = _axes(ticker, "dollars, probability")
+    figure, axes = create_axes(ticker, "dollars, probability")
     times = quotes["seen_ts"].to_list()
     bid, ask = ((quotes[name] / 1e6).to_list() for name in ("yes_bid_u", "yes_ask_u"))
     axes.fill_between(times, _numbers(bid), _numbers(ask), step="post", color=_MARKET, alpha=0.35, label="bid to ask")
@@ -37,7 +37,7 @@ def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame,
 
 def reliability_figure(reliability: pl.DataFrame) -> Any:
     """What was said against how often it happened, with the interval of the latter."""
-    figure, axes = _axes("What was said, and how often it happened", "frequency", size=(4.6, 4.2), dates=False)
+    figure, axes = create_axes("What was said, and how often it happened", "frequency", size=(4.6, 4.2), dates=False)
     axes.plot([0, 1], [0, 1], color=_MARKET, linewidth=1)
     for (model,), rows in reliability.group_by("model", maintain_order=True):
         p, seen = rows["p"].to_numpy(), rows["frequency"].to_numpy()
@@ -53,7 +53,7 @@ def reliability_figure(reliability: pl.DataFrame) -> Any:
 
 def scans_figure(scans: pl.DataFrame) -> Any:
     """How long each scan took; what was not whole stands out."""
-    figure, axes = _axes("Scans", "seconds")
+    figure, axes = create_axes("Scans", "seconds")
     for outcome, colour in (("done", _MODEL), ("incomplete", "#d98e04"), ("failed", _BAD), ("paused", _MARKET)):
         rows = scans.filter(pl.col("outcome") == outcome)
         if rows.height:
@@ -66,7 +66,7 @@ def scans_figure(scans: pl.DataFrame) -> Any:
 
 def opportunities_figure(scans: pl.DataFrame) -> Any:
     """How many opportunities each scan left."""
-    figure, axes = _axes("Opportunities", "count")
+    figure, axes = create_axes("Opportunities", "count")
     rows = scans.filter(pl.col("kept").is_not_null())
     axes.step(rows["seen_ts"].to_list(), rows["kept"].to_list(), where="post", color=_GOOD)
     axes.fill_between(rows["seen_ts"].to_list(), rows["kept"].to_list(), step="post", color=_GOOD, alpha=0.15)
@@ -76,7 +76,7 @@ def opportunities_figure(scans: pl.DataFrame) -> Any:
 
 def funnel_figure(funnel: Sequence[dict[str, Any]]) -> Any:
     """How many markets were left after each step."""
-    figure, axes = _axes("Funnel of the last scan", "", size=(9.0, 0.3 * max(6, len(funnel)) + 0.6), dates=False)
+    figure, axes = create_axes("Funnel of the last scan", "", size=(9.0, 0.3 * max(6, len(funnel)) + 0.6), dates=False)
     words, kept = [str(row["step"]) for row in funnel][::-1], [int(row["kept"]) for row in funnel][::-1]
     bars = axes.barh(words, kept, color=_MODEL)
     axes.bar_label(bars, labels=[f" {count:,}" for count in kept], fontsize=8, color=_INK)
@@ -136,7 +136,8 @@ def _legend(axes: Any) -> None:
         text.set_parse_math(False)
 
 
-def _axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dates: bool = True) -> tuple[Any, Any]:
+def create_axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dates: bool = True) -> tuple[Any, Any]:
+    """Return a figure with one plot and its axes."""
     figure = need("matplotlib.figure", "charts").Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     # A title comes from the exchange: a dollar sign in it is no formula.

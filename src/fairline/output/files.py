@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fairline.errors import OutputError, UsageError
 from fairline.files import write_atomic
+from fairline.kalshi.redaction import show_value
 
 FORMATS = ("table", "json", "csv", "parquet")
 _SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -19,7 +20,7 @@ def choose_format(given: str | None, output: Path | None) -> str:
             f"{output} does not say its format", remedy="Name it .json, .csv or .parquet, or give --format"
         )
     if chosen not in FORMATS:
-        raise UsageError(f"there is no format {chosen!r}", remedy=f"--format takes {', '.join(FORMATS)}")
+        raise UsageError(f"there is no format {show_value(chosen)}", remedy=f"--format takes {', '.join(FORMATS)}")
     if output is not None:
         if chosen == "table":
             raise UsageError("a table is for the terminal", remedy="With --output use --format json, csv or parquet")

@@ -218,7 +218,7 @@ def coherence_report(listing: Listing, found: pl.DataFrame, shown: pl.DataFrame)
 
 def trouble_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
     """A line for each thing that did not work, for where the format itself has no place for them."""
-    lines = [str(problem) for problem in problems]
+    lines = [sanitize(problem) for problem in problems]
     lines += [f"quarantined {row}" for row in listing.quarantined]
     more = [f"… and {len(lines) - _SHOWN:,} more; --format json has them all"] if len(lines) > _SHOWN else []
     return lines[:_SHOWN] + more
@@ -299,7 +299,7 @@ def _misses(misses: pl.DataFrame) -> Table:
 def _troubles(listing: Listing, problems: Sequence[Problem]) -> list[RenderableType]:
     lines = [str(problem) for problem in problems]
     found: list[RenderableType] = []
-    for words, items in (("problems", lines), ("rows quarantined", [str(row) for row in listing.quarantined])):
+    for words, items in (("problems", lines), ("rows quarantined", [sanitize(row) for row in listing.quarantined])):
         if items:
             more = [f"… and {len(items) - _SHOWN:,} more; the JSON has them all"] if len(items) > _SHOWN else []
             found.append(Text("\n  ".join([f"{len(items):,} {words}:", *items[:_SHOWN], *more]), style="yellow"))

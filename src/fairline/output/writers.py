@@ -2,12 +2,14 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 import polars.selectors as cs
 
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 ROWS_PER_CHUNK = 8_192
 
 Document = Mapping[str, Any]
@@ -38,9 +40,14 @@ def encode_document(document: Document) -> Iterator[bytes]:
         if isinstance(value, Rows):
             yield from _encode_array(value)
         else:
-            text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+            text = escape_controls(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
             yield text.replace("\n", "\n  ").encode()
     yield b"\n}\n"
+
+
+def escape_controls(text: str) -> str:
+    """Escape what JSON leaves as it is although it controls a terminal or the direction of writing."""
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _encode_array(rows: Rows) -> Iterator[bytes]:
@@ -52,7 +59,8 @@ def _encode_array(rows: Rows) -> Iterator[bytes]:
         _times_as_text(chunk).with_columns(cs.float().fill_nan(None)).write_ndjson(buffer)
         # Newlines inside texts are escaped, so these separate rows.
         yield b",\n    " if number else b"[\n    "
-        yield buffer.getvalue().rstrip(b"\n").replace(b"\n", b",\n    ")
+        lines = escape_controls(buffer.getvalue().decode()).encode()
+        yield lines.rstrip(b"\n").replace(b"\n", b",\n    ")
     yield b"\n  ]"
 
 
@@ -66,6 +74,17 @@ def _times_as_text(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would run as a formula: those that begin with = + - or @."""
+    return frame.with_columns(
+        pl.when(pl.col(name).str.contains(r"^[=+\-@\t\r]"))
+        .then(pl.lit("'") + pl.col(name))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name in cs.expand_selector(frame, cs.string())
+    )
+
+
 def encode_table(rows: Rows, form: str) -> Iterator[bytes]:
     """Yield a table as CSV (times in ISO 8601) or Parquet."""
     buffer = io.BytesIO()
@@ -75,5 +94,5 @@ def encode_table(rows: Rows, form: str) -> Iterator[bytes]:
         return
     for number, chunk in enumerate(rows.chunks()):
         buffer = io.BytesIO()
-        chunk.write_csv(buffer, include_header=number == 0, datetime_format="%Y-%m-%dT%H:%M:%SZ")
+        _without_formulas(chunk).write_csv(buffer, include_header=number == 0, datetime_format="%Y-%m-%dT%H:%M:%SZ")
         yield buffer.getvalue()

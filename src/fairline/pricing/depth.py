@@ -19,6 +19,7 @@ from fairline.market.fees import (
     trade_fee_parts,
 )
 from fairline.market.frame import FEE_UNIT, NOTIONAL_U
+from fairline.pricing.steps import KEPT_BIN
 
 _KEY = ["ticker", "side"]
 
@@ -162,19 +163,19 @@ def _best_joint_sizes(levels: pl.DataFrame, key: list[str]) -> pl.DataFrame:
 
 
 def best_sizes(offered: pl.DataFrame, fair: pl.DataFrame, terms: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Return `{ticker, side, p_u, best_cc, best_ev_u, breakeven_cc}`.
+    """Return `{ticker, side, payout_u, best_cc, best_ev_u, breakeven_cc}`.
 
     `best_cc` is the size with the largest EV of the whole order, `best_ev_u` that EV in micro-dollars, `breakeven_cc`
-    the size at which it has fallen to zero (null if the book ends before). `fair` gives `{ticker, side, p_u}`, one or
-    more probabilities of a side in micro-dollars. Each level adds c·(p − P − k·M·P·(1−P)); price and fee together
-    rise with the price, so the sum rises and then falls. The rounding of the order's fee, at most a cent, is left out.
+    the size at which it has fallen to zero (null if the book ends before). `fair` gives `{ticker, side, payout_u}`,
+    one or more expected payouts of a side. Each level adds c·(E − P − k·M·P·(1−P)); price and fee together rise with
+    the price, so the sum rises and then falls. The rounding of the order's fee, at most a cent, is left out.
     """
-    price, key = pl.col("price_u"), [*_KEY, "p_u"]
+    price, key = pl.col("price_u"), [*_KEY, "payout_u"]
     fee = contract_fee_u(price, pl.col("multiplier_m"), rate=pl.col("rate"))
-    gain = (pl.col("p_u") - price - fee).alias("gain")
+    gain = (pl.col("payout_u") - price - fee).alias("gain")
     levels = (
         _with_terms(offered.lazy(), terms)
-        .join(fair.lazy().select(*_KEY, "p_u"), on=_KEY, how="inner", maintain_order="left")
+        .join(fair.lazy().select(*_KEY, "payout_u"), on=_KEY, how="inner", maintain_order="left")
         .with_columns(gain, ahead_cc=_size_ahead(key))
         .with_columns(ev=pl.col("gain") * pl.col("size_cc") / 100)
         .with_columns(after=pl.col("ev").cum_sum().over(key))
@@ -201,18 +202,21 @@ def fill_opportunities(
     """Return what an order of `size` contracts would get for each EDGES row, and the size with the largest EV.
 
     Columns: `ticker, side, model, fill_cc, average_u, worst_u, fill_fee_u, fill_ev_u, best_cc, best_ev_u,
-    breakeven_cc`. `fill_ev_u` is per filled contract. Null where the book is empty.
+    breakeven_cc`. `fill_ev_u` is per filled contract. Expected payouts are the believed ones; for rows that are not
+    believed, the model's. Null where the book is empty.
     """
     terms = opportunities.select("ticker", "multiplier_m", rate=coefficient(pl.col("fee_type")))
     terms = terms.unique("ticker", maintain_order=True)
-    fair = opportunities.select("ticker", "side", "p_u").unique(maintain_order=True)
+    kept = pl.col("bin") == KEPT_BIN
+    opportunities = opportunities.with_columns(payout_u=pl.when(kept).then("believed_u").otherwise("expected_u"))
+    fair = opportunities.select("ticker", "side", "payout_u").unique(maintain_order=True)
     wanted = offered.join(fair, on=_KEY, how="semi")
     filled = executions(wanted, [size * 100], terms, policy=policy)
     best = best_sizes(wanted, fair, terms)
     joined = (
-        opportunities.select(*_KEY, "model", "p_u")
+        opportunities.select(*_KEY, "model", "payout_u")
         .join(filled, on=_KEY, how="left")
-        .join(best, on=[*_KEY, "p_u"], how="left")
+        .join(best, on=[*_KEY, "payout_u"], how="left")
     )
     spent = -(-(pl.col("cost") + 100 * pl.col("fee_u")) // pl.col("fill_cc"))
     return joined.select(
@@ -222,7 +226,7 @@ def fill_opportunities(
         "average_u",
         "worst_u",
         fill_fee_u="fee_u",
-        fill_ev_u=pl.col("p_u") - spent,
+        fill_ev_u=pl.col("payout_u") - spent,
         best_cc="best_cc",
         best_ev_u="best_ev_u",
         breakeven_cc="breakeven_cc",

@@ -7,16 +7,19 @@ from fairline.errors import UsageError
 
 Side = Literal["yes", "no"]
 SideChoice = Literal["both", "yes", "no"]
+SortKey = Literal["total", "believed", "ev", "ev-per-dollar", "edge", "yearly", "decided"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What counts as an opportunity. The defaults are the article's: edge > 2.0 points, EV > $0.01, spread < 5 %.
 
-    `size` is the order in contracts, whose fee is charged; `min_contracts` must be on offer at the best price. With
-    `rest` the order joins the best bid and pays the maker fee; otherwise it takes the best offer. An edge above
-    `suspect_points` is more likely a bug than a bargain: in 362 recorded pairs of a bookmaker consensus and the
-    exchange's price (August 2025) none was 20 points apart and 99 % were within 13.
+    These thresholds are on the raw numbers. What passes them must also have a believed EV above `min_believed_ev`: EV
+    by the probability that the model's record supports. `size` is the order in contracts, whose fee is charged;
+    `min_contracts` must be on offer at the best price. With `rest` the order joins the best bid and pays the maker fee;
+    otherwise it takes the best offer. An edge above `suspect_points` is more likely a bug than a bargain: in 362
+    recorded pairs of a bookmaker consensus and the exchange's price (August 2025) none was 20 points apart and 99 %
+    were within 13.
 
     Raises `UsageError` for the first field that is out of range.
     """
@@ -41,6 +44,12 @@ class Rules:
     """Keep markets whose game has begun, also for models that know nothing about play."""
     suspect_points: float = 20.0
     """Probability points above which an edge is more likely a bug than a bargain."""
+    min_believed_ev: float = 0.01
+    """Believed EV in dollars per contract, after the fee: EV by what the model's record supports."""
+    min_yearly: float | None = None
+    """Believed yearly return in percent until the outcome is decided. Off by default; an unknown time fails it."""
+    sort: SortKey = "total"
+    """What ranks opportunities: believed EV of the whole order, of a contract, raw EV, edge, yearly return, or time."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -51,6 +60,9 @@ class Rules:
             "size": (1 <= self.size <= 1_000_000, "a whole number from 1 to 1,000,000"),
             "min_contracts": (0 <= self.min_contracts <= 1_000_000, "contracts from 0 to 1,000,000"),
             "suspect_points": (0 < self.suspect_points <= 100, "points above 0, up to 100"),
+            "min_believed_ev": (-1 <= self.min_believed_ev < 1, "dollars per contract from -1 to below 1"),
+            "min_yearly": (self.min_yearly is None or self.min_yearly >= 0, "percent per year of at least 0"),
+            "sort": (self.sort in get_args(SortKey), f"one of {', '.join(get_args(SortKey))}"),
             "kelly_fraction": (0 <= self.kelly_fraction <= 1, "a fraction from 0 to 1"),
         }
         for field, (valid, expected) in checks.items():

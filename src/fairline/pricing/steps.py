@@ -17,6 +17,8 @@ from fairline.pricing.rules import Rules
 
 KEPT_BIN = "kept"
 """The bin of a row that no step drops."""
+UNPROVEN_BIN = "unproven"
+"""The bin of a row that passes the thresholds on the raw numbers, but that the model's record does not support."""
 
 Row = Mapping[str, Any]
 """One row of EDGES."""
@@ -130,6 +132,38 @@ def _ev_detail(row: Row, rules: Rules) -> str:
     return f"{detail}, if filled" if rules.rest else detail
 
 
+def _belief_detail(row: Row, _: Rules) -> str:
+    if row["belief_k"] is None:
+        return "none"
+    record = {
+        "none": "no record",
+        "trust": "your trust, no record",
+        "store": f"{row['belief_events']:,} settled events in your store",
+        "shipped": f"{row['belief_events']:,} settled events, shipped record",
+    }[row["belief_source"]]
+    believed = f"{_number(row['p_believed'], '{:.4f}')}, believed EV {_dollars(row['believed_ev_u'])}"
+    return f"{row['belief_k']:.0%} of the disagreement is believed ({record}): p = {believed}"
+
+
+def _yearly_detail(row: Row, _: Rules) -> str:
+    yearly = row["yearly_return"]
+    if yearly is None:
+        return "unknown when the outcome is decided"
+    return f"{yearly:.1%} a year until {row['decided_ts']:%Y-%m-%d %H:%M} UTC"
+
+
+def _believed_gap(rules: Rules) -> Gap:
+    ev, least = pl.col("believed_ev_u") / NOTIONAL_U, rules.min_believed_ev
+    text = pl.format("believed EV ${} (needs above {})", ev.round(4), least)
+    # A row that fails on the raw EV fails on the believed EV too: one of them is enough.
+    raw_passes = pl.col("ev_u") > round(rules.min_ev * NOTIONAL_U)
+    return Gap(least - ev, max(abs(least), 0.01), pl.when(raw_passes).then(text))
+
+
+def _min_yearly(rules: Rules) -> float:
+    return (rules.min_yearly or 0.0) / 100
+
+
 def _spread_gap(rules: Rules) -> Gap:
     spread, limit = pl.col("spread_percent"), rules.max_spread_percent
     return Gap(spread - limit, limit, pl.format("spread {} % (needs below {})", spread.round(2), limit))
@@ -166,7 +200,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "binary",
-        label=_same_for_all("binary: pays nothing or a dollar"),
+        label=_same_for_all("binary, with known payouts"),
         failure="not a binary market",
         test=lambda *_: pl.col("market_type") != "binary",
         detail=lambda row, _: str(row["market_type"]),
@@ -247,5 +281,23 @@ STEPS: tuple[Step, ...] = (
         test=lambda rules, _: pl.col("ev_u") <= round(rules.min_ev * NOTIONAL_U),
         detail=_ev_detail,
         gap=_ev_gap,
+    ),
+    Step(
+        UNPROVEN_BIN,
+        label=lambda rules: f"believed EV above ${rules.min_believed_ev:g} a contract",
+        failure="the model's record does not support it",
+        test=lambda rules, _: (pl.col("believed_ev_u") <= round(rules.min_believed_ev * NOTIONAL_U)).fill_null(
+            value=True
+        ),
+        detail=_belief_detail,
+        gap=_believed_gap,
+    ),
+    Step(
+        "yearly",
+        label=lambda rules: f"at least {rules.min_yearly:g} % a year until it is decided",
+        failure="the yearly return is too small",
+        test=lambda rules, _: (pl.col("yearly_return") < _min_yearly(rules)).fill_null(value=True),
+        detail=_yearly_detail,
+        applies=lambda rules: rules.min_yearly is not None,
     ),
 )

@@ -75,7 +75,7 @@ def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker"
     if rows.is_empty():
         return None
     mean = float(rows[value].to_numpy().mean())
-    sums = rows.group_by(cluster).agg(residual=(pl.col(value) - mean).sum())["residual"]
+    sums = rows.group_by(cluster, maintain_order=True).agg(residual=(pl.col(value) - mean).sum())["residual"]
     groups, n = len(sums), rows.height
     if groups < 2:
         return Interval(mean, -math.inf, math.inf, n, groups)

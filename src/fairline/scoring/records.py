@@ -10,12 +10,14 @@ then k·t. Below 300 events the cap is the 75th percentile of |d|.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from fairline.pricing.belief import ANY_CATEGORY, Belief, Record, Source, believed_share
+from fairline.store.store import Store
 
 Floats = NDArray[np.float64]
 
@@ -63,6 +65,32 @@ def fit_record(
     k = believed_share(fit.slope, fit.standard_error, fit.events)
     cap = _cap(disagreement, fit, k)
     return Record(model, category, k, cap, fit.slope, fit.standard_error, fit.events, source)
+
+
+def read_records(store: Store, known_at: datetime | None = None) -> tuple[Record, ...]:
+    """Fit the records of everything in a store, or of what was in it at an instant. Raises `StoreError`.
+
+    Every prediction of a market that settled YES or NO counts, flagged or not: the first of each model and market at
+    quotes with a spread below 5 %.
+    """
+    settled = store.read("settlements", until=known_at).unique("ticker", keep="last", maintain_order=True)
+    settled = settled.filter(pl.col("result").is_in(["yes", "no"]))
+    if settled.is_empty():
+        return ()
+    tickers = pl.col("ticker").is_in(settled["ticker"].to_list())
+    return fit_records(settled_opinions(store.read("predictions", until=known_at, where=tickers), settled))
+
+
+def settled_opinions(predictions: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `fit_records`: the first usable prediction of each model on each settled market."""
+    p_mid = (pl.col("p_bid") + pl.col("p_ask")) / 2
+    spread_percent = 100 * (pl.col("p_ask") - pl.col("p_bid")) / p_mid
+    outcome = (pl.col("result") == "yes").cast(pl.Float64)
+    usable = predictions.filter(spread_percent < MAX_SPREAD_PERCENT).sort("asof", maintain_order=True)
+    first = usable.unique(["model", "ticker"], keep="first", maintain_order=True)
+    return first.join(settlements.select("ticker", "result"), on="ticker", maintain_order="left").with_columns(
+        p_mid=p_mid, outcome=outcome, day=pl.col("asof").dt.date()
+    )
 
 
 def fit_records(rows: pl.DataFrame, *, source: Source = "store") -> tuple[Record, ...]:

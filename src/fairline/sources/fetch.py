@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from fairline.errors import FairlineError, InputError
 from fairline.kalshi import KalshiError, Timeouts
 from fairline.kalshi.http import AiohttpSend, HttpRequest, Send
+from fairline.kalshi.redaction import show_value
 from fairline.sources.payload import Payload, Request
 from fairline.sources.shelf import Shelf
 
@@ -277,6 +278,6 @@ def _read_file(request: Request, sources: Sources) -> Payload | InputError:
     except FileNotFoundError:
         return InputError(f"the file {path} does not exist", remedy="Check the path")
     except ValueError as error:
-        return InputError(f"{request.key!r} is not a path ({error})", remedy="Check the model's requests")
+        return InputError(f"{show_value(request.key)} is not a path ({error})", remedy="Check the model's requests")
     except OSError as error:
         return InputError(f"cannot read {path} ({error.strerror})", remedy="Check the path and its permissions")

@@ -1,5 +1,10 @@
-"""SQL over a store with DuckDB: one read-only view per dataset."""
+"""SQL over a store with DuckDB, whose only files are the store's, opened for reading.
 
+The engine cannot write or read anything else: its own file system is disabled, its configuration is locked, and the
+file system it has instead (`store://`) opens the store's files read-only. So no statement has to be filtered.
+"""
+
+from contextlib import ExitStack
 from itertools import count
 from typing import Any
 
@@ -8,6 +13,7 @@ import polars as pl
 from fairline.errors import InputError, UsageError
 from fairline.extras import need
 from fairline.store.datasets import DATASETS
+from fairline.store.read_only import PROTOCOL, read_only_files
 from fairline.store.store import Store
 
 _TRIES = 3
@@ -29,7 +35,7 @@ def query(store: Store, text: str) -> pl.DataFrame:
     for attempts_left in range(_TRIES, 0, -1):
         try:
             return _execute(duckdb, store, text, skip_damaged=skip_damaged)
-        except duckdb.IOException as error:
+        except (duckdb.IOException, FileNotFoundError) as error:
             # A file may have been merged into another during the query.
             if attempts_left == 1:
                 raise InputError(f"cannot read the store ({error})", remedy="Try again") from error
@@ -39,22 +45,26 @@ def query(store: Store, text: str) -> pl.DataFrame:
                 raise InputError(f"cannot run the query ({error})", remedy="See docs/running.md") from error
             skip_damaged = True
         except duckdb.Error as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = _first_line(error)
             raise InputError(f"invalid query ({reason})", remedy=f"Tables: {', '.join(DATASETS)}") from error
     raise AssertionError
 
 
 def _execute(duckdb: Any, store: Store, text: str, *, skip_damaged: bool) -> pl.DataFrame:
     list_paths = store.readable_paths if skip_damaged else store.paths
-    paths = {name: [str(path) for path in list_paths(name)] for name in DATASETS}
-    with duckdb.connect(":memory:") as connection:
+    files = {name: {f"{name}/{path.name}": path for path in list_paths(name)} for name in DATASETS}
+    every_file = {name: path for paths in files.values() for name, path in paths.items()}
+    with ExitStack() as stack, duckdb.connect(":memory:") as connection:
+        connection.register_filesystem(read_only_files(every_file, stack))
         connection.execute("SET TimeZone = 'UTC'")
-        # Queries can read the store's files and no others.
-        connection.execute("SET allowed_paths = ?", [[path for files in paths.values() for path in files]])
-        connection.execute("SET enable_external_access = false")
-        for name, files in paths.items():
-            _create_table(connection, name, files)
-        result = connection.execute(_single_select(duckdb, connection, text))
+        connection.execute("SET autoinstall_known_extensions = false")
+        connection.execute("SET autoload_known_extensions = false")
+        connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
+        connection.execute("SET lock_configuration = true")
+        for name, paths in files.items():
+            _create_table(connection, name, [f"{PROTOCOL}://{path}" for path in paths])
+        _check_single(connection, text)
+        result = connection.execute(text)
         names = [column[0] for column in result.description or []]
         rows = result.fetchall()
     if not names:
@@ -70,13 +80,15 @@ def _create_table(connection: Any, name: str, files: list[str]) -> None:
     connection.execute(f"CREATE TABLE {name} ({columns})")
 
 
-def _single_select(duckdb: Any, connection: Any, text: str) -> str:
-    """Return the query if it is one statement that only reads. Raises `UsageError`."""
-    statements = connection.extract_statements(text)
-    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    if len(statements) != 1 or statements[0].type not in reading:
-        raise UsageError("invalid query: expected one statement that only reads", remedy="Begin it with SELECT")
-    return str(statements[0].query)
+def _check_single(connection: Any, text: str) -> None:
+    if len(connection.extract_statements(text)) != 1:
+        raise UsageError("invalid query: expected one statement", remedy="Begin it with SELECT")
+
+
+def _first_line(error: Exception) -> str:
+    """Return what is wrong. An error of the file system comes as a traceback, whose last line says it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def _distinct_names(names: list[str]) -> list[str]:

@@ -13,7 +13,8 @@ from fairline.market.filters import Filters
 from fairline.market.listing import Ages, Listing, read_listing
 from fairline.market.live_frame import live_markets
 from fairline.models import Model
-from fairline.scanner import Evaluation, model_requests, predict
+from fairline.models.prediction import model_requests, predict
+from fairline.scanner import Evaluation
 from fairline.sources import Payload, Sources, fetch
 from fairline.watch.live import Beat, LiveSession
 from fairline.watch.live_check import check_books

@@ -27,9 +27,10 @@ from fairline.kalshi.wire import ExchangeStatus
 from fairline.market.filters import Filters
 from fairline.market.listing import Ages, Listing
 from fairline.models import Model
+from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
 from fairline.pricing.sizing import Bankroll
-from fairline.scanner import Evaluation, ScanOptions, ScanResult, run_scan
+from fairline.scanner import Evaluation, ScanOptions, ScanResult, default_beliefs, run_scan
 from fairline.sources import Sources
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule
@@ -72,6 +73,7 @@ class WatchConfig:
     books: bool = True
     bankroll: Bankroll | None = None
     ping: Callable[[], Awaitable[None]] | None = None
+    read_beliefs: Callable[[], Beliefs] = default_beliefs
 
 
 class Watch:
@@ -262,11 +264,11 @@ class Watch:
 
     async def _evaluate(self, models: Sequence[Model]) -> ScanResult:
         """Scan, and count only the traffic of this scan."""
-        before = replace(self.kalshi.transport.traffic)
-        config = self.config
+        before, config = replace(self.kalshi.transport.traffic), self.config
         options = ScanOptions(
             config.filters,
             config.rules,
+            beliefs=await asyncio.to_thread(config.read_beliefs),
             books=config.books,
             bankroll=config.bankroll,
             ages=Ages(config.facts_s, 0),

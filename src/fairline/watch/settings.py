@@ -31,6 +31,7 @@ from fairline.errors import ConfigError
 from fairline.kalshi import Timeouts
 from fairline.kalshi.http import AiohttpSend, HttpRequest
 from fairline.kalshi.keys import readable_by_others
+from fairline.kalshi.redaction import show_value
 from fairline.store.datasets import Dataset
 from fairline.watch.alerts import Rule
 from fairline.watch.receivers import Receiver
@@ -125,7 +126,7 @@ def _check_receivers(rule: Rule, receivers: Mapping[str, Receiver], file: object
         if name not in receivers:
             known = ", ".join(receivers) or "none"
             raise ConfigError(
-                f"invalid to in [alerts.{rule.name}] of {file}: {name!r} is not a receiver",
+                f"invalid to in [alerts.{rule.name}] of {file}: {show_value(name)} is not a receiver",
                 remedy=f"Receivers: {known}",
             )
 

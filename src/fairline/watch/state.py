@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fairline.errors import StoreError
+from fairline.text import sanitize, sanitize_lines
 from fairline.watch.alerts import Item, Key, Kind, Tracked
 
 _SCRIPTS = resources.files("fairline.watch") / "migrations"
@@ -237,9 +238,12 @@ class State:
 
 
 def _insert_messages(db: sqlite3.Connection, receivers: Iterable[str], message: tuple[str, str], now: datetime) -> None:
+    # Every message passes here, so this is where text of the exchange is cleaned.
+    title = sanitize(message[0])
+    body = sanitize_lines(message[1])
     db.executemany(
         "INSERT INTO outbox (receiver, title, body, created_ts, next_ts) VALUES (?, ?, ?, ?, ?)",
-        [(receiver, *message, _format_ts(now), _format_ts(now)) for receiver in receivers],
+        [(receiver, title, body, _format_ts(now), _format_ts(now)) for receiver in receivers],
     )
 
 

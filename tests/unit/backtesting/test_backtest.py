@@ -17,9 +17,10 @@ from fairline.market.fees import CAUTIOUS
 from fairline.market.filters import Filters
 from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
+from fairline.pricing.sizing import Bankroll
 from fairline.store.datasets import SETTLEMENTS
 from fairline.store.store import Store
-from tests.unit.backtesting.recorded import BEGIN, HOUR, record, rows
+from tests.unit.backtesting.recorded import BEGIN, DOLLAR, HOUR, record, rows
 
 MINUTE = timedelta(minutes=1)
 
@@ -83,6 +84,20 @@ def test_each_market_is_bought_once_an_hour_after_the_decision_and_paid(store):
     assert ((bought["filled_ts"] - bought["decided_ts"]) == HOUR).all()
     assert bought["payout_u"].null_count() < bought.height / 2
     assert set(bought["side"]) == {"yes"}
+
+
+def test_a_bankroll_stakes_what_is_believed_by_kelly_and_nothing_that_is_unproven(store):
+    bankroll = Bankroll(1_000 * DOLLAR)
+    terms = replace(OPTIONS.terms, bankroll=bankroll)
+    trading = replace(OPTIONS.trading, bankroll=bankroll)
+    trusted = replace(OPTIONS, terms=terms, trading=trading)
+    bought = trades_of(run_backtest(store, Source(), trusted))
+    assert set(bought["book"]) == {"believed"}
+    assert (bought["count_cc"] * (bought["price_u"] + bought["fee_u"])).max() / 100 <= 0.05 * 1_010 * DOLLAR
+    doubted = replace(trusted, terms=replace(terms, beliefs=Beliefs(trust=0.0)))
+    bought = trades_of(run_backtest(store, Source(), doubted))
+    assert set(bought["book"]) == {"unproven"}
+    assert set(bought["count_cc"]) == {10_000}
 
 
 def test_two_processes_give_the_same_bytes_as_one(tmp_path):
@@ -171,7 +186,7 @@ def test_a_settlement_counts_from_its_publication_on():
 def test_workers_with_another_store_or_version_are_refused(store, tmp_path, monkeypatch):
     with local_executor(1) as executor:
         check_workers(executor, store.folder)
-        monkeypatch.setattr("fairline.__version__", "9.9.9")
+        monkeypatch.setattr("fairline.backtesting.run.__version__", "9.9.9")
         with pytest.raises(UsageError, match="another version of fairline"):
             check_workers(executor, store.folder)
 

@@ -120,7 +120,7 @@ def test_each_unusable_key_has_its_own_message(name):
 
 
 def test_file_faults_name_the_file(tmp_path: Path, rsa_pem):
-    with pytest.raises(PrivateKeyError, match=r"gone\.pem' does not exist"):
+    with pytest.raises(PrivateKeyError, match=r"gone\.pem does not exist"):
         read_private_key(tmp_path / "gone.pem")
     with pytest.raises(PrivateKeyError, match="is a folder"):
         read_private_key(tmp_path)

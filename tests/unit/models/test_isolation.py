@@ -51,6 +51,13 @@ def test_an_attempt_that_the_model_swallows_is_noticed(tmp_path):
     assert violations == [f"opened the file {tmp_path / 'today.csv'}"]
 
 
+def test_an_allowed_folder_can_be_read(tmp_path):
+    (tmp_path / "teams.toml").write_text("")
+    with isolated(tmp_path) as violations:
+        assert (tmp_path / "teams.toml").read_text() == ""
+    assert violations == []
+
+
 def test_given_bytes_code_and_time_zones_stay_readable():
     with isolated():
         assert pl.read_csv(io.BytesIO(CSV)).height == 1

@@ -106,7 +106,7 @@ def test_the_default_understates_fees_of_fractional_contracts_by_less_than_a_cen
 @given(ladders, st.integers(1, 999_999))
 def test_the_best_size_beats_all_other_sizes_and_ev_is_zero_at_breakeven(ladder, p_u):
     ladder = sorted(ladder)
-    fair = pl.DataFrame({"ticker": ["A"], "side": ["yes"], "p_u": [p_u]})
+    fair = pl.DataFrame({"ticker": ["A"], "side": ["yes"], "payout_u": [p_u]})
     result = best_sizes(frame(*(("A", "yes", *level) for level in ladder)), fair).row(0, named=True)
 
     def ev(size_cc):
@@ -131,7 +131,8 @@ def test_the_best_size_beats_all_other_sizes_and_ev_is_zero_at_breakeven(ladder,
 
 def test_each_model_has_its_own_best_size():
     offered = frame(("A", "yes", 620_000, 10_000), ("A", "yes", 660_000, 10_000), ("A", "yes", 690_000, 10_000))
-    rows = {"ticker": ["A", "A"], "side": ["yes"] * 2, "model": ["a", "b"], "p_u": [700_000, 650_000],
+    rows = {"ticker": ["A", "A"], "side": ["yes"] * 2, "model": ["a", "b"], "believed_u": [700_000, 650_000],
+            "expected_u": [0, 0], "bin": ["kept"] * 2,
             "fee_type": ["quadratic"] * 2, "multiplier_m": [10_000] * 2}  # fmt: skip
     result = fill_opportunities(pl.DataFrame(rows), offered, 100)
     alone = fill_opportunities(pl.DataFrame(rows).tail(1), offered, 100)
@@ -187,6 +188,6 @@ def test_a_violation_without_one_of_its_legs_is_left_out():
 
 def test_a_level_with_zero_gain_does_not_end_the_walk():
     # At half a dollar the fee of a contract is 1.75 cents: p = 0.5175 gains exactly nothing there.
-    fair = pl.DataFrame({"ticker": ["A"], "side": ["yes"], "p_u": [517_500]})
+    fair = pl.DataFrame({"ticker": ["A"], "side": ["yes"], "payout_u": [517_500]})
     result = best_sizes(frame(("A", "yes", 400_000, 100), ("A", "yes", 500_000, 100)), fair).row(0, named=True)
     assert (result["best_cc"], result["breakeven_cc"]) == (100, None)

@@ -8,6 +8,7 @@ import pytest
 from fairline.errors import UsageError
 from fairline.kalshi.wire import Market
 from fairline.market.frame import PREDICTIONS, markets_frame, with_probabilities
+from fairline.pricing.belief import Beliefs, Record
 from fairline.pricing.edge import edges
 from fairline.pricing.funnel import funnel, nearest_misses
 from fairline.pricing.rules import Rules
@@ -29,8 +30,8 @@ def predictions(*rows):
     ).drop("note")
 
 
-def edges_of(change, p, *, sd=None, rules=LOOSE):
-    return edges(markets(change), predictions(("T0", p, sd)), asof=NOW, rules=rules)
+def edges_of(change, p, *, sd=None, rules=LOOSE, beliefs=None):
+    return edges(markets(change), predictions(("T0", p, sd)), asof=NOW, rules=rules, beliefs=beliefs)
 
 
 def side(frame, name):
@@ -114,7 +115,7 @@ def test_the_funnel_adds_up_and_counts_a_market_once():
     steps = funnel(frame, Rules())
     assert sum(step.dropped for step in steps) + steps[-1].kept == 4
     assert steps[-1].kept == 1
-    assert [step.dropped for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0]
+    assert [step.dropped for step in steps] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
     assert sum(step.share for step in steps) == pytest.approx(3 / 4)
 
 
@@ -133,7 +134,10 @@ def test_kept_rows_come_first_by_ev_per_dollar():
 def test_a_near_miss_is_named_with_what_it_missed():
     frame = edges_of({"yes_bid_dollars": "0.61"}, 0.639, rules=Rules(2.0, 0.0))
     misses = nearest_misses(frame, Rules(2.0, 0.0), 5, asof=NOW)
-    assert misses.row(0, named=True)["missed_by"] == "edge 1.9 points (needs above 2.0)"
+    assert (
+        misses.row(0, named=True)["missed_by"]
+        == "edge 1.9 points (needs above 2.0); believed EV $0.0025 (needs above 0.01)"
+    )
 
 
 def test_each_bin_with_a_threshold_has_its_own_nearest_misses():
@@ -177,7 +181,7 @@ def test_a_resting_order_joins_the_best_bid_of_its_side_and_pays_the_maker_fee()
     assert (yes["order_fee_u"], yes["ev_u"]) == (220_000, 650_000 - 580_000 - 4_400)
     assert (yes["bin"], no["bin"]) == (KEPT_BIN, "edge")
     assert "behind 7.00 contracts, first at $0.5900" in explain_row(yes, rules)[3].detail
-    assert explain_row(yes, rules)[-1].detail.endswith("if filled")
+    assert explain_row(yes, rules)[-2].detail.endswith("if filled")
     assert "thin" not in [step.name for step in active_steps(rules)]
 
 
@@ -192,11 +196,14 @@ def test_a_resting_order_under_the_usual_terms_pays_no_fee_and_needs_a_bid_to_jo
     assert [step.step for step in funnel(frame, rules)][3] == "has a bid to join"
 
 
-def test_kelly_is_shrunk_by_the_models_uncertainty_and_never_negative():
+def test_kelly_is_the_believed_share_and_never_negative():
     change = {"fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}
-    sure, uncertain = side(edges_of(change, 0.65), "yes"), side(edges_of(change, 0.65, sd=0.03), "yes")
-    assert sure["kelly"] == pytest.approx((0.65 - 0.62) / 0.38)
-    assert uncertain["kelly"] == pytest.approx(sure["kelly"] / 2), "as uncertain as the edge is wide halves the stake"
+    trusted = side(edges_of(change, 0.65), "yes")
+    assert trusted["kelly"] == pytest.approx((0.65 - 0.62) / 0.38)
+    assert side(edges_of(change, 0.65, sd=0.03), "yes")["kelly"] == trusted["kelly"], "p_sd is for display only"
+    half = side(edges_of(change, 0.65, beliefs=Beliefs(trust=0.8)), "yes")
+    assert half["p_believed"] == pytest.approx(0.60 + 0.8 * 0.05)
+    assert half["kelly"] == pytest.approx((0.64 - 0.62) / 0.38)
     assert side(edges_of(change, 0.10), "yes")["kelly"] == 0.0
 
 
@@ -222,12 +229,106 @@ def test_invalid_thresholds_are_refused_by_field(wrong):
         Rules(**wrong)
 
 
-def test_at_equal_ev_the_less_certain_model_ranks_lower():
-    result = edges(
-        markets({}, {}, {}), predictions(("T0", 0.7, 0.45), ("T1", 0.7, 0.0), ("T2", 0.7, 0.1)), asof=NOW, rules=LOOSE
-    ).filter((pl.col("bin") == KEPT_BIN) & (pl.col("side") == "yes"))
-    assert result["ticker"].to_list() == ["T1", "T2", "T0"]
-    assert result["ev_per_dollar"].n_unique() == 1
+RECORD = Record("m", "any", k=0.5, cap=0.04, estimate=0.6, standard_error=0.1, events=2_000)
+CLOSE = {"yes_bid_dollars": "0.61", "yes_ask_dollars": "0.62"}
+
+
+def believe(p, *records, trust=1.0, built_in=frozenset({"m"}), change=CLOSE):
+    beliefs = Beliefs(tuple(records), trust, built_in)
+    return edges(markets(change), predictions(("T0", p, None)), asof=NOW, rules=Rules(), beliefs=beliefs)
+
+
+def test_without_a_record_a_built_in_model_is_unproven_whatever_it_says():
+    row = side(believe(0.80), "yes")
+    assert (row["bin"], row["believed_ev_u"] < 0, row["kelly"], row["belief_source"]) == ("unproven", True, 0.0, "none")
+    assert row["ev_u"] > 10_000
+
+
+def test_a_record_moves_the_midpoint_towards_the_model_up_to_its_cap():
+    row = side(believe(0.65, RECORD), "yes")
+    assert row["p_believed"] == pytest.approx(0.615 + 0.5 * 0.035)
+    far = side(believe(0.80, RECORD), "yes")
+    assert far["p_believed"] == pytest.approx(0.615 + 0.04)
+    assert far["believed_ev_u"] == round(655_000 - 620_000 - far["fee_u"])
+    assert far["bin"] == KEPT_BIN
+    assert row["bin"] == "edge" or row["bin"] == "unproven"
+
+
+def test_the_no_side_mirrors_the_believed_probability():
+    frame = believe(0.40, RECORD)
+    yes, no = side(frame, "yes"), side(frame, "no")
+    assert yes["p_believed"] + no["p_believed"] == pytest.approx(1)
+    assert no["believed_u"] == 1_000_000 - yes["believed_u"]
+
+
+def test_the_thresholds_on_the_raw_numbers_come_before_belief():
+    assert side(believe(0.63), "yes")["bin"] == "edge"
+    assert side(believe(0.645), "yes")["bin"] == "ev"
+
+
+def test_a_users_own_model_is_believed_by_its_trust():
+    assert side(believe(0.70, built_in=frozenset()), "yes")["bin"] == KEPT_BIN
+    assert side(believe(0.70, built_in=frozenset(), trust=0.0), "yes")["bin"] == "unproven"
+
+
+def test_beliefs_differ_by_model_and_category():
+    frame = markets({}, {}).with_columns(category=pl.Series(["Sports", None]))
+    sports = Record("m", "Sports", k=0.5, cap=0.04, estimate=0.6, standard_error=0.1, events=2_000)
+    both = edges(frame, predictions(("T0", 0.7, None), ("T1", 0.7, None)), asof=NOW, rules=LOOSE,
+                 beliefs=Beliefs((sports,), built_in=frozenset({"m"})))  # fmt: skip
+    shares = dict(both.filter(pl.col("side") == "yes").select("ticker", "belief_k").iter_rows())
+    assert shares == {"T0": 0.5, "T1": 0.0}
+
+
+def test_kept_rows_rank_by_the_believed_ev_of_the_whole_order():
+    small = CLOSE | {"yes_ask_size_fp": "2.00"}
+    frame = markets(small, CLOSE | {"yes_ask_size_fp": "90.00"})
+    priced = predictions(("T0", 0.90, None), ("T1", 0.70, None))
+    rules = Rules(suspect_points=50)
+    kept = edges(frame, priced, asof=NOW, rules=rules).filter(pl.col("bin") == KEPT_BIN)
+    assert kept["ticker"].to_list() == ["T1", "T0"]
+    by_contract = edges(frame, priced, asof=NOW, rules=replace(rules, sort="believed"))
+    assert by_contract.filter(pl.col("bin") == KEPT_BIN)["ticker"].to_list() == ["T0", "T1"]
+
+
+def test_yearly_return_is_believed_ev_per_dollar_until_the_outcome_is_decided():
+    change = CLOSE | {"occurrence_datetime": "2027-02-22T00:00:00Z"}
+    row = side(edges_of(change, 0.70, rules=Rules()), "yes")
+    years = 92 / 365.25
+    assert row["yearly_return"] == pytest.approx(row["believed_ev_per_dollar"] / years)
+    unknown = CLOSE | {"occurrence_datetime": None, "expected_expiration_time": None}
+    assert side(edges_of(unknown, 0.70, rules=Rules()), "yes")["yearly_return"] is None
+    strict = Rules(min_yearly=1_000)
+    assert side(edges_of(change, 0.70, rules=strict), "yes")["bin"] == "yearly"
+    assert side(edges_of(unknown, 0.70, rules=strict), "yes")["bin"] == "yearly"
+    assert side(edges_of(change, 0.70, rules=Rules(min_yearly=1)), "yes")["bin"] == KEPT_BIN
+
+
+def test_a_floor_bounds_what_either_side_pays():
+    """The case of the review: YES never pays less than 20 cents, NO at 0.75 with p = 0.07 loses."""
+    floor = {"yes_bid_dollars": "0.25", "yes_ask_dollars": "0.26", "settlement_bounds_type": "floor",
+             "settlement_floor_dollars": "0.20", "fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}  # fmt: skip
+    frame = edges_of(floor, 0.07)
+    yes, no = side(frame, "yes"), side(frame, "no")
+    assert yes["expected_u"] == 200_000 + round(0.07 * 800_000)
+    assert (no["price_u"], no["expected_u"], no["ev_u"]) == (750_000, 744_000, -6_000)
+    assert no["edge_points"] == pytest.approx(-0.75)
+    assert (no["payout_low_u"], no["payout_high_u"]) == (0, 800_000)
+    implied = markets(floor).row(0, named=True)
+    assert implied["p_bid"] == pytest.approx(0.05 / 0.8)
+
+
+def test_kelly_with_a_floor_risks_more_because_less_can_be_lost():
+    waived = CLOSE | {"fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}
+    floor = waived | {"settlement_bounds_type": "floor", "settlement_floor_dollars": "0.20"}
+    row = side(edges_of(floor, 0.70), "yes")
+    gain, cost = row["believed_ev_u"] / 1e6, 0.62
+    assert row["kelly"] == pytest.approx(cost * gain / ((1 - cost) * (cost - 0.20)))
+
+
+def test_unknown_payout_bounds_are_not_priced():
+    row = side(edges_of(CLOSE | {"settlement_bounds_type": "collar"}, 0.70), "yes")
+    assert (row["bin"], row["market_type"]) == ("binary", "unknown payout bounds")
 
 
 def test_an_implausibly_large_edge_is_marked_and_ranked_last():

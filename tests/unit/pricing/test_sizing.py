@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from fairline.errors import UsageError
 from fairline.market.frame import PREDICTIONS
+from fairline.pricing.belief import Beliefs
 from fairline.pricing.edge import edges
 from fairline.pricing.rules import Rules
-from fairline.pricing.sizing import Bankroll, joint_kelly, sized, states
+from fairline.pricing.sizing import Bankroll, joint_kelly, size_bets, states
 from tests.unit.pricing.test_edge import NOW, markets
 
 WHOLE = Bankroll(1_000_000_000, fraction=1.0, per_market=1.0, per_event=1.0, per_series=1.0, per_day=1.0)
@@ -23,13 +24,13 @@ def predictions(*rows):
 
 
 BIG = {"yes_ask_size_fp": "100000.00", "yes_bid_size_fp": "100000.00"}
-LOOSE = Rules(min_edge_points=-99, min_ev=-0.99, max_spread_percent=200)
+LOOSE = Rules(min_edge_points=-99, min_ev=-0.99, max_spread_percent=200, min_believed_ev=-0.99)
 
 
-def bets(rows, priced, bankroll=WHOLE, exclusive=False):
+def bets(rows, priced, bankroll=WHOLE, exclusive=False, beliefs=None, rules=None):
     frame = markets(*rows).with_columns(mutually_exclusive=pl.lit(exclusive))
-    rows = edges(frame, predictions(*priced), asof=NOW, rules=LOOSE)
-    return sized(rows, frame, bankroll)
+    rows = edges(frame, predictions(*priced), asof=NOW, rules=rules or LOOSE, beliefs=beliefs)
+    return size_bets(rows, frame, bankroll)
 
 
 def test_one_bet_gets_its_kelly_share_in_whole_contracts():
@@ -47,7 +48,7 @@ def test_one_bet_gets_its_kelly_share_in_whole_contracts():
 def test_the_risk_is_the_cost_of_the_order_and_never_above_the_budget(dollars):
     frame = markets({"ticker": "A", **BIG})
     rows = edges(frame, predictions(("A", 0.75, None)), asof=NOW, rules=LOOSE)
-    result = sized(rows, frame, Bankroll(dollars * 1_000_000, 1, 1, 1, 1, 1)).row(0, named=True)
+    result = size_bets(rows, frame, Bankroll(dollars * 1_000_000, 1, 1, 1, 1, 1)).row(0, named=True)
     n = result["contracts"]
     fee_u = -(-7 * n * 62 * 38 // 10_000) * 10_000
     assert result["risk_u"] == n * 620_000 + fee_u * (n > 0)
@@ -59,15 +60,31 @@ def test_a_resting_order_is_never_larger_than_the_wanted_size():
     rows = edges(
         frame, predictions(("A", 0.75, None)), asof=NOW, rules=Rules(max_spread_percent=200, rest=True, size=30)
     )
-    result = sized(rows, frame, Bankroll(10**12, 1, 1, 1, 1, 1))
+    result = size_bets(rows, frame, Bankroll(10**12, 1, 1, 1, 1, 1))
     assert result["contracts"].to_list() == [30]
 
 
-def test_uncertainty_reduces_the_stake_and_the_offer_limits_it():
-    sure, doubtful = (bets([{"ticker": "A", **BIG}], [("A", 0.75, sd)])["share"][0] for sd in (None, 0.1))
-    assert 0 < doubtful < sure
+def test_only_the_believed_part_of_an_edge_is_staked_and_the_offer_limits_it():
+    row, priced = {"ticker": "A", **BIG}, [("A", 0.75, 0.1)]
+    full, partial = (bets([row], priced, beliefs=Beliefs(trust=trust))["share"][0] for trust in (1.0, 0.5))
+    assert 0 < partial < full
+    assert full == bets([row], [("A", 0.75, None)])["share"][0], "belief is the only caution"
+    assert bets([row], priced, beliefs=Beliefs(trust=0.0), rules=Rules(max_spread_percent=200)).is_empty()
     thin = {"ticker": "A", "yes_ask_size_fp": "7.50", "yes_bid_size_fp": "9.00"}
     assert bets([thin], [("A", 0.75, None)])["contracts"].to_list() == [7]
+
+
+def test_two_subjects_of_one_event_do_not_hedge_each_other():
+    """The wider rung of one team and the narrower of another may both lose."""
+
+    def rung(ticker, name, strike):
+        texts = {"yes_sub_title": f"{name} over {strike}", "title": "Runs?"}
+        return {"ticker": ticker, "event_ticker": "E", "strike_type": "greater", "floor_strike": strike, **texts, **BIG}
+
+    priced = [("E-A1", 0.8, None), ("E-B2", 0.1, None)]
+    one = bets([rung("E-A1", "Ann", 1.5), rung("E-A2", "Ann", 2.5)], [("E-A1", 0.8, None), ("E-A2", 0.1, None)])
+    two = bets([rung("E-A1", "Ann", 1.5), rung("E-B2", "Bob", 2.5)], priced)
+    assert two["share"].sum() < one["share"].sum()
 
 
 def test_caps_hold_for_market_event_series_and_day():
@@ -82,7 +99,7 @@ def test_caps_hold_for_market_event_series_and_day():
 
 @pytest.mark.parametrize("values", [(0, 0.5), (-1, 0.5), (100, 0), (100, 1.5)])
 def test_an_invalid_bankroll_is_refused(values):
-    with pytest.raises(UsageError, match="bankroll is impossible"):
+    with pytest.raises(UsageError, match="^invalid .*: expected"):
         Bankroll(*values)
 
 

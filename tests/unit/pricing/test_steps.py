@@ -29,7 +29,7 @@ def evaluation(monkeypatch):
 def test_an_added_step_is_a_bin_of_the_edges(evaluation):
     assert evaluation.edges.filter(pl.col("side") == "yes")["bin"].to_list() == ["cheap"]
     assert bins()[-2:] == ("cheap", "kept")
-    assert bins_before("cheap")[-1] == "ev"
+    assert bins_before("cheap")[-1] == "yearly"
 
 
 def test_an_added_step_is_in_the_funnel_and_its_json(evaluation):

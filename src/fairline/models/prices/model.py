@@ -17,6 +17,9 @@ from fairline.models.subjects import FILE, Subject, load_subjects
 from fairline.sources import Payload, Request
 
 MAX_AHEAD_S = 86_400.0 * 3
+MIN_P_SD = {"price": 0.097, "index": 0.0}
+"""Root mean square distance between this model and the market's midpoint on ladders of coins
+(docs/models/diffusion.md); it was not measured for indices."""
 _REQUESTS = {"price": coin_requests, "index": index_requests}
 _WALKS = {"price": coin_walk, "index": index_walk}
 
@@ -24,8 +27,9 @@ _WALKS = {"price": coin_walk, "index": index_walk}
 class DiffusionModel:
     """Price ladders (BTC, ETH, S&P 500, Nasdaq-100): a random walk with fat tails from the last known price.
 
-    It knows nothing about upcoming news. It does not price markets in the minute that settles them, from stale prices,
-    or of an index while the stock exchanges are closed.
+    It knows nothing about upcoming news, and does not price quarters of an hour of BTC, where it lost to the price. Nor
+    does it price markets in the minute that settles them, from stale prices, or of an index while the stock exchanges
+    are closed.
     """
 
     name = "diffusion"
@@ -33,7 +37,9 @@ class DiffusionModel:
 
     def __init__(self, subjects: Mapping[str, Subject] | None = None) -> None:
         subjects = load_subjects() if subjects is None else subjects
-        self._subjects = {series: subject for series, subject in subjects.items() if subject.kind in _WALKS}
+        self._subjects = {
+            series: subject for series, subject in subjects.items() if subject.kind in _WALKS and subject.enabled
+        }
 
     @classmethod
     def from_settings(cls, settings: ModelSettings) -> Self:
@@ -59,11 +65,11 @@ class DiffusionModel:
             except InputError as error:
                 parts.append(count_unpriced(rows.with_columns(note=pl.lit(error.message))))
             else:
-                parts += _price(rows, walk, asof.timestamp())
+                parts += _price(rows, walk, asof.timestamp(), MIN_P_SD[str(kind)])
         return to_predictions(parts, self.name, asof)
 
 
-def _price(rows: pl.DataFrame, walk: RandomWalk, now_s: float) -> list[pl.DataFrame]:
+def _price(rows: pl.DataFrame, walk: RandomWalk, now_s: float, min_p_sd: float) -> list[pl.DataFrame]:
     """Return the markets of one subject whose price is known."""
     ahead_s = pl.col("at_ts").dt.epoch("us") / 1e6 - now_s
     fault = pl.coalesce(
@@ -81,18 +87,18 @@ def _price(rows: pl.DataFrame, walk: RandomWalk, now_s: float) -> list[pl.DataFr
     has_price = ~np.isnan(sd)
     no_price = usable.filter(~has_price).with_columns(note=pl.lit("there is no price when it settles"))
     return [
-        _probabilities(usable.filter(has_price), walk, sd[has_price]),
+        _probabilities(usable.filter(has_price), walk, sd[has_price], min_p_sd),
         count_unpriced(rows.filter(pl.col("note").is_not_null())),
         count_unpriced(no_price),
     ]
 
 
-def _probabilities(rows: pl.DataFrame, walk: RandomWalk, sd: Floats) -> pl.DataFrame:
+def _probabilities(rows: pl.DataFrame, walk: RandomWalk, sd: Floats, min_p_sd: float) -> pl.DataFrame:
     low, high = (rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
     spot = np.full(rows.height, walk.spot)
     p = np.clip(probability(low, high, spot, sd), 0.0, 1.0)
     p_sd = probability_sd(low, high, spot, sd, error=walk.error, basis=walk.basis, unseen=walk.unseen)
-    return priced_rows(rows["ticker"], p, p_sd)
+    return priced_rows(rows["ticker"], p, p_sd, min_p_sd)
 
 
 def _standard_deviations(walk: RandomWalk, closes_s: Floats, windows_s: Floats) -> Floats:

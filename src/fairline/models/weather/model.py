@@ -94,7 +94,9 @@ class WeatherModel:
     ) -> None:
         self._stations = load_stations() if stations is None else stations
         subjects = load_subjects(stations=self._stations) if subjects is None else subjects
-        self._subjects = {series: subject for series, subject in subjects.items() if subject.kind in WEATHER_KINDS}
+        self._subjects = {
+            series: subject for series, subject in subjects.items() if subject.kind in WEATHER_KINDS and subject.enabled
+        }
 
     @classmethod
     def from_settings(cls, settings: ModelSettings) -> Self:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairline.config.model_settings import ModelSettings
@@ -58,6 +58,7 @@ def test_the_clock_changes_and_the_session_does_not():
 moments = st.datetimes(datetime(2026, 11, 1), datetime(2027, 1, 10)).map(lambda moment: moment.replace(tzinfo=UTC))
 
 
+@settings(deadline=None)
 @given(moments, moments, moments)
 def test_days_add_up(one, two, three):
     first, second, third = sorted((one, two, three))
@@ -190,14 +191,14 @@ def test_a_users_subject_without_a_feed_is_named_and_affects_no_other(tmp_path):
     (tmp_path / "subjects.toml").write_text(
         '[KXRUT]\nkind = "index"\nsubject = "RUT"\n[KXHIGHOSLO]\nkind = "high"\nsubject = "ENGM"\nutc_offset = 1\n'
     )
-    settings = ModelSettings(tmp_path, tmp_path)
-    model = DiffusionModel.from_settings(settings)
+    own = ModelSettings(tmp_path, tmp_path)
+    model = DiffusionModel.from_settings(own)
     result = predict_rows(*LADDER, rung("greater", 2_000.0, event="KXRUT-26AUG03H1600"), model=model)
     assert result["p"].drop_nulls().len() == 3
     assert "no volatility index is known for RUT" in result["note"].drop_nulls()[0]
     oslo = rung("greater", 20.0, event="KXHIGHOSLO-26AUG04", close=at(4, 19)) | {"rules_station": "NGM"}
-    weather, frame = WeatherModel.from_settings(settings), pl.DataFrame([oslo], schema=MARKETS)
+    weather, frame = WeatherModel.from_settings(own), pl.DataFrame([oslo], schema=MARKETS)
     assert weather.requests(frame, NOW) == []
     assert "the location of ENGM is unknown" in weather.predict(frame, {}, NOW)["note"][0]
     (tmp_path / "stations.toml").write_text("[ENGM]\nlatitude = 60.2\nlongitude = 11.1\nutc_offset = 1\n")
-    assert len(WeatherModel.from_settings(settings).requests(frame, NOW)) == 2
+    assert len(WeatherModel.from_settings(own).requests(frame, NOW)) == 2

@@ -55,7 +55,7 @@ def test_elo_prices_both_sides_of_a_game_to_one():
     assert notes == []
     assert sum(p.values()) == pytest.approx(1.0)
     assert p[f"{EVENT}-DET"] > 0.53, "at home, and won six of eight"
-    assert rows["p_sd"].to_list() == pytest.approx([0.0715] * 2, abs=0.001), "50 points either way"
+    assert rows["p_sd"].to_list() == pytest.approx([0.0672] * 2, abs=0.001), "47 points either way"
 
 
 def test_elo_looks_at_no_result_of_today_or_later():

@@ -11,8 +11,8 @@ from scipy.stats import t
 
 from fairline.config.model_settings import model_settings
 from fairline.errors import InputError
-from fairline.kalshi.wire import Market
-from fairline.market.frame import MARKETS, markets_frame
+from fairline.kalshi.wire import Market, Series, SettlementSource
+from fairline.market.frame import MARKETS, markets_frame, with_context
 from fairline.models import load
 from fairline.models.linking import link
 from fairline.models.stations import load_stations
@@ -301,7 +301,7 @@ def test_stations_stand_where_other_lists_have_them():
     near = {"KATL": (34, -84), "KAUS": (30, -98), "KBOS": (42, -71), "KDCA": (39, -77), "KDEN": (40, -105),
             "KDFW": (33, -97), "KHOU": (30, -95), "KLAS": (36, -115), "KLAX": (34, -118), "KMDW": (42, -88),
             "KMIA": (26, -80), "KMSP": (45, -93), "KMSY": (30, -90), "KNYC": (41, -74), "KOKC": (35, -98),
-            "KPHL": (40, -75), "KPHX": (33, -112), "KSAT": (30, -98), "KSEA": (47, -122),
+            "KPHL": (40, -75), "KPHX": (33, -112), "KSAN": (33, -117), "KSAT": (30, -98), "KSEA": (47, -122),
             "KSFO": (38, -122)}
     # fmt: on
     for name, station in load_stations().items():
@@ -327,3 +327,38 @@ def test_the_station_is_the_one_that_the_rules_name(ticker, station, reason):
     assert result["reason"] == reason
     assert result["subject"] in load_stations()
     assert (", rules" in result["evidence"]) == (station is not None)
+
+
+JULY_RULES = (
+    "If the highest temperature recorded in Chicago for July 12, 2026 as reported by the National Weather Service's "
+    "Climatological Report (Daily), is between 86-87°, then the market resolves to Yes."
+)
+
+
+@pytest.mark.parametrize(
+    ("urls", "reason"),
+    [
+        (["https://forecast.weather.gov/product.php?site=LOT&product=CLI&issuedby=MDW"], None),
+        (["https://forecast.weather.gov/product.php?site=LOT&product=CLI&issuedby=ORD"], "the station ORD, not MDW"),
+        (["https://www.weather.gov/srh/nwsoffices"], "the rules name no station"),
+        ([], "the rules name no station"),
+        ([f"https://x.test/?a=1&product=CLI&issuedby={code}" for code in ("MDW", "ORD")], "the rules name no station"),
+    ],
+)
+def test_rules_that_name_only_a_place_are_linked_by_the_settlement_source_of_the_series(urls, reason):
+    market_ = Market(
+        ticker="KXHIGHCHI-26JUL12-B86.5", event_ticker="KXHIGHCHI-26JUL12", status="active", market_type="binary",
+        yes_sub_title="86° to 87°", strike_type="between", floor_strike=86.0, cap_strike=87.0,
+        close_time="2026-07-13T05:59:00Z", rules_primary=JULY_RULES, yes_bid_dollars="0.3000", yes_ask_dollars="0.3200",
+        yes_bid_size_fp="10.00", yes_ask_size_fp="10.00",
+    )  # fmt: skip
+    series = Series(ticker="KXHIGHCHI", settlement_sources=[SettlementSource(url=url) for url in urls])
+    frame, rejected = markets_frame([market_])
+    assert not rejected
+    (result,) = link(with_context(frame, [series], [])).to_dicts()
+    assert (result["reason"] is None) == (reason is None)
+    assert reason is None or reason in result["reason"]
+    if reason is None:
+        assert (result["subject"], result["confidence"]) == ("KMDW", 0.99)
+        low = with_context(frame, [series], []).with_columns(rules_extreme=pl.lit("low"))
+        assert "the rules are of a low" in link(low)["reason"][0]

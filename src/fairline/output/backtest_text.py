@@ -1,0 +1,144 @@
+"""A backtest as text of at most 80 columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairline.text import sanitize
+
+Document = Mapping[str, Any]
+
+NAME_WIDTH = 24
+MAX_PROBLEMS = 5
+_BASELINES = {
+    "always_no": "always NO",
+    "random_side": "a random side",
+    "fair_market": "if the midpoint were right",
+}
+
+
+def backtest_text(document: Document) -> str:
+    """Return a backtest's document (`BacktestReport.document`) as text."""
+    lines = _proof_lines(document["proof"])
+    if "run" in document:
+        lines = [*_run_lines(document["run"]), *lines]
+        for account in document["accounts"]:
+            lines += ["", *_account_lines(account)]
+        lines += ["", *_model_lines(document["models"]), "", *_funnel_lines(document["funnel"])]
+        lines += ["", *_runs_lines(document["runs"]), *_problem_lines(document)]
+    return "\n".join(lines)
+
+
+def _proof_lines(proof: Document | None) -> list[str]:
+    if proof is None:
+        return ["Look-ahead was not tested; --prove does."]
+    if proof["leak"]:
+        return [f"LEAK: {sanitize(proof['leak'])}", "Nothing was traded: a model that sees the future proves nothing."]
+    return [f"No look-ahead: {proof['instants']} instants are the same without their future."]
+
+
+def _run_lines(run: Document) -> list[str]:
+    models = ", ".join(f"{sanitize(name)} {sanitize(version)}" for name, version in run["models"].items())
+    period = f"{run['since'][:16].replace('T', ' ')} to {run['until'][:16].replace('T', ' ')} UTC"
+    return [f"Backtest of {models}", f"{period}, every {run['options']['every']}, run {run['id']}"]
+
+
+def _account_lines(account: Document) -> list[str]:
+    head = f"{account['book'].upper()} ({account['fills']})"
+    everything = next((line for line in account["lines"] if line["name"] == "all"), None)
+    if everything is None:
+        return [head, "  no order was placed"]
+    lines = [
+        head,
+        f"  {everything['orders']:,} orders, {everything['filled']:,} filled, {everything['settled']:,} settled in "
+        f"{everything['events']:,} events",
+        f"  fills: {account['quality']}",
+        f"  deepest fall ${account['drawdown_dollars']:,.2f}, longest time below a high "
+        f"{account['days_under_water']:.1f} days",
+    ]
+    if everything["realised"] is None:
+        return [*lines, "  nothing has settled yet"]
+    columns = f"  {'$ per contract':<{NAME_WIDTH}}{'n':>6}{'promised':>10}{'realised':>10}  95 % by event"
+    lines += [columns, *(_mean_line(line) for line in account["lines"] if line["realised"] is not None)]
+    return [*lines, *_doubt_lines(everything)]
+
+
+def _mean_line(line: Document) -> str:
+    name = sanitize(line["name"])[:NAME_WIDTH]
+    realised = line["realised"]
+    promised = line["promised"]["mean"]
+    return f"  {name:<{NAME_WIDTH}}{line['settled']:>6}{promised:>+10.4f}{realised['mean']:>+10.4f}  {_ends(realised)}"
+
+
+def _doubt_lines(line: Document) -> list[str]:
+    """The raw promise, the closing line and the baselines of an account's trades."""
+    rows = [("raw promise of the models", line["raw_promised"]), ("beyond the closing line", line["closing_value"])]
+    rows += [(_BASELINES[name], mean) for name, mean in line["baselines"].items()]
+    lines = [
+        f"  {name:<{NAME_WIDTH + 6}}{'':>10}{mean['mean']:>+10.4f}  {_ends(mean)}"
+        for name, mean in rows
+        if mean is not None
+    ]
+    if line["closing_value"] is None:
+        lines.append("  no closing line: when play begins is unknown for these markets")
+    if line["assumed_sizes"]:
+        lines.append(f"  {line['assumed_sizes']:,} fills assume a size that was not recorded")
+    return lines
+
+
+def _ends(interval: Document) -> str:
+    if interval["low"] is None or interval["high"] is None:
+        return "one event only"
+    return f"{interval['low']:+.4f} to {interval['high']:+.4f}"
+
+
+def _model_lines(models: Sequence[Document]) -> list[str]:
+    lines = [f"{'Brier score':<{NAME_WIDTH}}{'n':>8}{'model':>9}{'market':>9}  difference, 95 % by event"]
+    for model in models:
+        if model["brier"] is not None:
+            difference = model["brier_difference"]
+            lines.append(
+                f"{sanitize(model['model'])[:NAME_WIDTH]:<{NAME_WIDTH}}{model['brier']['n']:>8,}"
+                f"{model['brier']['mean']:>9.4f}{model['market_brier']['mean']:>9.4f}  {_ends(difference)}"
+            )
+    return lines if len(lines) > 1 else ["No priced market with both quotes has settled, so no model can be scored."]
+
+
+def _funnel_lines(funnel: Sequence[Document]) -> list[str]:
+    rows = [f"  {sanitize(step['step'])[:50]:<50}{step['kept']:>13,}{step['dropped']:>13,}" for step in funnel]
+    return [f"{'Funnel over all instants':<52}{'kept':>13}{'dropped':>13}", *rows]
+
+
+def _runs_lines(runs: Document) -> list[str]:
+    if runs["p_corrected"] is None:
+        return [f"{runs['count']} runs over this store; too few settled events to compare them."]
+    return [
+        f"Of {runs['count']} runs over this store, {runs['best']} did best against a random side:",
+        f"p = {runs['p_alone']:.3f} alone, p = {runs['p_corrected']:.3f} as the best of {runs['count']}.",
+    ]
+
+
+def _problem_lines(document: Document) -> list[str]:
+    problems = sorted(document["problems"].items(), key=lambda item: -item[1])
+    lines = [f"problem ({count:,} times): {sanitize(text)}" for text, count in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        lines.append(f"… and {len(problems) - MAX_PROBLEMS} more kinds of problems; see --output run.json")
+    lines += [f"warning: {sanitize(text)}" for text in document["warnings"]]
+    return ["", *lines] if lines else []
+
+
+def runs_text(document: Document) -> str:
+    """Return the list of runs (`api.backtest.list_runs_document`) as text."""
+    if not document["runs"]:
+        return "No backtest was run over this store yet."
+    lines = [f"{'Run':<13}{'When (UTC)':<17}{'Trades':>7}{'Profit $':>11}  Models"]
+    for run in document["runs"]:
+        models = sanitize(", ".join(run["models"]))[:30]
+        when = run["created"][:16].replace("T", " ")
+        lines.append(f"{run['id']:<13}{when:<17}{run['trades']:>7,}{run['profit_dollars']:>11,.2f}  {models}")
+    if document["p_corrected"] is not None:
+        lines += [
+            "",
+            f"{document['best']} did best against a random side: p = {document['p_alone']:.3f} alone,",
+            f"p = {document['p_corrected']:.3f} as the best of {len(document['runs'])}.",
+        ]
+    return "\n".join(lines)
