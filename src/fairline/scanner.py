@@ -20,7 +20,7 @@ from fairline.models.prediction import model_requests, predict
 from fairline.pricing.belief import Beliefs
 from fairline.pricing.coherence import violations
 from fairline.pricing.depth import fill_opportunities, offers, size_violations
-from fairline.pricing.edge import edges, sort_opportunities
+from fairline.pricing.edge import attach_markets, sort_opportunities, value_markets
 from fairline.pricing.funnel import SideExplanation, explain_rows, funnel, nearest_misses
 from fairline.pricing.records import shipped_records
 from fairline.pricing.rules import Rules
@@ -68,7 +68,8 @@ class Evaluation:
     computed are absent.
     """
 
-    edges: pl.DataFrame
+    rows: pl.DataFrame
+    markets: pl.DataFrame
     funnel: list[FunnelStep]
     nearest_misses: pl.DataFrame
     problems: list[Problem]
@@ -77,18 +78,27 @@ class Evaluation:
     inputs: ScanInputs | None = None
 
     @property
+    def edges(self) -> pl.DataFrame:
+        """EDGES with the columns of their markets, copied on each access; `rows` has them without."""
+        return attach_markets(self.rows, self.markets)
+
+    def select(self, predicate: pl.Expr) -> pl.DataFrame:
+        """Return the EDGES that satisfy a predicate on `rows`, with the columns of their markets."""
+        return attach_markets(self.rows.filter(predicate), self.markets)
+
+    @property
     def opportunities(self) -> pl.DataFrame:
         """The believed opportunities, best first."""
-        return self.edges.filter(pl.col("bin") == KEPT_BIN)
+        return self.select(pl.col("bin") == KEPT_BIN)
 
     @property
     def unproven(self) -> pl.DataFrame:
         """Rows that pass the thresholds on the raw numbers but that no record supports, by the model's own EV."""
-        return sort_opportunities(self.edges.filter(pl.col("bin") == UNPROVEN_BIN), self.rules, raw=True)
+        return sort_opportunities(self.select(pl.col("bin") == UNPROVEN_BIN), self.rules, raw=True)
 
     def explain(self, ticker: str) -> list[SideExplanation]:
         """Return what every step did with a market, for each side and model; empty if it was not evaluated."""
-        return explain_rows(self.edges.filter(pl.col("ticker") == ticker), self.rules)
+        return explain_rows(self.select(pl.col("ticker") == ticker), self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +163,10 @@ def price(
 ) -> Evaluation:
     """Compare predictions with the quotes of the markets. `beliefs` defaults to the shipped records."""
     rules = rules or Rules()
-    rows = edges(markets, predictions, asof=asof, rules=rules, policy=fees, beliefs=beliefs or default_beliefs())
-    near = nearest_misses(rows, rules, misses, asof=asof)
-    return Evaluation(rows, funnel(rows, rules), near, problems, rules=rules)
+    beliefs = beliefs or default_beliefs()
+    rows = value_markets(markets, predictions, asof=asof, rules=rules, policy=fees, beliefs=beliefs)
+    near = nearest_misses(rows, rules, misses, asof=asof, markets=markets)
+    return Evaluation(rows, markets, funnel(rows, rules), near, problems, rules=rules)
 
 
 async def run_scan(
@@ -198,9 +209,10 @@ async def run_scan(
         listing, books = await requote(kalshi, listing, tickers)
         depth = levels(books, keep_empty=True)
         if listing.moved:
+            del evaluation, candidates  # the largest tables of a scan; the next ones need the room
             # Models may read prices, also of other markets: predictions from the old prices are void.
             predicted = predict(listing.markets, models, payloads, asof=asof, requested=requested)
-        evaluation = evaluate_listing(listing, predicted)
+            evaluation = evaluate_listing(listing, predicted)
     problems = _without_filtered(evaluation.problems, listing)
     advice = _advice(listing, evaluation, offers(depth.drop_nulls("price_u")), options)
     inputs = ScanInputs(payloads, requested, asof)
@@ -214,7 +226,7 @@ def _advice(listing: Listing, evaluation: Evaluation, offered: pl.DataFrame, opt
         fills = fill_opportunities(opportunities, offered, options.rules.size, options.fees)
         advice = advice.join(fills, on=_BET, how="left")
     if options.bankroll is not None:
-        trusted = evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
+        trusted = evaluation.select(~pl.col("suspect").fill_null(value=False))
         bets = size_bets(trusted, listing.markets, options.bankroll, options.fees)
         advice = advice.join(bets, on=_BET, how="left")
     return advice

@@ -171,7 +171,7 @@ class ExplainReport:
     @classmethod
     def from_evaluation(cls, ticker: str, evaluation: Evaluation) -> "ExplainReport":
         """Explain a market of an evaluation. Raises `UsageError` if it is not in it."""
-        rows = evaluation.edges.filter(pl.col("ticker") == ticker)
+        rows = evaluation.select(pl.col("ticker") == ticker)
         if rows.is_empty():
             raise UsageError(f"{ticker} is not among the scanned markets", remedy="Check the ticker and the filters")
         # Problems with other markets say nothing about this one.

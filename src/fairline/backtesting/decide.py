@@ -239,7 +239,7 @@ def _kelly_shares(found: InstantResult, terms: Terms) -> pl.DataFrame:
     """Return `{ticker, side, model, share}` of what is believed; without a bankroll there are no rows."""
     if terms.bankroll is None:
         return DECISIONS.to_frame().select(*_BET, "share")
-    trusted = found.evaluation.edges.filter(~pl.col("suspect").fill_null(value=False))
+    trusted = found.evaluation.select(~pl.col("suspect").fill_null(value=False))
     return size_bets(trusted, found.markets, terms.bankroll, terms.fees).select(*_BET, "share")
 
 

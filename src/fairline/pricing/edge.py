@@ -53,6 +53,8 @@ _CARRIED = [
     "fee_multiplier_m",
 ]
 _BETTER = ["yes_better_u", "no_better_u"]
+_VALUED = {"ticker", "spread_percent", "payout_low_u", "payout_high_u"}
+"""Carried columns that the rows of `value_markets` have too: to name a row, to rank near misses, or by side."""
 _YEAR_S = 365.25 * 86_400
 _MIN_TIME_S = 3_600
 """Yearly returns assume that capital is bound for at least an hour."""
@@ -61,6 +63,26 @@ _MARKETS_PER_BATCH = 1 << 15
 
 
 def edges(
+    markets: pl.DataFrame,
+    predictions: pl.DataFrame,
+    *,
+    asof: datetime,
+    rules: Rules,
+    policy: Policy = CAUTIOUS,
+    beliefs: Beliefs | None = None,
+) -> pl.DataFrame:
+    """Return `value_markets` with the columns of `attach_markets`: EDGES with everything that a reader wants to see."""
+    rows = value_markets(markets, predictions, asof=asof, rules=rules, policy=policy, beliefs=beliefs)
+    return attach_markets(rows, markets)
+
+
+def attach_markets(rows: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
+    """Add the columns of the markets to EDGES that refer to them by `place`."""
+    names = [name for name in _CARRIED if name not in rows.columns]
+    return rows.hstack(markets.select(names)[rows["place"]])
+
+
+def value_markets(
     markets: pl.DataFrame,
     predictions: pl.DataFrame,
     *,
@@ -81,6 +103,9 @@ def edges(
 
     With `rules.rest`, `price_u` is the bid to join, behind the `ahead_cc` already there; `size_cc` is the whole wanted
     size, `fee_u` the maker fee, and `better_u` the next price that would be first in the queue.
+
+    Of the markets the rows carry only the ticker and `place`, the market's row: two rows for each of 100,000 markets
+    would otherwise copy them twice.
     """
     if "knows_play" not in predictions.columns:
         predictions = predictions.with_columns(knows_play=False)
@@ -98,7 +123,8 @@ def edges(
         is_kept = pl.col("bin") == KEPT_BIN
         opportunities.append(rows.filter(is_kept))
         dropped.append(rows.filter(~is_kept))
-    return pl.concat([sort_opportunities(pl.concat(opportunities), rules), *dropped])
+    best_first = sort_opportunities(attach_markets(pl.concat(opportunities), markets), rules)
+    return pl.concat([best_first.select(dropped[0].columns), *dropped])
 
 
 def sort_opportunities(rows: pl.DataFrame, rules: Rules, *, raw: bool = False) -> pl.DataFrame:
@@ -186,6 +212,7 @@ def _value_rows(
         .with_columns(yearly_return=pl.col("believed_ev_per_dollar") / _years_until_decided(asof))
         .drop("cost_u")
         .with_columns(bin=bin_expr(rules, asof), suspect=pl.col("edge_points") > rules.suspect_points)
+        .drop(name for name in _CARRIED if name not in _VALUED)
         .collect()
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from fairline.market.funnel import FunnelStep, with_shares
+from fairline.pricing.edge import attach_markets
 from fairline.pricing.rules import Rules, Side
 from fairline.pricing.steps import KEPT_BIN, StepOutcome, active_steps, bins, explain_row
 
@@ -51,10 +52,13 @@ def explain_rows(edges: pl.DataFrame, rules: Rules) -> list[SideExplanation]:
     ]
 
 
-def nearest_misses(edges: pl.DataFrame, rules: Rules, top: int, *, asof: datetime) -> pl.DataFrame:
+def nearest_misses(
+    edges: pl.DataFrame, rules: Rules, top: int, *, asof: datetime, markets: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Return, for each step with a gap, the `top` priced rows of its bin that came closest to being kept.
 
-    `shortfall` adds up how much of each threshold is missing; `missed_by` says so in words.
+    `shortfall` adds up how much of each threshold is missing; `missed_by` says so in words. Rows of `value_markets`
+    need the `markets` that they refer to.
     """
     steps = [step for step in active_steps(rules) if step.gap]
     gaps = {step.name: step.gap(rules) for step in steps if step.gap}
@@ -71,6 +75,7 @@ def nearest_misses(edges: pl.DataFrame, rules: Rules, top: int, *, asof: datetim
         [ranked.filter(pl.col("bin") == name).bottom_k(top, by=["shortfall", "ticker", "side"]) for name in gaps]
     ).sort("shortfall", "ticker", "side")
     missed = [pl.when(step.test(rules, asof)).then(gaps[step.name].text) for step in steps]
-    return edges[nearest["at"]].with_columns(
+    misses = edges[nearest["at"]]
+    return (misses if markets is None else attach_markets(misses, markets)).with_columns(
         nearest["shortfall"], missed_by=pl.concat_str(missed, separator="; ", ignore_nulls=True)
     )

@@ -275,7 +275,7 @@ def _cause(message: FeedMessage) -> tuple[str, float]:
 def predictions_of(evaluation: Evaluation) -> pl.DataFrame:
     """Return the predictions that an evaluation was made with, as PREDICTIONS without notes."""
     is_prediction = (pl.col("side") == "yes") & pl.col("p").is_not_null()
-    return evaluation.edges.filter(is_prediction).select("ticker", "p", "p_sd", "model", "asof")
+    return evaluation.rows.filter(is_prediction).select("ticker", "p", "p_sd", "model", "asof")
 
 
 def _ranges(first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -162,7 +162,7 @@ class Recorder:
         return last is None or now - last >= _SNAPSHOT_EVERY[dataset]
 
     def _record_predictions(self, listing: Listing, evaluation: Evaluation, now: datetime) -> None:
-        priced = evaluation.edges.filter((pl.col("side") == "yes") & pl.col("p").is_not_null())
+        priced = evaluation.select((pl.col("side") == "yes") & pl.col("p").is_not_null())
         rows = priced.select(
             "ticker",
             "event_ticker",
@@ -208,7 +208,7 @@ def find_departures(
     """
     left = keys.select(_EDGE_KEY).join(evaluation.opportunities, on=_EDGE_KEY, how="anti", maintain_order="left")
     left = left.filter(~pl.col("model").is_in(list(silent))).join(_unreadable(listing), on="ticker", how="anti")
-    evaluated = evaluation.edges.select(*_EDGE_KEY, "bin").join(left.select("ticker").unique(), on="ticker", how="semi")
+    evaluated = evaluation.rows.select(*_EDGE_KEY, "bin").join(left.select("ticker").unique(), on="ticker", how="semi")
     bins = evaluated.select(*_EDGE_KEY, reason=pl.col("bin").cast(pl.String))
     # If this model no longer prices a market, other models' rows may say which earlier step it fails.
     early = bins.filter(pl.col("reason").is_in(bins_before("model"))).unique(["ticker", "side"])
@@ -236,7 +236,7 @@ def _as_edges(rows: pl.DataFrame, change: str) -> pl.DataFrame:
 
 def summarize_scan(listing: Listing, evaluation: Evaluation) -> dict[str, object]:
     """Return a finished scan as a row of SCANS."""
-    priced = evaluation.edges.filter(pl.col("p").is_not_null())["ticker"].n_unique()
+    priced = evaluation.rows.filter(pl.col("p").is_not_null())["ticker"].n_unique()
     return dict.fromkeys(SCANS) | {
         "outcome": "done" if listing.complete else "incomplete",
         "detail": "; ".join(listing.incomplete_reasons)[:2_000],
@@ -245,7 +245,7 @@ def summarize_scan(listing: Listing, evaluation: Evaluation) -> dict[str, object
         "complete": listing.complete,
         "listed": listing.listed,
         "priced": priced,
-        "kept": evaluation.edges.filter(pl.col("bin") == KEPT_BIN).height,
+        "kept": evaluation.rows.filter(pl.col("bin") == KEPT_BIN).height,
         "requests": listing.requests,
         "retries": listing.retries,
         "bytes": listing.bytes,

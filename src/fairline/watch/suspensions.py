@@ -48,7 +48,7 @@ def update_suspensions(
 def _find_failed(evaluation: Evaluation, names: set[str]) -> dict[str, Problem]:
     """Return the problem of each model that gave no usable answer."""
     failed = {problem.model: problem for problem in evaluation.problems if problem.silent}
-    priced = set(evaluation.edges["model"].unique())
+    priced = set(evaluation.rows["model"].unique())
     for problem in evaluation.problems:
         if problem.ticker and problem.model in names and problem.model not in priced:
             failed.setdefault(problem.model, problem)
