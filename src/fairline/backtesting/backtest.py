@@ -138,7 +138,8 @@ def decide(
     results: list[BlockResult] = []
     finished = 0
     for fold in folds:
-        tasks = [Task(store.folder, folder, block, terms, models) for block in fold]
+        begin = options.grid.instant(fold[0].first)
+        tasks = [Task(store.folder, folder, block, terms, models, begin) for block in fold]
         run_blocks(tasks, start, _offset(progress, finished, total))
         finished += len(fold)
         results.append(read_results(folder, fold))

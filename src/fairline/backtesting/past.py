@@ -22,6 +22,10 @@ class RecordedPast:
         before = store.latest("quotes", since, chosen)
         after = store.read("quotes", since=since, where=chosen)
         self._quotes = _by_ticker(pl.concat([before, after]))
+        self._depth = _by_ticker(store.read("depth", since=since, where=chosen))
+        block_trade = pl.col("is_block").fill_null(value=False)
+        tape = store.read("trades", where=chosen & ~block_trade & (pl.col("created_ts") >= since))
+        self._trades = _by_ticker(tape, "created_ts")
         self._scans = _scan_instants(store, since)
         self._outcomes = _outcomes(store, chosen)
         self._starts = _starts(store, chosen)
@@ -31,13 +35,19 @@ class RecordedPast:
         """Return what was seen of a market."""
         if ticker not in self._watched:
             rows = self._quotes.get(ticker)
-            changes = [] if rows is None else [_observation(row) for row in rows.iter_rows(named=True)]
-            self._watched[ticker] = Watched(changes, self._scans)
+            seen = {} if rows is None else {row["seen_ts"]: _observation(row) for row in rows.iter_rows(named=True)}
+            # A whole order book says more than the best quotes of the same instant.
+            seen |= _book_observations(self._depth.get(ticker))
+            self._watched[ticker] = Watched([seen[moment] for moment in sorted(seen)], self._scans)
         return self._watched[ticker]
 
     def trades(self, ticker: str) -> list[Trade]:
-        """Return the recorded trades of a market, in order of time."""
-        return []
+        """Return the recorded trades of a market, in order of time. A block trade is no offer to anybody else."""
+        rows = self._trades.get(ticker)
+        if rows is None:
+            return []
+        columns = rows.select("created_ts", "price_u", "count_cc").iter_rows()
+        return [Trade(traded_at, price_u, count_cc) for traded_at, price_u, count_cc in columns]
 
     def outcome(self, ticker: str) -> Outcome | None:
         return self._outcomes.get(ticker)
@@ -60,8 +70,8 @@ class RecordedPast:
         return float(last["yes_bid_u"] + last["yes_ask_u"]) / (2 * NOTIONAL_U)
 
 
-def _by_ticker(quotes: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    parts = quotes.sort("seen_ts", maintain_order=True).partition_by("ticker", as_dict=True, maintain_order=True)
+def _by_ticker(rows: pl.DataFrame, time: str = "seen_ts") -> dict[str, pl.DataFrame]:
+    parts = rows.sort(time, maintain_order=True).partition_by("ticker", as_dict=True, maintain_order=True)
     return {str(key[0]): rows for key, rows in parts.items()}
 
 
@@ -79,6 +89,24 @@ def _observation(row: dict[str, object]) -> Observation:
     offers: dict[Side, Sequence[Level]] = {"yes": ask, "no": _mirrored(bid)}
     bids: dict[Side, Sequence[Level]] = {"yes": bid, "no": _mirrored(ask)}
     return Observation(_moment(row["seen_ts"]), offers, bids)
+
+
+def _book_observations(rows: pl.DataFrame | None) -> dict[datetime, Observation]:
+    """Return an observation for each order book in rows of DEPTH, by its instant."""
+    if rows is None:
+        return {}
+    books = {}
+    for (seen_at,), levels in rows.sort("seen_ts").group_by(["seen_ts"], maintain_order=True):
+        bids = {side: _best_first(levels, side) for side in ("yes", "no")}
+        moment = _moment(seen_at)
+        offers: dict[Side, Sequence[Level]] = {"yes": _mirrored(bids["no"]), "no": _mirrored(bids["yes"])}
+        books[moment] = Observation(moment, offers, {"yes": bids["yes"], "no": bids["no"]})
+    return books
+
+
+def _best_first(levels: pl.DataFrame, side: str) -> tuple[Level, ...]:
+    bids = levels.filter(pl.col("side") == side).drop_nulls("price_u").sort("price_u", descending=True)
+    return tuple(Level(price_u, size_cc) for price_u, size_cc in bids.select("price_u", "size_cc").iter_rows())
 
 
 def _moment(value: object) -> datetime:

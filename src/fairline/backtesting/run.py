@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ import msgspec
 import polars as pl
 
 from fairline.backtesting.decide import Block, BlockResult, Inputs, Terms, add_steps, evaluate_block
+from fairline.backtesting.fits import FittedInputs, fit_calibration, fit_models
 from fairline.errors import StoreError, UsageError
 from fairline.market.funnel import FunnelStep
 from fairline.models import Model
@@ -57,6 +59,8 @@ class Task:
     block: Block
     terms: Terms
     models: ModelSource
+    fitted_at: datetime
+    """When models that learn are fitted: the beginning of the block's fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,11 @@ def local_executor(jobs: int) -> ProcessPoolExecutor:
 def run_block(task: Task) -> None:
     """Evaluate one block and write its file, whole or not at all."""
     store = Store(task.store)
-    inputs = task.models.inputs(store)
-    result = evaluate_block(Timeline(store), task.models.load(), inputs, task.block, task.terms)
+    loaded = task.models.load()
+    models = fit_models(loaded, store, task.fitted_at)
+    curves = fit_calibration(loaded, store, task.fitted_at)
+    inputs = FittedInputs(task.models.inputs(store), curves)
+    result = evaluate_block(Timeline(store), models, inputs, task.block, task.terms)
     _write(task.folder, task.block, result)
 
 

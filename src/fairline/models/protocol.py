@@ -36,3 +36,16 @@ class Model(Protocol):
         A row with a null `p` and a text in the optional column `note` reports something that could not be used.
         """
         ...
+
+
+@runtime_checkable
+class Learner(Model, Protocol):
+    """A model that learns from settled markets. A backtest fits it again at the beginning of each fold."""
+
+    def fit(self, history: pl.DataFrame, asof: datetime) -> Model:
+        """Return a model fitted on settled markets: `ticker, event_ticker, category, hours, price, y`.
+
+        One row per market and time before its close: `price` is the midpoint `hours` before it, `y` is 1 for YES and 0
+        for NO. The history holds only markets whose settlement had been published by `asof`.
+        """
+        ...
