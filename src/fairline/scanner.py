@@ -187,7 +187,7 @@ async def run_scan(
     listing = await read_listing(kalshi, options.filters, progress=progress, memory=memory, ages=options.ages)
     requested = datetime.now(UTC)
     payloads = await fetch(model_requests(models, listing.markets, requested), sources)
-    asof = datetime.now(UTC)
+    asof = datetime.now(UTC) + kalshi.transport.replay_offset
 
     def evaluate_listing(current: Listing, predicted: tuple[pl.DataFrame, list[Problem]]) -> Evaluation:
         return price(
@@ -246,7 +246,7 @@ async def find_violations(
     With `books`, the order books of the profitable ones are read and every leg is walked through its book; what no
     longer breaks a rule by then is left out.
     """
-    asof = datetime.now(UTC)
+    asof = datetime.now(UTC) + kalshi.transport.replay_offset
     violated = violations(listing.markets, asof=asof, policy=fees)
     profitable = violated.filter(pl.col("profit_u") > 0)
     if not books or profitable.is_empty():
@@ -278,7 +278,7 @@ async def explain_market(
     markets = await read_market(kalshi, ticker)
     requested = datetime.now(UTC)
     payloads = await fetch(model_requests(models, markets, requested), sources)
-    asof = datetime.now(UTC)
+    asof = datetime.now(UTC) + kalshi.transport.replay_offset
     predictions, problems = predict(markets, models, payloads, asof=asof, requested=requested)
     evaluation = price(
         markets,

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 SAFE_S = 5.0
 TOLERATED_S = 10.0
 REFUSED_S = 30.0
+REPLAY_S = 3_600.0
+"""A difference above this is no wrong clock: the exchange replays the past, and its time is the one that counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from fairline.kalshi.auth import Auth, JwtAuth
-from fairline.kalshi.clock import SAFE_S, Skew, skew_of
+from fairline.kalshi.clock import REPLAY_S, SAFE_S, Skew, skew_of
 from fairline.kalshi.decoding import Bytes, error_body
 from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, ResponseError, error_for_status
 from fairline.kalshi.http import AiohttpSend, HttpRequest, Response, Send, Timeouts, Unpacker, is_loopback
@@ -107,6 +108,13 @@ class Transport:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    @property
+    def replay_offset(self) -> timedelta:
+        """How far the time of a replayed exchange is from the present; zero for clocks that merely differ a little."""
+        if self.skew is None or abs(self.skew.seconds) <= REPLAY_S:
+            return timedelta(0)
+        return timedelta(seconds=self.skew.seconds)
 
     async def close(self) -> None:
         await self._http.close()

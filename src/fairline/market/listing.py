@@ -134,7 +134,7 @@ async def read_listing(
     markets = with_context(frame, *apply_changes(series, events, reading_changes.result(), since, datetime.now(UTC)))
     if filters.tickers:
         _check_names("market", filters.tickers, set(markets["ticker"]) | {r.ticker for r in crawl.report.rejected}, [])
-    matching, steps = apply_filters(filters, markets, series, started)
+    matching, steps = apply_filters(filters, markets, series, started + kalshi.transport.replay_offset)
     traffic = kalshi.transport.traffic
     report = crawl.report
     fee_drift, fee_problems = check_fees(markets, series)

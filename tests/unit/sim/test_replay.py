@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
+import fairline
 from fairline.sim import Exchange, SimError
 from fairline.sim.recording import read_recording
 from fairline.sim.replay import ReplayCatalog
@@ -107,3 +108,18 @@ def test_objects_are_found_at_any_depth_and_the_last_recording_counts(tmp_path):
     recording = read_recording(tmp_path)
     assert recording.markets[MARKET["ticker"]]["yes_bid_dollars"] == "0.4300"
     assert list(recording.events) == ["E"]
+
+
+def test_a_scan_of_a_replay_counts_from_its_clock(recorded):
+    soon = MARKET | {"ticker": "KXTEST-26JUL10-B", "occurrence_datetime": "2026-07-11T00:00:00Z"}
+    later = MARKET | {"ticker": "KXTEST-26JUL10-C", "occurrence_datetime": "2026-07-19T00:00:00Z"}
+    fields = {"market_type": "binary", "no_bid_dollars": "0.5500", "no_ask_dollars": "0.5800"}
+    path = recorded(soon | fields, later | fields)
+    at = datetime(2026, 7, 10, 18, 30, tzinfo=UTC)
+    with Exchange(replay=path, at=at) as exchange:
+        listed = fairline.markets(exchange=exchange.url, fresh=True)
+        within = fairline.markets(exchange=exchange.url, decided_within="2d", fresh=True)
+    assert listed.markets.height == 2
+    assert within.markets["ticker"].to_list() == [soon["ticker"]]
+    with Exchange(replay=path) as exchange:
+        assert fairline.markets(exchange=exchange.url, fresh=True).markets.is_empty()
