@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter, validators
 from fairline.api.options import Connection
 from fairline.cli.options import ConnectionOptions, Json, SigningOptions
 from fairline.cli.settings import read_settings
+from fairline.errors import UsageError
 
 
 def balance(
@@ -47,6 +48,13 @@ def doctor(
         int | None, Parameter(validator=validators.Number(gte=0, lte=63), help="Check this subaccount, 0 to 63.")
     ] = None,
     other_exchange: Annotated[str | None, Parameter(help="Another exchange that the key may belong to.")] = None,
+    contract: Annotated[
+        bool,
+        Parameter(negative="", help="Compare the exchange's data with what this version expects. At most 60 requests."),
+    ] = False,
+    output: Annotated[
+        Path | None, Parameter(help="Write the report of --contract to this file, to attach to an issue.")
+    ] = None,
     sent: SentOptions = SentOptions(),
     connection: ConnectionOptions = Connection(),
     signing: SigningOptions = SigningOptions(),
@@ -56,4 +64,10 @@ def doctor(
 
     other = read_settings(Connection(exchange=other_exchange)).url if other_exchange else ""
     settings = read_settings(connection, signing)
+    if contract:
+        from fairline.cli.contract import check_contract
+
+        return check_contract(settings, output, as_json=json_output)
+    if output is not None:
+        raise UsageError("--output is only for the report of --contract", remedy="Add --contract")
     return examine(settings, sent, other_url=other, subaccount=subaccount, as_json=json_output)

@@ -20,6 +20,7 @@ from fairline.kalshi.doctor import Doctor
 from fairline.kalshi.errors import PrivateKeyError
 from fairline.kalshi.remedies import REMEDIES
 from fairline.kalshi.wire import Balance
+from fairline.text import sanitize
 
 
 def print_balance(settings: Settings, *, as_json: bool) -> None:
@@ -67,7 +68,7 @@ def _print_diagnosis(diagnosis: Diagnosis, *, as_json: bool, healthy: str) -> No
         print(json.dumps(asdict(diagnosis), indent=2))
         return
     for check in diagnosis.checks:
-        print(f"{check.status:8}{check.name:16}{check.evidence}")
+        print(f"{check.status:8}{check.name:16}{sanitize(check.evidence)}")
         if check.remedy:
             print(f"{'':24}→ {check.remedy}")
     print(healthy if diagnosis.cause is None else f"Cause: {diagnosis.cause}. {REMEDIES[diagnosis.cause]}.")

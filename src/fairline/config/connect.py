@@ -14,7 +14,7 @@ from fairline.config.model_settings import model_settings
 from fairline.config.settings import Settings, model_key
 from fairline.errors import ConfigError
 from fairline.files import write_atomic
-from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, TokenBucket, Transport
+from fairline.kalshi import Auth, JwtAuth, Kalshi, KalshiError, PrivateKey, Rate, Retry, TokenBucket, Transport
 from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.errors import AuthError, PassphraseError, PrivateKeyError
 from fairline.kalshi.experiments import Setup
@@ -144,8 +144,8 @@ def own_folders() -> list[Path]:
     return [platformdirs.user_cache_path("fairline"), platformdirs.user_state_path("fairline")]
 
 
-def transport_of(settings: Settings, auth: Auth | None, say: Say) -> Transport:
-    return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), notify=say)
+def transport_of(settings: Settings, auth: Auth | None, say: Say, retry: Retry | None = None) -> Transport:
+    return Transport(settings.url, auth=auth, use_server_time=bool(settings.use_server_time), notify=say, retry=retry)
 
 
 async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
