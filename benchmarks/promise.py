@@ -13,38 +13,37 @@ from scipy.stats import t as student
 
 from benchmarks.evidence import Evidence, all_evidence, markets_of
 from fairline.market.frame import NOTIONAL_U, PREDICTIONS
-from fairline.pricing.belief import Belief
+from fairline.pricing.belief import Beliefs, Record
 from fairline.pricing.rules import Rules
 from fairline.scanner import price
 from fairline.scoring.metrics import clustered_mean
-from fairline.scoring.records import fit_belief
+from fairline.scoring.records import fit_record
 
-MIN_BELIEVED_EV = 0.01
 MIN_JUDGED_EVENTS = 30
 SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Flagged rows of one set: `event_ticker, promised, believed, realised`, and the two fitted beliefs."""
+    """Flagged rows of one set (`event_ticker, is_believed, promised, believed, realised`), and the two records."""
 
     name: str
     model: str
     rows: pl.DataFrame
-    beliefs: tuple[Belief, Belief]
+    records: tuple[Record, Record]
 
     @property
     def believed_rows(self) -> pl.DataFrame:
-        return self.rows.filter(pl.col("believed") >= MIN_BELIEVED_EV)
+        return self.rows.filter("is_believed")
 
 
 def judge(evidence: Evidence) -> Promise:
-    """Return what was promised and realised on a set, each half judged by the belief of the other."""
+    """Return what was promised and realised on a set, each half judged by the record of the other."""
     rows = evidence.tight.sort("ts")
     first, second = _halves(rows)
-    beliefs = _fit(first), _fit(second)
-    flagged = pl.concat([_flag(second, beliefs[0]), _flag(first, beliefs[1])])
-    return Promise(evidence.name, rows["model"][0], flagged, beliefs)
+    records = _fit(first), _fit(second)
+    flagged = pl.concat([_flag(second, records[0]), _flag(first, records[1])])
+    return Promise(evidence.name, rows["model"][0], flagged, records)
 
 
 def _halves(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -55,30 +54,29 @@ def _halves(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return rows.filter(is_early), rows.filter(~is_early)
 
 
-def _fit(rows: pl.DataFrame) -> Belief:
+def _fit(rows: pl.DataFrame) -> Record:
     mid = rows["p_mid"].to_numpy()
-    return fit_belief(rows["p"].to_numpy() - mid, rows["outcome"].to_numpy() - mid, rows["event_ticker"])
+    disagreement, outcome = rows["p"].to_numpy() - mid, rows["outcome"].to_numpy() - mid
+    return fit_record(rows["model"][0], rows["category"][0], disagreement, outcome, rows["event_ticker"])
 
 
-def _flag(rows: pl.DataFrame, belief: Belief) -> pl.DataFrame:
-    """Return the rows that pass the default thresholds, with raw and believed expected value and realised profit."""
+def _flag(rows: pl.DataFrame, record: Record) -> pl.DataFrame:
+    """Return the rows that a scan with this record shows, believed and unproven, with their realised profit."""
     asof = rows["ts"].to_list()[0]
-    predictions = rows.select("ticker", "p", "model", p_sd=pl.lit(None), asof="ts", note=pl.lit(None))
+    predictions = rows.select("ticker", "p", "model", p_sd=pl.lit(None), asof="ts")
     typed = predictions.select(pl.col(name).cast(kind) for name, kind in PREDICTIONS.items() if name != "note")
-    flagged = price(markets_of(rows), typed, [], asof=asof, rules=Rules()).opportunities
-    moves = rows.select(
-        "ticker", "outcome", believed_p=pl.Series([
-            mid + belief.move(p - mid) for p, mid in rows.select("p", "p_mid").iter_rows()
-        ])
-    )  # fmt: skip
-    joined = flagged.join(moves, on="ticker")
-    is_yes = pl.col("side") == "yes"
-    cost = (pl.col("price_u") + pl.col("fee_u")) / NOTIONAL_U
-    return joined.select(
+    evaluation = price(markets_of(rows), typed, [], asof=asof, rules=Rules(), beliefs=Beliefs((record,)))
+    shown = pl.concat([
+        evaluation.opportunities.with_columns(is_believed=pl.lit(value=True)),
+        evaluation.unproven.with_columns(is_believed=pl.lit(value=False)),
+    ])  # fmt: skip
+    pays = pl.when(pl.col("side") == "yes").then("outcome").otherwise(1 - pl.col("outcome"))
+    return shown.join(rows.select("ticker", "outcome"), on="ticker").select(
         "event_ticker",
+        "is_believed",
         promised=pl.col("ev_u") / NOTIONAL_U,
-        believed=pl.when(is_yes).then("believed_p").otherwise(1 - pl.col("believed_p")) - cost,
-        realised=pl.when(is_yes).then("outcome").otherwise(1 - pl.col("outcome")) - cost,
+        believed=pl.col("believed_ev_u") / NOTIONAL_U,
+        realised=pays - (pl.col("price_u") + pl.col("fee_u")) / NOTIONAL_U,
     )
 
 
@@ -140,11 +138,11 @@ def run() -> str:
     believed = holm([shortfall_p(promise.believed_rows, "believed") for promise in promises])
     lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     for promise, *verdicts in zip(promises, raw, same, believed, strict=True):
-        beliefs = ", ".join(f"{belief.k:.2f} ({belief.cap:.3f})" for belief in promise.beliefs)
+        records = ", ".join(f"{record.k:.2f} ({record.cap:.3f})" for record in promise.records)
         shown = promise.rows["believed"].mean()
         cells = [
             f"{promise.name}, `{promise.model}`",
-            beliefs,
+            records,
             *_cells(promise.rows, "promised", verdicts[0]),
             "" if shown is None else f"{shown:+.3f}",
             verdicts[1],

@@ -71,6 +71,7 @@ class ConsensusModel:
                 payload = _first_available(self._requests(league), payloads)
                 odds, faults = read_odds(payload.body, league, payload.fetched_ts)
                 parts += [note_row(fault) for fault in faults[:MAX_NOTES]]
+                parts += [note_row(note) for note in [teams.age_note(league, asof.date())] if note]
                 parts += _price(rows, odds, asof)
             except FairlineError as error:
                 parts.append(note_row(f"{rows.height} markets of {name} are not priced: {error.message}"))

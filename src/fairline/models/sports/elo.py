@@ -79,6 +79,7 @@ class EloModel:
             try:
                 games, faults = read_results(payloads[self._request(league)].body, self._leagues[league])
                 parts += [note_row(f"{league} results: {fault}") for fault in faults[:MAX_NOTES]]
+                parts += [note_row(note) for note in [teams.age_note(self._leagues[league], asof.date())] if note]
                 parts += _price(rows, games, self._parameters[league], asof)
             except FairlineError as error:
                 parts.append(note_row(f"{rows.height} markets of {league} are not priced: {error.message}"))

@@ -54,7 +54,7 @@ def link_games(markets: pl.DataFrame, leagues: Mapping[str, League] | None = Non
     rows = _with_teams(rows, names, leagues)
     rows = _with_milestones(rows)
     rows = _with_pairs(rows, names)
-    rows = rows.with_columns(reason=_fault(), evidence=_evidence(), pieces=_pieces_of_evidence())
+    rows = rows.with_columns(reason=_fault(), evidence=_evidence())
     return rows.with_columns(**_link_columns()).select(pl.col(name).cast(dtype) for name, dtype in GAME_LINKS.items())
 
 
@@ -102,8 +102,14 @@ def _fixture_fault() -> pl.Expr:
 def _with_ticker_facts(markets: pl.DataFrame, leagues: Mapping[str, League]) -> pl.DataFrame:
     """Return the markets of known series with day, start, pair, number and code as their tickers say."""
     facts = pl.DataFrame(
-        [(league.name, league.series, league.home == "first", league.ties) for league in leagues.values()],
-        schema={"league": pl.String, "series_ticker": pl.String, "home_first": pl.Boolean, "ties": pl.Boolean},
+        [(lg.name, lg.series, lg.home == "first", lg.ties, lg.checked_on) for lg in leagues.values()],
+        schema={
+            "league": pl.String,
+            "series_ticker": pl.String,
+            "home_first": pl.Boolean,
+            "ties": pl.Boolean,
+            "checked_on": pl.String,
+        },
         orient="row",
     )
     series = pl.coalesce("series_ticker", pl.col("event_ticker").str.split("-").list.first())
@@ -135,6 +141,7 @@ def _with_teams(rows: pl.DataFrame, names: pl.DataFrame, leagues: Mapping[str, L
         schema={"league": pl.String, "target": pl.String, "by_target": pl.String},
         orient="row",
     )
+    listed = targets.rename({"target": "listed_target", "by_target": "team"})
     by_code = names.rename({"key": "code_key", "team": "by_code"})
     by_name = names.rename({"key": "outcome_key", "team": "by_name"})
     outcome = pl.col("yes_sub_title").str.strip_prefix(_REGULATION_PREFIX)
@@ -142,7 +149,8 @@ def _with_teams(rows: pl.DataFrame, names: pl.DataFrame, leagues: Mapping[str, L
     rows = rows.join(by_code, on=["league", "code_key"], how="left", maintain_order="left")
     rows = rows.join(by_name, on=["league", "outcome_key"], how="left", maintain_order="left")
     rows = rows.join(targets, on=["league", "target"], how="left", maintain_order="left")
-    return rows.with_columns(team=pl.coalesce("by_target", "by_name", "by_code"), contradictory=_contradicts_itself())
+    rows = rows.with_columns(team=pl.coalesce("by_target", "by_name", "by_code"), contradictory=_contradicts_itself())
+    return rows.join(listed, on=["league", "team"], how="left", maintain_order="left")
 
 
 def _with_milestones(rows: pl.DataFrame) -> pl.DataFrame:
@@ -251,7 +259,12 @@ def _team_faults() -> list[pl.Expr]:
         pl.when(pl.col("contradictory").any().over("event_ticker")).then(
             pl.lit("another market of the game contradicts itself")
         ),
-        pl.when(pl.col("team").is_null() & ~pl.col("tie")).then(pl.format("no team is known as {}", "yes_sub_title")),
+        pl.when(pl.col("team").is_null() & ~pl.col("tie")).then(
+            pl.format("no team is known as {} in teams.toml of {}", "yes_sub_title", "checked_on")
+        ),
+        pl.when(_is_confirmed() & (pl.col("listed_target") != pl.col("target"))).then(
+            pl.format("the exchange's id of {} is not the one in teams.toml of {}", "team", "checked_on")
+        ),
         pl.when(pl.col("first").is_null() | (pl.col("pairs") > 1)).then(
             pl.format("{} are not two known teams", "pair")
         ),
@@ -277,6 +290,12 @@ def _pieces_of_evidence() -> pl.Expr:
     return pl.sum_horizontal(*(pl.col(f"by_{name}").is_not_null() for name in _EVIDENCE), pl.col("tie"))
 
 
+def _is_confirmed() -> pl.Expr:
+    """Return whether the evidence suffices: one piece alone does not; a name in the rules confirms the outcome's."""
+    name_confirmed = (pl.col("by_name").is_not_null() & pl.col("rules_named")).fill_null(value=False)
+    return (_pieces_of_evidence() >= 2) | pl.col("tie") | name_confirmed
+
+
 def _link_columns() -> dict[str, pl.Expr]:
     """Times, teams, side and confidence of the links."""
     start, milestone, decided = pl.col("start_ts"), pl.col("milestone_ts"), pl.col("decided_ts")
@@ -286,9 +305,6 @@ def _link_columns() -> dict[str, pl.Expr]:
     plausible_milestone = pl.when((milestone < decided).fill_null(value=True)).then(milestone)
     start_unknown = start.is_null() & (decided.is_not_null() | milestone.is_null())
     by_answer = pl.when(start_unknown).then(pl.max_horizontal(decided - GAME_LENGTH - GAME_MARGIN, midnight))
-    # A single piece of evidence is not enough; a name in the rules confirms the outcome's.
-    name_confirmed = pl.col("by_name").is_not_null() & pl.col("rules_named")
-    confirmed = (pl.col("pieces") >= 2) | pl.col("tie") | name_confirmed
     return {
         "likely_ts": pl.coalesce(start, plausible_milestone, decided - GAME_LENGTH),
         # The earliest of all, because none of them is reliably kept up to date.
@@ -296,7 +312,7 @@ def _link_columns() -> dict[str, pl.Expr]:
         "home": _home(),
         "away": pl.when("home_first").then("second").otherwise("first"),
         "side": _side(),
-        "confidence": pl.when(pl.col("reason").is_not_null()).then(0.0).when(confirmed).then(0.99).otherwise(0.9),
+        "confidence": pl.when(pl.col("reason").is_not_null()).then(0.0).when(_is_confirmed()).then(0.99).otherwise(0.9),
     }
 
 

@@ -12,6 +12,8 @@ from fairline.errors import ConfigError
 from fairline.models.tables import load_table
 
 FILE = "teams.toml"
+MAX_TABLE_AGE_DAYS = 365
+"""Every season brings promoted, moved or renamed teams."""
 
 
 class League(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,6 +33,11 @@ class League(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asof: date | None = None
     teams: dict[str, list[str]] = {}
     targets: dict[str, str] = {}
+
+    @property
+    def checked_on(self) -> str:
+        """The date at which the teams were last checked, as text."""
+        return "an unknown date" if self.asof is None else str(self.asof)
 
     def __post_init__(self) -> None:
         owners: dict[str, str] = {}
@@ -55,6 +62,13 @@ def load_leagues(user: UserFile | None = None) -> dict[str, League]:
             path = user.path if user else FILE
             raise ConfigError(f"{path}: {name} and {other} have the same series", remedy="Give each its own")
     return leagues
+
+
+def age_note(league: League, today: date) -> str | None:
+    """Return a note if the teams of a league were last checked more than a season ago, else None."""
+    if league.asof is None or (today - league.asof).days <= MAX_TABLE_AGE_DAYS:
+        return None
+    return f"the teams of {league.name} were last checked on {league.asof}: add promoted or renamed ones to {FILE}"
 
 
 def team_names(leagues: Mapping[str, League]) -> pl.DataFrame:

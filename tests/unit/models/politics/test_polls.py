@@ -308,3 +308,58 @@ def test_there_are_538_electors_and_election_day_is_a_tuesday():
     assert election_day(2022) == date(2022, 11, 8)
     with pytest.raises(InputError, match="2032 are unknown"):
         electors(2032)
+
+
+NEW_HEAD = HEAD.replace("candidate_party", "party").replace("fte_grade", "numeric_grade")
+
+
+def test_the_columns_of_2021_to_2024_are_read():
+    polls, faults = read_polls((NEW_HEAD + "".join(lines(n, 50, 46, grade="2.5") for n in range(3))).encode())
+    assert faults == []
+    assert polls.select("dem", "rep", "grade").unique().rows() == [(50.0, 46.0, "2.5")]
+    priced, _ = predict(NEW_HEAD + "".join(lines(n, 50, 46, grade="2.5") for n in range(4)), market())
+    assert 0.6 < priced["p"][0] < 0.9
+
+
+def test_a_better_pollster_counts_more_by_stars_as_by_letters():
+    def average_of(good, poor):
+        text = HEAD + lines(1, 60, 30, grade=good) + lines(2, 40, 50, grade=poor) + lines(3, 50, 40, grade=poor)
+        return average(read_polls(text.encode())[0], date(2028, 9, 26), {})["dem"][0]
+
+    assert average_of("3.0", "0.5") > average_of("1.5", "1.5") > average_of("0.5", "3.0")
+    assert average_of("A", "C") > average_of("B", "B")
+
+
+def answer(poll, party, name, share, end="2028-09-28"):
+    return f"{poll},{poll},U.S. Senate,2028,Ohio,P{poll},B,600,lv,,{end},{party},{name},{share}\n"
+
+
+OLD = "".join(lines(n, 50, 46, end="2028-08-15") for n in range(8))
+
+
+@pytest.mark.parametrize(
+    ("latest", "reason"),
+    [
+        ((("REP", "Bob", 46), ("IND", "Dan", 44)), "no Democrat"),
+        ((("DEM", "Ann", 46), ("IND", "Dan", 44)), "no Republican"),
+        ((("DEM", "Ann", 46), ("DEM", "Eve", 44)), "two Democrats"),
+        ((("REP", "Bob", 46), ("REP", "Guy", 44)), "two Republicans"),
+        ((("DEM", "Ann", 40), ("REP", "Bob", 36), ("IND", "Dan", 20)), "a strong independent"),
+    ],
+)
+def test_the_latest_questions_decide_who_is_running(latest, reason):
+    """Earlier match-ups between a Democrat and a Republican do not price a race that is none."""
+    text = HEAD + OLD + "".join(answer(n, *candidate) for n in range(100, 105) for candidate in latest)
+    priced, notes = predict(text, market())
+    assert priced.is_empty()
+    assert f"the latest questions on senate OH 2028 name {reason}: the race is left out" in notes
+    assert predict(HEAD + OLD, market())[0].height == 1
+
+
+def test_one_odd_question_does_not_leave_a_race_out():
+    text = (
+        HEAD + "".join(lines(n, 50, 46) for n in range(5)) + answer(90, "REP", "Bob", 46) + answer(90, "IND", "D", 40)
+    )
+    priced, notes = predict(text, market())
+    assert priced.height == 1
+    assert notes == "1 questions do not name one candidate of each party"

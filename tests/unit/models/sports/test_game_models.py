@@ -265,3 +265,41 @@ def test_many_games_are_rated_by_machine_code_to_the_same_numbers(monkeypatch):
 def test_no_games_are_rated_as_none():
     empty = pl.DataFrame(schema=GAMES)
     assert rate(empty, load_parameters()["nfl"]).height == 0
+
+
+BOOKS = [(f"book{n}", 3.7 + 0.05 * n, 1.33, 60) for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [("betfair", 1.01, 50.0, 60), ("pinnacle", 1.33, 3.7, 60), ("a", 1.01, 50.0, 60), ("b", 90.0, 1.01, 60)],
+    ids=["empty exchange", "swapped teams at a sharp book", "empty book", "reversed empty book"],
+)
+@pytest.mark.parametrize("good", [2, 3, 6])
+def test_one_broken_bookmaker_does_not_move_the_consensus(broken, good):
+    books = [(f"book{n}", 3.7 + 0.05 * n, 1.33, 60) for n in range(good)]
+    p = predict("consensus", {"odds/mlb.json": odds(*books, broken)}, market("DET"))[0][f"{EVENT}-DET"]
+    alone = [(1 / home) / (1 / home + 1 / away) for _, home, away, _ in books]
+    assert p == pytest.approx(np.mean(alone), abs=0.012)
+
+
+def test_a_game_on_neutral_ground_gets_no_home_advantage():
+    lines = RESULTS.splitlines()
+    upcoming = {
+        flag: "\n".join([f"{lines[0]},neutral", *(f"{line},0" for line in lines[1:]), f"2026-07-10,{teams},,,{flag}"])
+        for flag, teams in (("0", "DET,PHI"), ("1", "DET,PHI"))
+    }
+    swapped = upcoming["1"].replace("2026-07-10,DET,PHI", "2026-07-10,PHI,DET")
+    at_home, neutral, either = (
+        predict("elo", {"mlb.csv": text.encode()}, market("DET"))[0][f"{EVENT}-DET"]
+        for text in (upcoming["0"], upcoming["1"], swapped)
+    )
+    points = 400 * np.log10(at_home / (1 - at_home)) - 400 * np.log10(neutral / (1 - neutral))
+    assert points == pytest.approx(load_parameters()["mlb"].home)
+    assert either == pytest.approx(neutral)
+
+
+@pytest.mark.parametrize(("model", "floor"), [("elo", 0.055), ("consensus", 0.01)])
+def test_the_deviation_is_at_least_the_measured_distance_to_the_price(model, floor):
+    bodies = {"mlb.csv": RESULTS.encode(), "odds/mlb.json": odds(*FOUR)}
+    assert predict(model, bodies, market("DET"))[2]["p_sd"][0] >= floor

@@ -10,7 +10,7 @@ from fairline.errors import ConfigError
 from fairline.market.frame import MARKETS
 from fairline.models.linking import MIN_CONFIDENCE
 from fairline.models.sports.games import link_games, match_fixtures
-from fairline.models.sports.teams import League, load_leagues
+from fairline.models.sports.teams import League, age_note, load_leagues
 
 DETROIT, PHILADELPHIA = "8905d233-d4fc-485d-9df7-3092bb192b3e", "bf277158-b28d-4a0e-aa3b-54fd3acd3009"
 GAME = {"ticker": "KXMLBGAME-26JUL101840PHIDET-DET", "event_ticker": "KXMLBGAME-26JUL101840PHIDET",
@@ -237,3 +237,35 @@ def fixtures(*starts):
               "away": pl.String, "score": pl.Int64}  # fmt: skip
     rows = [("mlb", date(2026, 7, 10), start, "DET", "PHI", n) for n, start in enumerate(starts)]
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_a_promoted_club_is_linked_by_its_name_in_the_rules():
+    rows = [
+        MATCH | {"ticker": f"KXEPLGAME-26AUG15ARSCVC-{code}", "event_ticker": "KXEPLGAME-26AUG15ARSCVC",
+                 "yes_sub_title": name}
+        for code, name in (("ARS", "Arsenal"), ("CVC", "Coventry City"), ("TIE", "Tie"))
+    ]  # fmt: skip
+    links = link_rows(*rows)
+    assert [(row["side"], row["away"], row["reason"]) for row in links] == [
+        ("home", "COV", None), ("away", "COV", None), ("tie", "COV", None),
+    ]  # fmt: skip
+    assert min(row["confidence"] for row in links) >= MIN_CONFIDENCE
+
+
+def test_an_unknown_club_is_reported_with_the_date_of_the_table():
+    (link, *_) = link_rows(MATCH | {"ticker": "KXEPLGAME-26AUG15ARSXYZ-XYZ", "event_ticker": "KXEPLGAME-26AUG15ARSXYZ",
+                                    "yes_sub_title": "Xyz Rovers"})  # fmt: skip
+    assert link["reason"] == "no team is known as Xyz Rovers in teams.toml of 2026-08-02"
+
+
+def test_an_id_of_the_exchange_that_differs_from_the_table_is_noticed():
+    (link,) = link_rows(GAME | {"target": "00000000-0000-0000-0000-000000000000"})
+    assert link["reason"] == "the exchange's id of DET is not the one in teams.toml of 2026-08-02"
+    assert link["confidence"] == 0
+
+
+def test_a_table_of_teams_older_than_a_season_is_reported():
+    mlb = load_leagues()["mlb"]
+    assert age_note(mlb, date(2027, 7, 1)) is None
+    assert "the teams of mlb were last checked on 2026-08-02" in age_note(mlb, date(2027, 9, 1))
+    assert age_note(League("x", "KXX", "first"), date(2030, 1, 1)) is None

@@ -1,0 +1,45 @@
+"""The command that fits polls' errors recovers the errors that simulated polls were given."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from benchmarks.polls import calibration_slope, cross_validate, fit_errors, read_races
+
+COMMON, OWN = 2.8, 2.7
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Write polls of 40 cycles with 25 races each, in the columns of FiveThirtyEight's file."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for cycle in range(1944, 2024, 2):
+        common, election = rng.normal(scale=COMMON), date(cycle, 11, 5)
+        for race in range(25):
+            actual = rng.normal(scale=8)
+            polled = actual - common - rng.normal(scale=OWN)
+            for _ in range(rng.integers(3, 30)):
+                day = election - timedelta(days=int(rng.integers(1, 20)))
+                margin = polled + rng.normal(scale=4.0)
+                rows.append((cycle, f"{cycle} {race}", day.isoformat(), election.isoformat(), 600, margin, actual))
+    names = ["year", "race", "polldate", "electiondate", "samplesize", "margin_poll", "margin_actual"]
+    target = tmp_path_factory.mktemp("polls") / "raw_polls.csv"
+    pl.DataFrame(rows, schema=names, orient="row").write_csv(target)
+    return target
+
+
+def test_common_and_own_errors_are_recovered(path):
+    errors = fit_errors(read_races(path))
+    assert errors.common == pytest.approx(COMMON, abs=0.7)
+    assert errors.own == pytest.approx(OWN, abs=0.5)
+
+
+def test_constants_of_other_cycles_are_calibrated(path):
+    p, y = cross_validate(read_races(path))
+    slope, error = calibration_slope(p, y)
+    assert len(p) == 1_000
+    assert slope == pytest.approx(1.0, abs=3 * error)
+    timid, _ = calibration_slope(1 / (1 + ((1 - p) / p) ** 0.5), y)
+    assert timid == pytest.approx(2 * slope, rel=0.05), "log-odds of half the size have twice the slope"
