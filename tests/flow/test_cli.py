@@ -240,7 +240,7 @@ def test_the_simulator_serves_a_recording_until_it_is_told_to_stop(fairline, sha
         assert time.monotonic() - started < 5
         assert "Stopped" in server.stderr.read()
     got = json.loads(done.stdout)
-    assert list(got) == ["scan", "funnel", "opportunities", "nearest_misses", "problems"]
+    assert list(got) == ["scan", "funnel", "opportunities", "unproven", "nearest_misses", "problems"]
     assert got["scan"]["markets"] > 1_000
     assert "Balance" in signed.stdout
     assert "Rate limits: none; choose some with --tier\n" in printed

@@ -29,8 +29,13 @@ class ScanReport:
 
     @cached_property
     def opportunities(self) -> pl.DataFrame:
-        """The opportunities, best first: prices in dollars, probabilities from 0 to 1, sizes in contracts."""
+        """The believed opportunities, best first: prices in dollars, probabilities from 0 to 1, sizes in contracts."""
         return tables.opportunity_table(self.result.opportunities, self.listing.exchange, self.evaluation.advice)
+
+    @cached_property
+    def unproven(self) -> pl.DataFrame:
+        """The leading rows that pass the thresholds on the model's own numbers, but that no record supports."""
+        return tables.unproven_table(self.listing, self.evaluation)
 
     @property
     def edges(self) -> pl.DataFrame:
@@ -87,7 +92,7 @@ class ScanReport:
         return f"<ScanReport: {self.opportunities.height} opportunities in {self.listing.listed:,} markets, {state}>"
 
     def _repr_html_(self) -> str:
-        return notebook.scan_html(self.opportunities, self.result)
+        return notebook.scan_html(self.opportunities, self.unproven, self.result)
 
 
 class MarketsReport:

@@ -24,10 +24,12 @@ _OPPORTUNITY = [
     "side",
     "price",
     "p",
+    "p_believed",
     "model",
     "edge_points",
     "ev_per_contract",
-    "ev_per_dollar",
+    "believed_ev_per_contract",
+    "yearly_return",
     "spread_percent",
     "size",
     "decided_at",
@@ -49,13 +51,14 @@ _MARKET = [
 _VIOLATION = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit"]
 
 
-def scan_html(opportunities: pl.DataFrame, result: ScanResult) -> str:
-    """Return the opportunities, the funnel and everything the scan could not see."""
+def scan_html(opportunities: pl.DataFrame, unproven: pl.DataFrame, result: ScanResult) -> str:
+    """Return the believed and the unproven opportunities, the funnel and everything the scan could not see."""
     steps = [[step.step, f"{step.kept:,}", f"{step.dropped:,}", f"{step.share:.1%}"] for step in result.funnel]
     return "".join(
         [
             _summary(result.listing),
-            _frame(opportunities, _OPPORTUNITY, "No market passed every step."),
+            _frame(opportunities, _OPPORTUNITY, "No believed opportunity."),
+            _details("Unproven", _frame(unproven, _OPPORTUNITY, "")) if unproven.height else "",
             _details("Funnel", _table(["Step", "Kept", "Dropped", "Share"], steps)),
             _problems(result.listing, result.problems),
         ]

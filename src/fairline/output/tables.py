@@ -13,7 +13,7 @@ from fairline.market.frame import NOTIONAL_U
 from fairline.market.listing import Listing
 from fairline.market.problem import Problem
 from fairline.output.writers import Document, Rows, encode_document, encode_table
-from fairline.scanner import Evaluation, full_funnel
+from fairline.scanner import UNPROVEN_BOOKS, Evaluation, full_funnel
 
 
 def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -43,6 +43,14 @@ def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame |
         edge_points="edge_points",
         ev_per_contract=_dollars("ev_u"),
         ev_per_dollar=pl.col("ev_per_dollar").round(6),
+        p_believed=pl.col("p_believed").round(9),
+        belief=pl.col("belief_k").round(6),
+        belief_events="belief_events",
+        belief_source="belief_source",
+        believed_ev_per_contract=_dollars("believed_ev_u"),
+        believed_ev_per_dollar=pl.col("believed_ev_per_dollar").round(6),
+        believed_ev=(pl.col("believed_ev_u") * pl.col("size_cc") / (100 * NOTIONAL_U)).round(6),
+        yearly_return=pl.col("yearly_return").round(6),
         kelly=pl.col("kelly").round(6),
         spread_percent=pl.col("spread_percent").round(4),
         size=pl.col("size_cc") / 100,
@@ -53,6 +61,11 @@ def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame |
         url=_url(exchange),
         suspect="suspect",
     ).hstack(edges.select(known))
+
+
+def unproven_table(listing: Listing, evaluation: Evaluation) -> pl.DataFrame:
+    """The leading rows that pass the thresholds on the raw numbers, but that no record supports."""
+    return opportunity_table(evaluation.unproven.head(UNPROVEN_BOOKS), listing.exchange, evaluation.advice)
 
 
 def market_table(markets: pl.DataFrame) -> pl.DataFrame:
@@ -84,13 +97,15 @@ def market_table(markets: pl.DataFrame) -> pl.DataFrame:
 
 def scan_document(listing: Listing, evaluation: Evaluation, top: int | None = None) -> dict[str, Any]:
     """The JSON of a scan."""
-    kept = opportunity_table(evaluation.opportunities, listing.exchange, evaluation.advice)
+    believed = opportunity_table(evaluation.opportunities, listing.exchange, evaluation.advice)
+    unproven = unproven_table(listing, evaluation)
     misses = evaluation.nearest_misses
     missed = opportunity_table(misses, listing.exchange).with_columns(missed_by=misses["missed_by"])
     return {
         "scan": _scan_report(listing),
         "funnel": [asdict(step) for step in full_funnel(listing, evaluation)],
-        "opportunities": Rows(kept.head(top) if top else kept),
+        "opportunities": Rows(believed.head(top) if top else believed),
+        "unproven": Rows(unproven),
         "nearest_misses": Rows(missed),
         "problems": [problem_object(p) for p in (*listing.problems, *evaluation.problems)],
     }

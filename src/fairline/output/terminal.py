@@ -15,7 +15,7 @@ from fairline.market.plan import PlannedRequests
 from fairline.market.problem import Problem
 from fairline.models.curve import Curves
 from fairline.models.pool import Pool
-from fairline.output.tables import market_table, opportunity_table
+from fairline.output.tables import market_table, opportunity_table, unproven_table
 from fairline.scanner import Evaluation, full_funnel
 from fairline.scoring.metrics import Interval
 from fairline.scoring.scorecard import Scorecard
@@ -24,26 +24,31 @@ from fairline.text import sanitize
 _NEAREST = 2
 """How many of each bin's nearest misses are shown."""
 _SUSPECT = "? An edge as large as this is more likely a bug in the model or its data than a bargain; such come last."
+_BELIEVED = "Believed: passes every threshold, by what the models' records support"
+_UNPROVEN = "Unproven: passes the thresholds on the model's own numbers only"
+_UNPROVEN_NOTE = "No record supports these yet, so nothing is promised and nothing staked. See docs/pricing.md."
 _SHOWN = 8
 """How many problems and quarantined rows are shown; the JSON has all of them."""
 
 
 def scan_report(listing: Listing, evaluation: Evaluation, top: int = 20) -> RenderableType:
     """What a person at a terminal sees of a scan."""
-    kept = evaluation.opportunities
+    believed, unproven = evaluation.opportunities, evaluation.unproven
     parts: list[RenderableType] = [_summary(listing)]
-    if kept.is_empty():
+    if believed.is_empty() and unproven.is_empty():
         parts.append(Text("No market passed every step; the funnel shows where they went.", style="yellow"))
+    elif believed.is_empty():
+        parts.append(Text("Believed: nothing. No record supports what the models flag.", style="yellow"))
     else:
-        parts.append(_opportunities(opportunity_table(kept.head(top), listing.exchange, evaluation.advice)))
-        if kept["suspect"].any():
-            parts.append(Text(_SUSPECT))
-        if "ahead_cc" in kept.columns:
-            parts.append(
-                Text("Prices are bids to join: EV is had only if filled, and those who are filled most are wrong most.")
-            )
-        if kept.height > top:
-            parts.append(Text(f"… and {kept.height - top:,} more; --top shows more, --output FILE writes all."))
+        rows = opportunity_table(believed.head(top), listing.exchange, evaluation.advice)
+        parts += [_opportunities(rows, _BELIEVED), *_opportunity_notes(believed)]
+        if believed.height > top:
+            parts.append(Text(f"… and {believed.height - top:,} more; --top shows more, --output FILE writes all."))
+    if not unproven.is_empty():
+        shown = unproven_table(listing, evaluation)
+        parts += [Text(), _opportunities(shown, _UNPROVEN), Text(_UNPROVEN_NOTE)]
+        if unproven.height > shown.height:
+            parts.append(Text(f"… and {unproven.height - shown.height:,} more unproven."))
     parts.append(_funnel(full_funnel(listing, evaluation)))
     if not evaluation.nearest_misses.is_empty():
         nearest = evaluation.nearest_misses.with_columns(pl.int_range(pl.len()).over("bin").alias("rank"))
@@ -238,10 +243,21 @@ def _summary(listing: Listing) -> Text:
     return text
 
 
-def _opportunities(rows: pl.DataFrame) -> Table:
-    table = Table(box=None, pad_edge=False, expand=True)  # the question gives way, not the numbers
+def _opportunity_notes(rows: pl.DataFrame) -> list[RenderableType]:
+    notes: list[RenderableType] = []
+    if rows["suspect"].any():
+        notes.append(Text(_SUSPECT))
+    if "ahead_cc" in rows.columns:
+        notes.append(Text("Prices are bids to join. EV holds only if filled, and bad news fills bids most readily."))
+    return notes
+
+
+def _opportunities(rows: pl.DataFrame, title: str) -> Table:
+    # The question gives way, not the numbers.
+    table = Table(box=None, pad_edge=False, expand=True, title=title, title_justify="left")
     table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
-    for name in ("Side", "Price", "Model", "Edge pts", "EV $", "EV/$", "Spread %", "Size", "Decided", "Closes"):
+    numbers = ("Side", "Price", "Model", "Believed", "Edge pts", "EV $", "Believed EV $", "Yearly", "Spread %", "Size")
+    for name in (*numbers, "Decided", "Closes"):
         table.add_column(name, justify="right", no_wrap=True)
     advised = [
         (words, form, name)
@@ -262,9 +278,11 @@ def _opportunities(rows: pl.DataFrame) -> Table:
             row["side"].upper(),
             f"{row['price']:.3f}",
             f"{row['p']:.3f}",
+            _share(row["p_believed"]),
             f"{row['edge_points']:.1f}" + "?" * bool(row["suspect"]),
             f"{row['ev_per_contract']:.3f}",
-            f"{row['ev_per_dollar']:.1%}",
+            f"{row['believed_ev_per_contract']:.3f}",
+            "–" if row["yearly_return"] is None else f"{row['yearly_return']:.0%}",
             "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
             f"{row['size']:,.0f}",
             _when(row["decided_at"]) + " (in play)" * bool(row["in_play"]),

@@ -152,14 +152,6 @@ def _yearly_detail(row: Row, _: Rules) -> str:
     return f"{yearly:.1%} a year until {row['decided_ts']:%Y-%m-%d %H:%M} UTC"
 
 
-def _believed_gap(rules: Rules) -> Gap:
-    ev, least = pl.col("believed_ev_u") / NOTIONAL_U, rules.min_believed_ev
-    text = pl.format("believed EV ${} (needs above {})", ev.round(4), least)
-    # A row that fails on the raw EV fails on the believed EV too: one of them is enough.
-    raw_passes = pl.col("ev_u") > round(rules.min_ev * NOTIONAL_U)
-    return Gap(least - ev, max(abs(least), 0.01), pl.when(raw_passes).then(text))
-
-
 def _min_yearly(rules: Rules) -> float:
     return (rules.min_yearly or 0.0) / 100
 
@@ -290,7 +282,6 @@ STEPS: tuple[Step, ...] = (
             value=True
         ),
         detail=_belief_detail,
-        gap=_believed_gap,
     ),
     Step(
         "yearly",

@@ -34,7 +34,7 @@ def document(**more):
 
 def test_the_json_of_a_scan_has_the_documented_shape_and_units():
     got = json.loads(tables.encode_json(document()))
-    assert list(got) == ["scan", "funnel", "opportunities", "nearest_misses", "problems"]
+    assert list(got) == ["scan", "funnel", "opportunities", "unproven", "nearest_misses", "problems"]
     assert set(got["scan"]) == {
         "exchange", "started_ts", "duration_s", "markets", "requests", "retries", "bytes", "complete",
         "incomplete_reason", "quarantined", "crawl", "books",
@@ -42,7 +42,9 @@ def test_the_json_of_a_scan_has_the_documented_shape_and_units():
     (row,) = got["opportunities"]
     assert list(row) == [
         "ticker", "event_ticker", "series_ticker", "category", "title", "side", "p", "p_sd", "model", "price", "fee",
-        "edge_points", "ev_per_contract", "ev_per_dollar", "kelly", "spread_percent", "size", "decided_at", "closes_at",
+        "edge_points", "ev_per_contract", "ev_per_dollar", "p_believed", "belief",
+        "belief_events", "belief_source", "believed_ev_per_contract", "believed_ev_per_dollar", "believed_ev", "yearly_return",
+        "kelly", "spread_percent", "size", "decided_at", "closes_at",
         "in_play", "url", "suspect",
     ]  # fmt: skip
     assert (row["price"], row["fee"], row["edge_points"], row["ev_per_contract"]) == (0.62, 0.0165, 8.0, 0.0635)
@@ -66,6 +68,29 @@ def test_the_funnel_starts_with_what_could_not_be_read():
         "value": "null",
         "reason": "why",
     }
+
+
+def test_what_no_record_supports_is_a_list_and_a_section_of_its_own(capsys):
+    frame = markets({"yes_bid_dollars": "0.61"}, {"yes_bid_dollars": "0.61"})
+    models = [Stub(("T0", 0.7, None), name="elo"), Stub(("T1", 0.7, None), name="mine")]
+    evaluation = evaluate(frame, models, {}, asof=NOW)
+    got = json.loads(tables.encode_json(tables.scan_document(listing(frame), evaluation)))
+    assert [row["ticker"] for row in got["opportunities"]] == ["T1"]
+    assert [(row["ticker"], row["belief"], row["belief_source"]) for row in got["unproven"]] == [("T0", 0.0, "none")]
+    assert got["unproven"][0]["kelly"] == 0.0
+    open_console().print(terminal.scan_report(listing(frame), evaluation))
+    shown = capsys.readouterr().out
+    assert shown.index("Believed:") < shown.index("T1") < shown.index("Unproven:") < shown.rindex("T0")
+    assert "nothing is promised" in shown
+
+
+def test_a_first_scan_with_a_built_in_model_is_not_empty(capsys):
+    frame = markets({"yes_bid_dollars": "0.61"})
+    evaluation = evaluate(frame, [Stub(("T0", 0.7, None), name="elo")], {}, asof=NOW)
+    open_console().print(terminal.scan_report(listing(frame), evaluation))
+    shown = capsys.readouterr().out
+    assert "Believed: nothing. No record supports" in shown
+    assert "Unproven:" in shown
 
 
 def test_csv_and_parquet_hold_the_same_rows():

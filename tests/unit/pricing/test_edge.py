@@ -134,10 +134,7 @@ def test_kept_rows_come_first_by_ev_per_dollar():
 def test_a_near_miss_is_named_with_what_it_missed():
     frame = edges_of({"yes_bid_dollars": "0.61"}, 0.639, rules=Rules(2.0, 0.0))
     misses = nearest_misses(frame, Rules(2.0, 0.0), 5, asof=NOW)
-    assert (
-        misses.row(0, named=True)["missed_by"]
-        == "edge 1.9 points (needs above 2.0); believed EV $0.0025 (needs above 0.01)"
-    )
+    assert misses.row(0, named=True)["missed_by"] == "edge 1.9 points (needs above 2.0)"
 
 
 def test_each_bin_with_a_threshold_has_its_own_nearest_misses():
