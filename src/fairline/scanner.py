@@ -75,6 +75,7 @@ class Evaluation:
     problems: list[Problem]
     advice: pl.DataFrame | None = None
     rules: Rules = field(default_factory=Rules)
+    beliefs: Beliefs = field(default_factory=default_beliefs)
     inputs: ScanInputs | None = None
 
     @property
@@ -166,7 +167,7 @@ def price(
     beliefs = beliefs or default_beliefs()
     rows = value_markets(markets, predictions, asof=asof, rules=rules, policy=fees, beliefs=beliefs)
     near = nearest_misses(rows, rules, misses, asof=asof, markets=markets)
-    return Evaluation(rows, markets, funnel(rows, rules), near, problems, rules=rules)
+    return Evaluation(rows, markets, funnel(rows, rules), near, problems, rules=rules, beliefs=beliefs)
 
 
 async def run_scan(

@@ -252,7 +252,8 @@ def test_the_demo_promises_settles_and_writes_its_file(fairline, tmp_path):
     output = tmp_path / "found.csv"
     done = process("demo", "--markets", 3_000, "--output", output)
     assert done.returncode == 0, done.stderr
-    for words in ("3,000 markets from", "Funnel (markets)", "promised", "realised", "95 % interval"):
+    for words in ("3,000 markets from", "Believed:", "Unproven:", "Funnel (markets)", "promised", "claimed", "realised",
+                  "95 % interval", "settled events of the past"):  # fmt: skip
         assert words in done.stdout
     assert pl.read_csv(output).height > 0
 

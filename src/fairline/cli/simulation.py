@@ -113,8 +113,7 @@ def demo(
     note(f"Wrote {table.height:,} opportunities to {output}")
     if json_output:
         document = tables.scan_document(result.listing, result.evaluation, top)
-        intervals = {"promised": result.promised, "realised": result.realised}
-        settled = {name: interval and asdict(interval) for name, interval in intervals.items()}
+        settled = {"believed": asdict(result.believed), "unproven": asdict(result.unproven)}
         deliver(tables.encode_json(document | {"settled": settled}), None)
     else:
         show(terminal.scan_report(result.listing, result.evaluation, top or 15))

@@ -82,10 +82,23 @@ def _changes(edges: pl.DataFrame, change: str | None) -> str:
     rows = [
         [f"{row['seen_ts']:%m-%d %H:%M}", row["change"] if change is None else f"{row['times']:,} ×", row["ticker"],
          row["side"].upper(), row["model"], _figure(row["price_u"], NOTIONAL_U, 3), _figure(row["p"], 1, 3),
-         _figure(row["edge_points"], 1, 1), _figure(row["ev_u"], NOTIONAL_U, 3), row["title"]]
+         _figure(row["edge_points"], 1, 1), _figure(row["ev_u"], NOTIONAL_U, 3),
+         _figure(row["believed_ev_u"], NOTIONAL_U, 3), row["title"]]
         for row in shown.head(_MOST).to_dicts()
     ]  # fmt: skip
-    heads = ["When (UTC)", "", "Ticker", "Side", "Model", "#Price", "#p", "#Edge pts", "#EV $", "Question"]
+    heads = [
+        "When (UTC)",
+        "",
+        "Ticker",
+        "Side",
+        "Model",
+        "#Price",
+        "#p",
+        "#Edge pts",
+        "#EV $",
+        "#Believed EV $",
+        "Question",
+    ]
     more = f'<p class="quiet">… and {shown.height - _MOST:,} more.</p>' if shown.height > _MOST else ""
     return _table(heads, rows) + more
 
@@ -102,10 +115,18 @@ def _gone(edges: pl.DataFrame) -> str:
 
 def _card(card: Scorecard) -> str:
     rows = [
-        [f.what, f.name, f"{f.flagged:,}", f"{f.decided:,}", _range(f.promised, bare=True), _range(f.realised)]
+        [
+            f.what,
+            f.name,
+            f"{f.flagged:,}",
+            f"{f.decided:,}",
+            _range(f.claimed, bare=True),
+            _range(f.promised, bare=True),
+            _range(f.realised),
+        ]
         for f in card.opportunities
     ]
-    made = _table(["", "", "#Flagged", "#Decided", "#Promised $", "#Realised $ (95 %)"], rows)
+    made = _table(["", "", "#Flagged", "#Decided", "#Claimed $", "#Promised $", "#Realised $ (95 %)"], rows)
     judged = [
         [j.model, f"{j.brier.n:,}", _range(j.brier, bare=True), _range(j.market_brier, bare=True),
          _range(j.brier_difference)]

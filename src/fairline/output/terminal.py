@@ -1,7 +1,8 @@
 """What a person at a terminal sees: tables of a scan, a listing, a plan and broken rules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 from rich.console import Group, RenderableType
@@ -24,6 +25,43 @@ from fairline.text import sanitize
 _NEAREST = 2
 """How many of each bin's nearest misses are shown."""
 _SUSPECT = "? An edge as large as this is more likely a bug in the model or its data than a bargain; such come last."
+_Column = tuple[str, str, Callable[[Any], str]]
+"""A column of opportunities: its heading, its name in the table, and how a value is shown."""
+
+
+def _fixed(decimals: int) -> Callable[[Any], str]:
+    return lambda value: f"{value:,.{decimals}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:,.0%}" if abs(value) < 100 else ">9,999%"
+
+
+_FIRST: tuple[_Column, ...] = (("Side", "side", str.upper), ("Price", "price", _fixed(3)), ("Model", "p", _fixed(3)))
+_LAST: tuple[_Column, ...] = (
+    ("Spread %", "spread_percent", _fixed(1)),
+    ("Size", "size", _fixed(0)),
+    ("Decided", "decided_at", lambda value: f"{value:%Y-%m-%d %H:%M}"),
+)
+_BELIEVED_COLUMNS: tuple[_Column, ...] = (
+    *_FIRST,
+    ("Believed", "p_believed", _fixed(3)),
+    ("EV $", "believed_ev_per_contract", _fixed(3)),
+    ("Yearly", "yearly_return", _percent),
+    *_LAST,
+)
+_UNPROVEN_COLUMNS: tuple[_Column, ...] = (
+    *_FIRST,
+    ("Edge pts", "edge_points", _fixed(1)),
+    ("Claimed $", "ev_per_contract", _fixed(3)),
+    *_LAST,
+)
+_ADVICE: tuple[_Column, ...] = (
+    ("Ahead", "ahead", _fixed(0)),
+    ("Best size", "best_size", _fixed(0)),
+    ("Buy", "contracts", _fixed(0)),
+    ("Risk $", "risk", _fixed(2)),
+)
 _BELIEVED = "Believed: passes every threshold, by what the models' records support"
 _UNPROVEN = "Unproven: passes the thresholds on the model's own numbers only"
 _UNPROVEN_NOTE = "No record supports these yet, so nothing is promised and nothing staked. See docs/pricing.md."
@@ -41,12 +79,12 @@ def scan_report(listing: Listing, evaluation: Evaluation, top: int = 20) -> Rend
         parts.append(Text("Believed: nothing. No record supports what the models flag.", style="yellow"))
     else:
         rows = opportunity_table(believed.head(top), listing.exchange, evaluation.advice)
-        parts += [_opportunities(rows, _BELIEVED), *_opportunity_notes(believed)]
+        parts += [_opportunities(rows, _BELIEVED, _BELIEVED_COLUMNS), *_opportunity_notes(believed)]
         if believed.height > top:
             parts.append(Text(f"… and {believed.height - top:,} more; --top shows more, --output FILE writes all."))
     if not unproven.is_empty():
         shown = unproven_table(listing, evaluation)
-        parts += [Text(), _opportunities(shown, _UNPROVEN), Text(_UNPROVEN_NOTE)]
+        parts += [Text(), _opportunities(shown, _UNPROVEN, _UNPROVEN_COLUMNS), Text(_UNPROVEN_NOTE)]
         if unproven.height > shown.height:
             parts.append(Text(f"… and {unproven.height - shown.height:,} more unproven."))
     parts.append(_funnel(full_funnel(listing, evaluation)))
@@ -99,12 +137,13 @@ def scorecard_report(card: Scorecard) -> RenderableType:
     head = f"Of what was flagged or priced, {card.decided:,} ended YES or NO, {card.scalar:,} in between, "
     head += f"{card.undecided:,} without a value"
     money = Table(box=None, pad_edge=False, title="Flagged, one contract each", title_justify="left")
-    for name in ("", "", "Flagged", "Decided", "Events", "Promised $", "Realised $", "95 % interval"):
+    for name in ("", "", "Flagged", "Decided", "Events", "Claimed $", "Promised $", "Realised $", "95 % interval"):
         money.add_column(name, justify="left" if not name else "right")
     for row in card.opportunities:
         made = row.realised
         money.add_row(
             row.what, row.name, f"{row.flagged:,}", f"{row.decided:,}", "–" if made is None else f"{made.clusters:,}",
+            "–" if row.claimed is None else f"{row.claimed.mean:+.4f}",
             "–" if row.promised is None else f"{row.promised.mean:+.4f}", *_told(made),
         )  # fmt: skip
     losses = Table(box=None, pad_edge=False, title="Models beside the market's price", title_justify="left")
@@ -252,44 +291,18 @@ def _opportunity_notes(rows: pl.DataFrame) -> list[RenderableType]:
     return notes
 
 
-def _opportunities(rows: pl.DataFrame, title: str) -> Table:
+def _opportunities(rows: pl.DataFrame, title: str, columns: Sequence[_Column]) -> Table:
     # The question gives way, not the numbers.
     table = Table(box=None, pad_edge=False, expand=True, title=title, title_justify="left")
     table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
-    numbers = ("Side", "Price", "Model", "Believed", "Edge pts", "EV $", "Believed EV $", "Yearly", "Spread %", "Size")
-    for name in (*numbers, "Decided", "Closes"):
-        table.add_column(name, justify="right", no_wrap=True)
-    advised = [
-        (words, form, name)
-        for words, form, name in (
-            ("Ahead", "{:,.0f}", "ahead"),
-            ("Best size", "{:,.0f}", "best_size"),
-            ("Buy", "{:,}", "contracts"),
-            ("Risk $", "{:,.2f}", "risk"),
-        )
-        if name in rows.columns
-    ]
-    for words, _, _ in advised:
-        table.add_column(words, justify="right", no_wrap=True)
+    shown = [*columns, *(column for column in _ADVICE if column[1] in rows.columns)]
+    for heading, _, _ in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Question", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows.iter_rows(named=True):
-        table.add_row(
-            row["ticker"],
-            row["side"].upper(),
-            f"{row['price']:.3f}",
-            f"{row['p']:.3f}",
-            _share(row["p_believed"]),
-            f"{row['edge_points']:.1f}" + "?" * bool(row["suspect"]),
-            f"{row['ev_per_contract']:.3f}",
-            f"{row['believed_ev_per_contract']:.3f}",
-            "–" if row["yearly_return"] is None else f"{row['yearly_return']:.0%}",
-            "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
-            f"{row['size']:,.0f}",
-            _when(row["decided_at"]) + " (in play)" * bool(row["in_play"]),
-            _when(row["closes_at"]),
-            *("–" if row[name] is None else form.format(row[name]) for _, form, name in advised),
-            sanitize(row["title"]),
-        )
+        cells = ["–" if row[name] is None else form(row[name]) for _, name, form in shown]
+        mark = "?" * bool(row["suspect"]) + " (in play)" * bool(row["in_play"])
+        table.add_row(row["ticker"] + mark, *cells, sanitize(row["title"]))
     return table
 
 

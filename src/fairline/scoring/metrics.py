@@ -48,17 +48,20 @@ def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
     )
 
 
-def profits(edges: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of EDGES whose market is settled, with `promised` and `realised` profit after fees.
+def profits(edges: pl.DataFrame, settlements: pl.DataFrame, *, promise: str = "believed_ev_u") -> pl.DataFrame:
+    """Return the rows of EDGES whose market is settled, with `promised`, `claimed` and `realised` profit after fees.
 
-    Both are in dollars per contract; the other columns are the row's names.
+    All are in dollars per contract; the other columns are the row's names. `promised` is the column `promise`, or the
+    raw EV where that was not recorded; `claimed` is the raw EV.
     """
+    promised = pl.coalesce(promise, "ev_u") if promise in edges.columns else pl.col("ev_u")
     yes_payout_u = pl.col("payout_u")
     payout_u = pl.when(pl.col("side") == "yes").then(yes_payout_u).otherwise(NOTIONAL_U - yes_payout_u)
     settled = settlements.select("ticker", "payout_u").drop_nulls()
     return edges.join(settled, on="ticker", how="inner", maintain_order="left").select(
         *(name for name in ("ticker", "event_ticker", "side", "model", "category") if name in edges.columns),
-        promised=pl.col("ev_u") / NOTIONAL_U,
+        promised=promised / NOTIONAL_U,
+        claimed=pl.col("ev_u") / NOTIONAL_U,
         realised=(payout_u - pl.col("price_u") - pl.col("fee_u")) / NOTIONAL_U,
     )
 

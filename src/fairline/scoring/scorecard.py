@@ -21,9 +21,10 @@ RELIABILITY_BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class OpportunityScore:
-    """Opportunities of one group: how many were flagged and are settled, and promised and realised dollars a contract.
+    """Opportunities of one group: how many were flagged and are settled, and dollars per contract.
 
-    `what` is all, category or model; `name` is which one.
+    `promised` is the believed EV, `claimed` the EV by the model's own probability, `realised` what was paid. `what` is
+    all, category or model; `name` is which one.
     """
 
     what: str
@@ -31,6 +32,7 @@ class OpportunityScore:
     flagged: int
     decided: int
     promised: Interval | None
+    claimed: Interval | None
     realised: Interval | None
 
 
@@ -101,9 +103,8 @@ def compute_scorecard(
 
 
 def _score_opportunities(what: str, name: str, first: pl.DataFrame, money: pl.DataFrame) -> OpportunityScore:
-    promised = clustered_mean(money, "promised")
-    realised = clustered_mean(money, "realised")
-    return OpportunityScore(what, name, first.height, money.height, promised, realised)
+    promised, claimed, realised = (clustered_mean(money, value) for value in ("promised", "claimed", "realised"))
+    return OpportunityScore(what, name, first.height, money.height, promised, claimed, realised)
 
 
 def _score_groups(column: str, first: pl.DataFrame, money: pl.DataFrame) -> list[OpportunityScore]:
@@ -176,6 +177,7 @@ def scorecard_document(card: Scorecard) -> dict[str, object]:
                 "flagged": score.flagged,
                 "decided": score.decided,
                 "promised": _interval_document(score.promised),
+                "claimed": _interval_document(score.claimed),
                 "realised": _interval_document(score.realised),
             }
             for score in card.opportunities

@@ -53,6 +53,13 @@ class Kind(_Word):
     SETTLED = "settled"
 
 
+class Section(_Word):
+    """Which opportunities a rule follows: those that the models' records support, or those that they do not yet."""
+
+    BELIEVED = "believed"
+    UNPROVEN = "unproven"
+
+
 class RuleSide(_Word):
     YES = "yes"
     NO = "no"
@@ -109,6 +116,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     followed: Annotated[bool, Meta(description="true or false")] = False
     decided_within: Annotated[Duration | None, Meta(description='a duration such as "2d"')] = None
     closes_within: Annotated[Duration | None, Meta(description='a duration such as "2d"')] = None
+    section: Annotated[Section, Meta(description="believed or unproven")] = Section.BELIEVED
     grow_points: Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST, description="a finite number")] = 2.0
     cooldown: Annotated[Duration, Meta(description='a duration such as "1h"')] = Duration(hours=1)
     digest: Annotated[Duration, Meta(description='a duration such as "30m"')] = Duration()
@@ -302,15 +310,21 @@ def _offer(kind: Kind, row: Mapping[str, Any]) -> str:
     return (
         f"{_contract(row)} at {row['price_u'] / NOTIONAL_U:.3f}, p {row['p']:.3f} by {sanitize(row['model'])}: "
         f"edge {row['edge_points']:.1f} points{grown}, "
-        f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees, {row['size_cc'] / 100:,.0f} contracts{decided}{closes}"
+        f"EV ${row['ev_u'] / NOTIONAL_U:.3f} after fees{_belief(row)}, "
+        f"{row['size_cc'] / 100:,.0f} contracts{decided}{closes}"
     )
+
+
+def _belief(row: Mapping[str, Any]) -> str:
+    believed_u = row.get("believed_ev_u")
+    return "" if believed_u is None else f", believed ${believed_u / NOTIONAL_U:.3f}"
 
 
 _REPORTED = (*_KEY, "title", "p", "price_u", "fee_u", "size_cc", "edge_points", "ev_u", "decided_ts", "close_ts")
 
 
 def _rows(opportunities: pl.DataFrame) -> list[dict[str, Any]]:
-    optional = [name for name in ("suspect",) if name in opportunities.columns]
+    optional = [name for name in ("suspect", "believed_ev_u") if name in opportunities.columns]
     return opportunities.select(*_REPORTED, *optional).to_dicts()
 
 

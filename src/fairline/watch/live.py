@@ -22,6 +22,8 @@ from fairline.market.listing import Listing
 from fairline.market.live import LiveState, Quote, apply, close, invalidate
 from fairline.market.live_frame import column_of, live_markets, load_quotes
 from fairline.market.outages import Outage, OutageLog
+from fairline.pricing.belief import Beliefs
+from fairline.pricing.edge import sort_opportunities
 from fairline.pricing.rules import Rules
 from fairline.scanner import Evaluation, price
 
@@ -57,6 +59,7 @@ class LiveSession:
         self.audit_reason = ""
         self.mismatches = 0
         self._rules, self._fees = rules or Rules(), fees
+        self._beliefs: Beliefs | None = None
         self._predictions = pl.DataFrame()
         self._prediction_rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._closings: list[tuple[datetime, int]] = []
@@ -100,6 +103,7 @@ class LiveSession:
         heapq.heapify(self._closings)
         self.hold(predictions_of(evaluation))
         self.opportunities = evaluation.opportunities
+        self._beliefs = evaluation.beliefs
         self.choose_books(evaluation)
         self.feed.follow_tickers(state.tickers)
         # What changed while the audit ran is priced again at the next beat.
@@ -199,7 +203,14 @@ class LiveSession:
         priced = beat.markets.join(predictions.select("ticker"), on="ticker", how="semi", maintain_order="left")
         if priced.height:
             beat.evaluation = price(
-                priced, predictions, [], asof=beat.now, fees=self._fees, rules=self._rules, misses=0
+                priced,
+                predictions,
+                [],
+                asof=beat.now,
+                fees=self._fees,
+                rules=self._rules,
+                beliefs=self._beliefs,
+                misses=0,
             )
         self._replace_opportunities([self.state.tickers[row] for row in rows], beat.evaluation)
 
@@ -211,8 +222,7 @@ class LiveSession:
             self.opportunities = others
             return
         fresh = evaluation.opportunities.select(pl.col(n).cast(t) for n, t in self.opportunities.schema.items())
-        merged = pl.concat([others, fresh])
-        self.opportunities = merged.sort("suspect", "ev_per_dollar", descending=[False, True])
+        self.opportunities = sort_opportunities(pl.concat([others, fresh]), self._rules)
 
     def _predictions_of(self, rows: Sequence[int]) -> pl.DataFrame:
         place = np.asarray(rows, dtype=np.int64)

@@ -9,7 +9,7 @@ import polars as pl
 from fairline.market.listing import Listing
 from fairline.scanner import Evaluation
 from fairline.store.datasets import EDGES
-from fairline.watch.alerts import Changes, Key, Rule, Tracked, compose, decide, delay_reason
+from fairline.watch.alerts import Changes, Key, Rule, Section, Tracked, compose, decide, delay_reason
 from fairline.watch.recorder import find_departures
 from fairline.watch.state import State
 
@@ -67,7 +67,8 @@ class Notifier:
         for rule in rules:
             tracked = self._state.read_tracked(rule.name)
             gone = _find_gone(tracked, listing, evaluation, silent)
-            self._apply(rule, Changes(evaluation.opportunities, gone, self._payouts_u, now), tracked, followed)
+            rows = evaluation.unproven if rule.section is Section.UNPROVEN else evaluation.opportunities
+            self._apply(rule, Changes(rows, gone, self._payouts_u, now), tracked, followed)
             self._send(rule, receivers, now)
 
     def process_outage(self, rules: Sequence[Rule], receivers: Iterable[str], now: datetime) -> None:

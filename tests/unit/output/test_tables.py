@@ -42,9 +42,9 @@ def test_the_json_of_a_scan_has_the_documented_shape_and_units():
     (row,) = got["opportunities"]
     assert list(row) == [
         "ticker", "event_ticker", "series_ticker", "category", "title", "side", "p", "p_sd", "model", "price", "fee",
-        "edge_points", "ev_per_contract", "ev_per_dollar", "p_believed", "belief",
-        "belief_events", "belief_source", "believed_ev_per_contract", "believed_ev_per_dollar", "believed_ev", "yearly_return",
-        "kelly", "spread_percent", "size", "decided_at", "closes_at",
+        "edge_points", "ev_per_contract", "ev_per_dollar", "p_believed", "belief", "belief_events", "belief_source",
+        "believed_ev_per_contract", "believed_ev_per_dollar", "believed_ev", "yearly_return", "kelly", "spread_percent",
+        "size", "decided_at", "closes_at",
         "in_play", "url", "suspect",
     ]  # fmt: skip
     assert (row["price"], row["fee"], row["edge_points"], row["ev_per_contract"]) == (0.62, 0.0165, 8.0, 0.0635)
