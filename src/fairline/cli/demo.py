@@ -118,7 +118,7 @@ async def _earn_records(exchange: Exchange, key_file: Path, forecast: Path) -> t
 def _opinions(result: ScanResult) -> pl.DataFrame:
     """Return the forecaster's probability of each market with quotes, as the store would record it."""
     quotes = result.listing.markets.drop_nulls(["p_bid", "p_ask"]).select("ticker", "p_bid", "p_ask", "spread_percent")
-    rows = result.evaluation.edges.filter((pl.col("side") == "yes") & pl.col("p").is_not_null())
+    rows = result.evaluation.select((pl.col("side") == "yes") & pl.col("p").is_not_null())
     return rows.select("ticker", "event_ticker", "category", "model", "p", "asof").join(quotes, on="ticker")
 
 

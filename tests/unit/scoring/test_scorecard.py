@@ -93,7 +93,8 @@ def test_a_certainty_that_never_failed_has_an_interval():
 
 def test_an_empty_scorecard_is_a_document_and_every_figure_has_its_n():
     assert scorecard_document(card())["flagged"][0] == {
-        "what": "all", "name": "all", "flagged": 0, "decided": 0, "promised": None, "realised": None,
+        "what": "all", "name": "all", "flagged": 0, "decided": 0, "promised": None, "claimed": None,
+        "realised": None,
     }  # fmt: skip
     realised = scorecard_document(card([edge("A")], settlements=[settlement("A", *YES)]))["flagged"][0]["realised"]
     assert realised == {"mean": pytest.approx(0.58), "low": None, "high": None, "n": 1, "events": 1}
