@@ -246,7 +246,8 @@ async def read_frame(crawl: MarketCrawl[pl.DataFrame], progress: Progress | None
     parsed = [*(await asyncio.gather(*parsing)), parse_markets(pl.concat([wire_frame([]), *pages]))]
     for _, rejected in parsed:
         crawl.report.rejects.add(rejected)
-    return pl.concat([empty_markets(), *(frame for frame, _ in parsed)])
+    # In one piece, because adding columns to a frame in pieces copies it.
+    return pl.concat([empty_markets(), *(frame for frame, _ in parsed)], rechunk=True)
 
 
 class _Context:
