@@ -11,5 +11,7 @@ def main() -> None:
         print(__version__)
         return
     from fairline.cli.run import run
+    from fairline.config.allocator import return_memory_early
 
+    return_memory_early()
     sys.exit(run(sys.argv[1:]))
