@@ -4,7 +4,7 @@ PYTHON313 ?= python3.13
 PYTHON_TESTED ?= $(PYTHON313)
 BIN := .venv/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
-EXTRAS := watch,charts,sql,fast
+EXTRAS := watch,charts,sql,fast,dask
 PYTEST_PARALLEL := --numprocesses 3 --dist loadscope
 # Tests that need no other people's clients and no browser: what another Python or other versions can break.
 PORTABLE_TESTS := tests/unit tests/properties tests/contract tests/flow/test_crawl.py

@@ -21,6 +21,7 @@ ALL = (
     "curse",
     "signing",
     "store",
+    "backtest",
     "watch",
     "elo",
     "models",

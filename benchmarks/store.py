@@ -32,7 +32,7 @@ def market_quotes(rng: np.random.Generator) -> pl.DataFrame:
             "last_price_u": bid * 10_000, "volume_cc": rng.integers(0, 10**8, MARKETS),
             "volume_24h_cc": rng.integers(0, 10**7, MARKETS), "open_interest_cc": rng.integers(0, 10**8, MARKETS),
         }
-    ).select(name for name in QUOTES.names() if name != "seen_ts")  # fmt: skip
+    ).select(name for name in QUOTES.names() if name not in ("seen_ts", "source"))  # fmt: skip
 
 
 def move_quotes(quotes: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
@@ -63,7 +63,7 @@ def day(folder: Path) -> dict[str, float]:
     )
     facts = facts.select(
         pl.col(name).cast(dtype) if name in facts.columns else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in FACTS.items() if name != "seen_ts"
+        for name, dtype in FACTS.items() if name not in ("seen_ts", "source")
     )  # fmt: skip
     store.append("facts", facts, BEGIN, full=True)
     taken, merging, memory, before = [], [], [], 0.0
@@ -118,7 +118,7 @@ def thirty(folder: Path) -> None:
             first, last = file.first + later, file.last + later
             name = parquet.file_name(first, None if file.first == file.last else last, full=file.full)
             rows = pl.scan_parquet(file.path, hive_partitioning=False).with_columns(pl.col("seen_ts") + later)
-            parquet.write(store.folder / "quotes" / f"day={first:%Y-%m-%d}" / name, rows)
+            parquet.write_parquet(store.folder / "quotes" / f"day={first:%Y-%m-%d}" / name, rows)
 
 
 def run_query(folder: Path) -> dict[str, float]:

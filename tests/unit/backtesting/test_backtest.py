@@ -1,7 +1,9 @@
 """A whole run: the same bytes in one process or two, resumed after a stop, with beliefs earned walk-forward."""
 
+import os
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -144,6 +146,42 @@ def test_every_run_is_kept_and_the_best_is_corrected_for_their_number(store):
     document = result_document(result)
     assert document["runs"]["count"] == 3
     assert document["accounts"][0]["quality"]
+
+
+class DiesOnce(Optimist):
+    """Takes its process with it the first time it is asked to predict."""
+
+    marker: Path
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def predict(self, markets, payloads, asof):
+        if not self.marker.exists():
+            self.marker.touch()
+            os._exit(9)
+        return super().predict(markets, payloads, asof)
+
+
+@dataclass(frozen=True)
+class DyingSource(Source):
+    marker: Path
+
+    def load(self):
+        return [DiesOnce(self.marker)]
+
+
+def test_a_worker_that_dies_costs_only_its_blocks(tmp_path):
+    here, there = record(tmp_path / "one"), record(tmp_path / "two")
+    options = replace(OPTIONS, refit=8 * HOUR)
+    whole = run_backtest(here, Source(), options)
+    source = DyingSource(tmp_path / "marker")
+    (tmp_path / "marker").touch()
+    described = describe_run(there, source, options)
+    (tmp_path / "marker").unlink()
+    survived = run_backtest(there, source, options, start=lambda: local_executor(2))
+    assert described.id == survived.run.id == whole.run.id
+    assert survived.trades.equals(whole.trades)
 
 
 def test_folds_cover_the_grid_once_and_no_block_reaches_over_a_boundary():
