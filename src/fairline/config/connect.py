@@ -95,7 +95,7 @@ def remember(settings: Settings) -> None:
         return
     with contextlib.suppress(OSError):
         _memory().parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(_memory(), json.dumps(sorted(marks)).encode())
+        write_atomic(_memory(), json.dumps(sorted(marks)).encode(), mode=0o600)
 
 
 def _memory() -> Path:

@@ -40,6 +40,8 @@ class Profile:
 
     name: str = ""
     values: dict[str, str] = field(default_factory=dict)
+    is_local: bool = False
+    """Whether they come from a file in the current folder, which may have come with somebody else's project."""
 
 
 def config_files() -> tuple[Path, ...]:
@@ -78,12 +80,17 @@ def read_profile(files: tuple[Path, ...], wanted: str) -> Profile:
     outside = _exchange_table(content, str(path))
     name = wanted or default
     if not name:
-        return Profile("", outside)
+        return Profile("", outside, _is_local(path))
     if name not in profiles:
         known = ", ".join(profiles) or "none"
         raise ConfigError(f"there is no profile {show_value(name)} in {path}", remedy=f"Profiles: {known}")
     shared = {key: value for key, value in outside.items() if key not in (*KEY_FIELDS, "exchange")}
-    return Profile(name, shared | _exchange_table(profiles[name], f"[profiles.{name}] of {path}"))
+    values = shared | _exchange_table(profiles[name], f"[profiles.{name}] of {path}")
+    return Profile(name, values, _is_local(path))
+
+
+def _is_local(path: Path) -> bool:
+    return path.resolve().parent == Path.cwd() and path.resolve() != config_files()[1].resolve()
 
 
 def _exchange_table(table: object, where: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from fairline.kalshi.auth import ApiKeyAuth, Auth, JwtAuth
 from fairline.kalshi.client import DEMO, PRODUCTION
 from fairline.kalshi.keys import PrivateKey, parse_private_key, read_private_key
 from fairline.kalshi.redaction import show_value
+from fairline.kalshi.security import is_loopback
 
 Scheme = Literal["api-key", "jwt"]
 ENVIRONMENT = {
@@ -171,6 +172,8 @@ def load_settings(
     settings = Settings(**(filed | given | {"profile": profile.name}))
     if "exchange" in given:
         _check_profile_key(filed, settings)
+    elif profile.is_local and not wanted:
+        _check_local_exchange(settings)
     return replace(settings, use_server_time=_parse_switch(settings.use_server_time))
 
 
@@ -230,6 +233,16 @@ def _check_profile_key(filed: Mapping[str, str], settings: Settings) -> None:
             f"the configured key belongs to {home}, not to {settings.environment}",
             remedy="Choose a profile for that exchange, or give key id and key file",
         )
+
+
+def _check_local_exchange(settings: Settings) -> None:
+    """Refuse to send signed requests to a host that only a file in the current folder names."""
+    if not settings.has_key or settings.environment in _HOSTS or is_loopback(urlsplit(settings.url).hostname or ""):
+        return
+    raise ConfigError(
+        f"fairline.toml in this folder would send requests signed with your key to {settings.environment}",
+        remedy="If you trust it, name the exchange (FAIRLINE_EXCHANGE) or its profile (FAIRLINE_PROFILE) yourself",
+    )
 
 
 def _has_host(url: str) -> bool:

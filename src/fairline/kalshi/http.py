@@ -1,6 +1,5 @@
 """Send requests and receive complete answers: the only file of the client that imports the HTTP library."""
 
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from isal import igzip_lib, isal_zlib
 
 from fairline.kalshi.errors import KalshiError, RedirectError, ResponseError, TransportError, error_for_status
 from fairline.kalshi.redaction import show_value
+from fairline.kalshi.security import is_loopback
 
 MAX_BYTES = 1 << 26
 """A longer answer, compressed or not, is not from the exchange: its largest page is 3 MB."""
@@ -139,16 +139,6 @@ class AiohttpSend:
         self._session = None
         if session is not None:
             await session.close()
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine's own."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def find_proxy(url: str) -> str | None:

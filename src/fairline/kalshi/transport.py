@@ -20,9 +20,10 @@ from fairline.kalshi.auth import Auth, JwtAuth
 from fairline.kalshi.clock import REPLAY_S, SAFE_S, Skew, skew_of
 from fairline.kalshi.decoding import Bytes, error_body
 from fairline.kalshi.errors import AuthError, KalshiError, RedirectError, ResponseError, error_for_status
-from fairline.kalshi.http import AiohttpSend, HttpRequest, Response, Send, Timeouts, Unpacker, is_loopback
+from fairline.kalshi.http import AiohttpSend, HttpRequest, Response, Send, Timeouts, Unpacker
 from fairline.kalshi.limits import ANONYMOUS, DEFAULT_COST, TokenBucket
 from fairline.kalshi.redaction import show_value
+from fairline.kalshi.security import require_secure
 from fairline.kalshi.wire import EndpointCosts
 
 log = logging.getLogger("fairline.kalshi")
@@ -241,17 +242,6 @@ class Transport:
 
     def _require_secure(self) -> None:
         require_secure(self.base_url)
-
-
-def require_secure(url: str) -> None:
-    """Raise `KalshiError` for an address that would send a signature unencrypted over a network."""
-    parts = urlsplit(url)
-    if parts.scheme in ("https", "wss") or is_loopback(parts.hostname or ""):
-        return
-    raise KalshiError(
-        f"refusing to send a signature over plain {parts.scheme} to {parts.hostname}",
-        remedy="Use an https:// address, or leave the key out",
-    )
 
 
 def encode_query(params: Params) -> str:

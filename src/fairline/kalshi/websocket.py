@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from fairline.kalshi.errors import KalshiError, RedirectError, TransportError, error_for_status
+from fairline.kalshi.http import find_proxy
+from fairline.kalshi.security import require_secure
 
 CONNECT_S = 10.0
 MAX_FRAME_BYTES = 1 << 24
@@ -62,13 +64,16 @@ async def open_socket(url: str, headers: Mapping[str, str]) -> Socket:
 
     A redirect is refused, because a signature is made for one path on one host.
     """
+    if headers:
+        require_secure(url)
+    proxy = find_proxy(url)
     session = aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S), trace_configs=[_no_redirects()]
     )
     try:
         # Without `decode_text` frames stay bytes, which is what is decoded; a timeout here would cost half the time.
         socket = await session.ws_connect(
-            url, headers=headers, decode_text=False, max_msg_size=MAX_FRAME_BYTES, autoping=True
+            url, headers=headers, proxy=proxy, decode_text=False, max_msg_size=MAX_FRAME_BYTES, autoping=True
         )
     except BaseException as error:
         await session.close()

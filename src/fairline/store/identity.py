@@ -61,7 +61,7 @@ def claim(folder: Path, exchange: str) -> str:
 
 
 def write_identity(folder: Path, exchange: str) -> None:
-    write_atomic(folder / NAME, msgspec.json.encode(Identity(VERSION, exchange)))
+    write_atomic(folder / NAME, msgspec.json.encode(Identity(VERSION, exchange)), mode=0o600)
 
 
 def check_exchange(folder: Path, recorded: str, exchange: str) -> None:

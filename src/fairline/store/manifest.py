@@ -43,7 +43,7 @@ def update_manifest(day: Path, add: Collection[Path] = (), remove: Collection[st
 
 
 def write_manifest(day: Path, entries: Mapping[str, Entry]) -> None:
-    write_atomic(day / NAME, msgspec.json.encode(entries))
+    write_atomic(day / NAME, msgspec.json.encode(entries), mode=0o600)
 
 
 def create_entry(path: Path) -> Entry:

@@ -134,7 +134,7 @@ def write_parquet(path: Path, table: pl.LazyFrame) -> None:
     """Write a file atomically, flush it to the disk, and list it in the manifest. Raises `StoreError`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         has_bodies = "body" in table.collect_schema()
         table.sink_parquet(
             temporary,
@@ -144,6 +144,8 @@ def write_parquet(path: Path, table: pl.LazyFrame) -> None:
             data_page_size=_BODY_PAGE_BYTES if has_bodies else None,
             metadata={"fairline_version": str(VERSION)},
         )
+        # What is recorded says what its owner watches.
+        temporary.chmod(0o600)
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)

@@ -43,8 +43,7 @@ class Notifier:
 
     def unsettled_tickers(self, rules: Sequence[Rule]) -> list[str]:
         """Return the markets that were reported and whose settlement was not."""
-        tracked = [each for rule in rules for each in self._state.read_tracked(rule.name).values()]
-        return sorted({each.key[0] for each in tracked if each.phase != "settled"})
+        return self._state.unsettled_tickers(rule.name for rule in rules)
 
     def add_settlements(self, settlements: pl.DataFrame, rules: Sequence[Rule]) -> None:
         """Remember the payouts of markets that were reported."""
@@ -64,8 +63,9 @@ class Notifier:
     ) -> None:
         """Apply all rules to a scan. `silent` models gave no answer in it."""
         followed = self._state.followed_tickers()
+        tickers = {*evaluation.opportunities["ticker"], *self._payouts_u}
         for rule in rules:
-            tracked = self._state.read_tracked(rule.name)
+            tracked = self._state.read_tracked(rule.name, tickers)
             gone = _find_gone(tracked, listing, evaluation, silent)
             rows = evaluation.unproven if rule.section is Section.UNPROVEN else evaluation.opportunities
             self._apply(rule, Changes(rows, gone, self._payouts_u, now), tracked, followed)
@@ -76,7 +76,7 @@ class Notifier:
         no_opportunities = EDGES.to_frame()
         for rule in rules:
             changes = Changes(no_opportunities, {}, self._payouts_u, now)
-            self._apply(rule, changes, self._state.read_tracked(rule.name), [])
+            self._apply(rule, changes, self._state.read_tracked(rule.name, self._payouts_u), [])
             self._send(rule, receivers, now)
 
     def update_alarms(self, current: dict[str, str], receivers: Iterable[str], now: datetime) -> None:

@@ -5,6 +5,7 @@ transaction, so delivery is at-least-once: a duplicate is possible only if the p
 """
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +19,16 @@ from fairline.errors import StoreError
 from fairline.text import sanitize, sanitize_lines
 from fairline.watch.alerts import Item, Key, Kind, Tracked
 
+log = logging.getLogger("fairline.watch")
+
 _SCRIPTS = resources.files("fairline.watch") / "migrations"
 MIGRATIONS = tuple((_SCRIPTS / f"{number}.sql").read_text(encoding="utf-8") for number in (1, 2))
 """Scripts that turn each version of the tables into the next; their number is the current version."""
 
 _KEEP = timedelta(days=30)
 _KEEP_UNSENT = timedelta(days=7)
+MAX_UNDELIVERED = 200
+"""Messages that wait for one receiver. Beyond it the oldest are dropped: a dead receiver must not fill the disk."""
 _MAX_RETRY_PAUSE = timedelta(minutes=20)
 """Longer than any pause between two attempts at a message."""
 
@@ -56,7 +61,9 @@ class State:
     def __init__(self, folder: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
         self.path = folder / "state.sqlite"
         with _store_errors(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Readable by the owner only; the write-ahead log inherits the mode.
+            self.path.touch(mode=0o600)
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=2)
             self._migrate(migrations)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -97,15 +104,30 @@ class State:
 
     # alert rules
 
-    def read_tracked(self, rule: str) -> dict[Key, Tracked]:
-        """Return what a rule's receivers know."""
+    def read_tracked(self, rule: str, tickers: Iterable[str] = ()) -> dict[Key, Tracked]:
+        """Return what a rule's receivers know about opportunities that they hold to be open, and about these tickers.
+
+        Most of the history is about opportunities that are long over, and is not read.
+        """
         rows = self._rows(
-            "SELECT ticker, side, model, phase, edge_points, sent_ts, row FROM tracked WHERE rule = ?", rule
+            "SELECT ticker, side, model, phase, edge_points, sent_ts, row FROM tracked WHERE rule = ? "
+            "AND (phase IN ('sent', 'returned') OR ticker IN (SELECT value FROM json_each(?)))",
+            rule,
+            json.dumps(list(tickers)),
         )
         return {
             (ticker, side, model): Tracked((ticker, side, model), phase, edge, _parse_ts(at), _decode_row(row))
             for ticker, side, model, phase, edge, at, row in rows
         }
+
+    def unsettled_tickers(self, rules: Iterable[str]) -> list[str]:
+        """Return the markets that were reported by these rules and whose settlement was not, sorted."""
+        rows = self._rows(
+            "SELECT DISTINCT ticker FROM tracked WHERE phase != 'settled' "
+            "AND rule IN (SELECT value FROM json_each(?)) ORDER BY ticker",
+            json.dumps(list(rules)),
+        )
+        return [ticker for (ticker,) in rows]
 
     def save_decision(self, rule: str, items: Iterable[Item], tracked: Iterable[Tracked], now: datetime) -> None:
         """Save what a rule decided: what its receivers know now, and the items that wait to be sent."""
@@ -238,6 +260,7 @@ class State:
 
 
 def _insert_messages(db: sqlite3.Connection, receivers: Iterable[str], message: tuple[str, str], now: datetime) -> None:
+    receivers = list(receivers)
     # Every message passes here, so this is where text of the exchange is cleaned.
     title = sanitize(message[0])
     body = sanitize_lines(message[1])
@@ -245,6 +268,14 @@ def _insert_messages(db: sqlite3.Connection, receivers: Iterable[str], message: 
         "INSERT INTO outbox (receiver, title, body, created_ts, next_ts) VALUES (?, ?, ?, ?, ?)",
         [(receiver, title, body, _format_ts(now), _format_ts(now)) for receiver in receivers],
     )
+    for receiver in receivers:
+        dropped = db.execute(
+            "DELETE FROM outbox WHERE delivered_ts IS NULL AND receiver = ?1 AND id NOT IN "
+            "(SELECT id FROM outbox WHERE delivered_ts IS NULL AND receiver = ?1 ORDER BY id DESC LIMIT ?2)",
+            (receiver, MAX_UNDELIVERED),
+        ).rowcount
+        if dropped:
+            log.warning("receiver %s has accepted nothing for long; dropped its oldest message", receiver)
 
 
 def _message(row: tuple[Any, ...]) -> Message:
@@ -257,6 +288,14 @@ def _store_errors(path: Path) -> Iterator[None]:
     """Turn errors of the database into `StoreError`."""
     try:
         yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise StoreError(f"cannot use {path} ({error})", remedy="Check the disk and its permissions") from error
+        raise StoreError(
+            f"{path} is damaged ({error})",
+            remedy=f"Move it away (mv {path} {path}.damaged) to start a new one: the recorded data stays, but which "
+            "messages were sent and which markets are followed is lost",
+        ) from error
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"cannot use {path} ({error})", remedy="Check the disk and its permissions") from error
 

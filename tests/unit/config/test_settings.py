@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from fairline.config.settings import load_settings
@@ -178,3 +180,41 @@ def test_secrets_do_not_show(rsa_pem):
     got = settings(environ={"KALSHI_PRIVATE_KEY": rsa_pem, "KALSHI_PRIVATE_KEY_PASSPHRASE": "sesame"})
     assert "BEGIN" not in repr(got)
     assert "sesame" not in repr(got)
+
+
+KEY = {"KALSHI_API_KEY_ID": "id", "KALSHI_PRIVATE_KEY": "text"}
+
+
+@pytest.mark.parametrize(
+    ("content", "environ"),
+    [
+        ('exchange = "https://evil.example/trade-api/v2"', KEY),
+        ('exchange = "https://evil.example/v2"\nkey_id = "id"\nkey_file = "keyring:live"', {}),
+        ('profile = "p"\n[profiles.p]\nexchange = "https://evil.example/v2"\nkey_file = "keyring:live"', {}),
+    ],
+)
+def test_a_file_in_the_current_folder_cannot_redirect_signed_requests(tmp_path, monkeypatch, content, environ):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fairline.toml").write_text(content)
+    files = (Path("fairline.toml"), tmp_path / "config" / "fairline.toml")
+    with pytest.raises(ConfigError, match="would send requests signed with your key to evil.example"):
+        load_settings(environ=environ, files=files)
+    confirmed = {"FAIRLINE_PROFILE": "p"} if "profiles" in content else {"FAIRLINE_EXCHANGE": "https://evil.example/v2"}
+    assert load_settings(environ=environ | confirmed, files=files).environment == "evil.example"
+
+
+@pytest.mark.parametrize(
+    "exchange", ["demo", "https://external-api.kalshi.com/trade-api/v2", "http://127.0.0.1:8080/v2"]
+)
+def test_a_file_in_the_current_folder_may_name_a_known_exchange(tmp_path, monkeypatch, exchange):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fairline.toml").write_text(f'exchange = "{exchange}"')
+    assert load_settings(environ=KEY, files=(Path("fairline.toml"),)).exchange == exchange
+
+
+def test_the_users_own_file_may_name_any_exchange(tmp_path, monkeypatch):
+    folder = tmp_path / "config"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    (folder / "fairline.toml").write_text('exchange = "https://own.example/v2"')
+    assert load_settings(environ=KEY, files=(folder / "fairline.toml",)).environment == "own.example"

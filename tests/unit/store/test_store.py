@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fairline.errors import StoreError
-from fairline.store.datasets import DATASETS, QUOTES, VERSION
+from fairline.store.datasets import DATASETS, QUOTES, SCANS, VERSION
 from fairline.store.store import Store
 
 BEGIN = datetime(2026, 11, 22, 21, tzinfo=UTC)
@@ -220,3 +220,15 @@ def test_the_next_writer_deletes_what_a_killed_one_left(store):
     store.release()
     Store(store.folder).acquire()
     assert not partial.exists()
+
+
+def test_what_is_recorded_is_readable_by_the_owner_only(tmp_path):
+    store = Store(tmp_path / "store")
+    store.acquire()
+    row = dict.fromkeys(SCANS) | {"outcome": "done"}
+    store.append("scans", pl.DataFrame([row], schema=SCANS), datetime(2026, 11, 23, 12, tzinfo=UTC))
+    store.release()
+    paths = [tmp_path / "store", *(tmp_path / "store").rglob("*")]
+    assert len(paths) > 4
+    assert [path.name for path in paths if path.is_file() and path.stat().st_mode & 0o077] == []
+    assert (tmp_path / "store").stat().st_mode & 0o077 == 0

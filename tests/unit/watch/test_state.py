@@ -8,7 +8,7 @@ import pytest
 
 from fairline.errors import StoreError
 from fairline.watch.alerts import Item, Kind, Tracked
-from fairline.watch.state import MIGRATIONS, State, Suspension
+from fairline.watch.state import MAX_UNDELIVERED, MIGRATIONS, State, Suspension
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEY = ("A", "yes", "elo")
@@ -101,7 +101,7 @@ def test_a_later_version_is_refused_and_an_earlier_one_is_copied_and_migrated(tm
 
 def test_a_file_that_is_not_a_database_is_one_line(tmp_path):
     (tmp_path / "state.sqlite").write_bytes(b"this is not a database, and long enough to be taken for one" * 50)
-    with pytest.raises(StoreError, match=r"cannot use .*state.sqlite \(file is not a database\)"):
+    with pytest.raises(StoreError, match=r"state.sqlite is damaged \(file is not a database\)"):
         State(tmp_path)
 
 
@@ -123,4 +123,49 @@ def test_the_first_versions_rows_are_migrated(tmp_path):
     assert state.alarms() == {"outage": (NOW, "no complete scan")}
     assert state.suspensions()["elo"].reason == "no payload"
     assert state.get_note("settlements_rechecked") == "x"
+    state.close()
+
+
+def test_a_damaged_database_is_named_with_a_way_out(tmp_path):
+    (tmp_path / "state.sqlite").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreError, match="is damaged") as caught:
+        State(tmp_path)
+    assert f"mv {tmp_path / 'state.sqlite'} {tmp_path / 'state.sqlite'}.damaged" in caught.value.remedy
+    (tmp_path / "state.sqlite").rename(tmp_path / "state.sqlite.damaged")
+    State(tmp_path).close()
+
+
+def test_the_database_and_its_log_are_readable_by_the_owner_only(tmp_path):
+    state = State(tmp_path / "store")
+    state.follow(["A"], NOW)
+    files = list((tmp_path / "store").iterdir())
+    assert {file.name for file in files} >= {"state.sqlite", "state.sqlite-wal"}
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+    assert (tmp_path / "store").stat().st_mode & 0o077 == 0
+    state.close()
+
+
+def test_the_outbox_of_a_dead_receiver_is_bounded_and_keeps_the_latest(tmp_path, caplog):
+    state = State(tmp_path)
+    for number in range(MAX_UNDELIVERED + 50):
+        state.enqueue("rule", ["dead", "other"][: 1 + (number < 3)], (f"{number}", "body"), NOW)
+    waiting = state.pending_messages()
+    assert len([m for m in waiting if m.receiver == "dead"]) == MAX_UNDELIVERED
+    assert len([m for m in waiting if m.receiver == "other"]) == 3
+    assert waiting[-1].title == str(MAX_UNDELIVERED + 49)
+    assert "dropped its oldest message" in caplog.text
+    state.close()
+
+
+def test_a_scan_reads_only_the_history_that_it_needs(tmp_path, monkeypatch):
+    state = State(tmp_path)
+    old = [Tracked((f"OLD{n}", "yes", "m"), "gone", 3.0, NOW, {"ticker": f"OLD{n}"}) for n in range(500)]
+    live = [Tracked(("A", "yes", "m"), "sent", 3.0, NOW, {}), Tracked(("B", "no", "m"), "returned", 3.0, NOW, {})]
+    state.save_decision("rule", [], [*old, *live], NOW)
+    decoded = []
+    monkeypatch.setattr("fairline.watch.state._decode_row", lambda text: decoded.append(text) or {})
+    assert {key[0] for key in state.read_tracked("rule")} == {"A", "B"}
+    assert {key[0] for key in state.read_tracked("rule", ["OLD7", "C"])} == {"A", "B", "OLD7"}
+    assert len(decoded) == 5
+    assert len(state.unsettled_tickers(["rule"])) == 502
     state.close()
