@@ -50,16 +50,16 @@ def as_trades(published):
 
 
 def test_each_published_trade_has_the_published_fee_and_profit(published):
-    ours = judge(as_trades(published))
-    assert ours.height == 3_879
-    assert (ours["fee_u"] / NOTIONAL_U - published["fee"]).abs().max() < 2e-6
-    assert (ours["realised"] - published["net_pnl"]).abs().max() < 3e-6
+    judged = judge(as_trades(published))
+    assert judged.height == 3_879
+    assert (judged["fee_u"] / NOTIONAL_U - published["fee"]).abs().max() < 2e-6
+    assert (judged["realised"] - published["net_pnl"]).abs().max() < 3e-6
 
 
 def test_the_published_profit_by_category_is_reproduced(published):
-    ours = judge(as_trades(published)).group_by("category").agg(pl.col("realised").mean()).sort("category")
+    judged = judge(as_trades(published)).group_by("category").agg(pl.col("realised").mean()).sort("category")
     theirs = published.group_by("category").agg(pl.col("net_pnl").mean()).sort("category")
-    assert (ours["realised"] - theirs["net_pnl"]).abs().max() < 1e-6
+    assert (judged["realised"] - theirs["net_pnl"]).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("price", PRICES)

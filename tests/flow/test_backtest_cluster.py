@@ -40,17 +40,17 @@ def files_of(store):
 
 
 def test_a_cluster_gives_the_bytes_of_one_process(cluster, model, tmp_path):
-    here, there = (record(tmp_path / name).folder for name in ("here", "there"))
+    first, second = (record(tmp_path / name).folder for name in ("first", "second"))
     options = {"max_spread": 50.0, "refit": "8h"}
-    fairline.backtest(model, store=here, **options)
-    fairline.backtest(model, store=there, scheduler=cluster.scheduler_address, **options)
-    assert files_of(here) == files_of(there)
+    fairline.backtest(model, store=first, **options)
+    fairline.backtest(model, store=second, scheduler=cluster.scheduler_address, **options)
+    assert files_of(first) == files_of(second)
 
 
 def test_a_killed_worker_costs_only_its_block(cluster, model, tmp_path):
-    here, there = (record(tmp_path / name).folder for name in ("here", "there"))
+    first, second = (record(tmp_path / name).folder for name in ("first", "second"))
     options = {"max_spread": 50.0, "every": "10m"}
-    fairline.backtest(model, store=here, **options)
+    fairline.backtest(model, store=first, **options)
 
     def kill_a_worker():
         time.sleep(0.5)
@@ -61,9 +61,9 @@ def test_a_killed_worker_costs_only_its_block(cluster, model, tmp_path):
 
     killer = Thread(target=kill_a_worker)
     killer.start()
-    fairline.backtest(model, store=there, scheduler=cluster.scheduler_address, **options)
+    fairline.backtest(model, store=second, scheduler=cluster.scheduler_address, **options)
     killer.join()
-    assert files_of(here) == files_of(there)
+    assert files_of(first) == files_of(second)
 
 
 def test_an_address_without_a_scheduler_is_one_error(model, tmp_path):

@@ -71,10 +71,10 @@ def test_the_correction_agrees_with_the_spa_test_of_arch():
     bootstrap = pytest.importorskip("arch.bootstrap")
     rng = np.random.default_rng(3)
     gains = rng.normal(size=(300, 20)) + 0.08
-    ours = check_best_of_many(gains, range(300), seed=1)
+    result = check_best_of_many(gains, range(300), seed=1)
     theirs = bootstrap.SPA(np.zeros(300), -gains, block_size=1, reps=4000, bootstrap="circular", seed=1)
     theirs.compute()
-    assert ours.p_corrected == pytest.approx(theirs.pvalues["upper"], abs=0.04)
+    assert result.p_corrected == pytest.approx(theirs.pvalues["upper"], abs=0.04)
 
 
 def test_the_best_of_noise_is_corrected_away():

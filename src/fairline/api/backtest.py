@@ -54,7 +54,7 @@ class ChosenModels:
     settings: ModelSettings
 
     def load(self) -> list[Model]:
-        """Return the models, built anew where they were named."""
+        """Return the models, newly built where they were named."""
         return [load(model, self.settings) if isinstance(model, str) else model for model in self.models]
 
     def inputs(self, store: Store) -> PastInputs:
@@ -97,8 +97,8 @@ def run_backtest_request(
 
 def list_runs_document(store: Store) -> dict[str, Any]:
     """Return all finished runs of a store as a JSON document, with the best one corrected for their number."""
-    kept = list_runs(store)
-    trials = [(run.id, read_trades(store, run)) for run in kept]
+    finished = list_runs(store)
+    trials = [(run.id, read_trades(store, run)) for run in finished]
     best = correct_for_trials(trials)
     return {
         "runs": [
@@ -113,7 +113,7 @@ def list_runs_document(store: Store) -> dict[str, Any]:
                 "trades": trades.filter(pl.col("count_cc") > 0).height,
                 "profit_dollars": (trades["profit_u"].sum() or 0) / NOTIONAL_U,
             }
-            for run, (_, trades) in zip(kept, trials, strict=True)
+            for run, (_, trades) in zip(finished, trials, strict=True)
         ],
         "best": trials[best.index][0] if best else None,
         "p_alone": best.p_alone if best else None,

@@ -20,7 +20,7 @@ _DOLLARS = ("price", "fee", "other_price", "other_fee", "promised", "raw_promise
 class BacktestReport:
     """A backtest: its trades, what they promised and earned, and every doubt about them.
 
-    In a notebook it shows itself as a page. `proof` is None unless a proof was asked for; after a leak there is no
+    In a notebook it shows itself as a page. `proof` is None unless a proof was requested; after a leak there is no
     result, and everything but `proof` and `document` raises `UsageError`.
     """
 
@@ -65,12 +65,12 @@ class BacktestReport:
     def document(self) -> dict[str, Any]:
         """Return everything as a JSON document."""
         proof = self.proof
-        found = {
+        document = {
             "proof": None
             if proof is None
             else {"instants": proof.instants, "leak": str(proof.leak) if proof.leak else None}
         }
-        return found if self._result is None else found | result_document(self._result)
+        return document if self._result is None else document | result_document(self._result)
 
     def html(self) -> str:
         """Return one self-contained page."""

@@ -111,7 +111,7 @@ class Trading:
     """How opportunities become trades."""
 
     enter: Literal["first", "each", "daily"] = "first"
-    """Buy a market's side once, whenever it is flagged anew, or once a day."""
+    """Buy a market's side once, each time it is flagged again, or once a day."""
     fills: Literal["take", "rest"] = "take"
     """Take offers seen after the decision, or rest at the bid (with a pessimistic and an optimistic answer)."""
     lag: timedelta = timedelta(seconds=60)

@@ -93,14 +93,14 @@ def run_backtest(
     Raises `StoreError` if the store cannot be read or written, and what loading the models raises.
     """
     run = describe_run(store, models, options)
-    found = decide(store, models, options, run_folder(store, run.id) / "blocks", start=start, progress=progress)
+    decided = decide(store, models, options, run_folder(store, run.id) / "blocks", start=start, progress=progress)
     simulations = {
-        (book, rule): _trade(store, found.decisions, options, book, rule)
+        (book, rule): _trade(store, decided.decisions, options, book, rule)
         for book in BOOKS
         for rule in FILL_RULES[options.fills]
     }
     save_run(store, msgspec.structs.replace(run, complete=True), _all_trades(simulations))
-    return assemble(store, run, found, simulations)
+    return assemble(store, run, decided, simulations)
 
 
 def describe_run(store: Store, models: ModelSource, options: BacktestOptions) -> Run:
@@ -193,7 +193,7 @@ def _trade(store: Store, decisions: pl.DataFrame, options: BacktestOptions, book
 def _all_trades(simulations: dict[tuple[str, FillRule], Simulation]) -> pl.DataFrame:
     """Return the trades of all accounts; of a resting order the pessimistic answer counts in the record of runs."""
     first_rule = next(rule for _, rule in simulations)
-    return pl.concat([made.trades for (_, rule), made in simulations.items() if rule == first_rule])
+    return pl.concat([simulation.trades for (_, rule), simulation in simulations.items() if rule == first_rule])
 
 
 def _offset(progress: Progress | None, finished: int, total: int) -> Progress | None:

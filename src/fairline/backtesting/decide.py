@@ -169,11 +169,11 @@ def evaluate_block(
     funnel: dict[str, FunnelStep] = {}
     problems: dict[str, int] = {}
     for asof in block.instants():
-        found = evaluate_instant(timeline.at(asof), models, inputs, asof, terms)
-        decisions.append(_decisions(found, asof, terms))
-        opinions.append(_opinions(found.predictions, found.markets, asof))
-        add_steps(funnel, [*found.steps, *found.evaluation.funnel])
-        for problem in found.evaluation.problems:
+        result = evaluate_instant(timeline.at(asof), models, inputs, asof, terms)
+        decisions.append(_decisions(result, asof, terms))
+        opinions.append(_opinions(result.predictions, result.markets, asof))
+        add_steps(funnel, [*result.steps, *result.evaluation.funnel])
+        for problem in result.evaluation.problems:
             problems[str(problem)] = problems.get(str(problem), 0) + 1
     first = pl.concat(opinions).unique(["model", "ticker"], keep="first", maintain_order=True)
     return BlockResult(pl.concat(decisions), first, list(funnel.values()), problems)
@@ -215,11 +215,11 @@ def wanted_inputs(markets: pl.DataFrame, models: Sequence[Model], asof: datetime
     return list(dict.fromkeys(wanted))
 
 
-def _decisions(found: InstantResult, asof: datetime, terms: Terms) -> pl.DataFrame:
-    evaluation = found.evaluation
+def _decisions(result: InstantResult, asof: datetime, terms: Terms) -> pl.DataFrame:
+    evaluation = result.evaluation
     rows = pl.concat([evaluation.opportunities, evaluation.unproven])
     rows = rows.filter(~pl.col("suspect").fill_null(value=False))
-    rows = rows.join(_kelly_shares(found, terms), on=_BET, how="left", maintain_order="left")
+    rows = rows.join(_kelly_shares(result, terms), on=_BET, how="left", maintain_order="left")
     believed = pl.col("bin") == KEPT_BIN
     yes_mid = (pl.col("yes_bid_u") + pl.col("yes_ask_u")) / (2 * NOTIONAL_U)
     columns = {
@@ -235,12 +235,12 @@ def _decisions(found: InstantResult, asof: datetime, terms: Terms) -> pl.DataFra
     return rows.select(columns.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in DECISIONS.items())
 
 
-def _kelly_shares(found: InstantResult, terms: Terms) -> pl.DataFrame:
+def _kelly_shares(result: InstantResult, terms: Terms) -> pl.DataFrame:
     """Return `{ticker, side, model, share}` of what is believed; without a bankroll there are no rows."""
     if terms.bankroll is None:
         return DECISIONS.to_frame().select(*_BET, "share")
-    trusted = found.evaluation.select(~pl.col("suspect").fill_null(value=False))
-    return size_bets(trusted, found.markets, terms.bankroll, terms.fees).select(*_BET, "share")
+    trusted = result.evaluation.select(~pl.col("suspect").fill_null(value=False))
+    return size_bets(trusted, result.markets, terms.bankroll, terms.fees).select(*_BET, "share")
 
 
 def _opinions(predictions: pl.DataFrame, markets: pl.DataFrame, asof: datetime) -> pl.DataFrame:

@@ -36,7 +36,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What could be bought of each side at one instant, cheapest first, and what was bid for it, dearest first."""
+    """What could be bought of each side at one instant, cheapest first, and what was bid for it, highest first."""
 
     seen_at: datetime
     offers: dict[Side, Sequence[Level]]
@@ -109,7 +109,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What became of an order."""
+    """The outcome of an order."""
 
     order: Order
     outcome: Outcome

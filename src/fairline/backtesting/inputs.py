@@ -29,11 +29,11 @@ class PastInputs:
 
     def known_at(self, requests: Sequence[Request], at: datetime) -> Mapping[Request, Payload | FairlineError]:
         """Return what had been received for these requests by an instant, or why there is nothing."""
-        found: dict[Request, Payload | FairlineError] = dict(self._recorded.known_at(requests, at))
-        for request, payload in found.items():
+        payloads: dict[Request, Payload | FairlineError] = dict(self._recorded.known_at(requests, at))
+        for request, payload in payloads.items():
             if request.source == "file" and isinstance(payload, FairlineError):
-                found[request] = self._read_file(request, at)
-        return found
+                payloads[request] = self._read_file(request, at)
+        return payloads
 
     def _read_file(self, request: Request, at: datetime) -> Payload | FairlineError:
         """Return what a user's file said by an instant, or why that is unknown."""

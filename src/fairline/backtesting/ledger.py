@@ -159,7 +159,7 @@ class Agenda:
 
     def pop_until(self, at: datetime) -> list[object]:
         """Remove and return everything due up to an instant, in order."""
-        due = []
+        pending = []
         while self._queue and self._queue[0].at <= at:
-            due.append(heapq.heappop(self._queue).action)
-        return due
+            pending.append(heapq.heappop(self._queue).action)
+        return pending

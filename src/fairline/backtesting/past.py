@@ -86,8 +86,8 @@ def _observation(row: dict[str, object]) -> Observation:
         return Observation(_moment(row["seen_ts"]), {}, {})
     bid = _level(row["yes_bid_u"], row["yes_bid_size_cc"])
     ask = _level(row["yes_ask_u"], row["yes_ask_size_cc"])
-    offers: dict[Side, Sequence[Level]] = {"yes": ask, "no": _mirrored(bid)}
-    bids: dict[Side, Sequence[Level]] = {"yes": bid, "no": _mirrored(ask)}
+    offers: dict[Side, Sequence[Level]] = {"yes": ask, "no": _mirror(bid)}
+    bids: dict[Side, Sequence[Level]] = {"yes": bid, "no": _mirror(ask)}
     return Observation(_moment(row["seen_ts"]), offers, bids)
 
 
@@ -99,7 +99,7 @@ def _book_observations(rows: pl.DataFrame | None) -> dict[datetime, Observation]
     for (seen_at,), levels in rows.sort("seen_ts").group_by(["seen_ts"], maintain_order=True):
         bids = {side: _best_first(levels, side) for side in ("yes", "no")}
         moment = _moment(seen_at)
-        offers: dict[Side, Sequence[Level]] = {"yes": _mirrored(bids["no"]), "no": _mirrored(bids["yes"])}
+        offers: dict[Side, Sequence[Level]] = {"yes": _mirror(bids["no"]), "no": _mirror(bids["yes"])}
         books[moment] = Observation(moment, offers, {"yes": bids["yes"], "no": bids["no"]})
     return books
 
@@ -121,7 +121,7 @@ def _level(price_u: object, size_cc: object) -> tuple[Level, ...]:
     return (Level(price_u, size_cc if isinstance(size_cc, int) else None),)
 
 
-def _mirrored(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+def _mirror(levels: tuple[Level, ...]) -> tuple[Level, ...]:
     """Return the same contracts seen from the other side: selling YES is buying NO at the rest of the dollar."""
     return tuple(Level(NOTIONAL_U - level.price_u, level.size_cc) for level in levels)
 

@@ -18,7 +18,7 @@ from fairline.backtesting.decide import Grid, InstantResult, Terms, evaluate_ins
 from fairline.backtesting.run import ModelSource, Progress
 from fairline.errors import FairlineError, StoreError
 from fairline.models import Model
-from fairline.models.isolation import isolated
+from fairline.models.isolation import isolate
 from fairline.sources import Payload, Request
 from fairline.store import parquet
 from fairline.store.datasets import DATASETS
@@ -123,7 +123,7 @@ def _compare(
     full: Store, past: Store, source: ModelSource, instant: datetime, terms: Terms, *, allowed: Sequence[Path]
 ) -> Leak | None:
     """Return the leak at one instant, if there is one."""
-    with isolated(*allowed) as violations:
+    with isolate(*allowed) as violations:
         models = _load(source)
     if violations:
         return Leak("loading the models", instant, violations[0])
@@ -169,9 +169,9 @@ def _view(store: Store, models: Sequence[Model], source: ModelSource, instant: d
 
 
 def _outside(view: _View, models: Sequence[Model], instant: datetime, terms: Terms) -> Leak | None:
-    """Return the first model that used something other than what it was given."""
+    """Return the first model that used something that it was not given."""
     for model in models:
-        with isolated() as violations:
+        with isolate() as violations:
             evaluate_instant(view.markets, [model], view.inputs, instant, terms)
         if violations:
             return Leak(model.name, instant, violations[0])
@@ -200,4 +200,4 @@ def _cause(full: _View, past: _View) -> str:
     for request, payload in full.inputs.payloads.items():
         if past.inputs.payloads.get(request) != payload:
             return f"the input {request.shown} differs: it was recorded later"
-    return "its answer depends on something other than the markets and its inputs"
+    return "its answer does not depend only on the markets and its inputs"

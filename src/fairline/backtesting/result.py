@@ -74,26 +74,33 @@ class BacktestResult:
 
 
 def assemble(
-    store: Store, run: Run, found: BlockResult, simulations: Mapping[tuple[str, FillRule], Simulation]
+    store: Store, run: Run, decided: BlockResult, simulations: Mapping[tuple[str, FillRule], Simulation]
 ) -> BacktestResult:
     """Judge the decisions and trades of a run, and the run among all runs of its store. Raises `StoreError`."""
     accounts = [
-        Account(book, rule, made.trades, summarize(made.trades), made.curve, measure_drawdown(made.curve))
-        for (book, rule), made in simulations.items()
+        Account(
+            book,
+            rule,
+            simulation.trades,
+            summarize(simulation.trades),
+            simulation.curve,
+            measure_drawdown(simulation.curve),
+        )
+        for (book, rule), simulation in simulations.items()
     ]
-    predictions = found.opinions.rename({"asof": "seen_ts"})
+    predictions = decided.opinions.rename({"asof": "seen_ts"})
     card = compute_scorecard(EDGES.to_frame(), predictions, store.read("settlements").unique("ticker", keep="last"))
-    kept_runs = list_runs(store)
-    trials = [(kept.id, read_trades(store, kept)) for kept in kept_runs]
+    finished_runs = list_runs(store)
+    trials = [(finished.id, read_trades(store, finished)) for finished in finished_runs]
     best = correct_for_trials(trials)
-    entered = found.funnel[0].kept + found.funnel[0].dropped if found.funnel else 0
+    entered = decided.funnel[0].kept + decided.funnel[0].dropped if decided.funnel else 0
     return BacktestResult(
         run,
         accounts,
         card.models,
         card.reliability,
-        with_shares(found.funnel, entered),
-        found.problems,
+        with_shares(decided.funnel, entered),
+        decided.problems,
         len(trials),
         trials[best.index][0] if best else "",
         best,

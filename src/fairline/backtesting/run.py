@@ -42,7 +42,7 @@ class ModelSource(Protocol):
     """Brings the models of a run into a worker. It is pickled, so it holds names or picklable models."""
 
     def load(self) -> Sequence[Model]:
-        """Return the models, built anew."""
+        """Return newly built models."""
         ...
 
     def inputs(self, store: Store) -> Inputs:
@@ -89,13 +89,14 @@ def describe_worker(store: Path) -> Worker:
 
 def check_workers(executor: Executor, store: Path) -> None:
     """Raise `UsageError` unless a worker has this machine's versions and sees the same store at the same path."""
-    here = describe_worker(store)
-    there = executor.submit(describe_worker, store).result()
+    local = describe_worker(store)
+    remote = executor.submit(describe_worker, store).result()
     for name in Worker.__slots__:
-        ours, theirs = getattr(here, name), getattr(there, name)
-        if ours != theirs:
+        own = getattr(local, name)
+        other = getattr(remote, name)
+        if own != other:
             what = "store" if name == "store" else f"version of {name}"
-            raise UsageError(f"the workers have another {what} ({theirs}, here {ours})", remedy="Make them the same")
+            raise UsageError(f"the workers have another {what} ({other}, here {own})", remedy="Make them the same")
 
 
 def run_blocks(tasks: Sequence[Task], start: StartExecutor | None, progress: Progress | None = None) -> None:
@@ -104,7 +105,7 @@ def run_blocks(tasks: Sequence[Task], start: StartExecutor | None, progress: Pro
     Raises what a block raises, and `StoreError` for a block whose workers died `MAX_TRIES` times.
     """
     report = progress or _silent
-    missing = _unfinished(tasks)
+    missing = _find_unfinished(tasks)
     report(len(tasks) - len(missing), len(tasks))
     if start is None:
         for number, task in enumerate(missing, start=len(tasks) - len(missing) + 1):
@@ -112,18 +113,18 @@ def run_blocks(tasks: Sequence[Task], start: StartExecutor | None, progress: Pro
             report(number, len(tasks))
         return
     for _ in range(MAX_TRIES):
-        missing = _unfinished(tasks)
+        missing = _find_unfinished(tasks)
         if not missing:
             return
         with start() as executor:
             _run_in(executor, missing, len(tasks), report)
-    missing = _unfinished(tasks)
+    missing = _find_unfinished(tasks)
     if missing:
         message = f"the workers of {len(missing)} blocks died {MAX_TRIES} times"
         raise StoreError(message, remedy="Use fewer jobs: they may have run out of memory")
 
 
-def _unfinished(tasks: Sequence[Task]) -> list[Task]:
+def _find_unfinished(tasks: Sequence[Task]) -> list[Task]:
     return [task for task in tasks if not _result_path(task.folder, task.block).is_file()]
 
 
@@ -133,7 +134,7 @@ def local_executor(jobs: int) -> ProcessPoolExecutor:
 
 
 def run_block(task: Task) -> None:
-    """Evaluate one block and write its file, whole or not at all."""
+    """Evaluate one block and write its file atomically."""
     store = Store(task.store)
     loaded = task.models.load()
     models = fit_models(loaded, store, task.fitted_at)
@@ -185,7 +186,7 @@ def _silent(finished: int, total: int) -> None:
 
 
 def _result_path(folder: Path, block: Block) -> Path:
-    """The file whose existence says that a block is finished; it is written last."""
+    """Return the file whose existence says that a block is finished; it is written last."""
     return folder / f"{block.number:05d}.json"
 
 

@@ -29,8 +29,8 @@ FillRule = Literal["take", "rest, last in the queue", "rest, first in the queue"
 class TradingRules:
     """How decisions become trades.
 
-    `enter`: buy a market's side once (`first`), once per UTC day (`daily`) or whenever it is flagged anew (`each`); an
-    order that is not filled is tried again at the next decision.
+    `enter`: buy a market's side once (`first`), once per UTC day (`daily`) or each time it is flagged again (`each`).
+    An order that is not filled is tried again at the next decision.
     `every` is the interval of the decisions. An order reaches the exchange `lag` after its decision; nothing is filled
     more than `max_gap` after that without an observation. Resting orders stay for `rest_for`. Without a bankroll every
     order is for `size_cc`, with one it is the Kelly share of the equity, under the bankroll's caps.
@@ -117,7 +117,7 @@ class _Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class _Due:
+class _Ended:
     """An order's end: what was reserved for it, its execution and the row that it came from."""
 
     row: Mapping[str, Any]
@@ -139,7 +139,7 @@ class _Account:
         self._rows: list[dict[str, Any]] = []
 
     def decide(self, row: Mapping[str, Any]) -> bool:
-        """Turn a decision into an order, find out what becomes of it, and return whether anything is bought."""
+        """Turn a decision into an order, execute it, and return whether anything is bought."""
         asof: datetime = row["asof"]
         self._run_until(asof)
         count_cc = self._size(row)
@@ -153,7 +153,7 @@ class _Account:
         event = row["event_ticker"]
         self._reserved[event] = self._reserved.get(event, 0) + reserved_u
         known_at = execution.fills[-1].filled_at if execution.fills else asof + self._rules.lag
-        self._agenda.add(known_at, "fill", _Due(row, execution, reserved_u))
+        self._agenda.add(known_at, "fill", _Ended(row, execution, reserved_u))
         return bool(execution.fills)
 
     def finish(self) -> Simulation:
@@ -164,9 +164,9 @@ class _Account:
 
     def _run_until(self, at: datetime) -> None:
         """Book what is due up to an instant; a fill may bring a settlement that is due by then as well."""
-        while due := self._agenda.pop_until(at):
-            for action in due:
-                if isinstance(action, _Due):
+        while pending := self._agenda.pop_until(at):
+            for action in pending:
+                if isinstance(action, _Ended):
                     self._book(action)
                 elif isinstance(action, str):
                     self._settle(action)
@@ -205,21 +205,21 @@ class _Account:
         )
         return both.pessimistic if rules.fills == "rest, last in the queue" else both.optimistic
 
-    def _book(self, due: _Due) -> None:
-        self._reserved[due.row["event_ticker"]] -= due.reserved_u
-        execution = due.execution
+    def _book(self, ended: _Ended) -> None:
+        self._reserved[ended.row["event_ticker"]] -= ended.reserved_u
+        execution = ended.execution
         trade = self._rows[execution.order.number]
         trade["outcome"] = execution.outcome
         if not execution.fills:
             return
-        fee_u = fill_fee_u(execution, due.row, self._rules)
+        fee_u = fill_fee_u(execution, ended.row, self._rules)
         cost_u = -(-sum(fill.price_u * fill.count_cc for fill in execution.fills) // 100)
         filled_at = execution.fills[-1].filled_at
         self._ledger.buy(
             Position(
                 execution.order.number,
                 execution.order.ticker,
-                due.row["event_ticker"],
+                ended.row["event_ticker"],
                 execution.order.side,
                 execution.count_cc,
                 cost_u,
@@ -228,7 +228,7 @@ class _Account:
             )
         )
         trade |= _fill_columns(execution, cost_u, fee_u)
-        trade |= self._other_side(execution.order, filled_at, due.row)
+        trade |= self._other_side(execution.order, filled_at, ended.row)
         closing = self._past.closing_mid(execution.order.ticker)
         if closing is not None:
             trade["closing_mid"] = closing if execution.order.side == "yes" else 1 - closing

@@ -34,11 +34,11 @@ _hook_is_installed = False
 
 
 class IsolationError(FairlineError):
-    """A model used something other than what it was given."""
+    """A model used something that it was not given."""
 
 
 @contextmanager
-def isolated(*allowed: Path) -> Iterator[list[str]]:
+def isolate(*allowed: Path) -> Iterator[list[str]]:
     """Raise `IsolationError` inside this block where code opens a file, connects anywhere or starts a process.
 
     Yields the list of what was attempted, so that an error that a model swallowed is noticed too. Importing code and
@@ -61,7 +61,7 @@ def isolated(*allowed: Path) -> Iterator[list[str]]:
 
 
 def _install_hook() -> None:
-    """Install the audit hook once; Python has no way to remove one, so it does nothing outside `isolated`."""
+    """Install the audit hook once; Python has no way to remove one, so it does nothing outside `isolate`."""
     global _hook_is_installed  # noqa: PLW0603 - a process has one list of hooks
     if not _hook_is_installed:
         sys.addaudithook(_audit)

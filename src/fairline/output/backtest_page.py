@@ -69,19 +69,19 @@ def _account(account: Document, trades: pl.DataFrame) -> list[str]:
     everything = next((line for line in account["lines"] if line["name"] == "all"), None)
     if everything is None:
         return [title, "<p>No order was placed.</p>"]
-    mine = trades.filter((pl.col("book") == account["book"]) & (pl.col("fills") == account["fills"]))
+    own_trades = trades.filter((pl.col("book") == account["book"]) & (pl.col("fills") == account["fills"]))
     return [
         title,
         f"<p>{everything['orders']:,} orders, {everything['filled']:,} filled, {everything['settled']:,} settled in "
         f"{everything['events']:,} events. Fills: {_safe(account['quality'])}.</p>",
-        _equity(mine),
+        _equity(own_trades),
         _lines(account["lines"]),
-        _trades(mine),
+        _trades(own_trades),
     ]
 
 
 def _equity(trades: pl.DataFrame) -> str:
-    """The profit of the settled trades in order of settlement, beside what each baseline would have earned."""
+    """Draw the profit of the settled trades in order of settlement, beside what each baseline would have earned."""
     settled = trades.drop_nulls(["profit", "settled_ts"]).sort("settled_ts")
     if settled.is_empty():
         return ""

@@ -70,7 +70,7 @@ def _mean_line(line: Document) -> str:
 
 
 def _doubt_lines(line: Document) -> list[str]:
-    """The raw promise, the closing line and the baselines of an account's trades."""
+    """Return the raw promise, the closing line and the baselines of an account's trades."""
     rows = [("raw promise of the models", line["raw_promised"]), ("beyond the closing line", line["closing_value"])]
     rows += [(_BASELINES[name], mean) for name, mean in line["baselines"].items()]
     lines = [

@@ -55,14 +55,14 @@ def cumulate(trades: pl.DataFrame, max_points: int) -> Equity:
     realised = events["profit"].cum_sum()
     reach = [_REACH * math.sqrt(value) for value in spread]
     step = max(1, math.ceil(events.height / max_points))
-    kept = sorted({*range(0, events.height, step), events.height - 1})
+    points = sorted({*range(0, events.height, step), events.height - 1})
     totals = {name: events[name].cum_sum() for name in ("promised_dollars", "either", "fair")}
     return Equity(
-        [events["settled_ts"][row] for row in kept],
-        [realised[row] for row in kept],
-        [realised[row] - reach[row] for row in kept],
-        [realised[row] + reach[row] for row in kept],
-        *([total[row] for row in kept] for total in totals.values()),
+        [events["settled_ts"][row] for row in points],
+        [realised[row] for row in points],
+        [realised[row] - reach[row] for row in points],
+        [realised[row] + reach[row] for row in points],
+        *([total[row] for row in points] for total in totals.values()),
     )
 
 

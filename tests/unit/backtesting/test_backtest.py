@@ -103,15 +103,15 @@ def test_a_bankroll_stakes_what_is_believed_by_kelly_and_nothing_that_is_unprove
 
 
 def test_two_processes_give_the_same_bytes_as_one(tmp_path):
-    here, there = record(tmp_path / "one"), record(tmp_path / "two")
+    first, second = record(tmp_path / "one"), record(tmp_path / "two")
     options = replace(OPTIONS, refit=12 * HOUR)
-    one = run_backtest(here, Source(), options)
-    two = run_backtest(there, Source(), options, start=lambda: local_executor(2))
+    one = run_backtest(first, Source(), options)
+    two = run_backtest(second, Source(), options, start=lambda: local_executor(2))
     assert one.run.id == two.run.id
     for name in ("trades.parquet",):
-        paths = [run_folder(store, one.run.id) / name for store in (here, there)]
+        paths = [run_folder(store, one.run.id) / name for store in (first, second)]
         assert paths[0].read_bytes() == paths[1].read_bytes()
-    blocks = [sorted((run_folder(store, one.run.id) / "blocks").iterdir()) for store in (here, there)]
+    blocks = [sorted((run_folder(store, one.run.id) / "blocks").iterdir()) for store in (first, second)]
     assert [path.name for path in blocks[0]] == [path.name for path in blocks[1]]
     assert [path.read_bytes() for path in blocks[0]] == [path.read_bytes() for path in blocks[1]]
 
@@ -172,14 +172,14 @@ class DyingSource(Source):
 
 
 def test_a_worker_that_dies_costs_only_its_blocks(tmp_path):
-    here, there = record(tmp_path / "one"), record(tmp_path / "two")
+    first, second = record(tmp_path / "one"), record(tmp_path / "two")
     options = replace(OPTIONS, refit=8 * HOUR)
-    whole = run_backtest(here, Source(), options)
+    whole = run_backtest(first, Source(), options)
     source = DyingSource(tmp_path / "marker")
     (tmp_path / "marker").touch()
-    described = describe_run(there, source, options)
+    described = describe_run(second, source, options)
     (tmp_path / "marker").unlink()
-    survived = run_backtest(there, source, options, start=lambda: local_executor(2))
+    survived = run_backtest(second, source, options, start=lambda: local_executor(2))
     assert described.id == survived.run.id == whole.run.id
     assert survived.trades.equals(whole.trades)
 

@@ -77,8 +77,8 @@ def past(**outcomes):
 
 
 def test_a_trade_costs_its_price_and_fee_and_is_paid_at_settlement():
-    made = simulate(decisions(decision()), past(A=1.0), RULES)
-    trade = made.trades.row(0, named=True)
+    simulation = simulate(decisions(decision()), past(A=1.0), RULES)
+    trade = simulation.trades.row(0, named=True)
     assert trade["outcome"] == "filled"
     assert trade["filled_ts"] == BEGIN + MINUTE
     assert (trade["price_u"], trade["fee_u"]) == (400_000, 16_800)
@@ -167,8 +167,8 @@ def test_the_closing_line_is_that_of_the_side_bought():
 def test_rounding_never_overdraws_the_account():
     rules = replace(RULES, bankroll=Bankroll(10 * DOLLAR, per_event=1.0), fees=CAUTIOUS)
     rows = decisions(*(decision(number / 10, ticker, share=0.97) for number, ticker in enumerate("ABC")))
-    made = simulate(rows, past(A=0.0, B=1.0, C=0.0), rules)
-    assert min(point.cash_u for point in made.curve) >= 0
+    simulation = simulate(rows, past(A=0.0, B=1.0, C=0.0), rules)
+    assert min(point.cash_u for point in simulation.curve) >= 0
 
 
 def test_without_decisions_there_are_no_trades():

@@ -58,7 +58,7 @@ def test_a_run_is_kept_with_its_trades(tmp_path):
     store = Store(tmp_path)
     save_run(store, run("b", BEGIN.replace(hour=2)), trades([True]))
     save_run(store, run("a", BEGIN.replace(hour=1)), trades([True, False]))
-    assert [kept.id for kept in list_runs(store)] == ["a", "b"]
+    assert [run.id for run in list_runs(store)] == ["a", "b"]
     assert read_trades(store, run("a")).height == 2
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path):
     save_run(store, run("a"), trades([True]))
     (tmp_path / "backtests" / "b").mkdir()
     (tmp_path / "backtests" / "b" / "run.json").write_text("{")
-    assert [kept.id for kept in list_runs(store)] == ["a"]
+    assert [run.id for run in list_runs(store)] == ["a"]
     assert "backtests/b/run.json cannot be read" in store.warnings[0]
     with pytest.raises(StoreError, match="cannot be read"):
         read_trades(store, run("b"))

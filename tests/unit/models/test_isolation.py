@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fairline.models.isolation import IsolationError, isolated
+from fairline.models.isolation import IsolationError, isolate
 
 CSV = b"ticker,p\nA,0.5\n"
 
@@ -41,25 +41,25 @@ def read_table(path):
 def test_files_the_network_and_processes_are_refused(tmp_path, attempt):
     path = tmp_path / "today.csv"
     path.write_bytes(CSV)
-    with isolated(), pytest.raises(IsolationError, match="the model"):
+    with isolate(), pytest.raises(IsolationError, match="the model"):
         attempt(path)
 
 
 def test_an_attempt_that_the_model_swallows_is_noticed(tmp_path):
-    with isolated() as violations, suppress(Exception):
+    with isolate() as violations, suppress(Exception):
         (tmp_path / "today.csv").read_text()
     assert violations == [f"opened the file {tmp_path / 'today.csv'}"]
 
 
 def test_an_allowed_folder_can_be_read(tmp_path):
     (tmp_path / "teams.toml").write_text("")
-    with isolated(tmp_path) as violations:
+    with isolate(tmp_path) as violations:
         assert (tmp_path / "teams.toml").read_text() == ""
     assert violations == []
 
 
 def test_given_bytes_code_and_time_zones_stay_readable():
-    with isolated():
+    with isolate():
         assert pl.read_csv(io.BytesIO(CSV)).height == 1
         assert ZoneInfo("America/Anchorage").key
         import colorsys  # a module that nothing else here imports
@@ -70,7 +70,7 @@ def test_given_bytes_code_and_time_zones_stay_readable():
 def test_outside_isolation_everything_works_again(tmp_path):
     path = tmp_path / "today.csv"
     path.write_bytes(CSV)
-    with isolated():
+    with isolate():
         pass
     assert pl.read_csv(path).height == 1
     assert Path(path).read_bytes() == CSV

@@ -25,7 +25,7 @@ from fairline.config.model_settings import ModelSettings
 from fairline.errors import FairlineError
 from fairline.market.frame import MARKETS
 from fairline.models import load
-from fairline.models.isolation import isolated
+from fairline.models.isolation import isolate
 from fairline.sources import Payload
 
 name, series, folder = sys.argv[1:]
@@ -78,7 +78,7 @@ for module_name, module in list(sys.modules.items()):
     if module_name.startswith("fairline.models"):
         strip(module)
 seen = []
-with isolated():
+with isolate():
     os.environ = Environment()
     try:
         for _ in range(2):
