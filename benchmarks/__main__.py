@@ -23,6 +23,7 @@ ALL = (
     "store",
     "backtest",
     "watch",
+    "feed",
     "elo",
     "models",
     "accuracy",

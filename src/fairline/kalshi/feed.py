@@ -45,7 +45,6 @@ log = logging.getLogger("fairline.kalshi")
 
 _LONG_OUTAGE_S = 60.0
 _FRAMES_PER_TURN = 512
-_CLOSE_S = 0.5
 _LAG_EVERY = 16
 """Of so many messages one is measured."""
 
@@ -183,12 +182,9 @@ class Feed:
             await self._close()
 
     async def _close(self) -> None:
-        """Close the connection; one that does not answer is left."""
         socket, self._socket = self._socket, None
         if socket is not None:
-            closing = asyncio.ensure_future(socket.close())
-            await asyncio.wait([closing], timeout=_CLOSE_S)
-            closing.cancel()
+            await socket.close()
 
     async def _read(self, socket: Socket) -> None:
         turns = 0

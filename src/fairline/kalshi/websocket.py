@@ -1,5 +1,6 @@
 """One WebSocket connection to the exchange: the only file beside `http` that imports the HTTP library."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Protocol
@@ -13,6 +14,7 @@ from fairline.kalshi.security import require_secure
 
 CONNECT_S = 10.0
 MAX_FRAME_BYTES = 1 << 24
+_CLOSE_S = 0.5
 
 
 class Socket(Protocol):
@@ -55,8 +57,13 @@ class AiohttpSocket:
                 return None
 
     async def close(self) -> None:
-        await self._socket.close()
-        await self._session.close()
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._socket.close()
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            pass  # a server that does not answer is left
+        finally:
+            await self._session.close()
 
 
 async def open_socket(url: str, headers: Mapping[str, str]) -> Socket:
