@@ -53,12 +53,15 @@ _LAG_EVERY = 16
 class Pace:
     """Seconds. `idle_s` without data leads to a question, and `answer_s` without an answer to a new connection.
 
+    While messages come, an answer may take `patience_s`: the first tickers of a hundred thousand markets take a while.
+
     A snapshot that has not come after `snapshot_s` is requested again. Between attempts to connect, a feed waits a
     random time up to a limit that doubles from `base_s` to `cap_s`, and on to `long_s` in an outage of over a minute.
     """
 
     idle_s: float = 1.0
     answer_s: float = 1.5
+    patience_s: float = 30.0
     snapshot_s: float = 1.0
     base_s: float = 0.1
     cap_s: float = 1.0
@@ -267,8 +270,10 @@ class Feed:
         pause = min(pace.idle_s, pace.answer_s, pace.snapshot_s) / 4
         while True:
             await self._sleep(pause)
-            if subscriptions.is_unanswered(pace.answer_s):
+            if subscriptions.is_unanswered(pace.answer_s) and self.silent_s > pace.answer_s:
                 return "a command was not answered"
+            if subscriptions.is_unanswered(pace.patience_s):
+                return "a command was not answered although messages come"
             if self.silent_s > pace.idle_s:
                 subscriptions.ask_if_alive()
             late = subscriptions.late_books(pace.snapshot_s)

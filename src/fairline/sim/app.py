@@ -159,6 +159,8 @@ async def _websocket(backend: Backend, hub: feed.Hub, request: web.Request) -> w
     """Check the signed handshake and serve the feed."""
     try:
         _authenticate(request, backend, "signed")
+        if backend.faults.strikes("feed-refused"):
+            raise Refused("authentication_error", details="NOT_FOUND")
     except Refused as refused:
         return await send(request, backend, Reply(401, refused.body))
     if backend.faults.strikes("feed-unavailable"):

@@ -48,6 +48,7 @@ FAULTS = {
     "feed-no-snapshot": "a subscription is acknowledged and the market's order book does not come",
     "feed-unknown-message": "a message of an unknown type comes before another",
     "feed-unknown-market": "a ticker of a market that is not listed comes before another",
+    "feed-refused": "the WebSocket handshake is answered by a 401",
     "feed-unavailable": "the WebSocket handshake is answered by a 503",
     "refused-windows": "time windows together with a status are a 400",
     "ignored-windows": "time windows are accepted and ignored",

@@ -179,7 +179,8 @@ class Connection:
         try:
             command = parse_command(text)
             if command.names_subscriptions and earlier:
-                await asyncio.gather(*earlier, return_exceptions=True)
+                # Unlike `gather`, this does not cancel them too: each would cancel all before it, again and again.
+                await asyncio.wait(earlier)
             await asyncio.sleep(self._random.uniform(0, ANSWER_S))
             self._hub.advance()
             for answer in self._subscriptions.answer(command):

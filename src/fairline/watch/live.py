@@ -174,6 +174,14 @@ class LiveSession:
                 self._pending.add(row)
         self.feed.subscriptions.ask_books(quotes)
 
+    def distrust(self, reason: str, now: datetime) -> None:
+        """Take no market for current until it is heard of again, and ask for an audit."""
+        lost = Lost(reason)
+        rows = apply(self.state, lost)
+        self._track_outages(rows, lost, now)
+        self._pending.update(rows)
+        self.audit_reason = reason
+
     def beat(self, now: datetime) -> Beat:
         """Apply what has arrived, and price the markets that changed."""
         messages = self.feed.take()

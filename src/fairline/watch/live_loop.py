@@ -21,6 +21,8 @@ from fairline.watch.live_check import check_books
 
 log = logging.getLogger("fairline.watch")
 
+MAX_WRONG_SHARE = 0.05
+"""If a larger share of the compared quotes is wrong, no quote counts until an audit."""
 MAX_FACTS = 300
 """Most markets whose facts are read again by one request."""
 
@@ -154,6 +156,8 @@ class LiveLoop:
         if result.compared or result.wrong:
             self.wrong = result.wrong
             session.correct(result.quotes)
+            if len(result.wrong) > MAX_WRONG_SHARE * result.compared:
+                session.distrust("many quotes differ from the order books", self._now())
             self._report()
 
     async def refresh_facts(self) -> None:
