@@ -18,7 +18,8 @@ from fairline.kalshi.cache import ExchangeCache
 from fairline.models import load
 from fairline.store.store import Store
 from fairline.watch.alerts import Rule
-from fairline.watch.loop import Watch, WatchConfig
+from fairline.watch.config import WatchConfig
+from fairline.watch.loop import Watch
 from fairline.watch.state import State
 
 MARKETS, SCANS = 117_000, 8

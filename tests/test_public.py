@@ -56,7 +56,9 @@ def test_every_function_that_reads_has_an_asynchronous_version():
 def test_a_command_and_its_function_have_the_same_options(function):
     parameters = inspect.signature(getattr(fairline, function)).parameters.values()
     keywords = {f"--{p.name.replace('_', '-')}" for p in parameters if p.kind is p.KEYWORD_ONLY}
-    views = {"--by", "--fills", "--settled"} if function == "portfolio" else set()
+    views = {"portfolio": {"--by", "--fills", "--settled"}, "fee": {"--fit", "--key-id", "--key-file"}}.get(
+        function, set()
+    )
     assert options_of(COMMANDS[function]) - ONLY_IN_THE_COMMAND - views == keywords
 
 

@@ -22,6 +22,7 @@ from fairline.pricing.coherence import violations
 from fairline.pricing.depth import fill_opportunities, offers, size_violations
 from fairline.pricing.edge import attach_markets, sort_opportunities, value_markets
 from fairline.pricing.funnel import SideExplanation, explain_rows, funnel, nearest_misses
+from fairline.pricing.holdings import Holdings, exposure, mark_held
 from fairline.pricing.records import shipped_records
 from fairline.pricing.rules import Rules
 from fairline.pricing.sizing import Bankroll, size_bets
@@ -46,7 +47,7 @@ class ScanOptions:
     `books` rereads the order books of what survives: they are current, while the quotes of a listing may have been
     cached by the exchange for 15 seconds. `bankroll` adds position sizes. `misses` is the number of nearest misses per
     threshold. `ages` limits how old reused answers may be. `beliefs` says how much of each model's disagreement with
-    the price to believe.
+    the price to believe. `holdings` are marked beside the opportunities and count towards the caps of the bankroll.
     """
 
     filters: Filters = field(default_factory=Filters)
@@ -57,6 +58,7 @@ class ScanOptions:
     ages: Ages = field(default_factory=Ages)
     misses: int = 5
     beliefs: Beliefs = field(default_factory=default_beliefs)
+    holdings: Holdings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +230,11 @@ def _advice(listing: Listing, evaluation: Evaluation, offered: pl.DataFrame, opt
         advice = advice.join(fills, on=_BET, how="left")
     if options.bankroll is not None:
         trusted = evaluation.select(~pl.col("suspect").fill_null(value=False))
-        bets = size_bets(trusted, listing.markets, options.bankroll, options.fees)
+        held = None if options.holdings is None else exposure(options.holdings, listing.markets)
+        bets = size_bets(trusted, listing.markets, options.bankroll, options.fees, held)
         advice = advice.join(bets, on=_BET, how="left")
+    if options.holdings is not None:
+        advice = advice.join(mark_held(advice, options.holdings), on=_BET, how="left")
     return advice
 
 

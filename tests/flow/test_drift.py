@@ -16,7 +16,8 @@ from fairline.market.listing import read_listing
 from fairline.scanner import run_scan
 from fairline.sim import Exchange, Fault
 from fairline.store.store import Store
-from fairline.watch.loop import Watch, WatchConfig
+from fairline.watch.config import WatchConfig
+from fairline.watch.loop import Watch
 from fairline.watch.state import State
 
 

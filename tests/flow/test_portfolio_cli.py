@@ -63,3 +63,46 @@ def test_a_key_without_the_scope_shows_the_rest_and_exits_with_3(fairline, signe
     assert done.returncode == 3
     assert "Cash $" in done.stdout
     assert "positions: not permitted for this API key" in done.stderr
+
+
+def test_fees_fit_names_the_rounding_and_later_scans_use_it(fairline, signed, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    at = ("--exchange", signed["exchange"], "--key-id", signed["key_id"], "--key-file", signed["key_file"])
+    before = fairline("scan", *at, "--no-books")
+    assert "your own fills prove" not in before.stderr
+    shown = fairline("fees", "--fit", *at)
+    assert shown.returncode == 0, shown.stderr
+    assert "prove order-centicent" in shown.stdout
+    assert "Scans with this key use it" in shown.stdout
+    document = json.loads(fairline("fees", "--fit", *at, "--json").stdout)
+    assert (document["proven"], document["unread_series"]) == ("order-centicent", [])
+    assert document["policies"][0]["exact"] == document["fills"]
+    after = fairline("scan", *at, "--no-books")
+    assert "fees rounded as your own fills prove: order-centicent" in after.stderr
+    anonymous = fairline("scan", "--exchange", signed["exchange"], "--no-books")
+    assert "your own fills prove" not in anonymous.stderr
+
+
+def test_a_scan_with_holdings_marks_them_and_sizes_bets_from_the_equity(fairline, signed, trading, tmp_path):
+    at = ("--exchange", signed["exchange"], "--key-id", signed["key_id"], "--key-file", signed["key_file"])
+    report = json.loads(run(fairline, signed, "--format", "json").stdout)
+    held = {row["ticker"]: row for row in report["positions"] if row["contracts"]}
+    columns = trading.world.columns
+    table = pl.DataFrame({"ticker": columns.ticker, "p": (columns.ask / 10_000 + 0.08).clip(0, 0.99)})
+    quoted = (columns.status == 1) & (columns.ask > 0)
+    path = tmp_path / "mine.csv"
+    table.filter(pl.Series(quoted)).write_csv(path)
+    done = fairline("scan", *at, "--probabilities", path, "--holdings", "--format", "json", "--min-contracts", "0",
+                    "--max-spread", "200")  # fmt: skip
+    assert "bankroll $" in done.stderr
+    rows = json.loads(done.stdout)["opportunities"]
+    marks = {(row["ticker"], row["side"]): row["held"] for row in rows}
+    assert any("contracts" in row for row in rows)
+    seen = [key for key in marks if key[0] in held]
+    assert seen
+    for ticker, side in seen:
+        sign = 1 if held[ticker]["side"] == side else -1
+        assert marks[ticker, side] == sign * held[ticker]["contracts"]
+    assert all(value == 0 for (ticker, _), value in marks.items() if ticker not in held)
+    unsigned = fairline("scan", "--exchange", signed["exchange"], "--holdings")
+    assert (unsigned.returncode, "--holdings" in unsigned.stderr) == (2, True)

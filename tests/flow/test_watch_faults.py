@@ -7,7 +7,8 @@ import pytest
 from fairline.kalshi import Kalshi, Retry, Timeouts, Transport
 from fairline.sim import FAULTS, Exchange, Fault
 from fairline.store.store import Store
-from fairline.watch.loop import Watch, WatchConfig
+from fairline.watch.config import WatchConfig
+from fairline.watch.loop import Watch
 from fairline.watch.state import State
 from tests.unit.test_scanner import Stub
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,27 @@ import polars as pl
 from fairline.api.account_report import PortfolioReport
 from fairline.api.closing import read_closing_lines
 from fairline.api.keywords import build_request, documented
-from fairline.api.options import AccountOptions
+from fairline.api.options import AccountOptions, Sizing
 from fairline.api.requests import PortfolioRequest
 from fairline.api.running import run_sync
-from fairline.api.session import Hooks, open_session
+from fairline.api.session import Hooks, Session, bankroll, open_session
 from fairline.config.connect import store_folder
+from fairline.config.proven_fees import proven_policy
 from fairline.config.settings import Settings
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi, KalshiError
-from fairline.kalshi.portfolio import AccountRecords, read_account
+from fairline.kalshi.portfolio import AccountRecords, read_account, read_account_state
+from fairline.market.fees import CAUTIOUS, POLICIES, Policy
 from fairline.market.frame import empty_markets, markets_frame, with_context, with_probabilities
 from fairline.market.problem import Problem
 from fairline.positions.account import Account, attach_models, evaluate_account
 from fairline.positions.archived import unlisted_markets
 from fairline.positions.claims import match_claims, models_by_ticker
 from fairline.positions.closing_line import closing_value
+from fairline.positions.fee_fit import FeeTerms
+from fairline.positions.held import holdings_of
 from fairline.positions.records import parse_fill
+from fairline.scanner import ScanOptions
 from fairline.scoring.metrics import settlements_frame
 from fairline.store.mirror import AccountMirror
 from fairline.store.store import Store
@@ -164,3 +170,52 @@ def portfolio(**options: Any) -> PortfolioReport:
     `KalshiError` if the exchange cannot be reached.
     """
     return run_sync(portfolio_async(**options))
+
+
+async def use_account(kalshi: Kalshi, session: Session, options: ScanOptions, sizing: Sizing) -> ScanOptions:
+    """Return scan options with the account's holdings, and with its equity as bankroll unless one was given.
+
+    Raises `UsageError` without an API key.
+    """
+    if not session.settings.has_key:
+        raise UsageError("holdings need an API key", field="holdings")
+    records = await read_account_state(kalshi.portfolio)
+    for missing in records.missing:
+        session.hooks.notify(f"fairline: {missing}")
+    holdings = holdings_of(records)
+    if options.bankroll is None and holdings.equity_u:
+        session.hooks.notify(f"fairline: bankroll ${holdings.equity_u / 1e6:,.2f}, the account's equity")
+        options = replace(options, bankroll=bankroll(replace(sizing, bankroll=holdings.equity_u / 1e6)))
+    return replace(options, holdings=holdings)
+
+
+def account_fees(session: Session) -> Policy:
+    """Return the rounding of fees that the account's fills proved, and say so; the cautious one otherwise."""
+    policy = POLICIES.get(proven_policy(session.settings) or "")
+    if policy is None:
+        return CAUTIOUS
+    session.hooks.notify(f"fairline: fees rounded as your own fills prove: {policy.name}")
+    return policy
+
+
+async def read_terms_of(kalshi: Kalshi, tickers: Sequence[str]) -> tuple[dict[str, FeeTerms], list[str]]:
+    """Return the fee terms of the series of these markets, and of events that override them; also unread series."""
+    terms: dict[str, FeeTerms] = {}
+    unread = []
+    names = sorted({ticker.split("-", maxsplit=1)[0] for ticker in tickers})
+    answers = await asyncio.gather(*map(kalshi.series.get, names), return_exceptions=True)
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, KalshiError):
+            unread.append(name)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            multiplier = 1.0 if answer.fee_multiplier is None else answer.fee_multiplier
+            terms[name] = FeeTerms(answer.fee_type or "quadratic", multiplier)
+    events = sorted({ticker.rpartition("-")[0] for ticker in tickers})
+    for start in range(0, len(events), _CHUNK):
+        page = await kalshi.events.list(tickers=",".join(events[start : start + _CHUNK]))
+        for event in page.rows:
+            if event.fee_type_override is not None and event.fee_multiplier_override is not None:
+                terms[event.event_ticker] = FeeTerms(event.fee_type_override, event.fee_multiplier_override)
+    return terms, unread

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fairline.api.account import account_fees, use_account
 from fairline.api.beliefs import load_beliefs
 from fairline.api.keywords import build_request, documented
 from fairline.api.reports import CoherenceReport, ExplainReport, MarketsReport, ScanReport
@@ -42,8 +43,11 @@ async def run_scan_request(models: Sequence[AnyModel], request: ScanRequest, hoo
         bankroll=bankroll(request.sizing),
         ages=ages(request.crawl),
         beliefs=load_beliefs(session.settings, request.inputs.trust, hooks.notify),
+        fees=account_fees(session),
     )
     async with session.kalshi() as kalshi:
+        if request.account.holdings:
+            options = await use_account(kalshi, session, options, request.sizing)
         result = await run_scan(kalshi, loaded, options, sources=inputs, memory=session.memory, progress=hooks.progress)
     record_inputs(request.inputs.record, result.evaluation.inputs, exchange)
     return ScanReport(result, request.rules, tuple(model.name for model in loaded))

@@ -137,6 +137,14 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountUse:
+    """Whether a scan knows the account. It only reads."""
+
+    holdings: bool = False
+    """Mark what is held or resting, size bets from the account's equity, and count holdings towards the caps."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountOptions:
     """Which part of an account is read, and what is kept of it."""
 

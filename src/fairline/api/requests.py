@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fairline.api.options import (
     AccountOptions,
+    AccountUse,
     Books,
     Connection,
     Crawl,
@@ -27,6 +28,7 @@ class ScanRequest:
     filters: Filters = Filters()
     rules: Rules = Rules()
     sizing: Sizing = Sizing()
+    account: AccountUse = AccountUse()
     books: Books = Books()
     inputs: ModelInputs = ModelInputs()
     crawl: Crawl = Crawl()

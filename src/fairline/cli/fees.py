@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from fairline.api.options import Connection
-from fairline.cli.options import ConnectionOptions, Json
+from fairline.api.options import Connection, Credentials
+from fairline.cli.options import ConnectionOptions, CredentialOptions, Json
+from fairline.cli.terminal import note, passphrase_prompt
 
 Policy = Literal["cautious", "order-cent", "order-centicent", "balance-cent", "balance-centicent", "exact"]
 _OFFLINE = Group("Offline: terms in place of a market", sort_key=10)
@@ -26,10 +27,17 @@ def fees(
     at: Annotated[str | None, Parameter(help="As of this ISO 8601 time. Default: now.")] = None,
     fee_type: Annotated[str, Parameter(name="--type", group=_OFFLINE, help="Fee type.")] = "",
     multiplier: Annotated[float | None, Parameter(group=_OFFLINE, help="Fee multiplier. Default: 1.")] = None,
+    fit: Annotated[
+        bool, Parameter(negative="", help="Find the rounding that your own fills obey instead. Needs an API key.")
+    ] = False,
     json_output: Json = False,
     connection: ConnectionOptions = Connection(),
+    credentials: CredentialOptions = Credentials(),
 ) -> None:
     """Show the fee of an order, with the calculation. Offline with --type and --multiplier."""
+    if fit:
+        _print_fit(connection, credentials, as_json=json_output)
+        return
     from fairline.api.fees import fee
 
     report = fee(
@@ -44,3 +52,14 @@ def fees(
         **asdict(connection),
     )
     print(json.dumps(asdict(report), indent=2) if json_output else report)
+
+
+def _print_fit(connection: Connection, credentials: Credentials, *, as_json: bool) -> None:
+    import asyncio
+
+    from fairline.api.fee_fit import fit_account_fees
+    from fairline.api.session import Hooks
+
+    hooks = Hooks(notify=note, ask_passphrase=passphrase_prompt())
+    report = asyncio.run(fit_account_fees(connection, credentials, hooks))
+    print(json.dumps(report.document(), indent=2) if as_json else report)

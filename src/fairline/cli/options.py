@@ -26,6 +26,7 @@ ConnectionOptions = Annotated[declared.Connection, Parameter(name="*", group=_CO
 CredentialOptions = Annotated[declared.Credentials, Parameter(name="*", group=_CONNECTION)]
 InputOptions = Annotated[declared.ModelInputs, Parameter(name="*", group=_MODELS)]
 SizingOptions = Annotated[declared.Sizing, Parameter(name="*", group=_SIZING)]
+AccountUseOptions = Annotated[declared.AccountUse, Parameter(name="*", group=_SIZING)]
 CrawlOptions = Annotated[declared.Crawl, Parameter(name="*", group=_READING)]
 PeriodOptions = Annotated[declared.Period, Parameter(name="*", group=_PERIOD)]
 TradingOptions = Annotated[declared.Trading, Parameter(name="*", group=_PERIOD)]

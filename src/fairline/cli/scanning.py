@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from fairline.api.options import Books, Connection, Crawl, Credentials, ModelInputs, Sizing
+from fairline.api.options import AccountUse, Books, Connection, Crawl, Credentials, ModelInputs, Sizing
 from fairline.api.requests import CoherenceRequest, ExplainRequest, MarketsRequest, ScanRequest
 from fairline.cli.options import (
+    AccountUseOptions,
     BookOptions,
     ConnectionOptions,
     CrawlOptions,
@@ -46,6 +47,7 @@ def scan(
     filters: FilterOptions = Filters(),
     rules: RuleOptions = Rules(),
     sizing: SizingOptions = Sizing(),
+    account: AccountUseOptions = AccountUse(),
     books: BookOptions = Books(),
     crawl: CrawlOptions = Crawl(),
     plan: Plan = False,
@@ -67,7 +69,7 @@ def scan(
         )
         show_plan(connection, credentials, filters, crawl, more, output)
         return 0
-    request = ScanRequest(connection, credentials, filters, rules, sizing, books, inputs, crawl)
+    request = ScanRequest(connection, credentials, filters, rules, sizing, account, books, inputs, crawl)
     wanted = named.all_models(*models)
     report = ask_exchange(connection, crawl, lambda hooks: run_scan_request(wanted, request, hooks))
     listing, top = report.listing, output.top

@@ -17,8 +17,9 @@ from fairline.config.settings import Settings, supervisor
 from fairline.kalshi import ApiKeyAuth, Auth
 from fairline.kalshi.feed import Feed
 from fairline.store.store import Store
+from fairline.watch.config import WatchConfig
 from fairline.watch.live_loop import LivePace
-from fairline.watch.loop import Watch, WatchConfig
+from fairline.watch.loop import Watch
 from fairline.watch.monitor import Monitor
 from fairline.watch.service import supervisor_notifier
 from fairline.watch.state import State

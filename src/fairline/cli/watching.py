@@ -8,9 +8,10 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter, validators
 
-from fairline.api.options import Books, Connection, Credentials, ModelInputs, Sizing
+from fairline.api.options import AccountUse, Books, Connection, Credentials, ModelInputs, Sizing
 from fairline.cli.logs import LogFormat, log_to_stderr
 from fairline.cli.options import (
+    AccountUseOptions,
     BookOptions,
     ConnectionOptions,
     CredentialOptions,
@@ -107,6 +108,7 @@ def watch(
     filters: FilterOptions = Filters(),
     rules: RuleOptions = Rules(),
     sizing: SizingOptions = Sizing(),
+    account: AccountUseOptions = AccountUse(),
     books: BookOptions = Books(),
     inputs: InputOptions = ModelInputs(),
     schedule: ScheduleOptions = ScheduleOptions(),
@@ -121,12 +123,14 @@ def watch(
     from fairline.api.session import bankroll, exact_filters, load_models
     from fairline.cli.watch_process import run_watch
     from fairline.config.connect import store_folder
-    from fairline.watch.loop import WatchConfig
+    from fairline.watch.config import WatchConfig
     from fairline.watch.settings import read_watch_settings
 
     if filters.status != "open":
         raise UsageError("a watch reads open markets only", field="status")
     settings, wanted = read_settings(connection, credentials), named.all_models(*models)
+    if account.holdings and not settings.has_key:
+        raise UsageError("holdings need an API key", field="holdings")
     exact, keep_days = exact_filters(filters), schedule.keep_days()
     log_to_stderr(monitor.log_format)
 
@@ -148,6 +152,7 @@ def watch(
             facts_s=schedule.facts_every.total_seconds(),
             books=books.books,
             bankroll=bankroll(sizing),
+            holdings=account.holdings,
             ping=alerting.pinger(),
             read_beliefs=partial(load_beliefs, settings, inputs.trust, note, folder=store),
         )

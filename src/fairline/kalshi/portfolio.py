@@ -159,6 +159,20 @@ async def read_account(
     return reader.records
 
 
+async def read_account_state(portfolio: PortfolioGroup, *, subaccount: int = 0) -> AccountRecords:
+    """Read only balance, positions and resting orders: three requests. Raises like `read_account`."""
+    reader = _Reader(portfolio, subaccount, None)
+    await reader.read_state()
+    return reader.records
+
+
+async def read_fills(portfolio: PortfolioGroup, *, subaccount: int = 0) -> AccountRecords:
+    """Read only the fills, with those in the archive. Raises like `read_account`."""
+    reader = _Reader(portfolio, subaccount, None)
+    await reader.read_fills()
+    return reader.records
+
+
 class _Reader:
     def __init__(self, portfolio: PortfolioGroup, subaccount: int, known: AccountRecords | None) -> None:
         self._portfolio = portfolio
@@ -182,6 +196,11 @@ class _Reader:
 
     async def read_history(self) -> None:
         """Read fills and settlements, of which the known ones only need their newer part."""
+        await self.read_fills()
+        await self._read_settlements()
+
+    async def read_fills(self) -> None:
+        """Read the fills, of a known account only the newer ones."""
         number = self._subaccount
         known = self._known
         since = None if known is None else _newest(fill.at_s for fill in known.fills)
@@ -197,6 +216,10 @@ class _Reader:
         # The archive is reported to ignore its subaccount parameter.
         own = [fill for fill in fills if fill.subaccount_number in (None, number)]
         self.records.fills = merge(own, known.fills if known else [], fill_key)
+
+    async def _read_settlements(self) -> None:
+        number = self._subaccount
+        known = self._known
         after = None if known is None else _newest(each.settled_s for each in known.settlements)
         settlements = await self._pages(
             "settlements",

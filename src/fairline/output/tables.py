@@ -248,6 +248,8 @@ _ADVICE = {
     "breakeven_size": pl.col("breakeven_cc") / 100,
     "contracts": pl.col("contracts"),
     "risk": _dollars("risk_u"),
+    "held": pl.col("held_cc") / 100,
+    "resting": pl.col("resting_cc") / 100,
 }
 """What an order of the wanted size gets of the book, the size of the largest EV, and how much to risk."""
 

@@ -61,8 +61,8 @@ class FeeFit:
 def fit_fees(fills: Iterable[Fill], terms: Mapping[str, FeeTerms]) -> FeeFit:
     """Compare the fees of fills with every policy.
 
-    `terms` are those of the series, by ticker; an unknown series counts as `quadratic` with multiplier 1. Every fill
-    counts as an order of its own.
+    `terms` are those of the series and of events with terms of their own, by ticker; an unknown series counts as
+    `quadratic` with multiplier 1. Every fill counts as an order of its own.
     """
     table = _fill_table(fills, terms)
     charged = table.filter(pl.col("fee_u") > 0)
@@ -74,7 +74,8 @@ def fit_fees(fills: Iterable[Fill], terms: Mapping[str, FeeTerms]) -> FeeFit:
 def _fill_table(fills: Iterable[Fill], terms: Mapping[str, FeeTerms]) -> pl.DataFrame:
     rows = []
     for fill in fills:
-        own = terms.get(fill.ticker.split("-", maxsplit=1)[0], FeeTerms())
+        event = fill.ticker.rpartition("-")[0]
+        own = terms.get(event) or terms.get(fill.ticker.split("-", maxsplit=1)[0]) or FeeTerms()
         taker, maker = COEFFICIENTS.get(own.fee_type, (TAKER, TAKER))
         rate = maker if fill.is_taker is False else taker
         rows.append((fill.price_u, fill.count_cc, round(own.multiplier * FEE_UNIT), rate, fill.fee_u))

@@ -57,13 +57,18 @@ class Bankroll:
 
 
 def size_bets(
-    edges: pl.DataFrame, markets: pl.DataFrame, bankroll: Bankroll, policy: Policy = CAUTIOUS
+    edges: pl.DataFrame,
+    markets: pl.DataFrame,
+    bankroll: Bankroll,
+    policy: Policy = CAUTIOUS,
+    held: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return `{ticker, side, model, share, contracts, risk_u}` for the opportunities among EDGES, in their order.
 
     `share` is the share of the bankroll after fraction and caps. `contracts` is a whole number, at most the size on
     offer or, for a resting order, the wanted size. `risk_u` is the cost of that order with its fee: what can be lost.
     It is 0 contracts if that fee exceeds the believed gain. If several models flag a market, the first in rank counts.
+    `held` (`holdings.exposure`) counts towards the caps: what is at risk already leaves less for more.
     """
     bets = _select_bets(edges, markets)
     if bets.is_empty():
@@ -71,7 +76,7 @@ def size_bets(
         return bets.select("ticker", "side", "model", share=pl.lit(0.0), contracts=zero, risk_u=zero)
     events = bets.partition_by("event_ticker", maintain_order=True)
     shares = np.concatenate([_event_shares(group) for group in events])
-    capped = _cap_shares(pl.concat(events).with_columns(share=pl.Series(shares) * bankroll.fraction), bankroll)
+    capped = _cap_shares(pl.concat(events).with_columns(share=pl.Series(shares) * bankroll.fraction), bankroll, held)
     budget = pl.col("share") * bankroll.total_u
     rate = coefficient(pl.col("fee_type"), maker="ahead_cc" in edges.columns)
 
@@ -195,14 +200,34 @@ def _structure(bets: pl.DataFrame) -> tuple[Structure, Sequence[int]]:
     return "other", ()
 
 
-def _cap_shares(bets: pl.DataFrame, bankroll: Bankroll) -> pl.DataFrame:
-    """Apply the caps: each market alone, then every event, series and day as a whole, then the bankroll."""
-    capped = bets.with_columns(pl.col("share").clip(0, bankroll.per_market), day=pl.col("decided_ts").dt.date())
-    for column, cap in (
-        ("event_ticker", bankroll.per_event),
-        ("series_ticker", bankroll.per_series),
-        ("day", bankroll.per_day),
-    ):
+def _cap_shares(bets: pl.DataFrame, bankroll: Bankroll, held: pl.DataFrame | None) -> pl.DataFrame:
+    """Apply the caps: each market alone, then every event, series and day as a whole, then the bankroll.
+
+    What is held already is taken off each cap.
+    """
+    capped = bets.with_columns(day=pl.col("decided_ts").dt.date())
+    caps = {
+        "ticker": bankroll.per_market,
+        "event_ticker": bankroll.per_event,
+        "series_ticker": bankroll.per_series,
+        "day": bankroll.per_day,
+    }
+    for column, cap in caps.items():
+        left = _cap_left(capped, column, cap, bankroll.total_u, held)
         total = pl.col("share").sum().over(column)
-        capped = capped.with_columns(share=pl.col("share") * pl.when(total > cap).then(cap / total).otherwise(1.0))
-    return capped.with_columns(share=pl.col("share") / pl.max_horizontal(pl.col("share").sum(), pl.lit(1.0)))
+        capped = capped.with_columns(share=pl.col("share") * pl.when(total > left).then(left / total).otherwise(1.0))
+    held_share = 0.0 if held is None else int(held["cost_u"].sum()) / bankroll.total_u
+    limit = max(0.0, 1.0 - held_share)
+    total = pl.col("share").sum()
+    return capped.with_columns(share=pl.when(total > limit).then(pl.col("share") * limit / total).otherwise("share"))
+
+
+def _cap_left(
+    bets: pl.DataFrame, column: str, cap: float, total_u: int, held: pl.DataFrame | None
+) -> pl.Series | pl.Expr:
+    """Return what a cap leaves for each bet, after what is held in the same group."""
+    if held is None:
+        return pl.lit(cap)
+    sums = held.drop_nulls(column).group_by(column).agg(pl.col("cost_u").sum())
+    joined = bets.select(column).join(sums, on=column, how="left", maintain_order="left")
+    return (cap - joined["cost_u"].fill_null(0) / total_u).clip(0.0, cap)

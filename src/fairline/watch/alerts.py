@@ -51,6 +51,8 @@ class Kind(_Word):
     GREW = "grew"
     GONE = "gone"
     SETTLED = "settled"
+    FADED = "faded"
+    """The believed edge of something held is gone; only with `watch --holdings`."""
 
 
 class Section(_Word):
@@ -283,6 +285,12 @@ def describe(kind: Kind, row: Mapping[str, Any]) -> str:
     if kind is Kind.GONE:
         return f"gone: {_contract(row)}: {failure_text(row['reason'])}"
     title = sanitize(row.get("title") or "")
+    if kind is Kind.FADED:
+        believed = row["believed_u"] / NOTIONAL_U
+        return (
+            f"faded: you hold {_contract(row)}, believed worth {believed:.3f} by {sanitize(row['model'])}, "
+            f"and can sell at {row['exit_u'] / NOTIONAL_U:.3f} · {title}"
+        )
     if kind is Kind.SETTLED:
         return f"{_settlement(row)} · {title}"
     bug = " (an edge this large is more likely a bug)" if row.get("suspect") else ""

@@ -11,9 +11,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 
@@ -24,17 +23,15 @@ from fairline.kalshi.clock import in_maintenance_window
 from fairline.kalshi.errors import AuthError
 from fairline.kalshi.feed import Feed
 from fairline.kalshi.wire import ExchangeStatus
-from fairline.market.filters import Filters
 from fairline.market.listing import Ages, Listing
 from fairline.models import Model
-from fairline.pricing.belief import Beliefs
-from fairline.pricing.rules import Rules
-from fairline.pricing.sizing import Bankroll
-from fairline.scanner import Evaluation, ScanOptions, ScanResult, default_beliefs, run_scan
+from fairline.pricing.holdings import Holdings
+from fairline.scanner import Evaluation, ScanOptions, ScanResult, run_scan
 from fairline.sources import Sources
 from fairline.store.store import Store
-from fairline.watch.alerts import Rule
+from fairline.watch.config import WatchConfig
 from fairline.watch.health import Health
+from fairline.watch.holdings import read_holdings
 from fairline.watch.housekeeping import Housekeeping
 from fairline.watch.live_loop import LivePace
 from fairline.watch.live_recorder import LiveRecorder
@@ -53,27 +50,6 @@ log = logging.getLogger("fairline.watch")
 _DRAIN_S = 0.7
 _MAX_DELAY_S = 5.0
 """Longest random delay of a scan's start."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchConfig:
-    """What to watch and which receivers to notify: all that changed settings can change."""
-
-    models: Sequence[Model]
-    filters: Filters = field(default_factory=Filters)
-    rules: Rules = field(default_factory=Rules)
-    alerts: Sequence[Rule] = ()
-    receivers: dict[str, Any] = field(default_factory=dict)
-    every: timedelta = timedelta(seconds=60)
-    audit_every: timedelta = timedelta(minutes=30)
-    dead_man: timedelta = timedelta(minutes=10)
-    settle_every: timedelta = timedelta(minutes=5)
-    keep_days: dict[str, int] = field(default_factory=dict)
-    facts_s: float = 3_600.0
-    books: bool = True
-    bankroll: Bankroll | None = None
-    ping: Callable[[], Awaitable[None]] | None = None
-    read_beliefs: Callable[[], Beliefs] = default_beliefs
 
 
 class Watch:
@@ -106,6 +82,7 @@ class Watch:
         self._trades = TradeCollector(kalshi, store)
         self._housekeeping = Housekeeping(store, state)
         self._notifier = Notifier(state)
+        self._holdings: Holdings | None = None
         self._memory = memory
         self._sources = sources or Sources()
         self._reload = reload
@@ -265,12 +242,14 @@ class Watch:
     async def _evaluate(self, models: Sequence[Model]) -> ScanResult:
         """Scan, and count only the traffic of this scan."""
         before, config = replace(self.kalshi.transport.traffic), self.config
+        self._holdings = await read_holdings(self.kalshi, self._holdings) if config.holdings else None
         options = ScanOptions(
             config.filters,
             config.rules,
             beliefs=await asyncio.to_thread(config.read_beliefs),
             books=config.books,
             bankroll=config.bankroll,
+            holdings=self._holdings,
             ages=Ages(config.facts_s, 0),
             misses=0,
         )
@@ -289,7 +268,13 @@ class Watch:
         config = self.config
         with self._catch_store_errors():
             self._notifier.process_scan(
-                listing, evaluation, silent, rules=config.alerts, receivers=config.receivers, now=self._now()
+                listing,
+                evaluation,
+                silent,
+                rules=config.alerts,
+                receivers=config.receivers,
+                now=self._now(),
+                holdings=self._holdings,
             )
 
     async def _count(self, listing: Listing, evaluation: Evaluation) -> None:

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from fairline.market.listing import Listing
+from fairline.pricing.holdings import Holdings
 from fairline.scanner import Evaluation
 from fairline.store.datasets import EDGES
 from fairline.watch.alerts import Changes, Key, Rule, Section, Tracked, compose, decide, delay_reason
+from fairline.watch.holdings import decide_faded, faded_rows, state_name, without_held
 from fairline.watch.recorder import find_departures
 from fairline.watch.state import State
 
@@ -60,15 +62,22 @@ class Notifier:
         rules: Sequence[Rule],
         receivers: Iterable[str],
         now: datetime,
+        holdings: Holdings | None = None,
     ) -> None:
-        """Apply all rules to a scan. `silent` models gave no answer in it."""
+        """Apply all rules to a scan. `silent` models gave no answer in it.
+
+        What is held is not reported as an opportunity; it is reported once its believed edge is gone.
+        """
+        held = faded_rows(holdings, listing, evaluation) if holdings is not None else None
         followed = self._state.followed_tickers()
         tickers = {*evaluation.opportunities["ticker"], *self._payouts_u}
         for rule in rules:
             tracked = self._state.read_tracked(rule.name, tickers)
             gone = _find_gone(tracked, listing, evaluation, silent)
             rows = evaluation.unproven if rule.section is Section.UNPROVEN else evaluation.opportunities
-            self._apply(rule, Changes(rows, gone, self._payouts_u, now), tracked, followed)
+            self._apply(rule, Changes(without_held(rows, holdings), gone, self._payouts_u, now), tracked, followed)
+            if held is not None:
+                self._apply_faded(rule, held, now)
             self._send(rule, receivers, now)
 
     def process_outage(self, rules: Sequence[Rule], receivers: Iterable[str], now: datetime) -> None:
@@ -99,6 +108,15 @@ class Notifier:
         items, updates = decide(rule, changes, tracked, followed)
         if items or updates:
             self._state.save_decision(rule.name, items, updates, changes.now)
+
+    def _apply_faded(self, rule: Rule, held: pl.DataFrame, now: datetime) -> None:
+        name = state_name(rule.name)
+        items, updates = decide_faded(held, self._state.read_tracked(name, held["ticker"]), now)
+        wanted = [item for item in items if item.kind in rule.on]
+        if wanted:
+            self._state.save_decision(rule.name, wanted, [], now)
+        if updates:
+            self._state.save_decision(name, [], updates, now)
 
     def _send(self, rule: Rule, receivers: Iterable[str], now: datetime) -> None:
         """Put the pending items into one message, unless they have to wait."""

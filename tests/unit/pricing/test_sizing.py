@@ -148,3 +148,25 @@ def test_ladder_states_are_nested_and_exclusive_states_have_one_winner():
     pays, chance = states("exclusive", np.array([0.7, 0.6]), ())
     assert chance.sum() == pytest.approx(1)
     assert chance[-1] == 0
+
+
+def test_what_is_held_already_counts_towards_every_cap():
+    row, priced = {"ticker": "A", **BIG}, [("A", 0.75, None)]
+    frame = markets(row)
+    rows = edges(frame, predictions(*priced), asof=NOW, rules=LOOSE)
+    bankroll = Bankroll(1_000_000_000, 1.0, 0.10, 0.10, 0.10, 0.10)
+
+    def share(**held):
+        group = {"ticker": "other", "event_ticker": None, "series_ticker": None, "day": None} | held
+        schema = {"ticker": pl.String, "event_ticker": pl.String, "series_ticker": pl.String, "day": pl.Date,
+                  "cost_u": pl.Int64}  # fmt: skip
+        exposed = pl.DataFrame([group], schema=schema)
+        return size_bets(rows, frame, bankroll, held=exposed)["share"][0]
+
+    known = frame.row(0, named=True)
+    assert share(cost_u=0) == pytest.approx(0.10)
+    assert share(ticker="A", cost_u=40_000_000) == pytest.approx(0.06)
+    assert share(event_ticker=known["event_ticker"], cost_u=70_000_000) == pytest.approx(0.03)
+    assert share(event_ticker=known["event_ticker"], cost_u=300_000_000) == 0
+    assert share(event_ticker="elsewhere", cost_u=70_000_000) == pytest.approx(0.10)
+    assert share(event_ticker="elsewhere", cost_u=980_000_000) == pytest.approx(0.02)
