@@ -35,7 +35,7 @@ def watched(tmp_path_factory):
 
 
 def ask(fairline, watched, *arguments):
-    done = fairline(*arguments, "--store", watched, "--exchange", "http://127.0.0.1:1/trade-api/v2")
+    done = fairline(*arguments, "--store", watched)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
