@@ -11,11 +11,12 @@ import polars as pl
 
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
 from fairline.kalshi.routes import MAX_TICKERS, batches
+from fairline.market.history import settlements_frame
 from fairline.market.listing import Listing, Progress
 from fairline.models import TableModel
 from fairline.pricing.belief import ANY_CATEGORY, Beliefs, Record
 from fairline.scanner import Evaluation, ScanOptions, ScanResult, run_scan
-from fairline.scoring.metrics import Interval, clustered_mean, profits, settlements_frame
+from fairline.scoring.metrics import Interval, clustered_mean, profits
 from fairline.scoring.records import MAX_SPREAD_PERCENT, fit_records, settled_opinions
 from fairline.sim import Exchange, Key, throw_away_pair
 

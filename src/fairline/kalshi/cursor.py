@@ -69,4 +69,6 @@ class CursorTrail:
 
 
 def _identifier(row: object) -> str:
-    return str(getattr(row, "ticker", None) or getattr(row, "event_ticker", ""))
+    """Return what identifies a row. Trades of one market have the same ticker."""
+    names = ("trade_id", "ticker", "event_ticker")
+    return str(next((value for name in names if (value := getattr(row, name, None))), ""))

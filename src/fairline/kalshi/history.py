@@ -11,7 +11,7 @@ import msgspec
 
 from fairline.kalshi.decoding import Page, object_decoder, page_decoder
 from fairline.kalshi.transport import Params, Transport
-from fairline.kalshi.wire import Cursor, Ticker
+from fairline.kalshi.wire import Cursor, Market, Ticker, markets_page
 
 MAX_TRADES = 1_000
 MAX_CANDLES = 5_000
@@ -114,6 +114,7 @@ class SettledMarket(msgspec.Struct, gc=False, frozen=True):
     settlement_ts: str | None = None
     expected_expiration_time: str | None = None
     occurrence_datetime: str | None = None
+    can_close_early: bool | None = None
     strike_type: str | None = None
     floor_strike: float | None = None
     cap_strike: float | None = None
@@ -140,7 +141,7 @@ class _BatchCandles(msgspec.Struct):
 
 
 trades_page = page_decoder(_Trades, "trades", Trade, "ticker")
-settled_markets_page = page_decoder(_SettledMarkets, "markets", SettledMarket, "ticker")
+past_markets = page_decoder(_SettledMarkets, "markets", SettledMarket, "ticker")
 one_series_of_candles = object_decoder(_Candles)
 batch_candles = object_decoder(_BatchCandles)
 cutoff = object_decoder(Cutoff)
@@ -200,25 +201,13 @@ class HistoryGroup:
         answer = await self._transport.get("/markets/candlesticks", params, decode=batch_candles)
         return {row.market_ticker: row.candlesticks for row in answer.markets}
 
-    async def settled_markets(
-        self, series: str, *, min_settled_ts: int | None = None, cursor: str | None = None
-    ) -> Page[SettledMarket]:
-        """Return one page of a series' settled markets that are not archived yet, the latest first."""
-        params: Params = {
-            "series_ticker": series,
-            "status": "settled",
-            "limit": MAX_TRADES,
-            "min_settled_ts": min_settled_ts,
-            "cursor": cursor,
-        }
-        return await self._transport.get("/markets", params, decode=settled_markets_page)
+    async def markets(
+        self, series: str, *, cursor: str | None = None, archived: bool = False
+    ) -> tuple[Page[SettledMarket], Page[Market]]:
+        """Return one page of a series' markets of any status, with and without outcomes; the archive's if `archived`.
 
-    async def archived_markets(self, series: str, *, cursor: str | None = None) -> Page[SettledMarket]:
-        """Return one page of a series' archived markets, the latest settlement first; there is no filter by time."""
+        The archive lists the latest settlement first, and has no filter by time.
+        """
         params: Params = {"series_ticker": series, "limit": MAX_TRADES, "cursor": cursor}
-        return await self._transport.get("/historical/markets", params, decode=settled_markets_page)
-
-    async def open_markets(self, series: str, *, cursor: str | None = None) -> Page[SettledMarket]:
-        """Return one page of a series' markets of any status that are not archived."""
-        params: Params = {"series_ticker": series, "limit": MAX_TRADES, "cursor": cursor}
-        return await self._transport.get("/markets", params, decode=settled_markets_page)
+        path = "/historical/markets" if archived else "/markets"
+        return await self._transport.get(path, params, decode=lambda body: (past_markets(body), markets_page(body)))

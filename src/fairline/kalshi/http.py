@@ -105,6 +105,30 @@ class AiohttpSend:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _network_error(error, _host_of(request.url)) from error
 
+    async def download(self, request: HttpRequest, write: Callable[[bytes], object]) -> Response:
+        """Pass a body of any size to `write` piece by piece, as it arrives and still compressed; of 200 answers only.
+
+        The response has the status and headers. Its total time is not limited, only its silence.
+        """
+        timeout = aiohttp.ClientTimeout(sock_connect=self._timeout.sock_connect, sock_read=self._timeout.sock_read)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
+                session.request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    proxy=find_proxy(request.url),
+                ) as answer,
+            ):
+                if answer.status == 200:
+                    async for piece in answer.content.iter_chunked(1 << 20):
+                        write(piece)
+                return Response(answer.status, dict(answer.headers))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _network_error(error, _host_of(request.url)) from error
+
     @asynccontextmanager
     async def websocket(
         self, url: str, headers: Mapping[str, str], **options: Any

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from fairline.kalshi.history import Candle, Trade, contracts, dollars
+from fairline.kalshi.history import Candle, SettledMarket, Trade, contracts, dollars
+from fairline.kalshi.wire import Settlement
 from fairline.market.frame import NOTIONAL_U, count_units, dollar_units
 
 _TIME = pl.Datetime("us", "UTC")
@@ -39,6 +40,27 @@ CANDLES = pl.Schema(
 def parse_times(name: str) -> pl.Expr:
     """Return a column of RFC 3339 texts as times; null for what is not a time."""
     return pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
+
+
+def settlements_frame(rows: Sequence[Settlement | SettledMarket]) -> pl.DataFrame:
+    """Return settlements as `ticker, event_ticker, result, payout_u, settled_ts`.
+
+    `payout_u` is what one YES contract paid, in micro-dollars: the stated value, else that of a result of yes or no,
+    else null.
+    """
+    raw = pl.DataFrame(
+        [(row.ticker, row.event_ticker, row.result, row.settlement_value_dollars, row.settlement_ts) for row in rows],
+        schema=dict.fromkeys(("ticker", "event_ticker", "result", "value", "settled"), pl.String),
+        orient="row",
+    )
+    stated_u = pl.col("value").cast(pl.Decimal(18, 6), strict=False).to_physical().cast(pl.Int64)
+    implied_u = pl.col("result").replace_strict({"yes": NOTIONAL_U, "no": 0}, default=None, return_dtype=pl.Int64)
+    settled_ts = pl.col("settled").str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
+    )
+    return raw.select(
+        "ticker", "event_ticker", "result", payout_u=pl.coalesce(stated_u, implied_u), settled_ts=settled_ts
+    )
 
 
 def trades_frame(rows: Sequence[Trade]) -> pl.DataFrame:

@@ -1,13 +1,11 @@
 """Metrics: payouts, realised profit, and means with clustered confidence intervals."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from scipy.special import stdtrit
 
-from fairline.kalshi.wire import Settlement
 from fairline.market.frame import NOTIONAL_U
 
 
@@ -25,27 +23,6 @@ class Interval:
         """Return the interval for JSON. One of a single event has no ends; they are null."""
         low, high = (None if math.isinf(end) else end for end in (self.low, self.high))
         return {"mean": self.mean, "low": low, "high": high, "n": self.n, "events": self.clusters}
-
-
-def settlements_frame(rows: Sequence[Settlement]) -> pl.DataFrame:
-    """Return settlements as `ticker, event_ticker, result, payout_u, settled_ts`.
-
-    `payout_u` is what one YES contract paid, in micro-dollars: the stated value, else that of a result of yes or no,
-    else null.
-    """
-    raw = pl.DataFrame(
-        [(row.ticker, row.event_ticker, row.result, row.settlement_value_dollars, row.settlement_ts) for row in rows],
-        schema=dict.fromkeys(("ticker", "event_ticker", "result", "value", "settled"), pl.String),
-        orient="row",
-    )
-    stated_u = pl.col("value").cast(pl.Decimal(18, 6), strict=False).to_physical().cast(pl.Int64)
-    implied_u = pl.col("result").replace_strict({"yes": NOTIONAL_U, "no": 0}, default=None, return_dtype=pl.Int64)
-    settled_ts = pl.col("settled").str.to_datetime(
-        "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
-    )
-    return raw.select(
-        "ticker", "event_ticker", "result", payout_u=pl.coalesce(stated_u, implied_u), settled_ts=settled_ts
-    )
 
 
 def profits(edges: pl.DataFrame, settlements: pl.DataFrame, *, promise: str = "believed_ev_u") -> pl.DataFrame:

@@ -164,6 +164,21 @@ DEPTH = _columns(
 )
 """A level of an order book at a scan: a bid for `side`, yes or no. An empty book has one row without a level."""
 
+DAILY = _columns(
+    {
+        "ticker": pl.String,
+        "day": pl.Date,
+        "high_u": pl.Int64,
+        "low_u": pl.Int64,
+        "volume_cc": pl.Int64,
+        "block_volume_cc": pl.Int64,
+        "open_interest_cc": pl.Int64,
+        "status": pl.String,
+        "source": pl.String,
+    }
+)
+"""A market's day from the exchange's daily files. `high_u` and `low_u` are prices of trades, not offers."""
+
 COVERAGE = _columns(
     {
         "source": pl.String,
@@ -196,6 +211,7 @@ Dataset = Literal[
     "inputs",
     "trades",
     "depth",
+    "daily",
     "coverage",
     "outages",
 ]
@@ -209,6 +225,7 @@ DATASETS: dict[str, pl.Schema] = {
     "inputs": INPUTS,
     "trades": TRADES,
     "depth": DEPTH,
+    "daily": DAILY,
     "coverage": COVERAGE,
     "outages": OUTAGES,
 }

@@ -273,17 +273,17 @@ class Store:
             if not self._set_damaged_aside(file.path for file in files):
                 raise
             return 0
-        self._delete(files)
+        self.delete_files(files)
         return len(files) - 1
 
     def _remove_covered(self, dataset: str) -> int:
         """Delete files that an interrupted merge left although a merged file covers them."""
         days = parquet.list_days(self.folder / dataset)
         covered = [file for _, folder in days for file in parquet.list_files(folder)[1]]
-        self._delete(covered)
+        self.delete_files(covered)
         return len(covered)
 
-    def _delete(self, files: Sequence[parquet.File]) -> None:
+    def delete_files(self, files: Sequence[parquet.File]) -> None:
         """Delete files that a merged one replaces."""
         for file in files:
             file.path.unlink(missing_ok=True)

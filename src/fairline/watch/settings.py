@@ -47,6 +47,7 @@ KEEP_DAYS: dict[str, int] = {
     "inputs": 90,
     "trades": 400,
     "depth": 90,
+    "daily": 3_650,
     "coverage": 3_650,
     "outages": 400,
 }

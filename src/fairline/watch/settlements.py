@@ -11,7 +11,7 @@ from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.settlements import read_settlements, read_settlements_since
 from fairline.kalshi.wire import Settlement
 from fairline.market.completeness import MAX_UNREADABLE_SHARE
-from fairline.scoring.metrics import settlements_frame
+from fairline.market.history import settlements_frame
 from fairline.store.store import Store
 from fairline.watch.state import State
 

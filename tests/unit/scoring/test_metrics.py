@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from fairline.kalshi.wire import Settlement
-from fairline.scoring.metrics import clustered_mean, profits, settlements_frame
+from fairline.market.history import settlements_frame
+from fairline.scoring.metrics import clustered_mean, profits
 
 
 def test_payouts_use_the_stated_value_and_profits_skip_undecided_markets():
