@@ -123,6 +123,21 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "Query the store in SQL (needs the extra `sql`). Columns: docs/running.md.",
             'fairline sql "SELECT outcome, count(*) FROM scans GROUP BY outcome"',
         ),
+        "ingest exchange": Command(
+            "ingesting:exchange",
+            "Read settled and live markets of a series with candles and trades, from the archive too.",
+            "fairline ingest exchange --series KXHIGHNY --since 90d --every 1h --plan",
+        ),
+        "ingest daily": Command(
+            "ingesting:daily",
+            "Read the exchange's public daily files: statistics of each market, and all trades.",
+            "fairline ingest daily --since 2026-06-01",
+        ),
+        "ingest table": Command(
+            "ingesting:table",
+            "Read anyone's table of quotes, facts, results, forecasts or trades.",
+            "fairline ingest table quotes.csv --map map.toml",
+        ),
         "store check": Command(
             "stores:check",
             "Compare every file of the store with its hash and name what is damaged or missing.",
@@ -198,6 +213,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
 _SUBCOMMANDS = {
     "alerts": "Show alert rules and test receivers.",
     "service": "Run the watch as a system service.",
+    "ingest": "Bring the past into a store folder of its own.",
     "store": "Check, migrate and measure what a watch has stored.",
     "key": "Manage keys in the operating system's keyring.",
 }
