@@ -24,6 +24,7 @@ from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.portfolio import AccountRecords, read_account, read_account_state
 from fairline.market.fees import CAUTIOUS, POLICIES, Policy
 from fairline.market.frame import empty_markets, markets_frame, with_context, with_probabilities
+from fairline.market.history import settlements_frame
 from fairline.market.problem import Problem
 from fairline.positions.account import Account, attach_models, evaluate_account
 from fairline.positions.archived import unlisted_markets
@@ -33,7 +34,6 @@ from fairline.positions.fee_fit import FeeTerms
 from fairline.positions.held import holdings_of
 from fairline.positions.records import parse_fill
 from fairline.scanner import ScanOptions
-from fairline.scoring.metrics import settlements_frame
 from fairline.store.mirror import AccountMirror
 from fairline.store.store import Store
 

@@ -18,21 +18,63 @@ MAPS = Path(__file__).resolve().parents[4] / "examples" / "maps"
 LIFE = "kalshi_market_life_candles_trades_2026-09"
 
 RECORDED = [
-    ("weather-candles", "kalshi_weather_nyc_high_candles_2026-02_03/candles_hourly.csv.gz", 15_114,
-     {"quotes": (14_718, "394a9379c6b38832")}),
-    ("weather-markets", "kalshi_weather_nyc_high_candles_2026-02_03/markets.csv", 396,
-     {"facts": (396, "31e33e1def49058d"), "settlements": (396, "cc503cec1a64f31c")}),
-    ("sports-quotes", "kalshi_sports_price_history_and_result_2026-07/quotes.csv.gz", 19_970,
-     {"quotes": (19_970, "239f16b579a9fbd8"), "facts": (307, "92f4ce17f79e7732"), "settlements": (307, "f08cbe8cde1ac110")}),
-    ("crypto-ladders", "kalshi_crypto_hourly_ladders_2026-07-03_12/ladders_with_spot_and_result.parquet", 77_097,
-     {"quotes": (77_096, "18bbb5d351c480d0"), "facts": (38_924, "1206aaecead26e6f"), "settlements": (38_924, "e0e2be607371da59")}),
-    ("mlb-closing-prices", "kalshi_mlb_games_close_price_2025/kalshi_mlb_games.csv", 2_202,
-     {"quotes": (2_200, "6054ed9fe87c124d"), "facts": (2_202, "0f3ee887141c1b5d"), "settlements": (2_202, "31d1f1a71a52127c")}),
-    ("daily-mids", "kalshi_daily_mid_prices_2026-02_08/daily_mid.parquet", 100_478, {"quotes": (100_474, "bbe647cdbebec31d")}),
+    (
+        "weather-candles",
+        "kalshi_weather_nyc_high_candles_2026-02_03/candles_hourly.csv.gz",
+        15_114,
+        {"quotes": (14_718, "394a9379c6b38832")},
+    ),
+    (
+        "weather-markets",
+        "kalshi_weather_nyc_high_candles_2026-02_03/markets.csv",
+        396,
+        {"facts": (396, "31e33e1def49058d"), "settlements": (396, "cc503cec1a64f31c")},
+    ),
+    (
+        "sports-quotes",
+        "kalshi_sports_price_history_and_result_2026-07/quotes.csv.gz",
+        19_970,
+        {
+            "quotes": (19_970, "239f16b579a9fbd8"),
+            "facts": (307, "92f4ce17f79e7732"),
+            "settlements": (307, "f08cbe8cde1ac110"),
+        },
+    ),
+    (
+        "crypto-ladders",
+        "kalshi_crypto_hourly_ladders_2026-07-03_12/ladders_with_spot_and_result.parquet",
+        77_097,
+        {
+            "quotes": (77_096, "18bbb5d351c480d0"),
+            "facts": (38_924, "1206aaecead26e6f"),
+            "settlements": (38_924, "e0e2be607371da59"),
+        },
+    ),
+    (
+        "mlb-closing-prices",
+        "kalshi_mlb_games_close_price_2025/kalshi_mlb_games.csv",
+        2_202,
+        {
+            "quotes": (2_200, "6054ed9fe87c124d"),
+            "facts": (2_202, "0f3ee887141c1b5d"),
+            "settlements": (2_202, "31d1f1a71a52127c"),
+        },
+    ),
+    (
+        "daily-mids",
+        "kalshi_daily_mid_prices_2026-02_08/daily_mid.parquet",
+        100_478,
+        {"quotes": (100_474, "bbe647cdbebec31d")},
+    ),
     ("recorded-candles", f"{LIFE}/candlesticks_1m.json", 16, {"quotes": (15, "8522c2b8a0b412c0")}),
     ("recorded-trades", f"{LIFE}/trades.json", 12, {"trades": (12, "762f4ffa058bf9b7")}),
-    ("recorded-market", f"{LIFE}/market_settled.json", 1, {"facts": (1, "ae5b2fb58571f316"), "settlements": (1, "bc44dabcff46dc36")}),
-]  # fmt: skip
+    (
+        "recorded-market",
+        f"{LIFE}/market_settled.json",
+        1,
+        {"facts": (1, "ae5b2fb58571f316"), "settlements": (1, "bc44dabcff46dc36")},
+    ),
+]
 """Map, file, rows in the file, and per dataset the rows kept and the hash of their core columns."""
 
 CORE = {
