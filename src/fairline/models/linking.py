@@ -38,7 +38,7 @@ _CLOCK = r"-\d\d[A-Z]{3}\d\dH?(\d\d)(\d\d)?"
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
 _ROUNDING = 1e-9
-_MOST_DECIMALS = 8
+_MOST_DECIMALS = 6
 _UP = r"(?i)\bor (above|more|higher|greater)\b"
 _DOWN = r"(?i)\bor (below|less|lower|fewer)\b"
 _TITLE_WORDS = {"BTC": "(?i)bitcoin", "ETH": r"(?i)\bether", "SPX": "(?i)s&p", "NDX": "(?i)nasdaq"}
@@ -53,7 +53,7 @@ def link(markets: pl.DataFrame, subjects: Mapping[str, Subject] | None = None) -
     rows = markets.with_columns(series_ticker=series).join(
         _subject_frame(subjects), on="series_ticker", how="inner", maintain_order="left"
     )
-    rows = rows.with_columns(**_interval(), **_times())
+    rows = rows.with_columns(**_interval(), **_times(), **_outcome_numbers())
     return _judge(rows).select(pl.col(name).cast(dtype) for name, dtype in LINKS.items())
 
 
@@ -163,7 +163,7 @@ def _evidence() -> pl.Expr:
     return pl.concat_str(
         pl.lit("series, strikes, closing time"),
         pl.when(_day_agrees()).then(pl.lit(", ticker")),
-        pl.when(_outcome_numbers().list.len() > 0).then(pl.lit(", outcome")),
+        pl.when(pl.col("first_number").is_not_null()).then(pl.lit(", outcome")),
         pl.when(pl.col("rules_station").is_not_null() | pl.col("rules_day").is_not_null()).then(pl.lit(", rules")),
         ignore_nulls=True,
     )
@@ -192,22 +192,23 @@ def _time_fault() -> pl.Expr:
     )
 
 
-def _outcome_numbers() -> pl.Expr:
-    """Return the numbers in an outcome's name with their signs; the hyphen of "66-67°" is not a sign."""
+def _outcome_numbers() -> dict[str, pl.Expr]:
+    """Return the first and last number in an outcome's name with their signs; the hyphen of "66-67°" is not a sign."""
     name = pl.col("yes_sub_title").str.replace_all("\u2212", "-").str.replace_all(r"(\d°?)\s*[-–]\s*(\d)", "$1 to $2")
-    return name.str.extract_all(_NUMBER)
+    numbers = name.str.extract_all(_NUMBER).list
+    return {
+        "first_number": numbers.first().str.replace_all(",", "").cast(pl.Float64, strict=False),
+        "last_number": numbers.last().str.replace_all(",", "").cast(pl.Float64, strict=False),
+    }
 
 
 def _outcome_fault() -> pl.Expr:
     """Return a contradiction between the numbers or words of an outcome's name and its strikes."""
-    element = pl.element().str.replace_all(",", "").cast(pl.Float64, strict=False)
-    numbers = _outcome_numbers().list.eval(element)
-    low, high = pl.col("low"), pl.col("high")
+    low, high, name = pl.col("low"), pl.col("high"), pl.col("yes_sub_title")
     tolerance = _tolerance() + _ROUNDING
     # "86° or above" begins one step above its open strike of 85, and "$1,030 or above" one cent above 1,029.99.
-    first_off = (numbers.list.first() - pl.coalesce(low, high)).abs().fill_null(0.0) > tolerance
-    last_off = (numbers.list.last() - pl.coalesce(high, low)).abs().fill_null(0.0) > tolerance
-    name = pl.col("yes_sub_title")
+    first_off = (pl.col("first_number") - pl.coalesce(low, high)).abs().fill_null(0.0) > tolerance
+    last_off = (pl.col("last_number") - pl.coalesce(high, low)).abs().fill_null(0.0) > tolerance
     up_but_capped = name.str.contains(_UP).fill_null(value=False) & high.is_not_null()
     down_but_floored = name.str.contains(_DOWN).fill_null(value=False) & low.is_not_null()
     wrong = first_off | last_off | up_but_capped | down_but_floored
@@ -216,14 +217,17 @@ def _outcome_fault() -> pl.Expr:
 
 def _tolerance() -> pl.Expr:
     """Return how far outcome and strike may differ: a unit of the last decimal, at most the quantity's step."""
-    texts = pl.concat_list(
-        _outcome_numbers(), pl.col("low").cast(pl.String), pl.col("high").cast(pl.String)
-    ).list.drop_nulls()
-    decimals = texts.list.eval(
-        pl.element().str.extract(r"\.(\d*?)0*$").fill_null("").str.len_chars().clip(0, _MOST_DECIMALS)
-    ).list.max()
-    finest = pl.lit(10.0).pow(-decimals.fill_null(0).cast(pl.Float64))
-    return pl.min_horizontal("step", finest)
+    return pl.min_horizontal("step", *(_last_unit(name) for name in ("first_number", "last_number", "low", "high")))
+
+
+def _last_unit(name: str) -> pl.Expr:
+    """Return the unit of a number's last decimal, such as 0.01 for 1029.99; null for no number."""
+    value = pl.col(name)
+    unit = pl.lit(10.0**-_MOST_DECIMALS)
+    for decimals in reversed(range(_MOST_DECIMALS)):
+        is_exact = (value - value.round(decimals)).abs() < _ROUNDING
+        unit = pl.when(is_exact).then(10.0**-decimals).otherwise(unit)
+    return pl.when(value.is_not_null()).then(unit)
 
 
 def _title_fault() -> pl.Expr:

@@ -7,7 +7,6 @@ judgement). Weekends and holidays count as one night: closes from Friday to Mond
 Holidays and early closes are those of the `holidays` library's calendar of the New York Stock Exchange.
 """
 
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -22,32 +21,16 @@ FULL_SESSION = timedelta(hours=6, minutes=30)
 _FRIDAY = 4
 
 
-def _holidays(year: int, category: str) -> Iterable[date]:
-    return financial_holidays("NYSE", years=year, categories=category)
-
-
-class _Calendar:
-    """Closed and short days by year, computed once per year."""
-
-    def __init__(self) -> None:
-        self._years: dict[int, tuple[frozenset[date], frozenset[date]]] = {}
-
-    def of(self, year: int) -> tuple[frozenset[date], frozenset[date]]:
-        if year not in self._years:
-            closed = frozenset(_holidays(year, PUBLIC))
-            self._years[year] = closed, frozenset(_holidays(year, HALF_DAY)) - closed
-        return self._years[year]
-
-
-_CALENDAR = _Calendar()
+_CLOSED_DAYS = financial_holidays("NYSE", categories=PUBLIC)
+_SHORT_DAYS = financial_holidays("NYSE", categories=HALF_DAY)
+"""Calendars that add a year when it is first asked for. Building one opens a file, so they are built on import."""
 
 
 def market_hours(day: date) -> tuple[datetime, datetime] | None:
     """Return when the stock exchanges open and close on a day (UTC), None if they stay closed."""
-    closed, short = _CALENDAR.of(day.year)
-    if day.weekday() > _FRIDAY or day in closed:
+    if day.weekday() > _FRIDAY or day in _CLOSED_DAYS:
         return None
-    close = EARLY_CLOSE if day in short else CLOSE
+    close = EARLY_CLOSE if day in _SHORT_DAYS else CLOSE
     return tuple(datetime.combine(day, at, NEW_YORK).astimezone(UTC) for at in (OPEN, close))  # type: ignore[return-value]
 
 
