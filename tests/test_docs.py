@@ -114,3 +114,18 @@ def test_worked_arithmetic_matches_the_code(tmp_path):
     text = DOCS["scanning.md"]
     assert f"{yes['ev_per_dollar']:.2%}".replace("%", " %") in text
     assert f"{yes['kelly']:.2%}".replace("%", " %") in text
+
+
+def test_the_worked_numbers_of_belief_are_the_codes():
+    from fairline.pricing.belief import Beliefs, Record
+    from tests.unit.pricing.test_edge import edges_of, side
+
+    record = Record("m", "any", k=0.6, cap=0.05, estimate=0.7, standard_error=0.1, events=2_000)
+    beliefs = Beliefs((record,), built_in=frozenset({"m"}))
+    quotes = {"yes_bid_dollars": "0.61", "yes_ask_dollars": "0.62", "yes_ask_size_fp": "500.00"}
+    for p in (0.660, 0.680, 0.750):
+        row = side(edges_of(quotes, p, rules=Rules(), beliefs=beliefs), "yes")
+        outcome = "unproven: not above $0.01" if row["bin"] == "unproven" else "believed"
+        numbers = f"{row['p_believed']:.3f} | {row['ev_u'] / 1e6:.4f} | {row['believed_ev_u'] / 1e6:.4f} | {outcome} |"
+        assert f"| {p:.3f} | {p - 0.615:.3f} |" in DOCS["pricing.md"]
+        assert numbers in DOCS["pricing.md"]

@@ -71,7 +71,7 @@ def test_scan_prints_the_documented_json_and_nothing_else(fairline, exchange, fo
     assert got["scan"]["complete"] is True
     assert got["scan"]["markets"] == 1_500
     assert got["opportunities"]
-    best = [row["ev_per_dollar"] for row in got["opportunities"]]
+    best = [row["believed_ev"] for row in got["opportunities"]]
     assert best == sorted(best, reverse=True)
     kept = got["funnel"][-1]["kept"]
     assert kept == len({row["ticker"] for row in got["opportunities"]})
@@ -410,4 +410,4 @@ def test_a_scan_that_rests_says_what_stands_ahead_and_what_would_be_first(fairli
     assert any(row["better_price"] is not None for row in found)
     assert "on offer" not in json.dumps(made["funnel"])
     assert sum(step["share"] for step in made["funnel"]) < 1
-    assert "EV is had only if filled" in fairline("scan", *at, "--rest").stdout
+    assert "EV holds only if filled" in fairline("scan", *at, "--rest").stdout

@@ -25,7 +25,7 @@ NOISE = 0.05
 PAST_MARKETS = 40_000
 """Markets of the past on which the forecaster earns its record: one in sixty is worth a bet."""
 _PAST_SEED = 1_000_003
-"""Added to the seed for the past, which must be another world."""
+"""Added to the seed for the past, so that the past is a different world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The scan of a demo, the record that was earned before, and what became of both sections."""
+    """The scan of a demo, the record that was earned before, and the outcome of both sections."""
 
     listing: Listing
     evaluation: Evaluation

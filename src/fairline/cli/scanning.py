@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
@@ -90,6 +91,9 @@ def markets(
     *,
     filters: FilterOptions = Filters(),
     crawl: CrawlOptions = Crawl(),
+    template: Annotated[
+        Path | None, Parameter(help="Write a table of these markets to this file, for your own probabilities.")
+    ] = None,
     plan: Plan = False,
     output: OutputOptions = OutputOptions(),
     connection: ConnectionOptions = Connection(),
@@ -108,7 +112,9 @@ def markets(
     request = MarketsRequest(connection, credentials, filters, crawl)
     report = ask_exchange(connection, crawl, lambda hooks: run_markets_request(request, hooks))
     listing, top = report.listing, output.top
-    if chosen == "table":
+    if template is not None:
+        deliver(writers.encode_table(tables.template_rows(listing.markets, top), "csv"), template)
+    elif chosen == "table":
         show(terminal.markets_report(listing, top or 40))
     elif chosen == "json":
         deliver(writers.encode_document(tables.markets_document(listing, top)), output.output)

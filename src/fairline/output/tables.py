@@ -120,6 +120,24 @@ def markets_document(listing: Listing, top: int | None = None) -> dict[str, Any]
     }
 
 
+def template_rows(markets: pl.DataFrame, top: int | None = None) -> Rows:
+    """Return at most `top` markets as a table to fill in: `ticker, p, p_sd, asof`, and what helps to fill it in."""
+    empty = [pl.lit(None, dtype=pl.String).alias(name) for name in ("p", "p_sd", "asof")]
+
+    def shape(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(
+            "ticker",
+            *empty,
+            title=_title(),
+            p_bid="p_bid",
+            p_ask="p_ask",
+            decided_at="decided_ts",
+            closes_at="close_ts",
+        )
+
+    return Rows(markets.head(top) if top else markets, shape)
+
+
 def market_rows(markets: pl.DataFrame, top: int | None = None) -> Rows:
     """Return at most `top` markets as rows in display units."""
     return Rows(markets.head(top) if top else markets, market_table)

@@ -38,7 +38,7 @@ def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIO
     quoted = _tradable(markets, asof)
     legs = pl.concat([
         _complements(quoted),
-        _nested(all_rungs(quoted)),
+        _nested_pairs(all_rungs(quoted)),
         _no_baskets(quoted),
         _yes_baskets(quoted, markets.lazy()),
     ]).with_columns(size_cc=pl.col("offer_cc").min().over("set"))  # fmt: skip
@@ -165,7 +165,7 @@ def _axis(rungs: pl.LazyFrame, *, up: bool) -> pl.LazyFrame:
     )
 
 
-def _nested(rungs: pl.LazyFrame) -> pl.LazyFrame:
+def _nested_pairs(rungs: pl.LazyFrame) -> pl.LazyFrame:
     """Return both legs for each pair of nested contracts that cost less than a dollar together."""
     same_bounds = pl.struct("payout_low_u", "payout_high_u").n_unique().over("family", "ladder") == 1
     # Ladders with one rung cannot be broken; most markets with a strike are on one of several.
@@ -203,7 +203,7 @@ def _broken_pairs(rungs: pl.DataFrame, *, axis: Literal["up", "down"]) -> pl.Dat
         rungs.drop("narrow_u", "narrow_cc")
         .join(narrow, on="group")
         .filter(is_wider & other & (gain > 0))
-        # Of several wider rungs the most profitable: a tiny offer at the best price may not be it.
+        # Of several wider rungs the most profitable: even a tiny offer can have the best price.
         .with_columns(worth=pl.when(net > 0).then(net * size).otherwise(net))
         .sort("at", "worth", "row", descending=[False, True, False])
         .unique("at", keep="first", maintain_order=True)

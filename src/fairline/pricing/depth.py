@@ -207,8 +207,8 @@ def fill_opportunities(
     """
     terms = opportunities.select("ticker", "multiplier_m", rate=coefficient(pl.col("fee_type")))
     terms = terms.unique("ticker", maintain_order=True)
-    kept = pl.col("bin") == KEPT_BIN
-    opportunities = opportunities.with_columns(payout_u=pl.when(kept).then("believed_u").otherwise("expected_u"))
+    is_believed = pl.col("bin") == KEPT_BIN
+    opportunities = opportunities.with_columns(payout_u=pl.when(is_believed).then("believed_u").otherwise("expected_u"))
     fair = opportunities.select("ticker", "side", "payout_u").unique(maintain_order=True)
     wanted = offered.join(fair, on=_KEY, how="semi")
     filled = executions(wanted, [size * 100], terms, policy=policy)

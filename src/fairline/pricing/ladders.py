@@ -42,14 +42,14 @@ def subject_key() -> pl.Expr:
     parts = [
         pl.col("event_ticker"),
         pl.col("strike_target").fill_null(""),
-        _words("yes_sub_title"),
-        _words("title"),
+        _plain_words("yes_sub_title"),
+        _plain_words("title"),
         tail.fill_null(""),
     ]
     return pl.concat_str(parts, separator=_SEPARATOR)
 
 
-def _words(name: str) -> pl.Expr:
+def _plain_words(name: str) -> pl.Expr:
     """Return a text without numbers, comparisons and punctuation."""
     text = pl.col(name).fill_null("").str.to_lowercase()
     for pattern, replacement in (
@@ -74,7 +74,12 @@ def strike_ladders(markets: pl.LazyFrame) -> pl.LazyFrame:
 def _deadlines(markets: pl.LazyFrame) -> pl.LazyFrame:
     """Markets with a deadline as rungs: a later deadline pays whenever an earlier one does."""
     dated = markets.filter(pl.col("rules_deadline").is_not_null() & pl.col("rules_form").is_not_null())
-    name = [pl.col("event_ticker"), _first_word("yes_sub_title"), _words("title"), pl.col("rules_form").cast(pl.String)]
+    name = [
+        pl.col("event_ticker"),
+        _first_word("yes_sub_title"),
+        _plain_words("title"),
+        pl.col("rules_form").cast(pl.String),
+    ]
     return dated.with_columns(
         ladder=pl.concat_str(name, separator=_SEPARATOR),
         family=pl.lit("deadline"),

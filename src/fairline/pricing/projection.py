@@ -85,7 +85,7 @@ def _sum_to_at_most_one(
     bottom = np.where((lows <= 1)[event], low, 0.0)
     top = np.where((lows <= 1)[event], high, 1.0)
 
-    def shifted(shift: Floats) -> Floats:
+    def shift_by(shift: Floats) -> Floats:
         return np.clip(p - shift[event], bottom, top)
 
     is_exclusive = np.bincount(event, weights=exclusive, minlength=count).astype(bool)
@@ -94,7 +94,7 @@ def _sum_to_at_most_one(
     large = np.where(exceeds, 1.0, 0.0)
     for _ in range(50):
         middle = (small + large) / 2
-        above = np.bincount(event, weights=shifted(middle), minlength=count) > 1
+        above = np.bincount(event, weights=shift_by(middle), minlength=count) > 1
         small = np.where(above, middle, small)
         large = np.where(above, large, middle)
-    return np.where(exceeds[event], shifted(large), p)
+    return np.where(exceeds[event], shift_by(large), p)

@@ -9,10 +9,13 @@ from fairline.errors import OutputError, UsageError
 from fairline.kalshi.decoding import Rejected
 from fairline.market.listing import Listing
 from fairline.market.problem import Problem
+from fairline.models import TableModel
 from fairline.output import tables, terminal
 from fairline.output.console import open_console
 from fairline.output.files import choose_format, write_whole
+from fairline.output.writers import encode_table
 from fairline.scanner import evaluate
+from fairline.sources import Payload
 from tests.unit.pricing.test_edge import LOOSE, NOW, markets
 from tests.unit.test_scanner import Stub
 
@@ -192,3 +195,16 @@ def test_links_devices_and_modes_are_respected(tmp_path):
 def test_an_unknown_format_is_refused():
     with pytest.raises(UsageError, match="there is no format 'xml'"):
         choose_format("xml", None)
+
+
+def test_the_template_of_a_table_is_a_table_without_probabilities():
+    content = encode_table(tables.template_rows(markets({"title": "Rain?"}, {})), "csv")
+    table = pl.read_csv(content)
+    assert table.columns[:4] == ["ticker", "p", "p_sd", "asof"]
+    assert table["p"].null_count() == table.height == 2
+    model = TableModel(Path("mine.csv"))
+    model.check(content)
+    filled = content.replace(b"T0,,", b"T0,0.7,")
+    (request,) = model.requests(markets({}), NOW)
+    rows = model.predict(markets({}, {}), {request: Payload(request, NOW, filled)}, NOW)
+    assert rows.filter(pl.col("p").is_not_null())["ticker"].to_list() == ["T0"]
