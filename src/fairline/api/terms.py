@@ -22,8 +22,8 @@ async def _terms_of(kalshi: Kalshi, ticker: str, at: datetime) -> tuple[Terms, i
     market = await kalshi.markets.get(ticker)
     event = await kalshi.events.get(market.event_ticker)
     series = await kalshi.series.get(event.series_ticker)
-    changes = await kalshi.series.fee_changes(series.ticker)
-    overrides = await kalshi.events.fee_changes(event.event_ticker)
+    changes = (await kalshi.series.fee_changes(series.ticker)).rows
+    overrides = (await kalshi.events.fee_changes(event.event_ticker)).rows
     waiver = market.fee_waiver_expiration_time
     until = datetime.fromisoformat(waiver) if waiver else None
     terms = terms_at(series, changes, event, overrides, at, waived_until=until)

@@ -6,7 +6,7 @@
 One call is one request with its retries. `crawl` follows cursors. Market data needs no key.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from fairline.kalshi import wire
@@ -59,10 +59,10 @@ class SeriesGroup(_Group):
         path = f"/series/{check_ticker(ticker)}"
         return (await self._transport.get(path, decode=wire.one_series)).series
 
-    async def fee_changes(self, series_ticker: str | None = None) -> Sequence[wire.SeriesFeeChange]:
+    async def fee_changes(self, series_ticker: str | None = None) -> Page[wire.SeriesFeeChange]:
         """Return past and scheduled fee changes of a series; without a ticker, the scheduled ones of all series."""
         params = {"series_ticker": series_ticker, "show_historical": "true" if series_ticker else None}
-        return (await self._transport.get("/series/fee_changes", params, decode=wire.series_fee_changes)).rows
+        return await self._transport.get("/series/fee_changes", params, decode=wire.series_fee_changes)
 
 
 class EventsGroup(_Group):
@@ -70,14 +70,18 @@ class EventsGroup(_Group):
         path = f"/events/{check_ticker(event_ticker)}"
         return (await self._transport.get(path, decode=wire.one_event)).event
 
-    async def fee_changes(self, event_ticker: str | None = None) -> Sequence[wire.EventFeeChange]:
+    async def fee_changes(self, event_ticker: str | None = None) -> Page[wire.EventFeeChange]:
         """Return past and scheduled changes of an event's fee overrides, or of all events'."""
 
         async def fetch(cursor: str | None) -> Page[wire.EventFeeChange]:
             params: Params = {"event_ticker": event_ticker, "limit": 1000, "cursor": cursor}
             return await self._transport.get("/events/fee_changes", params, decode=wire.event_fee_changes)
 
-        return [change async for read in paginate(fetch, MAX_MARKETS) for change in read.rows]
+        changes = Page[wire.EventFeeChange]([], [], None)
+        async for page in paginate(fetch, MAX_MARKETS):
+            changes.rows.extend(page.rows)
+            changes.rejected.extend(page.rejected)
+        return changes
 
     async def list(
         self,

@@ -190,7 +190,7 @@ class MarketCrawl(Generic[T]):
         """Count a page and return its new markets."""
         report = self.report
         inside = walk.observe(page.rows)
-        fresh = self._intake.admit(page)
+        fresh = self._intake.admit(page, closing=walk.closing)
         report.pages += 1
         report.late += len(fresh) if walk.closing else 0
         report.rows = self._intake.rows

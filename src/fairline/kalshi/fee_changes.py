@@ -8,6 +8,7 @@ import msgspec
 
 from fairline.kalshi.cache import ExchangeCache
 from fairline.kalshi.client import Kalshi
+from fairline.kalshi.decoding import Rejected
 from fairline.kalshi.wire import EventFeeChange, SeriesFeeChange
 
 CACHE_NAME = "fee-changes"
@@ -16,10 +17,11 @@ KEEP_PAST = timedelta(days=1)
 
 
 class FeeChanges(msgspec.Struct):
-    """Changes of fee terms of series and of events, upcoming or recent."""
+    """Changes of fee terms of series and of events, upcoming or recent, and those that could not be read."""
 
     series: Sequence[SeriesFeeChange] = ()
     events: Sequence[EventFeeChange] = ()
+    rejected: Sequence[Rejected] = ()
     read_ts: float = 0.0
 
 
@@ -40,9 +42,12 @@ async def read_fee_changes(kalshi: Kalshi, cache: ExchangeCache, max_age_s: floa
     # moved or withdrawn.
     past_series = [c for c in earlier.series if now - KEEP_PAST <= c.scheduled_ts <= now]
     past_events = [c for c in earlier.events if now - KEEP_PAST <= c.scheduled_ts <= now]
-    series = {_identity(c): c for c in (*past_series, *await kalshi.series.fee_changes())}
-    events = {_identity(c): c for c in (*past_events, *await kalshi.events.fee_changes())}
-    changes = FeeChanges(list(series.values()), list(events.values()), time.time())
+    series_page = await kalshi.series.fee_changes()
+    events_page = await kalshi.events.fee_changes()
+    series = {_identity(c): c for c in (*past_series, *series_page.rows)}
+    events = {_identity(c): c for c in (*past_events, *events_page.rows)}
+    rejected = [*series_page.rejected, *events_page.rejected]
+    changes = FeeChanges(list(series.values()), list(events.values()), rejected, time.time())
     cache.save(CACHE_NAME, changes)
     return changes
 

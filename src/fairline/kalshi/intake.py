@@ -43,9 +43,12 @@ class Intake:
         """Distinct markets so far."""
         return len(self._seen)
 
-    def admit(self, page: Page[Market]) -> list[Market]:
-        """Return the page's new markets, without combos that passed the filter and without unconfirmed ones."""
-        self.rejects.add(page.rejected)
+    def admit(self, page: Page[Market], *, closing: bool = False) -> list[Market]:
+        """Return the page's new markets, without combos that passed the filter and without unconfirmed ones.
+
+        Rejected rows without a ticker cannot be told from those read before, so the closing pass does not count them.
+        """
+        self.rejects.add(row for row in page.rejected if row.ticker or not closing)
         rows = page.rows
         if not (self.query.combos or self.query.tickers) and any(map(_COLLECTION, rows)):
             rows = [market for market in rows if market.mve_collection_ticker is None]

@@ -346,11 +346,16 @@ class _Context:
         if self._memory is None:
             return FeeChanges()
         try:
-            return await read_fee_changes(self._kalshi, self._memory, self.ages.facts_s)
+            changes = await read_fee_changes(self._kalshi, self._memory, self.ages.facts_s)
         except KalshiError as error:
             message = f"scheduled fee changes could not be read ({error.message}): cached fees may have changed since"
             self.problems.append(Problem(message, stage="fees"))
             return FeeChanges()
+        if changes.rejected:
+            count = len(changes.rejected)
+            message = f"{count:,} scheduled fee changes could not be read, such as {changes.rejected[0]}"
+            self.problems.append(Problem(message, stage="fees"))
+        return changes
 
     def _reject(self, rejected: list[Rejected], what: str, consequence: str) -> None:
         if rejected:

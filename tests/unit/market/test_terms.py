@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from fairline.kalshi.cache import ExchangeCache
+from fairline.kalshi.decoding import Page
 from fairline.kalshi.fee_changes import FeeChanges, read_fee_changes
 from fairline.kalshi.wire import Event, EventFeeChange, Series, SeriesFeeChange, series_list
 from fairline.market.fees import POLICIES
@@ -103,11 +104,11 @@ async def test_a_change_that_is_taken_back_is_forgotten_and_one_that_came_due_is
     now = datetime.now(UTC)
     come, coming = (replace(series_change(1), scheduled_ts=now + timedelta(hours=h)) for h in (-1, 1))
     memory = ExchangeCache(tmp_path, "x")
-    memory.save("fee-changes", FeeChanges([come, coming], [], 0.0))
+    memory.save("fee-changes", FeeChanges([come, coming]))
 
     class Nothing:
         async def fee_changes(self):
-            return []
+            return Page([], [], None)
 
     class Client:
         series = events = Nothing()
