@@ -198,7 +198,7 @@ def test_an_unknown_format_is_refused():
 
 
 def test_the_template_of_a_table_is_a_table_without_probabilities():
-    content = encode_table(tables.template_rows(markets({"title": "Rain?"}, {})), "csv")
+    content = b"".join(encode_table(tables.template_rows(markets({"title": "Rain?"}, {})), "csv"))
     table = pl.read_csv(content)
     assert table.columns[:4] == ["ticker", "p", "p_sd", "asof"]
     assert table["p"].null_count() == table.height == 2

@@ -66,3 +66,15 @@ def test_the_interval_covers_the_truth_at_its_stated_rate_with_dependent_rows():
         interval = clustered_mean(frame, "x")
         covered += interval.low <= 0 <= interval.high
     assert 0.91 <= covered / 400 <= 0.975
+
+
+def test_the_believed_ev_is_the_promise_and_the_raw_ev_the_claim():
+    edges = pl.DataFrame(
+        {"ticker": ["A", "B"], "event_ticker": ["E", "F"], "side": ["yes"] * 2, "ev_u": [50_000, 40_000],
+         "believed_ev_u": [20_000, None], "price_u": [600_000] * 2, "fee_u": [20_000] * 2}
+    )  # fmt: skip
+    settled = settlements_frame([Settlement(name, "E", "finalized", "yes", "1.0000") for name in "AB"])
+    rows = profits(edges, settled)
+    assert rows["promised"].to_list() == [0.02, 0.04], "what was stored before there was belief promised its raw EV"
+    assert rows["claimed"].to_list() == [0.05, 0.04]
+    assert profits(edges, settled, promise="ev_u")["promised"].to_list() == [0.05, 0.04]

@@ -234,3 +234,7 @@ def test_a_clock_that_was_set_back_delays_nothing():
     reader.scan([{}], 5_000)
     assert reader.scan([{"edge_points": 9.0}], 0)[0] == ["grew"]
     assert delay_reason(Rule("r", per_hour=1), NOW, [NOW + timedelta(days=2)], NOW) == ""
+
+
+def test_a_message_states_the_believed_ev_if_it_is_known():
+    assert "EV $0.040 after fees, believed $0.015, 50 contracts" in Reader().scan([{"believed_ev_u": 15_000}])[1][0]
