@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("KALSHI_", "FAIRLINE_")):
+        if name.startswith(("KALSHI_", "FAIRLINE_")) or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
     for kind in ("config", "cache", "state"):
         monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", str(tmp_path / kind))

@@ -12,7 +12,7 @@ from fairline.cli.app import COMMANDS as COMMAND_GROUPS
 from fairline.config.settings import ENVIRONMENT
 from fairline.kalshi.remedies import REMEDIES
 from fairline.market.fees import POLICIES
-from fairline.output.files import FORMATS
+from fairline.output.formats import FORMATS
 from fairline.pricing.devig import METHODS, devig
 from fairline.pricing.rules import Rules
 from fairline.sim import FAULTS

@@ -2,30 +2,39 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_atomic(
-    path: Path, content: bytes | Iterable[bytes], *, mode: int | None = None, durable: bool = True
-) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int | None = None, durable: bool = True) -> None:
     """Replace a file so that readers see either the old content or the new one. Raises `OSError`.
+
+    See `open_atomic`.
+    """
+    with open_atomic(path, mode=mode, durable=durable) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomic(path: Path, *, mode: int | None = None, durable: bool = True) -> Iterator[BinaryIO]:
+    """Yield a file that replaces `path` at the end, and not at all after an error. Raises `OSError`.
 
     A symbolic link keeps its target, and a device or pipe is written to directly. `mode` sets the permissions; without
     it an existing file keeps its own and a new one gets the process's default. With `durable` the content reaches the
-    disk before the function returns. `content` may be an iterable of pieces, which are written as they come.
+    disk before the file is replaced.
     """
-    pieces = [content] if isinstance(content, bytes) else content
     target = path.resolve()
     if target.exists() and not target.is_file():
-        with target.open("wb") as device:
-            device.writelines(pieces)
+        with target.open("wb") as file:
+            yield file
         return
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.writelines(pieces)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

@@ -71,7 +71,7 @@ def test_scan_prints_the_documented_json_and_nothing_else(fairline, exchange, fo
     assert got["scan"]["complete"] is True
     assert got["scan"]["markets"] == 1_500
     assert got["opportunities"]
-    best = [row["believed_ev"] for row in got["opportunities"]]
+    best = [row["believed_ev_per_dollar"] for row in got["opportunities"]]
     assert best == sorted(best, reverse=True)
     kept = got["funnel"][-1]["kept"]
     assert kept == len({row["ticker"] for row in got["opportunities"]})
@@ -156,13 +156,13 @@ def test_bad_input_is_one_line_with_cause_and_remedy(fairline, exchange, tmp_pat
     one_line(fairline("scan", *at, "--status", "active"), 2, "invalid --status: expected one of", "paused")
     one_line(fairline("scan", *at, "--probabilities", "gone.csv"), 2, "gone.csv does not exist")
     one_line(fairline("scan", *at, "--model", "oracle"), 2, "unknown model 'oracle'")
-    one_line(fairline("scan", *at, "--format", "xml"), 2, "no format 'xml'", "json")
-    one_line(fairline("markets", *at, "--output", tmp_path / "no" / "x.csv"), 1, "cannot write", "--output")
+    one_line(fairline("scan", *at, "--format", "xml"), 2, "invalid --format: expected one of table, json")
+    one_line(fairline("markets", *at, "--output", tmp_path / "no" / "x.csv"), 1, "invalid --output: cannot write")
     one_line(fairline("scan", "--exchange", "kalshi"), 2, "invalid --exchange: expected production, demo")
     one_line(fairline("scan", "--nonsense"), 2, "--nonsense")
     one_line(fairline("scan", "--size", "many"), 2, "--size")
     one_line(fairline("scan", *at, "--closes-within", "99999999999w"), 2, "invalid --closes-within")
-    one_line(fairline("scan", *at, "--output", tmp_path / "x.txt"), 2, "does not say its format")
+    one_line(fairline("scan", *at, "--output", tmp_path / "x.txt"), 2, "does not imply a format")
     one_line(fairline("markets", *at, "--event", "NOPE"), 2, "no event NOPE")
     one_line(fairline("markets", "--exchange", exchange.root), 1, "ends in /trade-api/v2")
     one_line(fairline("sim", "--fault", "gremlins"), 1, "unknown fault 'gremlins'", "429")
@@ -308,7 +308,7 @@ def test_fees_offline_and_of_a_market_with_the_derivation(fairline, exchange):
     one_line(fairline(*offline, "--size", "0"), 2, "invalid --size: expected contracts")
     one_line(fairline(*offline, "--size", "1.234"), 2, "at most 2 decimals")
     one_line(fairline(*offline, "--multiplier", "-1"), 2, "invalid --multiplier: expected a number")
-    one_line(fairline(*offline, "--policy", "mine"), 2, "no policy 'mine'", "cautious")
+    one_line(fairline(*offline, "--policy", "mine"), 2, "invalid --policy: expected one of cautious", "cautious")
 
 
 def test_explain_walks_one_market_through_every_step_with_its_numbers(fairline, exchange, forecast, tmp_path):
@@ -410,4 +410,4 @@ def test_a_scan_that_rests_says_what_stands_ahead_and_what_would_be_first(fairli
     assert any(row["better_price"] is not None for row in found)
     assert "on offer" not in json.dumps(made["funnel"])
     assert sum(step["share"] for step in made["funnel"]) < 1
-    assert "EV holds only if filled" in fairline("scan", *at, "--rest").stdout
+    assert "the EV holds only if the order is filled" in fairline("scan", *at, "--rest").stdout

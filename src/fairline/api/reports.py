@@ -5,15 +5,17 @@ from functools import cached_property
 from typing import Any
 
 import polars as pl
+from rich.console import RenderableType
 
 from fairline.errors import UsageError
 from fairline.market.funnel import FunnelStep
 from fairline.market.listing import Listing
 from fairline.market.problem import Problem
-from fairline.output import notebook, tables
+from fairline.output import notebook, tables, terminal
+from fairline.output.documents import problem_objects, scan_document
 from fairline.pricing.funnel import SideExplanation, explain_rows
 from fairline.pricing.rules import Rules
-from fairline.scanner import Evaluation, ScanResult
+from fairline.scanner import UNPROVEN_BOOKS, Evaluation, ScanResult
 
 
 class ScanReport:
@@ -35,7 +37,8 @@ class ScanReport:
     @cached_property
     def unproven(self) -> pl.DataFrame:
         """The leading rows that pass the thresholds on the model's own numbers, but that no record supports."""
-        return tables.unproven_table(self.listing, self.evaluation)
+        leading = self.evaluation.unproven.head(UNPROVEN_BOOKS)
+        return tables.opportunity_table(leading, self.listing.exchange, self.evaluation.advice)
 
     @property
     def edges(self) -> pl.DataFrame:
@@ -57,6 +60,18 @@ class ScanReport:
         """The rows that came closest to each threshold, with `missed_by`."""
         misses = self.evaluation.nearest_misses
         return tables.opportunity_table(misses, self.listing.exchange).with_columns(missed_by=misses["missed_by"])
+
+    def document(self, opportunities: pl.DataFrame) -> dict[str, Any]:
+        """Return the scan as a JSON object with these of the opportunities; frames in it stand for arrays."""
+        return scan_document(self.result, opportunities, self.unproven, self.nearest_misses)
+
+    def text(self, shown: pl.DataFrame, view: terminal.View) -> RenderableType:
+        """Return the scan as a terminal report with these of the opportunities."""
+        believed = terminal.Section(shown, self.opportunities.height - shown.height)
+        unproven = terminal.Section(self.unproven, self.evaluation.unproven.height - self.unproven.height)
+        rank = self.evaluation.nearest_misses.select(pl.int_range(pl.len()).over("bin")).to_series()
+        misses = self.nearest_misses.filter(rank < terminal.MISSES_PER_STEP)
+        return terminal.scan_report(self.result, believed, unproven, misses, view)
 
     @property
     def problems(self) -> list[Problem]:
@@ -188,8 +203,16 @@ class ExplainReport:
         return {
             "ticker": self.ticker,
             "sides": [asdict(side) for side in self.sides],
-            "problems": [tables.problem_object(problem) for problem in self.problems],
+            "problems": problem_objects(self.problems),
         }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The explanation as one row for each side, model and step."""
+        return [
+            {"ticker": self.ticker, "side": side.side, "model": side.model, **asdict(step)}
+            for side in self.sides
+            for step in side.steps
+        ]
 
     def __str__(self) -> str:
         several = len({side.model for side in self.sides}) > 1

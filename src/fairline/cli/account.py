@@ -7,21 +7,21 @@ from typing import Annotated
 from cyclopts import Group, Parameter, validators
 
 from fairline.api.options import Connection
-from fairline.cli.options import ConnectionOptions, Json, SigningOptions
+from fairline.cli.options import ConnectionOptions, SigningOptions
+from fairline.cli.output import FormatOptions
 from fairline.cli.settings import read_settings
-from fairline.errors import UsageError
 
 
 def balance(
     *,
-    json_output: Json = False,
+    output: FormatOptions = FormatOptions(),
     connection: ConnectionOptions = Connection(),
     signing: SigningOptions = SigningOptions(),
 ) -> None:
     """Show the account's balance, which proves that signing works."""
     from fairline.cli.signing import print_balance
 
-    print_balance(read_settings(connection, signing), as_json=json_output)
+    print_balance(read_settings(connection, signing), output)
 
 
 @Parameter(name="*", group=Group("A request of another program", sort_key=10))
@@ -43,7 +43,7 @@ class SentOptions:
 
 def doctor(
     *,
-    json_output: Json = False,
+    output: FormatOptions = FormatOptions(),
     subaccount: Annotated[
         int | None, Parameter(validator=validators.Number(gte=0, lte=63), help="Check this subaccount, 0 to 63.")
     ] = None,
@@ -52,9 +52,6 @@ def doctor(
         bool,
         Parameter(negative="", help="Compare the exchange's data with what this version expects. At most 60 requests."),
     ] = False,
-    output: Annotated[
-        Path | None, Parameter(help="Write the report of --contract to this file, to attach to an issue.")
-    ] = None,
     sent: SentOptions = SentOptions(),
     connection: ConnectionOptions = Connection(),
     signing: SigningOptions = SigningOptions(),
@@ -67,7 +64,5 @@ def doctor(
     if contract:
         from fairline.cli.contract import check_contract
 
-        return check_contract(settings, output, as_json=json_output)
-    if output is not None:
-        raise UsageError("--output is only for the report of --contract", remedy="Add --contract")
-    return examine(settings, sent, other_url=other, subaccount=subaccount, as_json=json_output)
+        return check_contract(settings, output)
+    return examine(settings, sent, output, other_url=other, subaccount=subaccount)

@@ -1,7 +1,6 @@
 """`alerts list`, `alerts test` and `follow`: alert rules, receivers and the followed markets."""
 
 import asyncio
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from fairline.api.options import Connection
-from fairline.cli.options import ConnectionOptions, Json, StoreFolder
+from fairline.cli.options import ConnectionOptions, StoreFolder
+from fairline.cli.output import FormatOptions, emit
 from fairline.cli.settings import read_settings, store_exchange
 from fairline.errors import UsageError
 from fairline.kalshi.redaction import show_value
@@ -20,32 +20,46 @@ if TYPE_CHECKING:
 
 
 def list_alerts(
-    *, json_output: Json = False, store: StoreFolder = None, connection: ConnectionOptions = Connection()
+    *,
+    output: FormatOptions = FormatOptions(),
+    store: StoreFolder = None,
+    connection: ConnectionOptions = Connection(),
 ) -> None:
-    """Show the rules and receivers of fairline.toml, and the messages waiting for delivery."""
-    from fairline.config.connect import store_folder
+    """Show the rules and receivers of fairline.toml, the messages waiting for delivery, and the alarms."""
     from fairline.watch.settings import read_watch_settings
 
-    settings, folder = read_watch_settings(), store_folder(read_settings(connection), store)
-    if not (folder / "store.json").exists():
-        raise UsageError(f"there is no store at {folder}", remedy="Run fairline watch to create one, or give --store")
-    state = _open_state(connection, store)
-    messages = state.pending_messages()
-    waiting = {name: sum(message.receiver == name for message in messages) for name in settings.receivers}
-    alarms = {name: text for name, (_, text) in state.alarms().items()}
+    settings = read_watch_settings()
+    waiting, alarms = _read_state(connection, store, list(settings.receivers))
     everybody = list(settings.receivers)
-    if json_output:
-        rows = [{"rule": r.name, "to": list(r.to or everybody), "on": list(r.on)} for r in settings.rules]
-        print(json.dumps({"rules": rows, "waiting": waiting, "alarms": alarms}, indent=2))
-        return
-    for rule in settings.rules:
-        print(f"{rule.name}: {', '.join(rule.on)} to {', '.join(rule.to or everybody) or 'nobody'}")
-    for name, count in waiting.items():
-        print(f"receiver {name}: {count} messages waiting")
-    for text in alarms.values():
-        print(f"alarm: {text}")
-    if not settings.rules:
-        print("No rules yet. Add [receivers] and [alerts.NAME] to fairline.toml; see docs/running.md.")
+    rows = [{"rule": rule.name, "to": list(rule.to or everybody), "on": list(rule.on)} for rule in settings.rules]
+
+    def print_alerts() -> None:
+        for row in rows:
+            print(f"{row['rule']}: {', '.join(row['on'])} to {', '.join(row['to']) or 'nobody'}")
+        for name, count in waiting.items():
+            print(f"receiver {name}: {count} messages waiting")
+        for text in alarms.values():
+            print(f"alarm: {text}")
+        if not rows:
+            print("No rules yet. Add [receivers] and [alerts.NAME] to fairline.toml; see docs/running.md.")
+
+    document = {"rules": rows, "waiting": waiting, "alarms": alarms}
+    emit(output, table=print_alerts, document=lambda: document, rows=lambda: rows)
+
+
+def _read_state(
+    connection: Connection, folder: Path | None, receivers: list[str]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Return how many messages wait for each receiver, and the alarms. Before the first watch there is nothing."""
+    from fairline.config.connect import store_folder
+
+    path = store_folder(read_settings(connection), folder)
+    if not (path / "store.json").exists():
+        return dict.fromkeys(receivers, 0), {}
+    state = _open_state(connection, folder)
+    messages = state.pending_messages()
+    waiting = {name: sum(message.receiver == name for message in messages) for name in receivers}
+    return waiting, {name: text for name, (_, text) in state.alarms().items()}
 
 
 def try_receivers(*receiver: Annotated[str, Parameter(help="Names of receivers. Default: all.")]) -> int:
@@ -97,5 +111,4 @@ def _open_state(connection: Connection, folder: Path | None) -> "State":
     from fairline.watch.state import State
 
     settings = read_settings(connection)
-    store = Store(store_folder(settings, folder), store_exchange(settings, folder))
-    return State(store.folder)
+    return State(Store(store_folder(settings, folder), store_exchange(settings, folder)).folder)

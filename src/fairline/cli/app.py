@@ -83,7 +83,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "alerts list": Command(
             "alerts:list_alerts",
-            "Show the rules and receivers of fairline.toml, and the messages waiting for delivery.",
+            "Show the rules and receivers of fairline.toml, the messages waiting for delivery, and the alarms.",
             "fairline alerts list --json",
         ),
         "alerts test": Command(
@@ -98,6 +98,11 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
     },
     "Look back": {
+        "now": Command(
+            "history:now",
+            "List the opportunities that the last scan of the watch left open, from the store.",
+            "fairline now --sort edge_points --top 10",
+        ),
         "history": Command(
             "history:history",
             "Show a market's prices, the models' probabilities, and when it was an opportunity.",
@@ -105,7 +110,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "report": Command(
             "history:report",
-            "Write one self-contained page: what appeared, what went and why, results, funnel, health, charts.",
+            "Write one self-contained page: what is on offer, what appeared and went, results, funnel, health, charts.",
             "fairline report --since 24h --output yesterday.html",
         ),
         "scorecard": Command(
@@ -172,7 +177,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "portfolio": Command(
             "portfolio:portfolio",
-            "Show what the account holds, what it earned, and whether it beat the closing line.",
+            "Show what the account holds, what it earned, and whether it beat the closing line. Read-only.",
             "fairline portfolio --by category",
         ),
         "doctor": Command(

@@ -12,7 +12,6 @@ from fairline.api.requests import BacktestRequest
 from fairline.cli.options import (
     ConnectionOptions,
     FilterOptions,
-    Json,
     ModelArguments,
     ModelOptions,
     PeriodOptions,
@@ -22,8 +21,9 @@ from fairline.cli.options import (
     StoreFolder,
     TradingOptions,
 )
+from fairline.cli.output import PrintOptions, emit
 from fairline.cli.settings import open_store, read_settings, warn_about_damage
-from fairline.cli.terminal import deliver, note
+from fairline.cli.terminal import note
 from fairline.errors import UsageError
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
@@ -50,19 +50,18 @@ def backtest(
     output: Annotated[
         Path | None, Parameter(help="Write a page (.html), everything (.json) or all trades (.parquet) to this file.")
     ] = None,
-    json_output: Json = False,
+    printed: PrintOptions = PrintOptions(),
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> int:
     """Test what models would have earned over a recorded past. `backtest runs` lists the tests so far."""
     from fairline.api.backtest import run_backtest_request
-    from fairline.output import tables
 
     if output is not None and output.suffix.lower() not in OUTPUT_SUFFIXES:
         raise UsageError(f"expected a name that ends in {', '.join(OUTPUT_SUFFIXES)}", field="output")
     opened = open_store(read_settings(connection), store)
     if models == (RUNS,):
-        _list_runs(opened, json_output=json_output)
+        _list_runs(opened, printed)
         return 0
     request = BacktestRequest(connection, period, trading, running, filters, rules, sizing)
     try:
@@ -74,39 +73,32 @@ def backtest(
     warn_about_damage(opened)
     if output is not None and report.proof_passed:
         _write(report, output)
-    if json_output:
-        deliver(tables.encode_json(report.document()), None)
-    else:
-        print(report)
+    emit(printed, table=lambda: print(report), document=report.document, rows=lambda: report.trades)
     return 0 if report.proof_passed else 1
 
 
-def _list_runs(store: "Store", *, json_output: bool) -> None:
+def _list_runs(store: "Store", printed: PrintOptions) -> None:
     from fairline.api.backtest import list_runs_document
-    from fairline.output import tables
     from fairline.output.backtest_text import runs_text
 
     document = list_runs_document(store)
     warn_about_damage(store)
-    if json_output:
-        deliver(tables.encode_json(document), None)
-    else:
-        print(runs_text(document))
+    emit(printed, table=lambda: print(runs_text(document)), document=lambda: document, rows=lambda: document["runs"])
 
 
 def _write(report: "BacktestReport", output: Path) -> None:
-    from fairline.output import tables
-    from fairline.output.files import write_whole
+    from fairline.output.files import open_output
+    from fairline.output.formats import write_document, write_rows
 
     suffix = output.suffix.lower()
-    if suffix == ".html":
-        content = report.html().encode()
-    elif suffix == ".json":
-        content = tables.encode_json(report.document())
-    else:
-        content = tables.encode(report.trades, "parquet")
-    write_whole(output, content)
-    note(f"Wrote {output} ({len(content):,} bytes)")
+    with open_output(output) as stream:
+        if suffix == ".html":
+            stream.write(report.html().encode())
+        elif suffix == ".json":
+            write_document(stream, report.document())
+        else:
+            write_rows(stream, "parquet", report.trades)
+    note(f"Wrote {output} ({output.stat().st_size:,} bytes)")
 
 
 @contextmanager

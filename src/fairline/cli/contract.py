@@ -3,16 +3,16 @@
 import asyncio
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from fairline.cli.output import FormatOptions, PrintOptions, emit
 from fairline.cli.settings import sign_in
 from fairline.cli.terminal import note
 from fairline.config.connect import transport_of
 from fairline.config.settings import Settings
 from fairline.kalshi.contract import ContractCheck, ContractReport
 from fairline.kalshi.transport import Retry
-from fairline.output.files import write_whole
+from fairline.output.files import write_output
 from fairline.text import sanitize
 from fairline.version import __version__
 
@@ -20,7 +20,7 @@ _RETRY = Retry(tries=2)
 """Few attempts, so that a failing exchange does not use up the requests."""
 
 
-def check_contract(settings: Settings, output: Path | None, *, as_json: bool) -> int:
+def check_contract(settings: Settings, output: FormatOptions) -> int:
     """Check, print the result, write the report to `output`, and return the exit code."""
 
     async def read() -> ContractReport:
@@ -30,13 +30,12 @@ def check_contract(settings: Settings, output: Path | None, *, as_json: bool) ->
 
     report = asyncio.run(read())
     document = {"fairline": __version__} | asdict(report) | {"passed": report.passed}
-    if as_json:
-        print(_encode(document))
-    else:
-        _print_report(report)
-    if output is not None:
-        write_whole(output, (_encode(document) + "\n").encode())
-        note(f"Wrote {output}. It contains no key, signature or account value.")
+    printed = PrintOptions(output.format, output.json)
+    checks = [asdict(check) for check in report.checks]
+    emit(printed, table=lambda: _print_report(report), document=lambda: document, rows=lambda: checks)
+    if output.output is not None:
+        write_output(output.output, (_encode(document) + "\n").encode())
+        note(f"Wrote {output.output}. It contains no key, signature or account value.")
     return 0 if report.passed else 1
 
 

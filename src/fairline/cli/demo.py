@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from fairline.api.reports import ScanReport
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, read_private_key
 from fairline.kalshi.routes import MAX_TICKERS, batches
 from fairline.market.history import settlements_frame
-from fairline.market.listing import Listing, Progress
+from fairline.market.listing import Progress
 from fairline.models import TableModel
 from fairline.pricing.belief import ANY_CATEGORY, Beliefs, Record
-from fairline.scanner import Evaluation, ScanOptions, ScanResult, run_scan
+from fairline.pricing.rules import Rules
+from fairline.scanner import ScanOptions, ScanResult, run_scan
 from fairline.scoring.metrics import Interval, clustered_mean, profits
 from fairline.scoring.records import MAX_SPREAD_PERCENT, fit_records, settled_opinions
 from fairline.sim import Exchange, Key, throw_away_pair
@@ -51,8 +53,7 @@ class Comparison:
 class Demo:
     """The scan of a demo, the record that was earned before, and the outcome of both sections."""
 
-    listing: Listing
-    evaluation: Evaluation
+    report: ScanReport
     record: Record | None
     believed: Comparison
     unproven: Comparison
@@ -147,8 +148,7 @@ async def _run(
         tickers = pl.concat([believed["ticker"], unproven["ticker"]]).unique().sort().to_list()
         settlements = await _settlements(kalshi, tickers)
     return Demo(
-        result.listing,
-        result.evaluation,
+        ScanReport(result, Rules(), ("forecast",)),
         next((record for record in records if record.category == ANY_CATEGORY), None),
         _compare(believed, settlements, "believed_ev_u"),
         _compare(unproven, settlements, "ev_u"),

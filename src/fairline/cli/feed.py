@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter, validators
 
 from fairline.api.options import Connection, Credentials
-from fairline.cli.options import ConnectionOptions, CredentialOptions, Json
+from fairline.cli.options import ConnectionOptions, CredentialOptions
+from fairline.cli.output import FormatOptions, emit
 from fairline.cli.terminal import note
 from fairline.errors import ConfigError, InputError, UsageError
 
@@ -28,7 +29,7 @@ def feed(
     seconds: Annotated[
         float | None, Parameter(group=_FEED, validator=validators.Number(gt=0), help="Record this long, then stop.")
     ] = None,
-    json_output: Json = False,
+    output: FormatOptions = FormatOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> int:
@@ -36,7 +37,7 @@ def feed(
     if (record is None) == (check is None):
         raise UsageError("expected either --record FILE or --check FILE")
     if check is not None:
-        return _check(check, json_output=json_output)
+        return _check(check, output)
     import asyncio
 
     from fairline.api.session import parse_ticker
@@ -55,8 +56,7 @@ def feed(
     return 0
 
 
-def _check(path: Path, *, json_output: bool) -> int:
-    import json
+def _check(path: Path, output: FormatOptions) -> int:
     from dataclasses import asdict
 
     from fairline.cli.feed_recording import read_frames
@@ -70,10 +70,8 @@ def _check(path: Path, *, json_output: bool) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a recording of the feed", remedy="Make one with --record") from error
     report = checking.finish()
-    if json_output:
-        print(json.dumps(asdict(report) | {"agrees": report.agrees}, indent=2))
-    else:
-        print(_describe(report))
+    fields = asdict(report) | {"agrees": report.agrees}
+    emit(output, table=lambda: print(_describe(report)), document=lambda: fields, rows=lambda: [fields])
     return 0 if report.agrees else _DISAGREES
 
 

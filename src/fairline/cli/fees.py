@@ -1,13 +1,13 @@
 """`fees`: what an order costs, with the calculation."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from fairline.api.options import Connection, Credentials
-from fairline.cli.options import ConnectionOptions, CredentialOptions, Json
+from fairline.cli.options import ConnectionOptions, CredentialOptions
+from fairline.cli.output import FormatOptions, emit
 from fairline.cli.terminal import note, passphrase_prompt
 
 Policy = Literal["cautious", "order-cent", "order-centicent", "balance-cent", "balance-centicent", "exact"]
@@ -30,13 +30,13 @@ def fees(
     fit: Annotated[
         bool, Parameter(negative="", help="Find the rounding that your own fills obey instead. Needs an API key.")
     ] = False,
-    json_output: Json = False,
+    output: FormatOptions = FormatOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> None:
     """Show the fee of an order, with the calculation. Offline with --type and --multiplier."""
     if fit:
-        _print_fit(connection, credentials, as_json=json_output)
+        _emit_fit(connection, credentials, output)
         return
     from fairline.api.fees import fee
 
@@ -51,10 +51,11 @@ def fees(
         at=at,
         **asdict(connection),
     )
-    print(json.dumps(asdict(report), indent=2) if json_output else report)
+    fields = asdict(report)
+    emit(output, table=lambda: print(report), document=lambda: fields, rows=lambda: [fields])
 
 
-def _print_fit(connection: Connection, credentials: Credentials, *, as_json: bool) -> None:
+def _emit_fit(connection: Connection, credentials: Credentials, output: FormatOptions) -> None:
     import asyncio
 
     from fairline.api.fee_fit import fit_account_fees
@@ -62,4 +63,5 @@ def _print_fit(connection: Connection, credentials: Credentials, *, as_json: boo
 
     hooks = Hooks(notify=note, ask_passphrase=passphrase_prompt())
     report = asyncio.run(fit_account_fees(connection, credentials, hooks))
-    print(json.dumps(report.document(), indent=2) if as_json else report)
+    document = report.document()
+    emit(output, table=lambda: print(report), document=lambda: document, rows=lambda: document["policies"])

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from fairline.api.options import Connection
-from fairline.cli.options import ConnectionOptions, Json, StoreFolder
+from fairline.cli.options import ConnectionOptions, StoreFolder
+from fairline.cli.output import PrintOptions, emit
 from fairline.cli.settings import open_store, read_settings, warn_about_damage
-from fairline.cli.terminal import deliver, note
+from fairline.cli.terminal import note
 from fairline.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FitOutput = Annotated[Path | None, Parameter(help="Write the fit to this file. D
 def calibrate(
     *,
     output: FitOutput = None,
-    json_output: Json = False,
+    printed: PrintOptions = PrintOptions(),
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
@@ -35,20 +36,20 @@ def calibrate(
     import msgspec
 
     from fairline.models.calibrated import FILE
-    from fairline.output import terminal
+    from fairline.output import records
     from fairline.scoring.calibration import fit_curves, price_history
 
     opened = open_store(read_settings(connection), store)
     curves = fit_curves(price_history(opened), datetime.now(UTC))
     warn_about_damage(opened)
     curves = msgspec.structs.replace(curves, exchange=opened.exchange)
-    _save(curves, output or _default_path(opened, FILE), None if json_output else terminal.curves_report(curves))
+    _save(curves, output or _default_path(opened, FILE), printed, records.curves_report(curves))
 
 
 def blend(
     *,
     output: FitOutput = None,
-    json_output: Json = False,
+    printed: PrintOptions = PrintOptions(),
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
@@ -59,7 +60,7 @@ def blend(
     from fairline.market.frame import empty_markets, with_probabilities
     from fairline.models import group_by_evidence
     from fairline.models.blend import FILE
-    from fairline.output import terminal
+    from fairline.output import records
     from fairline.scoring.blending import fit_pool, read_opinions
 
     opened, now = open_store(read_settings(connection), store), datetime.now(UTC)
@@ -73,7 +74,7 @@ def blend(
     groups = group_by_evidence(models, with_probabilities(markets), now)
     pool = fit_pool(recorded, groups, now)
     pool = msgspec.structs.replace(pool, exchange=opened.exchange)
-    _save(pool, output or _default_path(opened, FILE), None if json_output else terminal.pool_report(pool))
+    _save(pool, output or _default_path(opened, FILE), printed, records.pool_report(pool))
 
 
 def _load_installed(names: list[str]) -> "list[Model]":
@@ -104,20 +105,18 @@ def _default_path(store: "Store", file: str) -> Path:
     return path
 
 
-def _save(fitted: "Curves | Pool", target: Path, report: "RenderableType | None") -> None:
-    """Write a fit and show it, as JSON if there is no report."""
+def _save(fitted: "Curves | Pool", target: Path, printed: PrintOptions, report: "RenderableType") -> None:
+    """Show a fit and write it."""
     import msgspec
 
     from fairline.output.console import show
-    from fairline.output.files import write_whole
+    from fairline.output.files import write_output
 
     content = msgspec.json.encode(fitted)
-    if report is None:
-        deliver(msgspec.json.format(content) + b"\n", None)
-    else:
-        show(report)
+    fields = msgspec.to_builtins(fitted)
+    emit(printed, table=lambda: show(report), document=lambda: fields, rows=lambda: [fields])
     _check_replaced(target, content)
-    write_whole(target, content)
+    write_output(target, content)
     note(f"Wrote {target}")
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _BY_OPTION = {
     "--bankroll": "DOLLARS",
+    "--columns": "NAME,NAME",
     "--caps": "MARKET,EVENT,SERIES,DAY",
     "--category": "NAME",
     "--event": "TICKER",
@@ -27,6 +28,7 @@ _BY_OPTION = {
     "--public-key": "KEY_ID=FILE",
     "--record": "FOLDER",
     "--series": "TICKER",
+    "--sort": "NAME[:asc|:desc]",
     "--store": "FOLDER",
     "--ticker": "TICKER",
 }

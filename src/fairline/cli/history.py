@@ -1,51 +1,78 @@
-"""`history`, `report`, `scorecard` and `sql`: what a watch has recorded."""
+"""`now`, `history`, `report`, `scorecard` and `sql`: what a watch has recorded."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from fairline.api.options import Connection
-from fairline.cli.options import ConnectionOptions, Json, Since, StoreFolder
+from fairline.cli.options import ConnectionOptions, Since, StoreFolder
+from fairline.cli.output import FormatOptions, TableOptions, emit
 from fairline.cli.settings import open_store, read_settings, warn_about_damage
-from fairline.cli.terminal import deliver, note
+from fairline.cli.terminal import note
 
-SqlFormat = Literal["table", "json", "csv"]
+_CHART_SUFFIXES = (".html", ".png", ".svg")
+_TOP = 20
+"""Rows of a table on the terminal, unless --top says otherwise."""
+
+
+def now(
+    *,
+    output: TableOptions = TableOptions(),
+    store: StoreFolder = None,
+    connection: ConnectionOptions = Connection(),
+) -> None:
+    """List the opportunities that the last scan of the watch left open, from the store."""
+    from fairline.output.console import show
+    from fairline.output.current import current_report, read_current
+
+    arrangement, view = output.arrangement, output.view
+    settings = read_settings(connection)
+    opened = open_store(settings, store)
+    current = read_current(opened, settings.url)
+    warn_about_damage(opened)
+    rows = arrangement.apply(current.opportunities)
+
+    def print_table() -> None:
+        everything = current.opportunities
+        shown = replace(arrangement, columns=(), top=arrangement.top or _TOP).apply(everything)
+        show(current_report(current, shown, view, datetime.now(UTC), more=everything.height - shown.height))
+
+    emit(output, table=print_table, document=lambda: current.document(rows), rows=lambda: rows)
 
 
 def history(
-    ticker: Annotated[str, Parameter(help="A market's ticker.")],
+    ticker: Annotated[str, Parameter(help="A market's ticker, in any case, or its address on kalshi.com.")],
     /,
     *,
     since: Since = None,
-    output: Annotated[
-        Path | None, Parameter(help="Write a chart (.png, .svg or .html) or the figures (.csv) to this file.")
-    ] = None,
-    json_output: Json = False,
+    output: FormatOptions = FormatOptions(),
+    local_time: Annotated[bool, Parameter(negative="", help="Show times in the local time zone, not UTC.")] = False,
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Show a market's prices, the models' probabilities, and when it was an opportunity."""
     from fairline.api.session import parse_ticker
-    from fairline.output import charts, tables, terminal
+    from fairline.output import charts, records
     from fairline.output.console import open_console, show
-    from fairline.output.files import write_whole
+    from fairline.output.files import write_output
     from fairline.output.history import read_history
 
     opened = open_store(read_settings(connection), store)
     market = read_history(opened, parse_ticker(ticker), _start(since))
     warn_about_damage(opened)
-    if output is not None:
-        write_whole(output, market.render(output))
-        note(f"Wrote {output}")
-    elif json_output:
-        frames = {"quotes": market.quotes, "predictions": market.predictions, "edges": market.edges}
-        rows = {name: tables.records(frame) for name, frame in frames.items()}
-        deliver(tables.encode_json({"ticker": market.ticker, **rows}), None)
-    else:
+    if output.output is not None and output.output.suffix.lower() in _CHART_SUFFIXES:
+        write_output(output.output, market.render(output.output))
+        note(f"Wrote {output.output}")
+        return
+
+    def print_chart() -> None:
         print(charts.in_terminal(market.quotes, market.predictions, open_console().width))
-        show(terminal.history_report(market.quotes, market.edges))
+        show(records.history_report(market.quotes, market.edges, local=local_time))
+
+    emit(output, table=print_chart, document=market.document, rows=lambda: market.quotes)
 
 
 def report(
@@ -55,64 +82,68 @@ def report(
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
-    """Write one self-contained page: what appeared, what went and why, results, funnel, health, charts."""
-    from fairline.output.files import write_whole
+    """Write one self-contained page: what is on offer, what appeared and went, results, funnel, health, charts."""
+    from fairline.output.files import write_output
     from fairline.output.html import report_page
 
     settings = read_settings(connection)
     opened, until = open_store(settings, store), datetime.now(UTC)
     page = report_page(opened, until - since, until, settings.url)
     warn_about_damage(opened)
-    write_whole(output, page.encode())
+    write_output(output, page.encode())
     note(f"Wrote {output}")
 
 
 def scorecard(
     *,
     since: Since = None,
-    json_output: Json = False,
+    output: FormatOptions = FormatOptions(),
     plot: Annotated[Path | None, Parameter(help="Draw the reliability chart to this .png or .svg file.")] = None,
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Compare promised with realised EV, and each model with the market's price."""
-    from fairline.output import charts, tables, terminal
+    from fairline.output import charts, records
     from fairline.output.console import show
-    from fairline.output.files import write_whole
+    from fairline.output.files import write_output
     from fairline.scoring.scorecard import read_scorecard, scorecard_document
 
     opened = open_store(read_settings(connection), store)
     card = read_scorecard(opened, _start(since))
     warn_about_damage(opened)
     if plot is not None:
-        write_whole(plot, charts.write_figure(charts.reliability_figure(card.reliability), plot))
+        write_output(plot, charts.write_figure(charts.reliability_figure(card.reliability), plot))
         note(f"Wrote {plot}")
-    if json_output:
-        deliver(tables.encode_json(scorecard_document(card)), None)
-    else:
-        show(terminal.scorecard_report(card))
+    emit(
+        output,
+        table=lambda: show(records.scorecard_report(card)),
+        document=lambda: scorecard_document(card),
+        rows=lambda: records.scorecard_rows(card),
+    )
 
 
 def sql(
     text: Annotated[str, Parameter(help="A query over quotes, facts, predictions, edges, settlements, scans.")],
     /,
     *,
-    format: Annotated[SqlFormat, Parameter(help="Format of the rows.")] = "table",  # noqa: A002
+    output: FormatOptions = FormatOptions(),
+    local_time: Annotated[bool, Parameter(negative="", help="Show times in the local time zone, not UTC.")] = False,
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Query the store in SQL (needs the extra `sql`). Columns: docs/running.md."""
-    from fairline.output import tables, terminal
+    from fairline.output import records
     from fairline.output.console import show
+    from fairline.output.formats import json_objects
     from fairline.store.sql import query
 
     rows = query(open_store(read_settings(connection), store), text)
-    if format == "json":
-        deliver(tables.encode_rows(rows), None)
-    elif format == "csv":
-        deliver(tables.encode(tables.flatten(rows), "csv"), None)
-    else:
-        show(terminal.plain_table(rows))
+    emit(
+        output,
+        table=lambda: show(records.frame_grid(rows, local=local_time)),
+        document=lambda: json_objects(rows),
+        rows=lambda: rows,
+    )
 
 
 def _start(since: timedelta | None) -> datetime | None:

@@ -1,6 +1,5 @@
 """`key import`, `key list` and `key remove`: keys in the operating system's keyring."""
 
-import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fairline.cli.options import Json
+from fairline.cli.output import FormatOptions, emit
 from fairline.cli.terminal import ask_passphrase, note
 
 
@@ -39,16 +38,18 @@ def import_key(
         note(f"{key_file} still exists; delete it once you have a backup")
 
 
-def list_keys(*, json_output: Json = False) -> None:
+def list_keys(*, output: FormatOptions = FormatOptions()) -> None:
     """List the imported keys without showing any secret."""
     from fairline.config import keychain
 
     keys = keychain.stored()
-    if json_output:
-        print(json.dumps([asdict(key) for key in keys]))
-        return
-    for key in keys:
-        print(f"{key.name}  {key.key_id}  {key.kind}  {key.fingerprint}")
+    rows = [asdict(key) for key in keys]
+
+    def print_keys() -> None:
+        for key in keys:
+            print(f"{key.name}  {key.key_id}  {key.kind}  {key.fingerprint}")
+
+    emit(output, table=print_keys, document=lambda: rows, rows=lambda: rows)
     if not keys:
         note("No keys imported yet. To import one: fairline key import --key-id ID --key-file key.pem")
 

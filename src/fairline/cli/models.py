@@ -1,26 +1,26 @@
 """`models`: the installed models."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from fairline.cli.options import Json
+from fairline.cli.output import FormatOptions, emit
 from fairline.errors import UsageError
 
 if TYPE_CHECKING:
     from fairline.models.registry import Entry
 
 
-def models(*, json_output: Json = False) -> None:
+def models(*, output: FormatOptions = FormatOptions()) -> None:
     """List the installed models: name, version, origin, description and inputs."""
     from fairline.config.model_settings import model_settings
     from fairline.models import list_models
 
     rows = [_describe(entry, datetime.now(UTC)) for entry in list_models(model_settings())]
-    if json_output:
-        print(json.dumps(rows, indent=2))
-        return
+    emit(output, table=lambda: _print_models(rows), document=lambda: rows, rows=lambda: rows)
+
+
+def _print_models(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         print(f"{row['name']}  {row['version'] or '–'}  {row['origin']}  {row['problem'] or row['about']}")
         for item in row["inputs"]:

@@ -17,7 +17,6 @@ _MODELS = Group("Models", sort_key=5)
 _SIZING = Group("Position sizes", sort_key=30)
 _PERIOD = Group("Period and trading", sort_key=35)
 _READING = Group("Reading the exchange", sort_key=40)
-_OUTPUT = Group("Output", sort_key=50)
 _CONNECTION = Group("Exchange and key", sort_key=60)
 
 FilterOptions = Annotated[Filters, Parameter(name="*", group=_FILTERS)]
@@ -36,11 +35,9 @@ BookOptions = Annotated[declared.Books, Parameter(name="*", group=_READING)]
 ModelArguments = Annotated[
     str, Parameter(group=_MODELS, help="An installed model, a CSV or Parquet file, or path/to/file.py:Name.")
 ]
-Json = Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="", help="Print JSON.")]
 Plan = Annotated[
     bool, Parameter(group=_READING, negative="", help="Print the requests that would be sent, and send none.")
 ]
-Top = Annotated[int | None, Parameter(group=_OUTPUT, help="Show at most this many rows.")]
 Since = Annotated[timedelta | None, Parameter(help="Only this long ago until now, such as 24h or 30d. Default: all.")]
 StoreFolder = Annotated[
     Path | None, Parameter(name="--store", group=_CONNECTION, help="Folder where the watch keeps its data.")
@@ -71,16 +68,3 @@ class ModelOptions:
     def all_models(self, *more: str) -> list[str | Path]:
         """Return every model that was asked for."""
         return [*more, *self.probabilities, *self.model]
-
-
-@Parameter(name="*", group=_OUTPUT)
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """Where the result goes, and in which format."""
-
-    format: str | None = None
-    """Default: the format that the name of the output file implies, else a table."""
-    output: Path | None = None
-    """Write the result to this file, completely or not at all."""
-    top: int | None = None
-    """Show at most this many rows."""

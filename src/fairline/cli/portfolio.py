@@ -7,9 +7,10 @@ from cyclopts import Group, Parameter
 
 from fairline.api.options import AccountOptions, Connection, Credentials
 from fairline.api.requests import PortfolioRequest
-from fairline.cli.options import ConnectionOptions, CredentialOptions, OutputOptions
+from fairline.cli.options import ConnectionOptions, CredentialOptions
+from fairline.cli.output import TableOptions, emit
 from fairline.cli.scanning import INCOMPLETE
-from fairline.cli.terminal import deliver, note, passphrase_prompt
+from fairline.cli.terminal import note, passphrase_prompt
 from fairline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def portfolio(
     ] = False,
     by: Annotated[By | None, Parameter(group=_VIEW, help="Sum profit and exposure by this.")] = None,
     account: AccountParameters = AccountOptions(),
-    output: OutputOptions = OutputOptions(),
+    output: TableOptions = TableOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> int:
@@ -40,25 +41,25 @@ def portfolio(
 
     from fairline.api.account import run_portfolio_request
     from fairline.api.session import Hooks
-    from fairline.output import tables
-    from fairline.output.files import choose_format
 
     if sum((fills, settled, account.clv, by is not None)) > 1:
         raise UsageError("choose one of fills, settled, clv and by")
-    chosen = choose_format(output.format, output.output)
+    arrangement = output.arrangement
     account = replace(account, history=fills or settled or account.clv or by is not None)
     request = PortfolioRequest(connection, credentials, account)
     hooks = Hooks(notify=note, ask_passphrase=passphrase_prompt())
     report = asyncio.run(run_portfolio_request(request, hooks))
     view, columns = _view(report, fills=fills, settled=settled, clv=account.clv, by=by)
-    rows = view.head(output.top) if output.top else view
-    if chosen == "table":
-        _print_table(report, rows, columns, full=view is report.positions)
-    elif chosen == "json" and view is report.positions:
-        deliver(tables.encode_json(report.document() | {"positions": tables.records(rows)}), output.output)
-    else:
-        deliver(tables.encode(rows, chosen), output.output)
-    if chosen != "table":
+    rows = arrangement.apply(view)
+    full = view is report.positions
+    shown = tuple(rows.columns) if arrangement.columns else columns
+    emit(
+        output,
+        table=lambda: _print_table(report, rows, shown, full=full),
+        document=lambda: report.document() | {"positions": rows} if full else {"rows": rows},
+        rows=lambda: rows,
+    )
+    if not output.is_table:
         for problem in report.problems:
             note(f"fairline: {problem}")
     return 0 if report.complete else INCOMPLETE

@@ -31,6 +31,7 @@ _EXPECTED = {
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     app, arguments = build_app(), _join_dashes(arguments)
+    _allow_any_encoding()
     try:
         return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except CycloptsError as error:
@@ -46,6 +47,14 @@ def run(arguments: Sequence[str]) -> int:
         if not _is_expected(error):
             raise
         return _fail(str(error), FAILED)
+
+
+def _allow_any_encoding() -> None:
+    encodings = {(getattr(stream, "encoding", None) or "").lower() for stream in (sys.stdout, sys.stderr)}
+    if encodings - {"utf-8", "utf8"}:
+        from fairline.output.console import allow_any_encoding
+
+        allow_any_encoding()
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:

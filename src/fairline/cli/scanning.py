@@ -1,8 +1,8 @@
 """`scan`, `markets`, `explain` and `coherence`: what is listed, what it is worth, and why."""
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,16 +18,14 @@ from fairline.cli.options import (
     CredentialOptions,
     FilterOptions,
     InputOptions,
-    Json,
     ModelArguments,
     ModelOptions,
-    OutputOptions,
     Plan,
     RuleOptions,
     SizingOptions,
-    Top,
 )
-from fairline.cli.terminal import deliver, note, passphrase_prompt, progress_bar, resume_hint
+from fairline.cli.output import FormatOptions, TableOptions, emit
+from fairline.cli.terminal import note, passphrase_prompt, progress_bar, resume_hint
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
 
@@ -39,6 +37,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 INCOMPLETE = 3
+"""Exit code."""
+TOP = 20
+"""Rows of a table on the terminal, unless --top says otherwise."""
+MARKET_ORDER = "volume_24h"
 
 
 def scan(
@@ -52,37 +54,31 @@ def scan(
     books: BookOptions = Books(),
     crawl: CrawlOptions = Crawl(),
     plan: Plan = False,
-    output: OutputOptions = OutputOptions(),
+    output: TableOptions = TableOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> int:
     """Price every market with your models and rank what is mispriced after fees."""
     from fairline.api.functions import run_scan_request
     from fairline.market.plan import PlannedRequests
-    from fairline.output import tables, terminal, writers
     from fairline.output.console import show
-    from fairline.output.files import choose_format
 
-    chosen = choose_format(output.format, output.output)
+    arrangement, view = output.arrangement, output.view
     if plan:
-        more = (
-            [PlannedRequests("/markets/orderbooks", None, "of the candidates, 100 per request")] if books.books else []
-        )
-        show_plan(connection, credentials, filters, crawl, more, output)
-        return 0
+        reread = [PlannedRequests("/markets/orderbooks", None, "of the candidates, 100 per request")]
+        return show_plan(connection, credentials, filters, crawl, reread if books.books else [], output)
     request = ScanRequest(connection, credentials, filters, rules, sizing, account, books, inputs, crawl)
     wanted = named.all_models(*models)
     report = ask_exchange(connection, crawl, lambda hooks: run_scan_request(wanted, request, hooks))
-    listing, top = report.listing, output.top
-    if chosen == "table":
-        show(terminal.scan_report(listing, report.evaluation, top or 20))
-    elif chosen == "json":
-        deliver(writers.encode_document(tables.scan_document(listing, report.evaluation, top)), output.output)
-    else:
-        rows = report.opportunities
-        deliver(tables.encode(rows.head(top) if top else rows, chosen), output.output)
-    warn(chosen, listing, report.problems)
-    if not wanted and chosen == "table":
+    rows = arrangement.apply(report.opportunities)
+
+    def print_table() -> None:
+        shown = replace(arrangement, columns=(), top=arrangement.top or TOP).apply(report.opportunities)
+        show(report.text(shown, view))
+
+    emit(output, table=print_table, document=lambda: report.document(rows), rows=lambda: rows)
+    warn(output, report.listing, report.problems)
+    if not wanted and output.is_table:
         note("No model was given, so nothing could be priced: add --probabilities FILE or --model NAME.")
     return 0 if report.complete else INCOMPLETE
 
@@ -91,47 +87,62 @@ def markets(
     *,
     filters: FilterOptions = Filters(),
     crawl: CrawlOptions = Crawl(),
+    plan: Plan = False,
     template: Annotated[
         Path | None, Parameter(help="Write a table of these markets to this file, for your own probabilities.")
     ] = None,
-    plan: Plan = False,
-    output: OutputOptions = OutputOptions(),
+    output: TableOptions = TableOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> int:
     """List every market with the probabilities its prices imply. No model needed."""
     from fairline.api.functions import run_markets_request
-    from fairline.output import tables, terminal, writers
+    from fairline.output import documents, tables, terminal
     from fairline.output.console import show
-    from fairline.output.files import choose_format
 
-    chosen = choose_format(output.format, output.output)
+    arrangement, view = output.arrangement, output.view
     if plan:
-        show_plan(connection, credentials, filters, crawl, [], output)
-        return 0
+        return show_plan(connection, credentials, filters, crawl, [], output)
     request = MarketsRequest(connection, credentials, filters, crawl)
     report = ask_exchange(connection, crawl, lambda hooks: run_markets_request(request, hooks))
-    listing, top = report.listing, output.top
+    listing = report.listing
+    if arrangement.sort is None and (arrangement.top or output.is_table):
+        arrangement = replace(arrangement, sort=MARKET_ORDER)
+
+    def print_table() -> None:
+        shown = replace(arrangement, columns=(), top=arrangement.top or 2 * TOP).apply(report.markets)
+        order = "most traded in 24 hours first" if arrangement.sort == MARKET_ORDER else f"sorted by {arrangement.sort}"
+        show(terminal.markets_report(listing, shown, view, order))
+
     if template is not None:
-        deliver(writers.encode_table(tables.template_rows(listing.markets, top), "csv"), template)
-    elif chosen == "table":
-        show(terminal.markets_report(listing, top or 40))
-    elif chosen == "json":
-        deliver(writers.encode_document(tables.markets_document(listing, top)), output.output)
-    else:
-        deliver(writers.encode_table(tables.market_rows(listing.markets, top), chosen), output.output)
-    warn(chosen, listing, listing.problems)
+        wanted = FormatOptions(format="csv", output=template)
+        empty = tables.template_table(
+            listing.markets if arrangement.top is None else listing.markets.head(arrangement.top)
+        )
+        emit(wanted, table=lambda: None, document=list, rows=lambda: empty)
+        return 0 if report.complete else INCOMPLETE
+    # Without an order or a choice of columns, rows are converted as they are written.
+    streamed = arrangement == tables.Arrangement()
+    rows = listing.markets if streamed else arrangement.apply(report.markets)
+    emit(
+        output,
+        table=print_table,
+        document=lambda: documents.rows_document(listing, "markets", rows),
+        rows=lambda: rows,
+        transform=tables.market_table if streamed else None,
+    )
+    warn(output, listing, listing.problems)
     return 0 if report.complete else INCOMPLETE
 
 
 def explain(
-    ticker: Annotated[str, Parameter(help="A market's ticker.")],
+    ticker: Annotated[str, Parameter(help="A market's ticker, in any case, or its address on kalshi.com.")],
     /,
     *models: ModelArguments,
     named: ModelOptions = ModelOptions(),
     inputs: InputOptions = ModelInputs(),
     rules: RuleOptions = Rules(),
-    json_output: Json = False,
+    output: FormatOptions = FormatOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> None:
@@ -142,7 +153,7 @@ def explain(
     request = ExplainRequest(connection, credentials, rules, inputs)
     hooks = Hooks(notify=note, ask_passphrase=passphrase_prompt())
     report = asyncio.run(run_explain_request(ticker, named.all_models(*models), request, hooks))
-    print(json.dumps(report.document(), indent=2) if json_output else report)
+    emit(output, table=lambda: print(report), document=report.document, rows=report.rows)
 
 
 def coherence(
@@ -153,25 +164,32 @@ def coherence(
     filters: FilterOptions = Filters(),
     books: BookOptions = Books(),
     crawl: CrawlOptions = Crawl(),
-    top: Top = None,
-    json_output: Json = False,
+    output: TableOptions = TableOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> int:
     """List quotes that contradict each other, priced with fees on every leg."""
     from fairline.api.functions import run_coherence_request
-    from fairline.output import tables, terminal
+    from fairline.output import documents, terminal
     from fairline.output.console import show
 
+    arrangement = output.arrangement
     request = CoherenceRequest(connection, credentials, filters, books, crawl)
     report = ask_exchange(connection, crawl, lambda hooks: run_coherence_request(request, hooks))
-    rows = report.raw
-    shown = rows if everything else rows.filter(rows["profit_u"] > 0)
-    if json_output:
-        document = tables.coherence_document(report.listing, shown.head(top) if top else shown)
-        deliver(tables.encode_json(document), None)
-    else:
-        show(terminal.coherence_report(report.listing, rows, shown.head(top or 20)))
+    wanted = report.violations if everything else report.violations.filter(report.violations["profit"] > 0)
+
+    def print_table() -> None:
+        shown = replace(arrangement, columns=(), top=arrangement.top or TOP).apply(wanted)
+        show(terminal.coherence_report(report.listing, report.raw, shown))
+
+    rows = arrangement.apply(wanted)
+    emit(
+        output,
+        table=print_table,
+        document=lambda: documents.rows_document(report.listing, "violations", rows),
+        rows=lambda: rows,
+    )
+    warn(output, report.listing, report.problems)
     return 0 if report.complete else INCOMPLETE
 
 
@@ -190,31 +208,33 @@ def show_plan(
     filters: Filters,
     crawl: Crawl,
     more: "Sequence[PlannedRequests]",
-    output: OutputOptions,
-) -> None:
-    """Print the requests that a command would send, as a table or JSON."""
+    output: FormatOptions,
+) -> int:
+    """Print the requests that a command would send, and return the exit code."""
     from fairline.api import session
     from fairline.market.plan import plan_requests
-    from fairline.output import tables, terminal
+    from fairline.output import terminal
     from fairline.output.console import show
-    from fairline.output.files import choose_format
 
     opened = session.open_session(connection, credentials, session.Hooks())
     url = opened.settings.url
     steps = [*plan_requests(url, session.exact_filters(filters), opened.memory, session.ages(crawl)), *more]
-    if choose_format(output.format, output.output) == "table":
-        show(terminal.plan_report(steps))
-    else:
-        rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
-        deliver(tables.encode_json({"exchange": url, "plan": rows}), output.output)
+    rows = [{"path": step.path, "requests": step.requests, "why": step.why} for step in steps]
+    emit(
+        output,
+        table=lambda: show(terminal.plan_report(steps)),
+        document=lambda: {"exchange": url, "plan": rows},
+        rows=lambda: rows,
+    )
+    return 0
 
 
-def warn(form: str, listing: "Listing", problems: "Sequence[Problem]") -> None:
+def warn(output: FormatOptions, listing: "Listing", problems: "Sequence[Problem]") -> None:
     """Print on standard error what the chosen format has no place for."""
     from fairline.output import terminal
 
-    if form != "table" and not listing.complete:
+    if not output.is_table and not listing.complete:
         note(f"fairline: incomplete: {'; '.join(listing.incomplete_reasons)}")
-    if form in ("csv", "parquet"):
-        for line in terminal.trouble_lines(listing, problems):
+    if output.chosen not in ("table", "json"):
+        for line in terminal.problem_lines(listing, problems):
             note(f"fairline: {line}")

@@ -30,7 +30,7 @@ def install(
     import platformdirs
 
     from fairline.config.connect import own_folders, store_folder
-    from fairline.output.files import write_whole
+    from fairline.output.files import write_output
     from fairline.watch.service import containerfile, systemd_unit
 
     settings = read_settings(connection)
@@ -50,7 +50,7 @@ def install(
         sys.stdout.write(text)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
+    write_output(path, text.encode())
     note(f"Wrote {path}")
     if not container:
         _finish(folders, system=system)

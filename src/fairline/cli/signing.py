@@ -1,13 +1,13 @@
 """What signed requests show: the balance, or why authentication fails."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from decimal import Decimal
 
 from fairline.cli.account import SentOptions
+from fairline.cli.output import FormatOptions, emit
 from fairline.cli.settings import sign_in
 from fairline.cli.terminal import note, passphrase_prompt
 from fairline.config.connect import key_file_warning, patient_of, private_key, remember, transport_of
@@ -23,7 +23,7 @@ from fairline.kalshi.wire import Balance
 from fairline.text import sanitize
 
 
-def print_balance(settings: Settings, *, as_json: bool) -> None:
+def print_balance(settings: Settings, output: FormatOptions) -> None:
     """Read and print the balance. Raises `UsageError` without a key."""
     signer = sign_in(settings)
     if signer is None:
@@ -38,16 +38,21 @@ def print_balance(settings: Settings, *, as_json: bool) -> None:
     remember(settings)
     cash = account.dollars
     positions = None if account.portfolio_value is None else Decimal(account.portfolio_value) / 100
-    if as_json:
-        print(json.dumps({"balance": float(cash), "portfolio_value": None if positions is None else float(positions)}))
-    else:
-        suffix = "" if positions is None else f", positions worth ${positions:,.2f}"
-        print(f"Balance {_format_money(cash)}{suffix}")
+    suffix = "" if positions is None else f", positions worth ${positions:,.2f}"
+    fields = {"balance": float(cash), "portfolio_value": None if positions is None else float(positions)}
+    emit(
+        output,
+        table=lambda: print(f"Balance {_format_money(cash)}{suffix}"),
+        document=lambda: fields,
+        rows=lambda: [fields],
+    )
 
 
-def examine(settings: Settings, sent: SentOptions, *, other_url: str, subaccount: int | None, as_json: bool) -> int:
+def examine(
+    settings: Settings, sent: SentOptions, output: FormatOptions, *, other_url: str, subaccount: int | None
+) -> int:
     """Diagnose authentication, print the diagnosis, and return the exit code."""
-    ask = None if as_json else passphrase_prompt()
+    ask = passphrase_prompt() if output.is_table else None
     patient = patient_of(settings, other_url=other_url, subaccount=subaccount, ask=ask)
     request = _sent_request(sent)
     if request is not None:
@@ -59,14 +64,17 @@ def examine(settings: Settings, sent: SentOptions, *, other_url: str, subaccount
     warning = key_file_warning(settings)
     if warning:
         diagnosis.checks.append(Check("key file", "warn", warning, "Make it readable by you alone"))
-    _print_diagnosis(diagnosis, as_json=as_json, healthy="Healthy." if request is None else "No fault found.")
+    healthy = "Healthy." if request is None else "No fault found."
+    emit(
+        output,
+        table=lambda: _print_diagnosis(diagnosis, healthy),
+        document=lambda: asdict(diagnosis),
+        rows=lambda: [asdict(check) for check in diagnosis.checks],
+    )
     return 0 if diagnosis.cause is None else 1
 
 
-def _print_diagnosis(diagnosis: Diagnosis, *, as_json: bool, healthy: str) -> None:
-    if as_json:
-        print(json.dumps(asdict(diagnosis), indent=2))
-        return
+def _print_diagnosis(diagnosis: Diagnosis, healthy: str) -> None:
     for check in diagnosis.checks:
         print(f"{check.status:8}{check.name:16}{sanitize(check.evidence)}")
         if check.remedy:

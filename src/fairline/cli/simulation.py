@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter, validators
 
-from fairline.cli.options import Json, Top
+from fairline.cli.output import OUTPUT, PrintOptions, emit
 from fairline.cli.scanning import INCOMPLETE
-from fairline.cli.terminal import deliver, note, progress_bar
+from fairline.cli.terminal import note, progress_bar
 
 Tier = Literal["basic", "advanced", "expert", "premier", "paragon", "prime", "prestige"]
 
 _WORLD = Group("The simulated world", sort_key=10)
 _SERVER = Group("The server", sort_key=20)
+_TOP = 15
 _AT_LEAST_0 = validators.Number(gte=0)
 _AT_LEAST_1 = validators.Number(gte=1)
 Seed = Annotated[int, Parameter(group=_WORLD, help="The same seed makes the same world.")]
@@ -96,26 +97,37 @@ def demo(
     markets: Annotated[int, Parameter(validator=_AT_LEAST_1, help="Size of the simulated exchange.")] = 15_000,
     seed: Seed = 0,
     output: Annotated[Path, Parameter(help="CSV file for the opportunities.")] = Path("fairline-demo.csv"),
-    top: Top = None,
-    json_output: Json = False,
+    top: Annotated[int | None, Parameter(group=OUTPUT, help="Show at most this many rows.")] = None,
+    printed: PrintOptions = PrintOptions(),
 ) -> int:
     """Scan a simulated exchange, settle it, and compare promised with realised EV. No key, no network."""
     from fairline.cli.demo import run_demo
-    from fairline.output import tables, terminal
     from fairline.output.console import show
-    from fairline.output.files import choose_format, write_whole
+    from fairline.output.files import choose_format, open_output
+    from fairline.output.formats import write_rows
+    from fairline.output.tables import Arrangement
+    from fairline.output.terminal import View
 
     choose_format("csv", output)
+    arrangement = Arrangement(top=top)
     with progress_bar("markets") as progress:
         result = run_demo(markets, seed, progress=progress, say=note)
-    table = tables.opportunity_table(result.evaluation.opportunities, result.listing.exchange)
-    write_whole(output, tables.encode(table, "csv"))
-    note(f"Wrote {table.height:,} opportunities to {output}")
-    if json_output:
-        document = tables.scan_document(result.listing, result.evaluation, top)
-        settled = {"believed": asdict(result.believed), "unproven": asdict(result.unproven)}
-        deliver(tables.encode_json(document | {"settled": settled}), None)
-    else:
-        show(terminal.scan_report(result.listing, result.evaluation, top or 15))
+    report = result.report
+    with open_output(output) as stream:
+        write_rows(stream, "csv", report.opportunities)
+    note(f"Wrote {report.opportunities.height:,} opportunities to {output}")
+    rows = arrangement.apply(report.opportunities)
+
+    def print_table() -> None:
+        shown = report.opportunities.head(top or _TOP)
+        show(report.text(shown, View()))
         print(result.summary())
-    return 0 if result.listing.complete else INCOMPLETE
+
+    settled = {"believed": asdict(result.believed), "unproven": asdict(result.unproven)}
+    emit(
+        printed,
+        table=print_table,
+        document=lambda: report.document(rows) | {"settled": settled},
+        rows=lambda: rows,
+    )
+    return 0 if report.complete else INCOMPLETE

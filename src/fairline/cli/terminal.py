@@ -1,14 +1,12 @@
-"""What all commands share at the terminal: notes, questions, progress, delivery of bytes."""
+"""What all commands share at the terminal: notes, questions and progress."""
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from getpass import getpass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairline.errors import UsageError
 from fairline.kalshi.redaction import redact
 from fairline.text import sanitize_lines
 
@@ -61,18 +59,3 @@ def resume_hint(memory: "ExchangeCache", max_age_s: float) -> Iterator[None]:
         if max_age_s > 0 and memory.has_unfinished_crawl(started):
             note(f"fairline: pages read so far are kept; run the command again within {max_age_s:.0f} s to resume")
         raise
-
-
-def deliver(content: bytes | Iterable[bytes], output: Path | None) -> None:
-    """Write bytes, or pieces as they come, to the output file, or to standard output without one."""
-    if output is not None:
-        from fairline.output.files import write_whole
-
-        write_whole(output, content)
-        note(f"Wrote {output} ({output.stat().st_size:,} bytes)")
-        return
-    for piece in [content] if isinstance(content, bytes) else content:
-        if piece[:4] == b"PAR1" and sys.stdout.isatty():
-            raise UsageError("Parquet cannot be shown on a terminal", remedy="Give --output FILE or pipe it")
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()

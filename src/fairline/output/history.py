@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from fairline.errors import InputError
 from fairline.output.charts import history_figure, write_figure
 from fairline.output.html import history_page
-from fairline.output.tables import encode
 from fairline.store.store import Store
 
 
@@ -24,13 +24,19 @@ class MarketHistory:
     edges: pl.DataFrame
 
     def render(self, path: Path) -> bytes:
-        """Return the content of a file of this name: .csv, .html, .png or .svg. Raises `UsageError` for others."""
-        suffix = path.suffix.lower()
-        if suffix == ".csv":
-            return encode(self.quotes, "csv")
-        if suffix == ".html":
+        """Return the chart as a file of this name: .html, .png or .svg. Raises `UsageError` for others."""
+        if path.suffix.lower() == ".html":
             return history_page(self.ticker, self.title, self.quotes, self.predictions, self.edges).encode()
         return write_figure(history_figure(self.ticker, self.quotes, self.predictions, self.edges), path)
+
+    def document(self) -> dict[str, Any]:
+        """Return the history as JSON."""
+        return {
+            "ticker": self.ticker,
+            "quotes": self.quotes,
+            "predictions": self.predictions,
+            "edges": self.edges,
+        }
 
 
 def read_history(store: Store, ticker: str, start: datetime | None) -> MarketHistory:

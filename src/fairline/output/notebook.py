@@ -20,6 +20,7 @@ _LINES = 8
 """Problems shown; `problems` has all of them."""
 _OPPORTUNITY = [
     "ticker",
+    "outcome",
     "title",
     "side",
     "price",
@@ -39,6 +40,7 @@ _OPPORTUNITY = [
 _MARKET = [
     "ticker",
     "category",
+    "outcome",
     "title",
     "p_bid",
     "p_mid",

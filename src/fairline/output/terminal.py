@@ -1,345 +1,305 @@
-"""What a person at a terminal sees: tables of a scan, a listing, a plan and broken rules."""
+"""Terminal reports of scans, listings and violations."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from fairline.market.frame import NOTIONAL_U
 from fairline.market.funnel import FunnelStep
 from fairline.market.listing import Listing
 from fairline.market.plan import PlannedRequests
 from fairline.market.problem import Problem
-from fairline.models.curve import Curves
-from fairline.models.pool import Pool
-from fairline.output.tables import market_table, opportunity_table, unproven_table
-from fairline.scanner import Evaluation, full_funnel
-from fairline.scoring.metrics import Interval
-from fairline.scoring.scorecard import Scorecard
+from fairline.output.cells import Formatter, column, frame_columns, moment, number, text, upper
+from fairline.output.grid import Column, Grid
+from fairline.scanner import ScanResult
 from fairline.text import sanitize
 
-_NEAREST = 2
-"""How many of each bin's nearest misses are shown."""
-_SUSPECT = "? An edge as large as this is more likely a bug in the model or its data than a bargain; such come last."
-_Column = tuple[str, str, Callable[[Any], str]]
-"""A column of opportunities: its heading, its name in the table, and how a value is shown."""
-
-
-def _fixed(decimals: int) -> Callable[[Any], str]:
-    return lambda value: f"{value:,.{decimals}f}"
-
-
-def _percent(value: float) -> str:
-    return f"{value:,.0%}" if abs(value) < 100 else ">9,999%"
-
-
-_FIRST: tuple[_Column, ...] = (("Side", "side", str.upper), ("Price", "price", _fixed(3)), ("Model", "p", _fixed(3)))
-_LAST: tuple[_Column, ...] = (
-    ("Spread %", "spread_percent", _fixed(1)),
-    ("Size", "size", _fixed(0)),
-    ("Decided", "decided_at", lambda value: f"{value:%Y-%m-%d %H:%M}"),
-)
-_BELIEVED_COLUMNS: tuple[_Column, ...] = (
-    *_FIRST,
-    ("Believed", "p_believed", _fixed(3)),
-    ("EV $", "believed_ev_per_contract", _fixed(3)),
-    ("Yearly", "yearly_return", _percent),
-    *_LAST,
-)
-_UNPROVEN_COLUMNS: tuple[_Column, ...] = (
-    *_FIRST,
-    ("Edge pts", "edge_points", _fixed(1)),
-    ("Claimed $", "ev_per_contract", _fixed(3)),
-    *_LAST,
-)
-_ADVICE: tuple[_Column, ...] = (
-    ("Ahead", "ahead", _fixed(0)),
-    ("Best size", "best_size", _fixed(0)),
-    ("Buy", "contracts", _fixed(0)),
-    ("Risk $", "risk", _fixed(2)),
-)
+MISSES_PER_STEP = 2
+"""Nearest misses of each step that are shown."""
+MAX_PROBLEMS = 8
+"""Problems and quarantined rows that are shown; the JSON has all of them."""
+_MAX_LEGS = 3
+_SUSPECT = "? An edge this large is more likely a bug in the model or its data than a bargain. Such rows come last."
 _BELIEVED = "Believed: passes every threshold, by what the models' records support"
 _UNPROVEN = "Unproven: passes the thresholds on the model's own numbers only"
 _UNPROVEN_NOTE = "No record supports these yet, so nothing is promised and nothing staked. See docs/pricing.md."
-_SHOWN = 8
-"""How many problems and quarantined rows are shown; the JSON has all of them."""
+_RESTING = "Prices are bids to join: the EV holds only if the order is filled, and bad orders are filled most often."
 
 
-def scan_report(listing: Listing, evaluation: Evaluation, top: int = 20) -> RenderableType:
-    """What a person at a terminal sees of a scan."""
-    believed, unproven = evaluation.opportunities, evaluation.unproven
-    parts: list[RenderableType] = [_summary(listing)]
-    if believed.is_empty() and unproven.is_empty():
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a table is shown: only these columns (all that fit if empty), and in which time zone."""
+
+    columns: tuple[str, ...] = ()
+    local_time: bool = False
+
+    @property
+    def when(self) -> Formatter:
+        return moment(local=self.local_time)
+
+    @property
+    def zone(self) -> str:
+        return "local" if self.local_time else "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Which EV a table shows: its column and heading, further probabilities, and rates of return."""
+
+    name: str
+    heading: str
+    more: tuple[tuple[str, str], ...] = ()
+    rates: tuple[tuple[str, str], ...] = ()
+
+
+BELIEVED_EV = Value(
+    "believed_ev_per_contract",
+    "EV $",
+    (("p_believed", "Believed p"), ("believed_ev", "EV order $")),
+    (("yearly_return", "Yearly"),),
+)
+"""What is promised; the EV of the whole order ranks."""
+CLAIMED_EV = Value("ev_per_contract", "Claimed $", (), (("ev_per_dollar", "EV/$"),))
+"""What the model claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows to show, and how many were left out after them."""
+
+    rows: pl.DataFrame
+    more: int = 0
+
+
+def scan_report(
+    result: ScanResult, believed: Section, unproven: Section, misses: pl.DataFrame, view: View
+) -> RenderableType:
+    """Return the report of a scan: what records support, what they do not, and where the other markets went."""
+    parts: list[RenderableType] = [listing_summary(result.listing)]
+    if not believed.rows.is_empty():
+        parts += [Text(_BELIEVED, style="bold"), opportunity_grid(believed.rows, view, BELIEVED_EV)]
+        parts += _remarks(believed)
+    elif unproven.rows.is_empty():
         parts.append(Text("No market passed every step; the funnel shows where they went.", style="yellow"))
-    elif believed.is_empty():
-        parts.append(Text("Believed: nothing. No record supports what the models flag.", style="yellow"))
     else:
-        rows = opportunity_table(believed.head(top), listing.exchange, evaluation.advice)
-        parts += [_opportunities(rows, _BELIEVED, _BELIEVED_COLUMNS), *_opportunity_notes(believed)]
-        if believed.height > top:
-            parts.append(Text(f"… and {believed.height - top:,} more; --top shows more, --output FILE writes all."))
-    if not unproven.is_empty():
-        shown = unproven_table(listing, evaluation)
-        parts += [Text(), _opportunities(shown, _UNPROVEN, _UNPROVEN_COLUMNS), Text(_UNPROVEN_NOTE)]
-        if unproven.height > shown.height:
-            parts.append(Text(f"… and {unproven.height - shown.height:,} more unproven."))
-    parts.append(_funnel(full_funnel(listing, evaluation)))
-    if not evaluation.nearest_misses.is_empty():
-        nearest = evaluation.nearest_misses.with_columns(pl.int_range(pl.len()).over("bin").alias("rank"))
-        parts.append(_misses(nearest.filter(pl.col("rank") < _NEAREST)))
-    parts += _troubles(listing, (*listing.problems, *evaluation.problems))
-    return Group(*parts)
+        parts.append(Text("Believed: nothing. No record supports what the models flag.", style="yellow"))
+    if not unproven.rows.is_empty():
+        parts += [Text(), Text(_UNPROVEN, style="bold"), opportunity_grid(unproven.rows, view, CLAIMED_EV)]
+        parts.append(Text(_UNPROVEN_NOTE))
+        parts += [Text(f"… and {unproven.more:,} more unproven.")] if unproven.more else []
+    parts.append(funnel_grid(result.funnel))
+    if not misses.is_empty():
+        parts.append(_misses_grid(misses))
+    return Group(*parts, *_problem_parts(result.listing, result.problems))
 
 
-def markets_report(listing: Listing, top: int = 40) -> RenderableType:
-    """What a person at a terminal sees of a listing."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("Ticker", "Category", "Outcome"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=36)
-    for name in ("Bid", "Mid", "Ask", "Spread %", "Volume", "Decided", "Closes"):
-        table.add_column(name, justify="right", no_wrap=True)
-    rows = market_table(listing.markets.sort("volume_24h_cc", descending=True, nulls_last=True).head(top))
-    for row in rows.iter_rows(named=True):
-        table.add_row(
-            row["ticker"],
-            row["category"] or "–",
-            sanitize(row["title"] or "–"),
-            _share(row["p_bid"]),
-            _share(row["p_mid"]),
-            _share(row["p_ask"]),
-            "–" if row["spread_percent"] is None else f"{row['spread_percent']:.1f}",
-            "–" if row["volume"] is None else f"{row['volume']:,.0f}",
-            _when(row["decided_at"]),
-            _when(row["closes_at"]),
-        )
-    shown = f"{min(top, listing.markets.height):,} of {listing.markets.height:,} markets, most traded today first"
-    return Group(_summary(listing), table, Text(shown), *_troubles(listing, listing.problems))
+def markets_report(listing: Listing, shown: pl.DataFrame, view: View, order: str) -> RenderableType:
+    """Return the report of a listing. `shown` are markets in readers' units, `order` says how they are sorted."""
+    parts: list[RenderableType] = [listing_summary(listing)]
+    if shown.is_empty():
+        parts += [Text("No market passed every filter:", style="yellow"), funnel_grid(listing.funnel)]
+    else:
+        parts.append(market_grid(shown, view))
+    parts.append(Text(f"{shown.height:,} of {listing.markets.height:,} markets, {order}"))
+    return Group(*parts, *_problem_parts(listing, listing.problems))
 
 
-def history_report(quotes: pl.DataFrame, edges: pl.DataFrame) -> RenderableType:
-    """A market's last quotes, and when it was an opportunity."""
-    last = quotes.tail(1).to_dicts()[0]
-    bid, ask = (None if last[name] is None else last[name] / NOTIONAL_U for name in ("yes_bid_u", "yes_ask_u"))
-    words = f"{quotes.height:,} changes; at {last['seen_ts']:%Y-%m-%d %H:%M} UTC bid {_share(bid)}, ask {_share(ask)}"
-    shown = edges.select(
-        seen="seen_ts", change="change", side="side", model="model", price=pl.col("price_u") / NOTIONAL_U,
-        p=pl.col("p").round(4), edge_points="edge_points", reason="reason",
-    )  # fmt: skip
-    return Group(Text(words), plain_table(shown.tail(20)) if shown.height else Text("Never an opportunity."))
-
-
-def scorecard_report(card: Scorecard) -> RenderableType:
-    """What was claimed against what came of it, for a terminal."""
-    head = f"Of what was flagged or priced, {card.decided:,} ended YES or NO, {card.scalar:,} in between, "
-    head += f"{card.undecided:,} without a value"
-    money = Table(box=None, pad_edge=False, title="Flagged, one contract each", title_justify="left")
-    for name in ("", "", "Flagged", "Decided", "Events", "Claimed $", "Promised $", "Realised $", "95 % interval"):
-        money.add_column(name, justify="left" if not name else "right")
-    for row in card.opportunities:
-        made = row.realised
-        money.add_row(
-            row.what, row.name, f"{row.flagged:,}", f"{row.decided:,}", "–" if made is None else f"{made.clusters:,}",
-            "–" if row.claimed is None else f"{row.claimed.mean:+.4f}",
-            "–" if row.promised is None else f"{row.promised.mean:+.4f}", *_told(made),
-        )  # fmt: skip
-    losses = Table(box=None, pad_edge=False, title="Models beside the market's price", title_justify="left")
-    for name in ("Model", "n", "Brier", "Market", "Difference", "95 % interval", "Log loss", "Market "):
-        losses.add_column(name, justify="left" if name == "Model" else "right")
-    for each in card.models:
-        if each.brier is not None and each.market_brier is not None and each.log_loss and each.market_log_loss:
-            losses.add_row(
-                each.model, f"{each.brier.n:,}", f"{each.brier.mean:.4f}", f"{each.market_brier.mean:.4f}",
-                *_told(each.brier_difference), f"{each.log_loss.mean:.4f}", f"{each.market_log_loss.mean:.4f}",
-            )  # fmt: skip
-    shown = card.reliability.select(
-        "model", said=pl.col("p").round(3), happened=pl.col("frequency").round(3), low=pl.col("low").round(3),
-        high=pl.col("high").round(3), n="n",
-    )  # fmt: skip
-    parts: list[RenderableType] = [Text(head), money]
-    parts += [losses, plain_table(shown)] if card.models else [Text("No model has priced a market that is decided.")]
-    return Group(*parts)
-
-
-def curves_report(curves: Curves) -> RenderableType:
-    """What was fitted, and whether it is worth more than the price."""
-    if not curves.curves:
-        return Text(
-            "There are too few settled markets yet: a curve takes 200 events that were quoted before they closed."
-        )
-    table = Table(box=None, pad_edge=False)
-    for name in (
-        "Category, hours before the close",
-        "n",
-        "Events",
-        "Gain in log loss",
-        "95 % interval",
-        "Beats the price",
-    ):
-        table.add_column(name, justify="right" if name in ("n", "Events", "Gain in log loss") else "left")
-    for name, curve in curves.curves.items():
-        told = "yes" if curve.beats_price else "no: such markets stay unpriced"
-        table.add_row(
-            name,
-            f"{curve.n:,}",
-            f"{curve.events:,}",
-            f"{curve.gain:+.4f}",
-            f"{curve.low:+.4f} to {curve.high:+.4f}",
-            told,
-        )
-    return table
-
-
-def pool_report(pool: Pool) -> RenderableType:
-    """What each voice was worth beside the price, and whether the whole was worth anything."""
-    if not any(voice.weight for voice in pool.opinions):
-        return Text(f"No model was worth anything beside the price, or too few are settled yet ({pool.events} events).")
-    table = Table(box=None, pad_edge=False)
-    for name in ("Voice", "Weight", "Standard error"):
-        table.add_column(name, justify="left" if name == "Voice" else "right")
-    for voice in pool.opinions:
-        table.add_row(" + ".join(voice.models), f"{voice.weight:.2f}", f"{voice.error:.2f}")
-    told = "beats the price" if pool.beats_price else "does not beat the price, and prices nothing"
-    gain = f"{pool.gain:+.4f} ({pool.low:+.4f} to {pool.high:+.4f})"
-    return Group(table, Text(f"\nGain in log loss on {pool.events:,} events left out of the fit: {gain}: {told}."))
-
-
-def plain_table(rows: pl.DataFrame) -> Table:
-    """Any frame as it is."""
-    table = Table(box=None, pad_edge=False)
-    for name, dtype in rows.schema.items():
-        table.add_column(name, justify="right" if dtype.is_numeric() else "left")
-    for row in rows.iter_rows():
-        table.add_row(*(_cell(value) for value in row))
-    return table
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else sanitize(value)
-
-
-def _told(made: Interval | None) -> tuple[str, str]:
-    if made is None:
-        return "–", "–"
-    return f"{made.mean:+.4f}", "one event" if made.clusters < 2 else f"{made.low:+.4f} to {made.high:+.4f}"
+def coherence_report(listing: Listing, violations: pl.DataFrame, shown: pl.DataFrame) -> RenderableType:
+    """Return the report of violations; `shown` are the ones to list, in readers' units."""
+    profitable = violations.filter(pl.col("profit_u") > 0).height
+    parts: list[RenderableType] = [listing_summary(listing)]
+    if not listing.markets.height:
+        parts += [Text("No market passed every filter:", style="yellow"), funnel_grid(listing.funnel)]
+    parts.append(Text(f"{violations.height:,} violations; {profitable:,} are profitable after fees."))
+    parts += [line for row in shown.iter_rows(named=True) for line in _violation_lines(row)]
+    return Group(*parts, *_problem_parts(listing, listing.problems))
 
 
 def plan_report(steps: Sequence[PlannedRequests]) -> RenderableType:
-    """What would be asked, for a terminal."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("Requests", justify="right")
-    table.add_column("Path")
-    table.add_column("Why")
-    for step in steps:
-        table.add_row("?" if step.requests is None else f"{step.requests:,}", step.path, step.why)
-    return table
+    """Return the requests that would be sent."""
+    counts = ["?" if step.requests is None else f"{step.requests:,}" for step in steps]
+    return Grid(
+        [
+            Column("Requests", counts, right=True),
+            Column("Path", [step.path for step in steps]),
+            Column("Why", [step.why for step in steps], shortest=20, rank=1),
+        ]
+    )
 
 
-def coherence_report(listing: Listing, found: pl.DataFrame, shown: pl.DataFrame) -> RenderableType:
-    """Broken rules for a terminal."""
-    profitable = found.filter(pl.col("profit_u") > 0).height
-    words = f"{found.height:,} quotes break a rule; {profitable:,} of them after fees."
-    table = Table(box=None, pad_edge=False, expand=True)
-    for name in ("Profit $", "Cost $", "Size"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("Certainty", "Rule"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("Legs", no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in shown.iter_rows(named=True):
-        legs = ", ".join(f"{leg['side'].upper()} {leg['ticker']}" for leg in row["legs"][:3])
-        more = f" and {len(row['legs']) - 3} more" if len(row["legs"]) > 3 else ""
-        size, cost = row["size_cc"] / 100, (row["cost_u"] + row["fee_u"]) / NOTIONAL_U
-        needs = f" (needs: {row['needs']})" if row["needs"] else ""
-        numbers = [f"{number:,.2f}" for number in (row["profit_u"] / NOTIONAL_U, cost, size)]
-        table.add_row(*numbers, row["certainty"], row["kind"], legs + more + needs)
-    return Group(_summary(listing), Text(words), table, *_troubles(listing, listing.problems))
+def opportunity_grid(rows: pl.DataFrame, view: View, value: Value) -> Grid:
+    """Return opportunities as a table: what is essential at 60 columns, everything in a wide terminal."""
+    if view.columns:
+        return Grid(frame_columns(rows.select(view.columns), local=view.local_time))
+    dollars, percent = number("{:.3f}"), number("{:.0%}")
+    columns = [
+        _ticker_column(rows),
+        *_texts(rows),
+        column(rows, "side", "Side", upper),
+        column(rows, "price", "Price $", dollars),
+        column(rows, "p", "Model p", dollars, rank=5),
+        *(column(rows, name, heading, dollars, rank=4) for name, heading in value.more if name in rows),
+        column(rows, "edge_points", "Edge pts", number("{:.1f}"), rank=7),
+        column(rows, value.name, value.heading, dollars),
+        *(column(rows, name, heading, percent, rank=1) for name, heading in value.rates if name in rows),
+        *_advice_columns(rows),
+        column(rows, "spread_percent", "Spread %", number("{:.1f}"), rank=9),
+        column(rows, "size", "Size", number("{:,.0f}"), rank=6),
+        *_times(rows, view),
+    ]
+    if rows["model"].n_unique() > 1:
+        columns.append(column(rows, "model", "Model", rank=8))
+    return Grid([*columns, *_question(rows)])
 
 
-def trouble_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
-    """A line for each thing that did not work, for where the format itself has no place for them."""
-    lines = [sanitize(problem) for problem in problems]
-    lines += [f"quarantined {row}" for row in listing.quarantined]
-    more = [f"… and {len(lines) - _SHOWN:,} more; --format json has them all"] if len(lines) > _SHOWN else []
-    return lines[:_SHOWN] + more
+def _ticker_column(rows: pl.DataFrame) -> Column:
+    """Return the tickers, linked to their markets, with a mark where an edge is suspect."""
+    suspect = rows["suspect"] if "suspect" in rows else [False] * rows.height
+    cells = [f"{ticker}{'?' * bool(flag)}" for ticker, flag in zip(rows["ticker"], suspect, strict=True)]
+    return Column("Ticker", cells, links=rows["url"].to_list() if "url" in rows else None)
 
 
-def _summary(listing: Listing) -> Text:
-    text = Text(
+def market_grid(rows: pl.DataFrame, view: View) -> Grid:
+    """Return markets as a table."""
+    if view.columns:
+        return Grid(frame_columns(rows.select(view.columns), local=view.local_time))
+    return Grid(
+        [
+            column(rows, "ticker", "Ticker"),
+            *_texts(rows),
+            column(rows, "p_bid", "Bid", number("{:.3f}")),
+            column(rows, "p_mid", "Mid", number("{:.3f}"), rank=3),
+            column(rows, "p_ask", "Ask", number("{:.3f}")),
+            column(rows, "spread_percent", "Spread %", number("{:.1f}"), rank=5),
+            column(rows, "volume", "Volume", number("{:,.0f}"), rank=4),
+            column(rows, "category", "Category", rank=8),
+            *_times(rows, view),
+            *_question(rows),
+        ]
+    )
+
+
+def funnel_grid(steps: Sequence[FunnelStep]) -> Grid:
+    """Return how many markets each step kept and dropped."""
+    return Grid(
+        [
+            Column("Step", [step.step for step in steps], shortest=24),
+            Column("Kept", [f"{step.kept:,}" for step in steps], right=True),
+            Column("Dropped", [f"{step.dropped:,}" for step in steps], right=True),
+            Column("Of all", [f"{step.share:.1%}" for step in steps], rank=1, right=True),
+        ],
+        title="Funnel (markets)",
+    )
+
+
+def listing_summary(listing: Listing) -> Text:
+    """Return how many markets were read, how, and what is missing."""
+    summary = Text(
         f"{listing.listed:,} markets from {listing.exchange} in {listing.duration_s:.1f} s "
         f"({listing.requests} requests, {listing.retries} retries, {listing.bytes / 1e6:.1f} MB)"
     )
     if listing.books:
-        text.append(f"\nOrder books of {listing.books} candidates read; {listing.moved} had moved since the listing.")
+        summary.append(
+            f"\nOrder books of {listing.books} candidates read; {listing.moved} had moved since the listing."
+        )
     for remark in listing.report.notes:
-        text.append(f"\nNote: {remark}.")
+        summary.append(f"\nNote: {sanitize(remark)}.")
     if not listing.complete:
-        text.append(f"\nINCOMPLETE: {'; '.join(listing.incomplete_reasons)}", style="bold red")
-    return text
+        summary.append(f"\nINCOMPLETE: {sanitize('; '.join(listing.incomplete_reasons))}", style="bold red")
+    return summary
 
 
-def _opportunity_notes(rows: pl.DataFrame) -> list[RenderableType]:
-    notes: list[RenderableType] = []
-    if rows["suspect"].any():
-        notes.append(Text(_SUSPECT))
-    if "ahead_cc" in rows.columns:
-        notes.append(Text("Prices are bids to join. EV holds only if filled, and bad news fills bids most readily."))
-    return notes
+def problem_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
+    """Return a line for each problem, for formats that have no place for them."""
+    lines = [sanitize(problem) for problem in problems]
+    lines += [f"quarantined {sanitize(row)}" for row in listing.quarantined]
+    more = (
+        [f"… and {len(lines) - MAX_PROBLEMS:,} more; --format json has them all"] if len(lines) > MAX_PROBLEMS else []
+    )
+    return lines[:MAX_PROBLEMS] + more
 
 
-def _opportunities(rows: pl.DataFrame, title: str, columns: Sequence[_Column]) -> Table:
-    # The question gives way, not the numbers.
-    table = Table(box=None, pad_edge=False, expand=True, title=title, title_justify="left")
-    table.add_column("Ticker", no_wrap=True, overflow="ellipsis", max_width=34)
-    shown = [*columns, *(column for column in _ADVICE if column[1] in rows.columns)]
-    for heading, _, _ in shown:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Question", no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in rows.iter_rows(named=True):
-        cells = ["–" if row[name] is None else form(row[name]) for _, name, form in shown]
-        mark = "?" * bool(row["suspect"]) + " (in play)" * bool(row["in_play"])
-        table.add_row(row["ticker"] + mark, *cells, sanitize(row["title"]))
-    return table
+def _texts(rows: pl.DataFrame) -> list[Column]:
+    """The outcome before the question: it is what tells the markets of one event apart."""
+    return [column(rows, "outcome", "Outcome", rank=2, shortest=10)] if "outcome" in rows else []
 
 
-def _funnel(steps: Sequence[FunnelStep]) -> Table:
-    table = Table(box=None, pad_edge=False, title="Funnel (markets)", title_justify="left")
-    table.add_column("Step")
-    table.add_column("Kept", justify="right")
-    table.add_column("Dropped", justify="right")
-    table.add_column("Of all", justify="right")
-    for step in steps:
-        table.add_row(step.step, f"{step.kept:,}", f"{step.dropped:,}", f"{step.share:.1%}")
-    return table
+def _question(rows: pl.DataFrame) -> list[Column]:
+    return [column(rows, "title", "Question", rank=10, shortest=16)]
 
 
-def _misses(misses: pl.DataFrame) -> Table:
-    table = Table(box=None, pad_edge=False, title="Nearest misses", title_justify="left")
-    table.add_column("Ticker", no_wrap=True)
-    table.add_column("Side")
-    table.add_column("Missed by")
-    for ticker, side, by in misses.select("ticker", "side", "missed_by").iter_rows():
-        table.add_row(ticker, side.upper(), by)
-    return table
+def _times(rows: pl.DataFrame, view: View) -> list[Column]:
+    columns = []
+    if "decided_at" in rows:
+        playing = rows["in_play"] if "in_play" in rows else [False] * rows.height
+        cells = [
+            view.when(moment) + " (in play)" * bool(plays)
+            for moment, plays in zip(rows["decided_at"], playing, strict=True)
+        ]
+        columns.append(Column(f"Decided {view.zone}", cells, rank=7))
+    columns.append(column(rows, "closes_at", f"Closes {view.zone}", view.when, rank=9))
+    return columns
 
 
-def _troubles(listing: Listing, problems: Sequence[Problem]) -> list[RenderableType]:
-    lines = [str(problem) for problem in problems]
-    found: list[RenderableType] = []
-    for words, items in (("problems", lines), ("rows quarantined", [sanitize(row) for row in listing.quarantined])):
-        if items:
-            more = [f"… and {len(items) - _SHOWN:,} more; the JSON has them all"] if len(items) > _SHOWN else []
-            found.append(Text("\n  ".join([f"{len(items):,} {words}:", *items[:_SHOWN], *more]), style="yellow"))
-    return found
+def _advice_columns(rows: pl.DataFrame) -> list[Column]:
+    known = (
+        ("ahead", "Ahead", "{:,.0f}", 6),
+        ("best_size", "Best size", "{:,.0f}", 9),
+        ("contracts", "Buy", "{:,}", 1),
+        ("risk", "Risk $", "{:,.2f}", 3),
+    )
+    return [column(rows, name, heading, number(form), rank=rank) for name, heading, form, rank in known if name in rows]
 
 
-def _share(p: float | None) -> str:
-    return "–" if p is None else f"{p:.3f}"
+def _remarks(section: Section) -> list[RenderableType]:
+    remarks: list[RenderableType] = []
+    if "suspect" in section.rows and section.rows["suspect"].any():
+        remarks.append(Text(_SUSPECT))
+    if "ahead" in section.rows:
+        remarks.append(Text(_RESTING))
+    if section.more:
+        remarks.append(Text(f"… and {section.more:,} more; --top shows more, --output FILE writes all."))
+    return remarks
 
 
-def _when(moment: datetime | None) -> str:
-    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+def _misses_grid(misses: pl.DataFrame) -> Grid:
+    return Grid(
+        [
+            column(misses, "ticker", "Ticker"),
+            column(misses, "side", "Side", upper),
+            column(misses, "missed_by", "Missed by", shortest=20),
+        ],
+        title="Nearest misses",
+    )
+
+
+def _violation_lines(row: dict[str, object]) -> list[Text]:
+    """One violation: a line with its numbers, then a line for each leg, so that no ticker is cut."""
+    profit, cost, size = (f"{row[name]:,.2f}" for name in ("profit", "cost", "size"))
+    head = f"profit ${profit}  cost ${cost}  size {size}  {row['certainty']}  {row['kind']}  {row['event_ticker']}"
+    legs = list(row["legs"])  # type: ignore[call-overload]
+    lines = [Text(sanitize(head), style="bold")]
+    lines += [
+        Text(f"  {upper(leg['side']):4}{sanitize(leg['ticker'])}  ${leg['price']:.3f}") for leg in legs[:_MAX_LEGS]
+    ]
+    if len(legs) > _MAX_LEGS:
+        lines.append(Text(f"  and {len(legs) - _MAX_LEGS} more legs; --json has them all"))
+    if row["needs"]:
+        lines.append(Text(f"  needs: {sanitize(text(row['needs']))}"))
+    return lines
+
+
+def _problem_parts(listing: Listing, problems: Sequence[Problem]) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for name, items in (("problems", problems), ("rows quarantined", listing.quarantined)):
+        lines = [sanitize(item) for item in items]
+        if lines:
+            more = (
+                [f"… and {len(lines) - MAX_PROBLEMS:,} more; the JSON has them all"]
+                if len(lines) > MAX_PROBLEMS
+                else []
+            )
+            parts.append(Text("\n  ".join([f"{len(lines):,} {name}:", *lines[:MAX_PROBLEMS], *more]), style="yellow"))
+    return parts

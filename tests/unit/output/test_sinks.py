@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from fairline.output.writers import Rows, encode_document, encode_table
 from rich.table import Table
 from rich.text import Text
 
 from fairline.cli.logs import _JsonFormatter, _TextFormatter
 from fairline.output.console import SafeConsole
-from fairline.output.writers import Rows, encode_document, encode_table
 from fairline.watch.state import State
 
 EVIL = "A\x1b]0;owned\x07\x1b[2J\x9b31m\u202eB\rC\u2066"
