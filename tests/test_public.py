@@ -23,7 +23,7 @@ COMMANDS = {
 }
 ONLY_IN_THE_COMMAND = {
     "--all", "--columns", "--format", "--json", "--local-time", "--model", "--output", "--plan", "--probabilities",
-    "--sort", "--top",
+    "--top",
 }  # fmt: skip
 """Options that only choose what is printed, and models, which the functions take as arguments."""
 
@@ -57,15 +57,18 @@ def test_every_function_that_reads_has_an_asynchronous_version():
 def test_a_command_and_its_function_have_the_same_options(function):
     parameters = inspect.signature(getattr(fairline, function)).parameters.values()
     keywords = {f"--{p.name.replace('_', '-')}" for p in parameters if p.kind is p.KEYWORD_ONLY}
-    views = {"portfolio": {"--by", "--fills", "--settled"}, "fee": {"--fit", "--key-id", "--key-file"}}.get(
-        function, set()
-    )
+    views = {
+        "coherence": {"--sort"},
+        "fee": {"--fit", "--key-id", "--key-file"},
+        "markets": {"--sort"},
+        "portfolio": {"--by", "--fills", "--settled", "--sort"},
+    }.get(function, set())
     assert options_of(COMMANDS[function]) - ONLY_IN_THE_COMMAND - views == keywords
 
 
 @pytest.mark.parametrize("command", ["scan", "watch", "markets", "coherence"])
 def test_commands_that_list_markets_share_every_filter(command):
-    not_about_markets = {"--max-age", "--fresh", *ONLY_IN_THE_COMMAND}
+    not_about_markets = {"--max-age", "--fresh", "--sort", *ONLY_IN_THE_COMMAND}
     assert options_of("markets") - not_about_markets <= options_of(command)
 
 

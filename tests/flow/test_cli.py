@@ -64,7 +64,8 @@ def forecast(exchange, tmp_path) -> Path:
 
 
 def test_scan_prints_the_documented_json_and_nothing_else(fairline, exchange, forecast):
-    done = fairline("scan", "--exchange", exchange.url, "--probabilities", forecast, "--format", "json")
+    at = ("--exchange", exchange.url, "--probabilities", forecast, "--format", "json", "--sort", "ev-per-dollar")
+    done = fairline("scan", *at)
     assert done.returncode == 0
     assert done.stderr == ""
     got = json.loads(done.stdout)

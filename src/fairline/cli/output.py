@@ -71,13 +71,11 @@ class FormatOptions(PrintOptions):
 
 @Parameter(name="*", group=OUTPUT)
 @dataclass(frozen=True, slots=True)
-class TableOptions(FormatOptions):
-    """The format of a table, its order, its columns and its number of rows."""
+class RowOptions(FormatOptions):
+    """The format of a ranked table, its columns and its number of rows."""
 
     top: int | None = None
     """Show at most this many rows, after sorting. The same in every format."""
-    sort: str | None = None
-    """Column to sort by: NAME, NAME:asc or NAME:desc. Numbers start with the largest."""
     columns: tuple[str, ...] = ()
     """Only these columns, in this order, separated by commas. Their names are those of the CSV."""
     local_time: bool = False
@@ -87,7 +85,7 @@ class TableOptions(FormatOptions):
     def arrangement(self) -> "Arrangement":
         from fairline.output.tables import Arrangement
 
-        return Arrangement(self.sort, self.columns, self.top)
+        return Arrangement(None, self.columns, self.top)
 
     @property
     def view(self) -> "View":
@@ -95,6 +93,21 @@ class TableOptions(FormatOptions):
 
         names = tuple(name.strip() for part in self.columns for name in part.split(",") if name.strip())
         return View(names, self.local_time)
+
+
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True, slots=True)
+class TableOptions(RowOptions):
+    """The format of a table, its order, its columns and its number of rows."""
+
+    sort: str | None = None
+    """Column to sort by: NAME, NAME:asc or NAME:desc. Numbers start with the largest."""
+
+    @property
+    def arrangement(self) -> "Arrangement":
+        from fairline.output.tables import Arrangement
+
+        return Arrangement(self.sort, self.columns, self.top)
 
 
 def emit(

@@ -24,7 +24,7 @@ from fairline.cli.options import (
     RuleOptions,
     SizingOptions,
 )
-from fairline.cli.output import FormatOptions, TableOptions, emit
+from fairline.cli.output import FormatOptions, RowOptions, TableOptions, emit
 from fairline.cli.terminal import note, passphrase_prompt, progress_bar, resume_hint
 from fairline.market.filters import Filters
 from fairline.pricing.rules import Rules
@@ -54,7 +54,7 @@ def scan(
     books: BookOptions = Books(),
     crawl: CrawlOptions = Crawl(),
     plan: Plan = False,
-    output: TableOptions = TableOptions(),
+    output: RowOptions = RowOptions(),
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> int:

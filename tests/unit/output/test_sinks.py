@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from fairline.output.writers import Rows, encode_document, encode_table
 from rich.table import Table
 from rich.text import Text
 
 from fairline.cli.logs import _JsonFormatter, _TextFormatter
 from fairline.output.console import SafeConsole
+from fairline.output.formats import write_document, write_rows
 from fairline.watch.state import State
 
 EVIL = "A\x1b]0;owned\x07\x1b[2J\x9b31m\u202eB\rC\u2066"
@@ -56,8 +56,9 @@ def test_messages_are_cleaned_when_they_enter_the_outbox(tmp_path):
 
 
 def test_json_escapes_what_controls_a_terminal_and_stays_the_same_value():
-    document = {"problems": [EVIL], "rows": Rows(pl.DataFrame({"title": [EVIL]}))}
-    text = b"".join(encode_document(document)).decode()
+    stream = io.BytesIO()
+    write_document(stream, {"problems": [EVIL], "rows": pl.DataFrame({"title": [EVIL]})})
+    text = stream.getvalue().decode()
     assert not set(text) & set(UNSAFE)
     assert json.loads(text) == {"problems": [EVIL], "rows": [{"title": EVIL}]}
 
@@ -65,7 +66,8 @@ def test_json_escapes_what_controls_a_terminal_and_stays_the_same_value():
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_a_cell_cannot_run_in_a_spreadsheet(start):
     frame = pl.DataFrame({"title": [f"{start}cmd|' /C calc'!A0", "harmless"], "edge": [-1.5, 2.0]})
-    lines = b"".join(encode_table(Rows(frame), "csv")).decode()
-    table = pl.read_csv(io.StringIO(lines))
+    stream = io.BytesIO()
+    write_rows(stream, "csv", frame)
+    table = pl.read_csv(stream.getvalue())
     assert table["title"].to_list() == [f"'{start}cmd|' /C calc'!A0", "harmless"]
     assert table["edge"].to_list() == [-1.5, 2.0]
