@@ -21,7 +21,8 @@ def report_of(report, view=View()):
     return report.text(report.opportunities, view)
 
 
-def test_brackets_in_a_title_are_not_markup(capsys):
+def test_brackets_in_a_title_are_not_markup(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     frame = markets({"yes_bid_dollars": "0.61", "title": "Will [bold]X[/] win :smile:?"})
     assert "Will [bold]X[/] win :smile:?" in printed(capsys, report_of(scan(frame, Stub(("T0", 0.7, None)))))
 
