@@ -23,7 +23,7 @@ COMMANDS = {
 }
 ONLY_IN_THE_COMMAND = {
     "--all", "--columns", "--format", "--json", "--local-time", "--model", "--output", "--plan", "--probabilities",
-    "--top",
+    "--template", "--top",
 }  # fmt: skip
 """Options that only choose what is printed, and models, which the functions take as arguments."""
 
