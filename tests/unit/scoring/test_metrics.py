@@ -75,6 +75,8 @@ def test_the_believed_ev_is_the_promise_and_the_raw_ev_the_claim():
     )  # fmt: skip
     settled = settlements_frame([Settlement(name, "E", "finalized", "yes", "1.0000") for name in "AB"])
     rows = profits(edges, settled)
-    assert rows["promised"].to_list() == [0.02, 0.04], "what was stored before there was belief promised its raw EV"
-    assert rows["claimed"].to_list() == [0.05, 0.04]
-    assert profits(edges, settled, promise="ev_u")["promised"].to_list() == [0.05, 0.04]
+    assert rows["promised"].to_list() == pytest.approx([0.02, 0.04]), (
+        "what was stored before there was belief promised its raw EV"
+    )
+    assert rows["claimed"].to_list() == pytest.approx([0.05, 0.04])
+    assert profits(edges, settled, promise="ev_u")["promised"].to_list() == pytest.approx([0.05, 0.04])
