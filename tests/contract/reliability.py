@@ -1,4 +1,4 @@
-"""How results went with what was said of them."""
+"""Calibration of probabilities against results."""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 
 
 def slope(p, y):
-    """Return of the results on the model's log-odds, by maximum likelihood."""
+    """Return the slope of the results on the model's log-odds, by maximum likelihood."""
     inner = (p > 1e-4) & (p < 1 - 1e-4)
     odds, y = logit(p[inner]), y[inner]
 

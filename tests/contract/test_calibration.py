@@ -5,7 +5,7 @@ import polars as pl
 from fairline.scoring.calibration import fit_curve
 
 
-def test_on_a_season_of_baseball_the_price_at_the_start_was_as_good(shared):
+def test_a_curve_does_not_beat_the_price_of_baseball(shared):
     rows = pl.read_csv(shared / "kalshi_mlb_games_close_price_2025" / "kalshi_mlb_games.csv")
     rows = rows.filter(pl.col("result").is_in(["yes", "no"])).select(
         event_ticker="event", price="close_mid", y=(pl.col("result") == "yes").cast(pl.Float64)
@@ -15,7 +15,7 @@ def test_on_a_season_of_baseball_the_price_at_the_start_was_as_good(shared):
     assert not curve.beats_price
 
 
-def test_on_half_hourly_sports_quotes_too(shared):
+def test_a_curve_does_not_beat_sports_quotes_either(shared):
     rows = pl.read_csv(shared / "kalshi_sports_price_history_and_result_2026-07" / "quotes.csv.gz")
     early = rows.filter((pl.col("hours_to_close") >= 5) & pl.col("result").is_in(["yes", "no"]))
     last = early.sort("hours_to_close").unique("ticker", keep="first", maintain_order=True)

@@ -39,7 +39,7 @@ def priced(shared):
     )
 
 
-def test_it_is_calibrated(priced):
+def test_diffusion_is_calibrated(priced):
     p, y = priced["p"].to_numpy(), priced["y"].to_numpy()
     assert priced.height > 70_000
     assert slope(p, y) == pytest.approx(1.0, abs=0.1)
@@ -47,7 +47,7 @@ def test_it_is_calibrated(priced):
     assert slope(two["p"].to_numpy(), two["y"].to_numpy()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_it_is_nearly_as_good_as_the_market_where_that_is_quoted_on_both_sides(priced):
+def test_the_market_is_slightly_better_than_diffusion(priced):
     """Stated in docs/models.md: the market knows a little more."""
     two = priced.filter((pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1))
     model, market = (float(((two[name] - two["y"]) ** 2).mean()) for name in ("p", "mid"))
@@ -55,6 +55,6 @@ def test_it_is_nearly_as_good_as_the_market_where_that_is_quoted_on_both_sides(p
     assert market < model < 1.06 * market
 
 
-def test_its_doubt_is_smaller_than_its_probabilities_allow(priced):
+def test_deviations_stay_within_the_possible(priced):
     p, doubted = priced["p"].to_numpy(), priced["p_sd"].to_numpy()
     assert (doubted <= np.sqrt(p * (1 - p)) + 1e-9).mean() > 0.999

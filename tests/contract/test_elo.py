@@ -9,7 +9,7 @@ from fairline.errors import ConfigError, InputError
 from fairline.models.sports.ratings import load_parameters, rate
 
 
-def test_the_nfl_of_a_century_to_a_hundredth_of_a_point(shared):
+def test_a_century_of_nfl_ratings_is_reproduced(shared):
     folder = shared / "538_nfl_elo"
     start = dict(pl.read_csv(folder / "initial_elos.csv").iter_rows())
     games = pl.read_csv(folder / "nfl_games.csv.gz").rename({"elo1": "published1", "elo2": "published2"})
@@ -27,7 +27,7 @@ def nba(shared):
     return pl.read_csv(path, infer_schema_length=None).with_columns(**whole)
 
 
-def test_the_nba_along_forty_four_seasons(nba):
+def test_forty_four_nba_seasons_are_reproduced(nba):
     """Teams that come under another name bring their published rating; everything else follows from the games."""
     reset, seen = {}, {}
     for season, *pairs in nba.select("season", "team1", "elo1_pre", "team2", "elo2_pre").iter_rows():
@@ -45,7 +45,7 @@ def test_the_nba_along_forty_four_seasons(nba):
     assert set(result.filter(off)["season"]) == {2008, 2009, 2015, 2016, 2017}
 
 
-def test_each_game_of_the_nba_by_itself_to_the_files_own_precision(nba):
+def test_each_nba_game_is_reproduced_to_the_files_precision(nba):
     played = nba.filter(pl.col("elo1_post").is_not_null()).tail(3_000)
     league = load_parameters()["nba"]
     for row in played.iter_rows(named=True):
@@ -56,7 +56,7 @@ def test_each_game_of_the_nba_by_itself_to_the_files_own_precision(nba):
         assert result["after2"] == pytest.approx(row["elo2_post"], abs=6e-5)
 
 
-def test_a_further_league_is_a_table_in_a_file(tmp_path):
+def test_another_league_is_a_table_in_a_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('[chess]\nk = 32.0\nhome = 0.0\nmean = 1500.0\nkeep = 1.0\nmargin = "none"\nnew_team = 1500.0\n')
     games = pl.DataFrame(

@@ -35,7 +35,7 @@ def rated_baseball(shared):
     return rate(pl.concat(seasons), load_parameters()["mlb"]).with_columns(start_ts=NO_TIME)
 
 
-def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
+def test_the_price_of_baseball_is_better_than_ratings(shared):
     rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
@@ -53,7 +53,7 @@ def test_baseball_by_ratings_against_the_exchanges_own_price(shared):
     assert float(np.std(apart)) * 400 / np.log(10) == pytest.approx(load_parameters()["mlb"].lead_sd, abs=1.0)
 
 
-def test_beside_the_exchanges_price_ratings_of_baseball_are_worth_nothing_that_could_be_proven(shared):
+def test_ratings_of_baseball_add_nothing_significant_to_the_price(shared):
     rated = rated_baseball(shared)
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
@@ -94,7 +94,7 @@ def outcomes(rows):
     return np.where(rows["score1"] > rows["score2"], 0, np.where(rows["score1"] == rows["score2"], 1, 2))
 
 
-def test_the_premier_league_by_ratings_with_draws_against_closing_odds(premier_league):
+def test_closing_odds_of_the_premier_league_are_better_than_ratings(premier_league):
     rows = premier_league.filter((pl.col("season") >= 2012) & pl.col("PSCH").is_not_null())
     league = load_parameters()["epl"]
     win, tie = three_way((rows["elo1"] - rows["elo2"]).to_numpy() + league.home, league.draw)
@@ -108,7 +108,7 @@ def test_the_premier_league_by_ratings_with_draws_against_closing_odds(premier_l
     assert tie.mean() == pytest.approx(float((y == 1).mean()), abs=0.02)
 
 
-def test_the_book_that_weighs_more_forecast_better(premier_league):
+def test_the_book_with_more_weight_forecasts_better(premier_league):
     """Both before the match, not at its close."""
     rows = premier_league.filter(pl.all_horizontal(pl.col("PSH", "B365H").is_not_null()))
     losses = []
@@ -131,7 +131,7 @@ def test_recorded_odds_of_thirty_books_are_read_and_agree(shared):
     assert result["home_sd"].max() < 0.011
 
 
-def test_without_margin_it_is_near_to_what_somebody_else_made_of_the_same_odds(shared):
+def test_the_consensus_is_close_to_a_third_partys(shared):
     """Their method is not documented, and their odds are of four books."""
     lines = (shared / "book_odds_devig_vs_kalshi_2025-08" / "odds_hourly.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["sport"] == "MLB" and row.get("market_ticker")]

@@ -28,7 +28,7 @@ def team(links):
     return links.with_columns(own=pl.when(pl.col("side") == "home").then("home").otherwise("away"))
 
 
-def test_a_season_of_baseball_settles_as_the_league_played_it(shared):
+def test_a_season_of_baseball_settles_by_the_leagues_results(shared):
     rows = pl.read_csv(shared / MLB / "kalshi_mlb_games.csv")
     links = link_games(bare(rows.select("ticker", event_ticker="event", yes_sub_title="yes_team")))
     assert links.height == rows.height == 2_202
@@ -45,7 +45,7 @@ def test_a_season_of_baseball_settles_as_the_league_played_it(shared):
     assert right == 1.0
 
 
-def test_what_was_settled_in_august_pays_the_team_that_the_exchange_says_won(shared):
+def test_games_settled_in_august_pay_the_winner(shared):
     document = json.loads((shared / "kalshi_api_recorded_2026-08" / "markets_settled.json").read_text())
     objects = [m for value in document.values() if isinstance(value, list) for m in value if "ticker" in m]
     objects += [m for query in document["queries"] for m in query.get("markets", [])] if not objects else []
@@ -68,7 +68,7 @@ def test_every_game_of_known_leagues_in_july_is_linked_by_all_its_evidence(share
     assert links["confidence"].min() >= MIN_CONFIDENCE
 
 
-def test_teams_are_those_that_somebody_else_matched_to_the_tickers(shared):
+def test_teams_match_a_third_partys_list(shared):
     lines = (shared / "book_odds_devig_vs_kalshi_2025-08" / "odds_hourly.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if "market_ticker" in row]
     theirs = pl.DataFrame(

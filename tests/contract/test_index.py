@@ -26,7 +26,7 @@ def closes(shared):
 
 
 def ladder(rows, ratio):
-    """Return what is said of each rung, and how it ended."""
+    """Return the probability of each rung, and whether it was reached."""
     spot, sd = np.ones(rows.height), ratio * rows["implied"].to_numpy()
     none = np.full(rows.height, np.nan)
     p = [probability(np.full(rows.height, np.exp(strike)), none, spot, sd) for strike in STRIKES]
@@ -34,14 +34,14 @@ def ladder(rows, ratio):
     return np.concatenate(p), np.concatenate(y).astype(float)
 
 
-def test_the_ratio_is_the_one_by_which_the_first_half_is_calibrated(closes):
+def test_the_ratio_calibrates_the_first_half(closes):
     first = closes.filter(pl.col("year") < SPLIT)
     ratios = np.arange(70, 100) / 100
     best = min(ratios, key=lambda ratio: abs(slope(*ladder(first, ratio)) - 1))
     assert best == pytest.approx(REALISED_SHARE)
 
 
-def test_the_second_half_is_calibrated_by_it_and_better_than_the_climate(closes):
+def test_the_ratio_also_calibrates_the_second_half(closes):
     """Stated in docs/models/diffusion.md: slope, and Brier score against that of how often each rung was reached."""
     after = closes.filter(pl.col("year") >= SPLIT)
     p, y = ladder(after, REALISED_SHARE)
@@ -51,7 +51,7 @@ def test_the_second_half_is_calibrated_by_it_and_better_than_the_climate(closes)
     assert [round(float(value), 4) for value in measure] == [0.9531, 0.1185, 0.1239]
 
 
-def test_the_doubt_is_how_far_the_halves_are_apart(closes):
+def test_the_deviation_is_half_the_distance_between_scaled_margins(closes):
     spread = [
         np.sqrt((half["moved"] ** 2 / half["implied"] ** 2).mean())
         for half in (closes.filter(pl.col("year") < SPLIT), closes.filter(pl.col("year") >= SPLIT))
@@ -60,7 +60,7 @@ def test_the_doubt_is_how_far_the_halves_are_apart(closes):
     assert abs(spread[1] / spread[0] - 1) < REALISED_SHARE_ERROR
 
 
-def test_two_and_three_days_are_as_many_times_one(closes):
+def test_variance_grows_with_the_number_of_days(closes):
     """By the root of time, over weekends too."""
     log = np.log(closes["price"].to_numpy())
     implied = closes["implied"].to_numpy()

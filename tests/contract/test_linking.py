@@ -49,7 +49,7 @@ def test_hourly_ladders_settle_as_recorded_by_the_index_they_are_linked_to(share
     assert set(result["subject"]) == {"BTC", "ETH"}
 
 
-def test_quarters_of_an_hour_settle_as_recorded_where_their_strike_is_known(shared):
+def test_quarter_hours_with_a_known_strike_settle_as_recorded(shared):
     """Without a strike, which is only set when such a market opens, there is no link."""
     rows = pl.read_csv(shared / "kalshi_btc15m_settled_2026-03-14_04-14" / "btc15m_strike_expiry_result.csv")
     rows = rows.with_columns(
@@ -57,17 +57,17 @@ def test_quarters_of_an_hour_settle_as_recorded_where_their_strike_is_known(shar
         value="expiration_value",
     )  # fmt: skip
     link_rows = link(markets(rows))
-    there = link_rows.filter(pl.col("confidence") >= MIN_CONFIDENCE)
-    assert (link_rows.height, there.height) == (1_531, rows["floor_strike"].drop_nulls().len())
+    reliable = link_rows.filter(pl.col("confidence") >= MIN_CONFIDENCE)
+    assert (link_rows.height, reliable.height) == (1_531, rows["floor_strike"].drop_nulls().len())
     assert set(link_rows["reason"].drop_nulls()) == {"a strike is missing"}
-    known = there.join(rows.drop_nulls("value").select("ticker", "result", "value"), on="ticker")
+    known = reliable.join(rows.drop_nulls("value").select("ticker", "result", "value"), on="ticker")
     assert known.height == 736
     assert known.select((pays(pl.col("value")) == (pl.col("result") == "yes")).all()).item()
 
 
-def test_daily_temperatures_settle_as_recorded_by_the_station_and_standard_day_they_are_linked_to(shared):
+def test_daily_temperatures_settle_as_recorded_by_linked_station_and_day(shared):
     rows = pl.read_csv(shared / "kalshi_weather_nyc_high_candles_2026-02_03" / "markets.csv")
-    # Rules of then did not name the climate report; their words for it are these.
+    # Rules of early 2026 named the place, not the climate report.
     assert rows["rules_primary"].str.contains("(in Central Park, New York|at New York City) for").all()
     link_rows = link(markets(rows.with_columns(rules_station=pl.lit("NYC"))))
     # The official record that lies beside the recordings ends before them. But the market that ended YES says between
@@ -85,7 +85,7 @@ def test_daily_temperatures_settle_as_recorded_by_the_station_and_standard_day_t
     assert agreed == result.height
 
 
-def test_the_standard_days_of_twenty_cities_are_those_of_their_closing_times(shared):
+def test_standard_days_agree_with_closing_times_in_twenty_cities(shared):
     """Return of books of July 2026, which came without rules: with the station that the series is known by in them."""
     path = shared / "kalshi_orderbook_depth_2026-07" / "weather_orderbooks_2026-07-24.jsonl"
     rows = pl.read_ndjson(path, infer_schema_length=None).filter(pl.col("group") == "daily")
@@ -99,7 +99,7 @@ def test_the_standard_days_of_twenty_cities_are_those_of_their_closing_times(sha
     assert link(markets(rows.unique("ticker")))["reason"].unique().to_list() == ["the rules name no station"]
 
 
-def test_stations_are_those_of_the_series_own_settlement_sources(shared):
+def test_stations_match_the_settlement_sources_of_their_series(shared):
     path = shared / "kalshi_api_recorded_2026-01_cents_and_dollars" / "series_list_response.json"
     named = {}
     for series in json.loads(path.read_bytes())["response"]["series"]:
@@ -112,7 +112,7 @@ def test_stations_are_those_of_the_series_own_settlement_sources(shared):
 
 
 @pytest.mark.parametrize("moment", ["20260710T182345Z", "20260710T192344Z"])
-def test_whole_objects_of_hourly_ladders_say_in_outcome_and_rules_what_they_are_linked_to(shared, moment):
+def test_outcome_and_rules_of_hourly_ladders_confirm_their_links(shared, moment):
     lines = (shared / "kalshi_markets_raw_2026-07-10" / f"crypto_hourly_{moment}.jsonl").read_text().splitlines()
     frame, rejected = markets_frame([msgspec.json.decode(line, type=Market) for line in lines])
     assert not rejected

@@ -56,7 +56,7 @@ def apart(polls, past, published, day):
     return np.abs(np.r_[result["dem"] - result["dem_theirs"], result["rep"] - result["rep_theirs"]])
 
 
-def test_averages_are_within_a_third_of_a_point_of_what_was_published(polls, past, published):
+def test_averages_are_within_a_third_of_a_point_of_the_published_ones(polls, past, published):
     off = apart(polls, past, published, date(2020, 9, 22))
     assert len(off) == 100, "both candidates in all fifty places that were published"
     assert np.median(off) <= 0.35
@@ -64,11 +64,11 @@ def test_averages_are_within_a_third_of_a_point_of_what_was_published(polls, pas
 
 
 @pytest.mark.parametrize(("day", "median"), [((2020, 9, 1), 0.45), ((2020, 8, 1), 0.65), ((2020, 7, 1), 0.65)])
-def test_earlier_when_polls_were_fewer_they_are_further_off(polls, past, published, day, median):
+def test_averages_of_earlier_days_with_fewer_polls_differ_more(polls, past, published, day, median):
     assert np.median(apart(polls, past, published, date(*day))) <= median
 
 
-def test_drift_is_that_of_the_published_averages(published):
+def test_drift_matches_the_published_averages(published):
     margins = published.sort("day").with_columns(margin=pl.col("dem") - pl.col("rep"))
     wide = margins.pivot("place", index="day", values="margin").sort("day")
     for lag in (7, 28):
@@ -80,7 +80,7 @@ def test_drift_is_that_of_the_published_averages(published):
         assert np.sqrt(squares / lag) == pytest.approx(DRIFT_PLACE, abs=0.04)
 
 
-def test_each_state_six_weeks_before_against_what_came(polls, past):
+def test_states_six_weeks_before_the_election_are_scored_against_results(polls, past):
     result = average(polls, date(2020, 9, 22), past).filter(pl.col("place").is_in(list(electors(2020))))
     margin, weight = (result["dem"] - result["rep"]).to_numpy(), result["weight"].to_numpy()
     p = np.array([simulate(margin[i:i + 1], weight[i:i + 1], np.ones(1, dtype=np.int64), 42).mean()
@@ -90,7 +90,7 @@ def test_each_state_six_weeks_before_against_what_came(polls, past):
     assert ((p > 0.5) == came).mean() > 0.9
 
 
-def test_the_presidency_six_weeks_before(folder):
+def test_the_presidency_is_priced_six_weeks_before(folder):
     now = datetime(2020, 9, 22, 16, tzinfo=UTC)
     rows = [dict.fromkeys(MARKETS) | {
         "ticker": f"KXPRESPARTY-2020-{code}", "event_ticker": "KXPRESPARTY-2020", "status": "active",

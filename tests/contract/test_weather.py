@@ -26,7 +26,7 @@ def cities(shared):
 
 
 def walk_forward(both):
-    """Log score and rank of each official high in what was said of it by the errors of the days before."""
+    """Return the log score and rank of each official high within its prediction from earlier errors."""
     forecast, high = both["forecast_high"].to_numpy(), both["high"].to_numpy().astype(float)
     scores, ranks = [], []
     for day in range(100, len(high)):
@@ -47,7 +47,7 @@ def climate(both, before):
     return float(np.mean(scores))
 
 
-def test_errors_of_the_days_before_say_how_far_the_next_forecast_is_off(cities):
+def test_recent_errors_predict_the_next_forecasts_error(cities):
     """Stated in docs/models/weather.md: mean log score of the official whole degree, and how often it lay in the middle
     90 percent of what was priced.
     """
@@ -64,7 +64,7 @@ def test_errors_of_the_days_before_say_how_far_the_next_forecast_is_off(cities):
 
 
 @pytest.mark.parametrize(("days", "degrees"), [(60, 6.0), (92, 6.0), (ERROR_DAYS, 1e6)])
-def test_other_spans_and_the_normal_distribution_score_worse(cities, monkeypatch, days, degrees):
+def test_other_numbers_of_days_and_the_normal_distribution_score_worse(cities, monkeypatch, days, degrees):
     chosen = np.mean([walk_forward(both)[0].mean() for both, _ in cities.values()])
     monkeypatch.setattr(arithmetic, "ERROR_DAYS", days)
     monkeypatch.setattr(arithmetic, "DEGREES_OF_FREEDOM", degrees)

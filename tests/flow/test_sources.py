@@ -46,7 +46,7 @@ class Feed:
         self.server.server_close()
 
 
-async def test_what_passes_is_asked_again():
+async def test_temporary_failures_are_retried():
     with Feed((503, b""), (200, b"[1]")) as feed:
         result = (await fetch([feed.request]))[feed.request]
     assert isinstance(result, Payload)
@@ -54,7 +54,7 @@ async def test_what_passes_is_asked_again():
     assert feed.asked == 2
 
 
-async def test_what_does_not_is_named_and_stops_nothing_else(tmp_path):
+async def test_a_lasting_failure_is_reported_and_affects_no_other(tmp_path):
     path = tmp_path / "x"
     path.write_text("there")
     file = Request("file", str(path))
@@ -66,7 +66,7 @@ async def test_what_does_not_is_named_and_stops_nothing_else(tmp_path):
     assert result[file].body == b"there"
 
 
-async def test_what_a_file_says_is_as_old_as_the_file(tmp_path):
+async def test_a_files_content_is_as_old_as_its_modification(tmp_path):
     path = tmp_path / "odds.csv"
     path.write_text("x")
     long_ago = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -75,7 +75,7 @@ async def test_what_a_file_says_is_as_old_as_the_file(tmp_path):
     assert (await fetch([request]))[request].fetched_ts == long_ago
 
 
-async def test_within_its_age_it_is_asked_once():
+async def test_a_young_payload_is_fetched_once():
     sources = Sources()
     with Feed((200, b"[1]")) as feed:
         for _ in range(3):
@@ -93,14 +93,14 @@ async def test_within_its_age_it_is_asked_once():
         (Request("telepathy", "x"), "unknown source 'telepathy'. Known sources: https, user, file"),
     ],
 )
-async def test_what_cannot_be_asked_is_one_line(request_, message):
+async def test_an_invalid_request_is_reported_in_one_line(request_, message):
     result = (await fetch([request_]))[request_]
     assert isinstance(result, InputError)
     assert message in str(result)
     assert "\n" not in str(result)
 
 
-async def test_what_an_address_may_hold_of_a_secret_is_not_shown():
+async def test_secrets_in_an_address_are_not_shown():
     for key in ("https://u:secret@127.0.0.1:9/x?api_key=TOPSECRET", "http://u:secret@example.org/?k=TOPSECRET",
                 "https://[::1/x?k=TOPSECRET", "https://" + "a" * 70 + ".example/x?k=TOPSECRET"):  # fmt: skip
         request = Request("https", key)
@@ -109,7 +109,7 @@ async def test_what_an_address_may_hold_of_a_secret_is_not_shown():
         assert "secret" not in str(result).lower()
 
 
-async def test_what_was_read_serves_the_next_run_and_offline_however_old(tmp_path):
+async def test_cached_payloads_serve_later_runs_and_offline_at_any_age(tmp_path):
     cache = Shelf(tmp_path / "inputs")
     with Feed((200, b"one"), (200, b"two")) as feed:
         assert (await fetch([feed.request], Sources(cache=cache)))[feed.request].body == b"one"
@@ -125,7 +125,7 @@ async def test_what_was_read_serves_the_next_run_and_offline_however_old(tmp_pat
     assert "is not in the cache" in str(never)
 
 
-async def test_what_was_recorded_is_replayed_with_its_bytes_and_time(tmp_path):
+async def test_a_recording_is_replayed_with_its_bytes_and_times(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"a\nb\x00")
     file, shelf = Request("file", str(path)), Shelf(tmp_path / "recorded")
@@ -140,7 +140,7 @@ async def test_what_was_recorded_is_replayed_with_its_bytes_and_time(tmp_path):
     assert "was not recorded" in str(again[Request("file", "other")])
 
 
-async def test_a_payload_cut_short_or_damaged_is_as_good_as_none(tmp_path):
+async def test_a_truncated_or_damaged_payload_counts_as_missing(tmp_path):
     request, shelf = Request("https", "https://x.example/"), Shelf(tmp_path)
     shelf.put(Payload(request, datetime(2026, 1, 1, tzinfo=UTC), b"0123456789"))
     (file,) = tmp_path.iterdir()
@@ -152,14 +152,14 @@ async def test_a_payload_cut_short_or_damaged_is_as_good_as_none(tmp_path):
     assert shelf.get(request).body == b"0123456789"
 
 
-async def test_a_folder_that_cannot_be_recorded_in_is_said(tmp_path):
+async def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "x").write_text("a file")
     file = Request("file", str(tmp_path / "x"))
     with pytest.raises(InputError, match="cannot record inputs"):
         await fetch([file], Sources(record=Shelf(tmp_path / "x")))
 
 
-async def test_a_key_is_put_in_when_it_is_asked_and_told_nowhere(tmp_path, caplog):
+async def test_a_key_is_filled_in_when_sent_and_shown_nowhere(tmp_path, caplog):
     asked = []
 
     def key(name):
@@ -179,13 +179,13 @@ async def test_a_key_is_put_in_when_it_is_asked_and_told_nowhere(tmp_path, caplo
     assert all("cret" not in text for text in (repr(result), caplog.text, written.decode()))
 
 
-async def test_without_the_key_it_is_said_which_one_and_where_it_belongs():
+async def test_a_missing_key_is_reported_with_its_place():
     request = Request("https", "https://x.example/?k={key:mine}")
     result = (await fetch([request]))[request]
     assert "https://x.example/ needs a key: there is no key 'mine'" in str(result)
 
 
-def test_keys_stand_under_keys_or_in_the_environment(tmp_path):
+def test_keys_are_read_from_settings_or_the_environment(tmp_path):
     path = tmp_path / "fairline.toml"
     path.write_text('[keys]\nmine = "env:MINE"\nplain = "abc"\n')
     assert model_key("mine", files=(path,), environ={"MINE": "x"}) == "x"
@@ -196,7 +196,7 @@ def test_keys_stand_under_keys_or_in_the_environment(tmp_path):
         model_key("mine", files=(path,), environ={})
 
 
-async def test_what_two_models_want_is_got_once_and_replayed_alike(tmp_path):
+async def test_a_shared_input_is_fetched_once_and_replayed_for_both(tmp_path):
     with Feed((200, b"one"), (200, b"two")) as feed:
         slow, fast = feed.request, replace(feed.request, max_age_s=5)
         cache = Shelf(tmp_path / "inputs")
@@ -208,7 +208,7 @@ async def test_what_two_models_want_is_got_once_and_replayed_alike(tmp_path):
     assert {r: p.body for r, p in replay([slow, fast], shelf).items()} == {r: p.body for r, p in result.items()}
 
 
-async def test_what_is_never_used_again_still_serves_offline(tmp_path):
+async def test_payloads_without_a_maximum_age_still_serve_offline(tmp_path):
     cache = Shelf(tmp_path / "inputs")
     with Feed((200, b"one")) as feed:
         request = replace(feed.request, max_age_s=0)
@@ -219,7 +219,7 @@ async def test_what_is_never_used_again_still_serves_offline(tmp_path):
         assert feed.asked == 2
 
 
-async def test_what_was_got_in_the_future_is_not_young(tmp_path):
+async def test_a_payload_from_the_future_is_not_reused(tmp_path):
     cache = Shelf(tmp_path / "inputs")
     with Feed((200, b"now")) as feed:
         future = Payload(feed.request, datetime.now(UTC) + timedelta(days=300), b"future")
@@ -236,14 +236,14 @@ async def test_what_was_got_in_the_future_is_not_young(tmp_path):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("secret", ["TOPSECRET1", "TOP SECRET1/?&", "\udcffTOPSECRET1"])
-async def test_no_address_makes_an_error_tell_a_secret(address, secret):
+async def test_no_address_makes_an_error_reveal_a_secret(address, secret):
     request = Request("https", address)
     result = (await fetch([request], Sources(keys=lambda _: secret)))[request]
     assert isinstance(result, InputError)
     assert "SECRET1" not in f"{result}{result!r}"
 
 
-async def test_a_feed_that_repeats_what_it_was_asked_does_not_tell_it():
+async def test_a_feed_that_echoes_the_address_reveals_no_secret():
     with Feed((500, b"")) as feed:
         handler = feed.server.RequestHandlerClass
         handler.do_GET = lambda self: self.wfile.write(
@@ -254,7 +254,7 @@ async def test_a_feed_that_repeats_what_it_was_asked_does_not_tell_it():
         assert "TOPSECRET1" not in str(result)
 
 
-async def test_one_strange_file_stops_no_other(tmp_path):
+async def test_one_invalid_file_affects_no_other(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     good = tmp_path / "good"
     good.write_text("there")
@@ -270,7 +270,7 @@ async def test_one_strange_file_stops_no_other(tmp_path):
     assert cache.get(damaged) is None
 
 
-def test_old_payloads_and_halves_are_taken_away(tmp_path):
+def test_old_payloads_and_partial_files_are_removed(tmp_path):
     shelf = Shelf(tmp_path)
     request = Request("https", "https://x.example/")
     shelf.put(Payload(request, datetime.now(UTC), b"1"))
@@ -281,7 +281,7 @@ def test_old_payloads_and_halves_are_taken_away(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_feed_is_not_asked_where_there_is_a_file(tmp_path):
+async def test_a_feed_is_not_fetched_if_a_file_replaces_it(tmp_path):
     (tmp_path / "odds.json").write_text("[]")
     with Feed((200, b"one")) as feed:
         request = replace(feed.request, unless=("odds.json",))
@@ -292,7 +292,7 @@ async def test_a_feed_is_not_asked_where_there_is_a_file(tmp_path):
         assert (await fetch([request], sources))[request].body == b"one"
 
 
-def test_a_record_is_not_written_into_another(tmp_path):
+def test_a_recording_is_not_added_to_an_existing_one(tmp_path):
     Shelf(tmp_path).put(Payload(Request("file", "x"), datetime.now(UTC), b"1"))
     with pytest.raises(ConfigError, match="holds a record already"):
         sources_of(record=tmp_path)

@@ -108,7 +108,7 @@ def test_nothing_is_claimed_if_one_outcome_hardly_occurred():
     assert not fit_pool(rows, [["good"]], NOW).beats_price
 
 
-def test_with_few_events_nothing_is_claimed():
+def test_nothing_is_claimed_on_few_events():
     pool = fit_pool(simulate_opinions(MIN_EVENTS - 1), [["good"]], NOW)
     assert weights(pool) == {"good": 0.0}
     assert not pool.beats_price
@@ -157,9 +157,9 @@ def test_models_are_grouped_by_shared_inputs_and_those_made_of_prices_left_out()
 @given(
     st.floats(0.01, 0.99), st.floats(0.0, 1.0), st.one_of(st.just(NAN), st.floats(0.0, 0.2)), st.floats(0.0, 1.0),
 )  # fmt: skip
-def test_a_blend_lies_between_the_price_and_the_opinion(price, opinion, doubt, weight):
+def test_a_blend_lies_between_the_price_and_the_opinion(price, opinion, p_sd, weight):
     market, p = np.array([price]), np.array([opinion])
-    result, sd = pool_opinions(market, {"a": (p, np.array([doubt]))}, [Opinion(["a"], weight, 0.0)])
+    result, sd = pool_opinions(market, {"a": (p, np.array([p_sd]))}, [Opinion(["a"], weight, 0.0)])
     low, high = sorted((price, min(max(opinion, 1e-4), 1 - 1e-4)))
     assert low - 1e-9 <= result[0] <= high + 1e-9
     assert sd[0] >= 0

@@ -25,7 +25,7 @@ def link_rows(base=DAILY, **changes):
     return result.row(0, named=True) if result.height else None
 
 
-def test_a_day_is_the_local_standard_one_also_in_summer():
+def test_a_day_follows_local_standard_time_even_in_summer():
     winter = link_rows()
     assert (winter["kind"], winter["subject"], winter["day"]) == ("high", "KNYC", date(2026, 3, 30))
     assert winter["confidence"] >= MIN_CONFIDENCE
@@ -33,7 +33,7 @@ def test_a_day_is_the_local_standard_one_also_in_summer():
     assert summer["day"] == date(2026, 7, 1), "04:59 UTC is 23:59 of the day before by standard time, summer or not"
 
 
-def test_an_hour_is_new_yorks_as_the_ticker_says_it():
+def test_the_hour_in_a_ticker_is_in_new_york_time():
     result = link_rows(HOURLY)
     assert (result["subject"], result["at_ts"], result["day"]) == ("BTC", HOURLY["close_ts"], None)
     assert result["window_s"] == 60
@@ -68,26 +68,26 @@ def test_an_hour_is_new_yorks_as_the_ticker_says_it():
         (HOURLY, {"title": "Ethereum price on Jul 3, 2026?"}, "its title is Ethereum price on Jul 3, 2026?"),
     ],
 )
-def test_where_evidence_contradicts_itself_there_is_no_link_and_a_reason(base, changes, message):
+def test_contradictory_evidence_gives_a_reason_and_no_link(base, changes, message):
     result = link_rows(base, **changes)
     assert result["confidence"] == 0.0
     assert message in result["reason"]
 
 
-def test_what_outcome_rules_and_title_confirm_is_evidence():
+def test_outcome_rules_and_title_can_confirm_a_link():
     result = link_rows(DAILY, yes_sub_title="66° to 67°", rules_day=date(2026, 3, 30), rules_extreme="high",
                   title="Highest temperature in NYC on Mar 30, 2026?")  # fmt: skip
     assert result["evidence"] == "series, strikes, closing time, ticker, outcome, rules"
     assert link_rows(HOURLY, yes_sub_title="$66.01 or above", title="Bitcoin price on Jul 3, 2026?")["reason"] is None
 
 
-def test_without_the_tickers_grammar_it_is_not_sure_enough():
+def test_a_link_without_the_tickers_day_is_too_uncertain():
     result = link_rows(event_ticker="KXHIGHNY-SPECIAL")
     assert 0 < result["confidence"] < MIN_CONFIDENCE
     assert result["evidence"] == "series, strikes, closing time, rules"
 
 
-def test_a_series_that_nobody_knows_is_not_linked_at_all():
+def test_an_unknown_series_is_not_linked():
     assert link_rows(series_ticker="KXNEW", event_ticker="KXNEW-26MAR30") is None
 
 
@@ -101,7 +101,7 @@ def test_a_series_that_nobody_knows_is_not_linked_at_all():
         ("between", 66, 67, [66, 66.5, 67], [65.99, 67.01]),
     ],
 )
-def test_yes_pays_where_the_strikes_say(strike, floor, cap, inside, outside):
+def test_yes_pays_within_the_strikes(strike, floor, cap, inside, outside):
     row = dict.fromkeys(MARKETS) | DAILY | {"strike_type": strike, "floor_strike": floor, "cap_strike": cap}
     result = link(pl.DataFrame([row], schema=MARKETS))
     values = pl.DataFrame({"value": [float(v) for v in (*inside, *outside)]}).join(result, how="cross")

@@ -69,7 +69,7 @@ def test_a_bad_line_does_not_use_up_its_ticker_and_blank_lines_are_nothing():
     assert notes("ticker,p\nA,oops\n\nA,0.5\n") == ["line 2: A: p = 'oops' is not a probability"]
 
 
-def test_probabilities_of_0_and_1_are_probabilities():
+def test_probabilities_of_0_and_1_are_accepted():
     assert predict("ticker,p\nA,0\nB,1\n")["p"].to_list() == [0.0, 1.0]
 
 
@@ -90,7 +90,7 @@ def test_parquet_is_recognised_by_its_content_and_counted_by_row():
         (b"PAR1 but not really", "neither CSV nor Parquet"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused_whole(content, sentence):
+def test_a_file_that_is_not_a_table_is_refused(content, sentence):
     with pytest.raises(InputError, match=sentence):
         predict(content)
 
@@ -110,7 +110,7 @@ def from_dist(name, value, dist):
     return point
 
 
-def test_a_name_that_two_packages_claim_is_neithers_and_that_of_a_built_in_is_its_own(monkeypatch):
+def test_a_name_claimed_by_two_packages_is_refused_unless_one_is_built_in(monkeypatch):
     points = [
         from_dist("twin", "one:M", "first"), from_dist("twin", "two:M", "second"),
         from_dist("elo", "fairline.models.sports.elo:EloModel", "fairline"), from_dist("elo", "strange:M", "strange"),
@@ -128,7 +128,7 @@ def test_a_name_that_two_packages_claim_is_neithers_and_that_of_a_built_in_is_it
 
 
 @pytest.mark.parametrize("asked", [None, ["abc"], [Request("file", "a\0b")], 5])
-def test_a_model_that_asks_for_nonsense_is_listed_like_any_other(asked):
+def test_a_model_with_invalid_requests_is_listed_like_any_other(asked):
     class Odd:
         name = version = "odd"
 
@@ -145,7 +145,7 @@ def test_a_model_that_asks_for_nonsense_is_listed_like_any_other(asked):
     assert group_by_evidence([Odd()], pl.DataFrame(schema=COLUMNS), NOW) == [["odd"]]
 
 
-def test_an_unknown_model_is_refused_with_the_names_there_are():
+def test_an_unknown_model_is_refused_with_the_installed_names():
     with pytest.raises(UsageError, match="Installed models:"):
         models.load("nonsense", model_settings())
 
@@ -175,7 +175,7 @@ def test_requests_are_values():
     assert repr(Request("https", "https://odds.test/v4?apiKey=secret")) == "Request('https', 'https://odds.test/v4')"
 
 
-def test_inputs_are_listed_once_by_what_may_be_shown_with_the_age_that_the_cache_has(tmp_path):
+def test_inputs_are_listed_once_with_the_age_of_the_cached_copy(tmp_path):
     shelf = Shelf(tmp_path)
     match = {
         (i.source, i.key): i.age_s for i in list_inputs(load("weather", model_settings()), NOW, Sources(cache=shelf))

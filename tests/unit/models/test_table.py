@@ -25,7 +25,7 @@ def test_a_file_without_times_is_as_old_as_its_last_change():
     assert predict("ticker,p\nT0,0.7\n", changed_ts=NOW - timedelta(days=9), max_age=None)["p"].to_list() == [0.7]
 
 
-def test_a_line_that_is_too_old_is_named_and_the_rest_is_used():
+def test_a_line_that_is_too_old_is_reported_and_the_rest_is_used():
     text = "ticker,p,asof\nT0,0.7,2026-11-20T23:59Z\nT1,0.6,2026-11-21T12:00:00\n"
     rows = predict(text, changed_ts=NOW - timedelta(days=9))
     assert rows["p"].to_list() == [None, 0.6]
@@ -40,7 +40,7 @@ def test_times_are_read_in_the_usual_forms(text):
     assert predict(f"ticker,p,asof\nT0,0.7,{text}\n")["note"].to_list() == [None]
 
 
-def test_a_time_that_cannot_be_read_is_named():
+def test_an_unreadable_time_is_reported():
     rows = predict("ticker,p,asof\nT0,0.7,yesterday\nT1,0.6,\n")
     assert rows["p"].to_list() == [None, 0.6]
     assert rows["note"][0] == "line 2: T0: asof = 'yesterday' is not a time"

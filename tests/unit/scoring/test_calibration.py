@@ -19,7 +19,7 @@ from tests.unit.pricing.test_edge import NOW, markets
 LATER = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def priced(events, meaning, *, each=2, seed=0, category="Sports", hours=24.0):
+def simulate_prices(events, meaning, *, each=2, seed=0, category="Sports", hours=24.0):
     """Prices, and results with the frequency that they mean."""
     rng = np.random.default_rng(seed)
     price = rng.uniform(0.02, 0.98, events * each)
@@ -34,13 +34,13 @@ def priced(events, meaning, *, each=2, seed=0, category="Sports", hours=24.0):
 
 
 def longshots(price):
-    """As on many markets: what is cheap wins less often than it costs, what is dear more often."""
+    """Return frequencies with the common bias: cheap outcomes win less often than they cost, expensive ones more."""
     odds = np.log(price / (1 - price)) * 1.4
     return 1 / (1 + np.exp(-odds))
 
 
-def test_what_prices_mean_is_found_and_beats_them():
-    curve = fit_curve(priced(4_000, longshots))
+def test_a_real_bias_is_found_and_beats_the_price():
+    curve = fit_curve(simulate_prices(4_000, longshots))
     assert curve.beats_price
     p, error = curve.at(np.array([0.1, 0.5, 0.9]))
     assert p == pytest.approx(longshots(np.array([0.1, 0.5, 0.9])), abs=0.04)
@@ -49,24 +49,27 @@ def test_what_prices_mean_is_found_and_beats_them():
     assert (curve.n, curve.events) == (8_000, 4_000)
 
 
-def test_where_prices_mean_what_they_say_nothing_is_claimed():
-    assert sum(fit_curve(priced(1_500, lambda p: p, seed=seed)).beats_price for seed in range(8)) <= 1
+def test_nothing_is_claimed_if_prices_are_calibrated():
+    assert sum(fit_curve(simulate_prices(1_500, lambda p: p, seed=seed)).beats_price for seed in range(8)) <= 1
 
 
-def test_few_events_hardly_move_a_price():
-    curve = fit_curve(priced(10, longshots))
+def test_few_events_move_a_price_little():
+    curve = fit_curve(simulate_prices(10, longshots))
     assert np.abs(np.array(curve.frequencies) - np.array(curve.prices)).max() < 0.1
     assert not curve.beats_price
 
 
-def test_certainties_stay_certain():
-    curve = fit_curve(priced(500, longshots))
+def test_prices_of_0_and_1_stay_unchanged():
+    curve = fit_curve(simulate_prices(500, longshots))
     assert (curve.prices[0], curve.frequencies[0], curve.errors[0]) == (0.0, 0.0, 0.0)
     assert (curve.prices[-1], curve.frequencies[-1]) == (1.0, 1.0)
 
 
-def test_a_category_has_its_own_curve_if_it_has_enough_events_else_that_of_all():
-    many, few = priced(MIN_EVENTS, longshots), priced(MIN_EVENTS - 1, longshots, seed=1, category="Politics")
+def test_a_category_with_enough_events_has_its_own_curve():
+    many, few = (
+        simulate_prices(MIN_EVENTS, longshots),
+        simulate_prices(MIN_EVENTS - 1, longshots, seed=1, category="Politics"),
+    )
     few = few.with_columns(pl.format("P{}", "event_ticker").alias("event_ticker"))
     result = fit_curves(pl.concat([many, few]), LATER)
     assert set(result.curves) == {curve_name(ALL_CATEGORIES, 24), curve_name("Sports", 24)}
@@ -75,12 +78,12 @@ def test_a_category_has_its_own_curve_if_it_has_enough_events_else_that_of_all()
     assert result.find("Sports", 1) is None
 
 
-def test_the_nearest_time_is_so_in_proportion():
+def test_the_nearest_time_is_chosen_as_a_ratio():
     hours = pl.DataFrame({"h": [0.1, 4.0, 5.0, 60.0, 70.0, 1_000.0]}).select(nearest_hours(pl.col("h"))).to_series()
     assert hours.to_list() == [1.0, 1.0, 24.0, 24.0, 168.0, 168.0]
 
 
-def test_prices_are_those_of_so_many_hours_before_the_close_and_no_later(tmp_path):
+def test_prices_are_taken_at_fixed_times_before_the_close(tmp_path):
     store, close = Store(tmp_path), LATER
     store.acquire()
 
@@ -118,7 +121,7 @@ def curve(low):
     return Curve([0.0, 0.5, 1.0], [0.0, 0.4, 1.0], [0.0, 0.02, 0.0], 500, 250, low + 0.1, low, low + 0.2)
 
 
-def test_the_model_prices_only_where_it_was_better():
+def test_calibrated_prices_only_where_a_curve_beat_the_price():
     frame = markets({"yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
     good = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
     result = model_says(good, frame).row(0, named=True)
@@ -132,7 +135,7 @@ def test_the_model_prices_only_where_it_was_better():
         )
 
 
-def test_curves_of_the_future_are_refused_and_old_ones_named():
+def test_curves_from_the_future_are_refused_and_old_ones_reported():
     frame = markets({"yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
     with pytest.raises(InputError, match="was fitted after"):
         model_says(Curves(NOW + timedelta(days=1), {}), frame)
@@ -140,7 +143,7 @@ def test_curves_of_the_future_are_refused_and_old_ones_named():
     assert any("refit with fairline calibrate" in note for note in old)
 
 
-def test_far_ahead_nothing_is_said():
+def test_nothing_is_priced_far_ahead():
     frame = markets({"close_time": "2028-11-22T00:00:00Z", "yes_bid_dollars": "0.4900", "yes_ask_dollars": "0.5100"})
     curves = Curves(NOW, {curve_name(ALL_CATEGORIES, hours): curve(0.01) for hours in (1.0, 24.0, 168.0)})
     assert model_says(curves, frame)["p"].to_list() == [None]
@@ -165,6 +168,6 @@ def test_the_order_of_equal_prices_does_not_matter():
         assert (result.prices, result.frequencies) == ([0.0, 0.5, 1.0], [0.0, 0.5, 1.0])
 
 
-def test_a_file_that_is_none_of_curves_is_one_line():
+def test_a_file_that_is_not_a_calibration_file_is_refused_in_one_line():
     with pytest.raises(InputError, match="x is not a calibration file .* Create it with: fairline calibrate"):
         read_curves(b'{"fitted_ts": 3}', "x")

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from benchmarks.polls import calibration_slope, cross_validate, fit_errors, read_races
 
-COMMON, OWN = 2.8, 2.7
+COMMON_SD, RACE_SD = 2.8, 2.7
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +16,10 @@ def path(tmp_path_factory):
     rng = np.random.default_rng(5)
     rows = []
     for cycle in range(1944, 2024, 2):
-        common, election = rng.normal(scale=COMMON), date(cycle, 11, 5)
+        common, election = rng.normal(scale=COMMON_SD), date(cycle, 11, 5)
         for race in range(25):
             actual = rng.normal(scale=8)
-            polled = actual - common - rng.normal(scale=OWN)
+            polled = actual - common - rng.normal(scale=RACE_SD)
             for _ in range(rng.integers(3, 30)):
                 day = election - timedelta(days=int(rng.integers(1, 20)))
                 margin = polled + rng.normal(scale=4.0)
@@ -32,8 +32,8 @@ def path(tmp_path_factory):
 
 def test_common_and_own_errors_are_recovered(path):
     errors = fit_errors(read_races(path))
-    assert errors.common == pytest.approx(COMMON, abs=0.7)
-    assert errors.own == pytest.approx(OWN, abs=0.5)
+    assert errors.common == pytest.approx(COMMON_SD, abs=0.7)
+    assert errors.own == pytest.approx(RACE_SD, abs=0.5)
 
 
 def test_constants_of_other_cycles_are_calibrated(path):

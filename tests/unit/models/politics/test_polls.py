@@ -65,10 +65,10 @@ def predict(text, *rows, now=NOW, past=None):
 
 class Missing(dict):
     def __missing__(self, request):
-        raise InputError(f"{request.shown} is not there", remedy="Put it there")
+        raise InputError(f"{request.shown} is missing", remedy="Put it there")
 
 
-def test_a_seat_by_its_polls_their_error_and_the_time_left():
+def test_a_seat_is_priced_by_polls_their_error_and_the_time_left():
     text = HEAD + "".join(lines(n, 50, 46) for n in range(5))
     result, notes = predict(text, market(), market(code="R", name="Republican"))
     assert notes == ""
@@ -89,10 +89,10 @@ def test_a_seat_by_its_polls_their_error_and_the_time_left():
         (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Republican"), NOW, "their link is uncertain"),
         (HEAD + "".join(lines(n, 50, 46) for n in range(3)), market(name="Ann Smith"), NOW, "their link is uncertain"),
         (HEAD + "".join(lines(n, 50, 46, "", "U.S. President") for n in range(3)), market("KXPRESPARTY-2028"), NOW,
-         "past-results.csv is not there"),
+         "past-results.csv is missing"),
     ],
 )  # fmt: skip
-def test_what_polls_say_nothing_of_stays_unpriced(text, row, now, message):
+def test_races_without_enough_polls_are_not_priced(text, row, now, message):
     result, notes = predict(text, row, now=now)
     assert result.is_empty()
     assert message in notes
@@ -111,7 +111,7 @@ def test_the_presidency_needs_every_state_to_have_a_poll_or_a_past():
     assert "the past results cannot be used" in predict(text, market_, past=b"a,b\n1,2\n")[1]
 
 
-def test_of_a_polls_versions_the_likeliest_voters_count_and_questions_are_averaged():
+def test_the_likeliest_voters_count_and_questions_are_averaged():
     text = HEAD + lines(1, 50, 40) + lines(1, 44, 44, population="rv") + lines(1, 48, 42, question=9)
     polls, faults = read_polls(text.encode())
     assert faults == []
@@ -119,7 +119,7 @@ def test_of_a_polls_versions_the_likeliest_voters_count_and_questions_are_averag
     assert row == ("OH", "senate", 2028, 49.0, 41.0)
 
 
-def test_primaries_and_match_ups_that_did_not_come_are_left_out():
+def test_primaries_and_earlier_match_ups_are_left_out():
     text = HEAD + lines(1, 50, 40) + lines(2, 51, 41) + lines(3, 20, 70, names=("Zed", "Bob"))
     polls, faults = read_polls(text.encode())
     assert polls["dem"].to_list() == [50.0, 51.0]
@@ -129,31 +129,31 @@ def test_primaries_and_match_ups_that_did_not_come_are_left_out():
     assert faults == ["the latest questions on senate OH 2028 name two Democrats: the race is left out"]
 
 
-def test_the_match_up_is_the_latest_one_and_not_the_one_asked_most():
+def test_the_latest_match_up_counts_not_the_most_frequent():
     before = "".join(lines(n, 38, 56, names=("Zed", "Bob"), end=f"2028-08-{1 + n:02}") for n in range(12))
     after = "".join(lines(100 + n, 53, 43, end=f"2028-09-{10 + n:02}") for n in range(5))
     with_them, alone = (predict(HEAD + text, market())[0]["p"][0] for text in (before + after, after))
     assert with_them == pytest.approx(alone, abs=0.02)
 
 
-def test_no_poll_of_the_future_chooses_who_is_on_the_ballot():
+def test_future_polls_do_not_decide_who_is_on_the_ballot():
     now = "".join(lines(n, 50, 46) for n in range(4))
     later = "".join(lines(n, 10, 86, names=("Cyd", "Bob"), end="2028-10-30") for n in range(50, 60))
     assert predict(HEAD + now + later, market())[0]["p"].equals(predict(HEAD + now, market())[0]["p"])
 
 
-def test_a_file_given_twice_is_as_good_as_once():
+def test_duplicate_rows_of_a_file_count_once():
     body = "".join(lines(n, 50, 46) for n in range(4))
     assert read_polls((HEAD + body + body).encode())[0].equals(read_polls((HEAD + body).encode())[0])
 
 
 @pytest.mark.parametrize("size", ["nan", "0", "-5", "inf", ""])
-def test_a_sample_that_is_none_is_unknown(size):
+def test_an_invalid_sample_size_counts_as_unknown(size):
     text = HEAD + "".join(lines(n, 50, 46, n=size) for n in range(3))
     assert 0.5 < predict(text, market())[0]["p"][0] < 0.9
 
 
-def test_races_that_are_not_of_two_or_not_one_are_not_priced():
+def test_races_of_three_and_two_seats_at_once_are_not_priced():
     third = "".join(f"{n},{n},U.S. Senate,2028,Ohio,P{n},B,600,lv,,2028-09-25,IND,Dan,20\n" for n in range(5))
     body = "".join(lines(n, 40, 36) for n in range(5))
     assert (
@@ -168,7 +168,7 @@ def test_races_that_are_not_of_two_or_not_one_are_not_priced():
     assert "two seats of OH are contested" in notes
 
 
-def test_nothing_is_priced_while_votes_are_counted_and_nothing_is_certain():
+def test_nothing_is_priced_after_polls_close_and_nothing_is_certain():
     text = HEAD + "".join(lines(n, 80, 15, end="2028-11-05") for n in range(10))
     before, _ = predict(text, market(), now=datetime(2028, 11, 7, 22, 59, tzinfo=UTC))
     assert before.select("p", "p_sd").row(0) == (0.995, 0.01)
@@ -177,7 +177,7 @@ def test_nothing_is_priced_while_votes_are_counted_and_nothing_is_certain():
     assert "its election day is over" in notes
 
 
-def test_a_house_that_polled_the_nation_in_better_days_has_no_lean():
+def test_a_pollster_that_polled_in_better_days_has_no_house_effect():
     today = date(2028, 10, 1)
     nation = [
         ("US", f"N{n}", today - timedelta(days=3 * n), 48 + 0.2 * 3 * n / 2, 48 - 0.2 * 3 * n / 2) for n in range(20)
@@ -188,7 +188,7 @@ def test_a_house_that_polled_the_nation_in_better_days_has_no_lean():
     assert result["dem"][0] - result["rep"][0] == pytest.approx(0, abs=0.3)
 
 
-def test_past_results_of_that_election_or_in_percent_or_with_holes_are_not_used():
+def test_invalid_past_results_are_not_used():
     states = [place for place in electors(2028) if "-" not in place]
     text = HEAD + "".join(lines(n, 50, 46, place, "U.S. President") for n, place in enumerate(states[:20]))
     text += "".join(lines(n, 50, 46, "", "U.S. President") for n in range(900, 905))
@@ -199,7 +199,7 @@ def test_past_results_of_that_election_or_in_percent_or_with_holes_are_not_used(
     assert "not all between 0 and 1" in predict(text, row, past=past.replace("0.48", "48").encode())[1]
 
 
-def test_rows_that_cannot_be_used_are_counted_with_a_line():
+def test_unusable_rows_are_counted_with_a_line_number():
     text = HEAD + lines(1, 50, 40) + lines(2, 50, 40, end="soon") + lines(3, 50, 40, "Atlantis") + lines(4, 5, 400)
     text += lines(5, 50, 40, office="Mayor")
     polls, faults = read_polls(text.encode())
@@ -227,7 +227,7 @@ def frame(rows):
         st.tuples(st.sampled_from(["US", "OH", "TX"]), st.sampled_from("ABC"), st.integers(0, 300), st.floats(30, 60),
                   st.floats(30, 60)), min_size=1, max_size=25),
 )  # fmt: skip
-def test_an_average_lies_where_its_polls_do_and_looks_at_none_that_comes(rows):
+def test_an_average_lies_between_its_polls_and_ignores_later_ones(rows):
     today = date(2028, 10, 1)
     polls = frame([(place, who, today - timedelta(days=age), dem, rep) for place, who, age, dem, rep in rows])
     result = average(polls, today, {})
@@ -238,7 +238,7 @@ def test_an_average_lies_where_its_polls_do_and_looks_at_none_that_comes(rows):
     assert average(pl.concat([polls, later]), today, {}).equals(result)
 
 
-def test_a_lone_house_that_leans_is_not_believed_outright():
+def test_a_single_biased_pollster_does_not_move_the_average_fully():
     end = date(2028, 9, 30)
     others = [("OH", f"P{n}", end, 48.0, 48.0) for n in range(6)]
     biased = [(place, "Z", end, 58.0, 38.0) for place in ("OH", "TX", "FL", "PA")]
@@ -247,7 +247,7 @@ def test_a_lone_house_that_leans_is_not_believed_outright():
     assert result["dem"][0] < np.mean([48.0] * 6 + [58.0]), "its lean elsewhere is taken off"
 
 
-def test_chances_are_those_of_a_normal_margin():
+def test_win_probabilities_are_those_of_a_normal_margin():
     weight = np.array([1e12])
     p, sd = win_probability(np.array([0.0]), 100, weight)
     assert p[0] == pytest.approx(0.5)
@@ -257,7 +257,7 @@ def test_chances_are_those_of_a_normal_margin():
     assert won.mean() == pytest.approx(0.8413, abs=0.005)
 
 
-def test_errors_of_places_hang_together():
+def test_errors_of_places_are_correlated():
     margin, weight, votes = np.zeros(50), np.full(50, 1e12), np.ones(50, dtype=np.int64)
     seats = simulate(margin, weight, votes, 0)
     assert seats.mean() == pytest.approx(25, abs=0.5)
@@ -293,7 +293,7 @@ def test_a_race_that_contradicts_itself_is_not_linked(row, message):
     assert message in result["reason"]
 
 
-def test_other_events_are_no_races():
+def test_other_events_are_not_races():
     wrong = link_races(pl.DataFrame([market("SENATEUS-28"), market("SENATEXX-28")], schema=MARKETS))
     assert wrong["confidence"].to_list() == [0.0, 0.0]
     rows = [market("SENATEOH-28NOV"), market("KXHOUSERACE-28"), market("SENATEOHIO-28"), market("KXSENATEX-2028")]

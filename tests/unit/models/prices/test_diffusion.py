@@ -35,7 +35,7 @@ def walk(sd, seconds, count, seed=0, by_hour=None):
 
 
 @pytest.mark.parametrize("seconds", [60, 900])
-def test_volatility_is_that_of_the_walk_whatever_the_rhythm(seconds):
+def test_volatility_does_not_depend_on_the_spacing_of_prices(seconds):
     prices = walk(2e-5, seconds, 3_000)
     result = volatility(prices, prices["ts"][-1], float("inf"))
     assert result.by_hour[0] == pytest.approx(2e-5, rel=0.05)
@@ -51,7 +51,7 @@ def test_recent_prices_count_more():
     assert recent == pytest.approx(4e-5, rel=0.15)
 
 
-def test_nothing_of_the_future_is_used_and_a_gap_is_no_return():
+def test_later_prices_are_ignored_and_gaps_give_no_return():
     prices = walk(2e-5, 60, 600)
     later = prices.with_columns(pl.col("ts") + 1e6, pl.col("price") * 3)
     whole = pl.concat([prices, later])
@@ -59,7 +59,7 @@ def test_nothing_of_the_future_is_used_and_a_gap_is_no_return():
     assert volatility(whole, later["ts"][-1], float("inf")).by_hour[0] == pytest.approx(2e-5, rel=0.1)
 
 
-def test_an_hour_that_is_wilder_is_found_in_two_weeks_and_drawn_towards_the_others():
+def test_a_volatile_hour_is_found_in_two_weeks_and_shrunk_to_the_average():
     by_hour = np.ones(24)
     by_hour[14] = 2.0
     prices = walk(1e-5, 300, 14 * 288, by_hour=by_hour)
@@ -69,13 +69,13 @@ def test_an_hour_that_is_wilder_is_found_in_two_weeks_and_drawn_towards_the_othe
     assert np.ptp(np.delete(result, 14)) < 0.35 * np.median(result)
 
 
-def test_too_few_prices_or_ones_that_stand_still_have_none():
+def test_too_few_or_constant_prices_have_no_volatility():
     assert volatility(walk(1e-5, 60, 4), 1e9) is None
     assert volatility(walk(0.0, 60, 100), 1e9) is None
     assert volatility(pl.DataFrame(schema={"ts": pl.Float64, "price": pl.Float64}), 0) is None
 
 
-def test_a_mean_over_the_last_minute_varies_less_than_the_end():
+def test_an_average_over_the_last_minute_varies_less_than_the_last_price():
     assert settling_sd(FLAT, 0, 3_600, 0) == pytest.approx(1e-4 * 60)
     assert settling_sd(FLAT, 0, 3_600, 60) == pytest.approx(1e-4 * np.sqrt(3_540 + 20))
     assert np.isnan(settling_sd(FLAT, 3_550, 3_600, 60)), "a part of the mean is known by then"
@@ -98,7 +98,7 @@ def test_probabilities_of_a_partition_add_up_to_one_and_match_the_tables():
     assert above == pytest.approx(student.sf(np.log(61 / 60) / (0.006 / np.sqrt(2)), DEGREES_OF_FREEDOM))
 
 
-def test_doubt_is_what_a_wrong_volatility_would_change():
+def test_the_deviation_is_the_effect_of_a_wrong_volatility():
     low, none, spot, sd = np.array([60_600.0]), np.array([np.nan]), np.array([60_000.0]), np.array([0.01])
     more, less = (probability(low, none, spot, sd * f)[0] for f in (1.1, 0.9))
     assert probability_sd(low, none, spot, sd, error=0.1)[0] == pytest.approx((more - less) / 2)
@@ -108,7 +108,7 @@ def test_doubt_is_what_a_wrong_volatility_would_change():
 
 
 @pytest.mark.parametrize(("low", "high"), [(59_400.0, 60_600.0), (60_000.0, np.nan), (60_300.0, np.nan)])
-def test_what_a_price_did_since_it_was_read_is_doubt_even_in_the_middle_of_a_bin(low, high):
+def test_unseen_moves_widen_the_deviation_even_in_the_middle_of_a_bin(low, high):
     """Return the chance that somebody sees who knows where the price is by now, over where that may be."""
     low, high, spot, sd, late = (np.array([value]) for value in (low, high, 60_000.0, 0.01, 0.009))
     now = 60_000.0 * np.exp(np.random.default_rng(0).normal(0, late[0], 20_000))
@@ -152,7 +152,7 @@ def test_a_ladder_is_priced_and_adds_up():
     assert result["note"].null_count() == 3
 
 
-def test_what_it_does_not_know_it_does_not_price_and_says_why_once():
+def test_unpriced_markets_share_one_note_per_reason():
     soon = rung("S", "greater", 60_000.0, close=NOW + timedelta(seconds=50), event="KXBTC-26JUL0306")
     other = rung("O", "greater", 60_000.0, event="KXBTC-26JUL0309")
     result = predict_rows(*LADDER, soon, soon | {"ticker": "S2"}, other)
@@ -161,7 +161,7 @@ def test_what_it_does_not_know_it_does_not_price_and_says_why_once():
     assert any("O are not priced: the ticker says … o'clock, the closing time …" in note for note in notes)
 
 
-def test_a_price_of_a_minute_ago_has_had_a_minute_more_to_wander():
+def test_an_older_price_has_a_wider_distribution():
     """Return its distribution begins where it was read, not now."""
     end = NOW - timedelta(seconds=100)
     model, frame = DiffusionModel(), pl.DataFrame(LADDER, schema=MARKETS)
@@ -174,7 +174,7 @@ def test_a_price_of_a_minute_ago_has_had_a_minute_more_to_wander():
     assert settling_sd(FLAT, 0, 1_800, 60) > settling_sd(FLAT, 100, 1_800, 60)
 
 
-def test_a_return_belongs_to_the_hour_in_which_it_came_about():
+def test_a_return_belongs_to_the_hour_in_which_it_happened():
     by_hour = np.ones(24)
     by_hour[14] = 3.0
     minutes = walk(1e-5, 60, 14 * 1_440, by_hour=by_hour)
@@ -183,14 +183,14 @@ def test_a_return_belongs_to_the_hour_in_which_it_came_about():
     assert np.argmax(result) == 14
 
 
-def test_stale_prices_price_nothing():
+def test_stale_prices_are_not_used():
     result = predict_rows(*LADDER, end=NOW - timedelta(minutes=30))
     assert result["p"].null_count() == 1
     assert "there are no fresh prices (last: 2026-07-03 10:00 UTC)" in result["note"][0]
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[[1,2]]", b"<html>", b'[["a",1,1,1,1,1]]'])
-def test_a_feed_of_another_shape_is_named_and_the_other_subject_is_priced(body):
+def test_a_changed_feed_is_reported_and_the_other_subject_is_priced(body):
     other = [
         row | {"ticker": f"E{row['ticker']}", "event_ticker": "KXETH-26JUL0307", "series_ticker": "KXETH"}
         for row in LADDER
@@ -205,7 +205,7 @@ def test_a_feed_of_another_shape_is_named_and_the_other_subject_is_priced(body):
     assert "is not a list of candles" in note
 
 
-def test_it_is_installed_and_asks_only_for_what_is_listed():
+def test_diffusion_requests_only_feeds_of_listed_series():
     model = load("diffusion", model_settings())
     assert len(model.requests(pl.DataFrame(schema=MARKETS), NOW)) == 10, "without any market, all that it may read"
     keys = [request.key for request in model.requests(pl.DataFrame(LADDER, schema=MARKETS), NOW)]

@@ -46,11 +46,11 @@ def in_november(day, hour, minute=0):
         (in_november(27, 13), in_november(30, 9), 0.0),
     ],
 )
-def test_a_trading_day_is_a_session_and_the_night_before(begin, end, days):
+def test_a_trading_day_consists_of_its_session_and_the_night_before(begin, end, days):
     assert trading_days(begin, end) == pytest.approx(days)
 
 
-def test_the_clock_changes_and_the_session_does_not():
+def test_sessions_follow_daylight_saving_time():
     begin, end = (datetime(2026, 10 + k, 30 if k == 0 else 2, 16, tzinfo=NEW_YORK) for k in (0, 1))
     assert trading_days(begin, end) == pytest.approx(1.0)
 
@@ -60,7 +60,7 @@ moments = st.datetimes(datetime(2026, 11, 1), datetime(2027, 1, 10)).map(lambda 
 
 @settings(deadline=None)
 @given(moments, moments, moments)
-def test_days_add_up(one, two, three):
+def test_trading_days_add_up(one, two, three):
     first, second, third = sorted((one, two, three))
     assert trading_days(first, third) == pytest.approx(trading_days(first, second) + trading_days(second, third))
 
@@ -138,13 +138,13 @@ def test_one_odd_market_affects_no_other():
     assert result.drop_nulls("p")["ticker"].to_list() == [noon["ticker"]]
 
 
-def test_a_bin_around_the_late_price_is_not_sure_either():
+def test_a_bin_around_a_delayed_price_is_uncertain_too():
     """Five minutes after the quote of a wild day little lies ahead, and much behind."""
     result = predict_rows(*LADDER, now=at(3, 15, 40), SPX=quote(7_100.0, at(3, 15, 22)), VIX=quote(40.0))
     assert result["p_sd"][1] > 0.2
 
 
-def test_hours_and_the_other_index_and_thresholds_are_its_own():
+def test_hourly_markets_thresholds_and_the_other_index_are_priced():
     hourly = rung("greater_or_equal", 28_000.0, close=at(3, 13), event="KXNASDAQ100U-26AUG03H1300")
     above = rung("greater_or_equal", 28_200.0, close=at(3, 13), event="KXNASDAQ100U-26AUG03H1300")
     result = predict_rows(hourly, above, VIX=quote(50.0))

@@ -34,7 +34,7 @@ def market(code, event=EVENT, **more):
 
 class Missing(dict):
     def __missing__(self, request):
-        raise InputError(f"{request.shown} is not there", remedy="Put it there")
+        raise InputError(f"{request.shown} is missing", remedy="Put it there")
 
 
 def predict(model, bodies, *rows, now=NOW):
@@ -58,7 +58,7 @@ def test_elo_prices_both_sides_of_a_game_to_one():
     assert rows["p_sd"].to_list() == pytest.approx([0.0672] * 2, abs=0.001), "47 points either way"
 
 
-def test_elo_looks_at_no_result_of_today_or_later():
+def test_elo_ignores_results_of_today_or_later():
     later = RESULTS + "2026-07-10,DET,PHI,0,30\n2026-07-11,DET,PHI,0,30\n"
     rows = [market("DET"), market("PHI")]
     assert (
@@ -78,10 +78,10 @@ def test_elo_looks_at_no_result_of_today_or_later():
         (RESULTS.replace("PHI", "NYM"), NOW, "a team has no result in two seasons"),
         (RESULTS.replace("2026", "2027"), NOW, "there are no results before today"),
         ("x", NOW, "have no column date"),
-        (None, NOW, "mlb.csv is not there"),
+        (None, NOW, "mlb.csv is missing"),
     ],
 )
-def test_elo_prices_nothing_from_what_does_not_belong_to_now(results, now, message):
+def test_elo_does_not_price_from_outdated_results(results, now, message):
     bodies = {} if results is None else {"mlb.csv": results.encode()}
     p, notes, _ = predict("elo", bodies, market("DET"), now=now)
     assert p == {}
@@ -92,7 +92,7 @@ def game(day):
     return f"KXMLBGAME-26{day}1840PHIDET"
 
 
-def test_a_new_season_begins_nearer_to_the_mean_and_only_once():
+def test_ratings_return_to_the_mean_once_per_season():
     text, now = RESULTS.replace("2026-07", "2025-10"), datetime(2026, 3, 25, tzinfo=UTC)
     fresh = predict("elo", {"mlb.csv": text.encode()}, market("DET", game("MAR30")), now=now)[0][f"{game('MAR30')}-DET"]
     same = predict("elo", {"mlb.csv": RESULTS.encode()}, market("DET"))[0][f"{EVENT}-DET"]
@@ -100,7 +100,7 @@ def test_a_new_season_begins_nearer_to_the_mean_and_only_once():
     assert logit(fresh) - logit(home) == pytest.approx((logit(same) - logit(home)) * 2 / 3, rel=1e-3)
 
 
-def test_what_is_priced_beside_a_game_does_not_change_its_price():
+def test_a_games_price_does_not_depend_on_other_games():
     near, far = game("JUL12"), game("SEP20")
     alone = predict("elo", {"mlb.csv": RESULTS.encode()}, market("DET", near))[0][f"{near}-DET"]
     for rows in ([market("DET", far), market("DET", near)], [market("DET", near), market("DET", far)]):
@@ -119,7 +119,7 @@ def test_games_that_do_not_count_are_not_priced():
     assert "1 games are not priced: they are outside a season whose games count" in notes
 
 
-def test_what_was_played_in_the_night_is_not_known_at_half_past_one():
+def test_results_of_the_night_are_unknown_at_half_past_one():
     late = RESULTS + "2026-07-09,DET,PHI,0,30\n"
     night, morning = (datetime(2026, 7, 10, hour, 30, tzinfo=UTC) for hour in (5, 15))
     at_night, without = (predict("elo", {"mlb.csv": t.encode()}, market("DET"), now=night)[0] for t in (late, RESULTS))
@@ -127,7 +127,7 @@ def test_what_was_played_in_the_night_is_not_known_at_half_past_one():
     assert predict("elo", {"mlb.csv": late.encode()}, market("DET"), now=morning)[0] != without
 
 
-def test_a_tie_has_its_share():
+def test_a_draw_has_its_own_probability():
     text = "date,home,away,home_score,away_score\n2026-08-08,ARS,LEE,1,1\n"
     rows = [market(code, EPL) for code in ("ARS", "LEE", "TIE")]
     p, notes, _ = predict("elo", {"epl.csv": text.encode()}, *rows, now=datetime(2026, 8, 14, tzinfo=UTC))
@@ -158,7 +158,7 @@ def odds(*quotes, start="2026-07-10T22:40:00Z", **more):
 FOUR = (("a", 1.8, 2.1, 60), ("b", 1.8, 2.1, 60), ("c", 1.8, 2.1, 60), ("pinnacle", 1.9, 2.0, 60))
 
 
-def test_consensus_is_the_weighted_mean_of_books_without_their_margin():
+def test_the_consensus_is_the_weighted_mean_of_books_without_margin():
     p, notes, rows = predict("consensus", {"odds/mlb.json": odds(*FOUR)}, market("DET"), market("PHI"))
     assert notes == []
     assert sum(p.values()) == pytest.approx(1.0)
@@ -170,7 +170,7 @@ def test_consensus_is_the_weighted_mean_of_books_without_their_margin():
     assert agree["p_sd"].to_list() == [0.01], "agreement makes nothing certain"
 
 
-def test_american_odds_are_the_same():
+def test_american_odds_give_the_same_probabilities():
     american = [(key, -125.0, 110.0, old) for key, _, _, old in FOUR]
     p = predict("consensus", {"odds/mlb.json": odds(*american)}, market("DET"))[0]
     same = predict("consensus", {"odds/mlb.json": odds(*((k, 1.8, 2.1, o) for k, _, _, o in FOUR))}, market("DET"))[0]
@@ -214,25 +214,24 @@ def test_american_odds_are_the_same():
         (b"Date,HomeTeam,AwayTeam\n", "lack columns"),
     ],
 )
-def test_consensus_prices_nothing_from_what_is_stale_thin_or_of_another_game(body, message):
+def test_consensus_does_not_use_stale_few_or_unrelated_odds(body, message):
     p, notes, _ = predict("consensus", {"odds/mlb.json": body}, market("DET"))
     assert p == {}
     assert message in "\n".join(notes)
 
 
-def test_consensus_reads_a_file_before_it_asks_and_says_what_it_lacks():
+def test_consensus_prefers_a_file_and_reports_what_is_missing():
     other = odds(("a", 5.0, 1.2, 60), ("b", 5.0, 1.2, 60), ("c", 5.0, 1.2, 60))
     both = predict("consensus", {"odds/mlb.json": odds(*FOUR), "the-odds-api": other}, market("DET"))[0]
     assert both[f"{EVENT}-DET"] > 0.5
     assert predict("consensus", {"the-odds-api": other}, market("DET"))[0][f"{EVENT}-DET"] < 0.25
     _, notes, _ = predict("consensus", {}, market("DET"))
     assert (
-        "1 markets of mlb are not priced: https://api.the-odds-api.com/v4/sports/baseball_mlb/odds is not there"
-        in notes
+        "1 markets of mlb are not priced: https://api.the-odds-api.com/v4/sports/baseball_mlb/odds is missing" in notes
     )
 
 
-def test_football_data_in_three_ways():
+def test_football_data_prices_all_three_outcomes():
     text = ("Div,Date,HomeTeam,AwayTeam,FTHG,B365H,B365D,B365A,BWH,BWD,BWA,PSH,PSD,PSA,PSCH,PSCD,PSCA,AvgH,AvgD,AvgA\n"
             "E0,15/08/2026,Arsenal,Leeds,,1.5,4.5,7,1.5,4.5,7,1.52,4.6,7.2,9,9,9,9,9,9\n")  # fmt: skip
     rows = [market(code, EPL) for code in ("ARS", "LEE", "TIE")]
@@ -242,7 +241,7 @@ def test_football_data_in_three_ways():
     assert p[f"{EPL}-ARS"] == pytest.approx(0.648, abs=0.01)
 
 
-def test_many_games_are_rated_by_machine_code_to_the_same_numbers(monkeypatch):
+def test_compiled_ratings_equal_interpreted_ones(monkeypatch):
     pytest.importorskip("numba")
     rng = np.random.default_rng(1)
     one = rng.integers(0, 30, 25_000)
@@ -262,7 +261,7 @@ def test_many_games_are_rated_by_machine_code_to_the_same_numbers(monkeypatch):
         assert fast["after1"].null_count() == 10
 
 
-def test_no_games_are_rated_as_none():
+def test_an_empty_list_of_games_is_rated():
     empty = pl.DataFrame(schema=GAMES)
     assert rate(empty, load_parameters()["nfl"]).height == 0
 

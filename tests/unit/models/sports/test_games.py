@@ -26,7 +26,7 @@ def link_rows(*rows, known=None):
     return link_games(pl.DataFrame([dict.fromkeys(MARKETS) | row for row in rows], schema=MARKETS), known).to_dicts()
 
 
-def test_the_second_named_is_at_home_and_yes_is_the_win_of_the_markets_own_team():
+def test_the_second_team_is_at_home_and_yes_pays_the_markets_own_team():
     (result,) = link_rows(GAME)
     assert (result["league"], result["home"], result["away"], result["side"]) == ("mlb", "DET", "PHI", "home")
     assert result["start_ts"] == datetime(2026, 7, 10, 22, 40, tzinfo=UTC), "18:40 in New York, in summer"
@@ -34,7 +34,7 @@ def test_the_second_named_is_at_home_and_yes_is_the_win_of_the_markets_own_team(
     assert link_rows(OTHER)[0]["side"] == "away"
 
 
-def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_market():
+def test_a_tie_is_a_side_and_an_unknown_code_is_found_from_the_other_market():
     rows = [
         MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-ARS", "yes_sub_title": "Arsenal"},
         MATCH | {"ticker": "KXEPLGAME-26AUG15ARSWBA-WBA", "yes_sub_title": "Reg Time: Wolves"},
@@ -66,7 +66,7 @@ def test_a_tie_is_a_side_of_its_own_and_unknown_codes_are_told_by_the_other_mark
         ),
     ],
 )  # fmt: skip
-def test_what_contradicts_itself_is_not_linked(changes, message):
+def test_contradictory_evidence_is_not_linked(changes, message):
     (result,) = link_rows(GAME | changes)
     assert message in result["reason"]
     assert result["confidence"] == 0
@@ -77,7 +77,7 @@ MILESTONE = {"milestone_ts": datetime(2026, 7, 10, 22, 45, tzinfo=UTC), "home_ta
 CLOCKLESS = GAME | {"ticker": "KXMLBGAME-26JUL10PHIDET-DET", "event_ticker": "KXMLBGAME-26JUL10PHIDET"}
 
 
-def test_a_milestone_confirms_and_tells_the_time_where_the_ticker_does_not():
+def test_a_milestone_confirms_a_game_and_gives_its_start_if_the_ticker_does_not():
     result = link_rows(GAME | MILESTONE, OTHER | MILESTONE)
     assert [row["side"] for row in result] == ["home", "away"]
     assert all(", milestone" in row["evidence"] and row["confidence"] >= MIN_CONFIDENCE for row in result)
@@ -86,7 +86,7 @@ def test_a_milestone_confirms_and_tells_the_time_where_the_ticker_does_not():
     assert (result["start_ts"], result["likely_ts"]) == (None, MILESTONE["milestone_ts"])
 
 
-def test_the_same_target_told_twice_is_one_piece_of_evidence():
+def test_the_same_target_twice_is_one_piece_of_evidence():
     bare = dict.fromkeys(("yes_sub_title", "rules_day", "rules_named", "decided_ts"))
     rows = [CLOCKLESS | bare | more | {"ticker": f"{CLOCKLESS['event_ticker']}-{code}", "target": target}
             for more in ({}, MILESTONE) for code, target in (("DET", "x"), ("PHI", PHILADELPHIA))]  # fmt: skip
@@ -107,7 +107,7 @@ def test_the_same_target_told_twice_is_one_piece_of_evidence():
         (CLOCKLESS, datetime(2026, 7, 10, tzinfo=UTC), datetime(2026, 7, 10, 21, 40, tzinfo=UTC)),
     ],
 )  # fmt: skip
-def test_a_game_may_have_begun_as_soon_as_anything_says_so(row, milestone, before):
+def test_a_game_may_have_started_as_soon_as_any_source_says_so(row, milestone, before):
     (result,) = link_rows(row | MILESTONE | {"milestone_ts": milestone})
     assert result["reason"] is None
     assert result["before_ts"] == before
@@ -120,12 +120,12 @@ def test_a_game_may_have_begun_as_soon_as_anything_says_so(row, milestone, befor
         ({"away_target": "b"}, "the milestone names another team"),
         ({"milestone_ts": datetime(2026, 7, 11, 17, 5, tzinfo=UTC)},
          "the ticker says 2026-07-10, the milestone 2026-07-11"),
-        # Nothing in it is of this game, or only half of it is told.
+        # It is of a different game, or names only one team.
         ({"home_target": "a", "away_target": "b", "milestone_ts": datetime(2026, 7, 20, tzinfo=UTC)}, None),
         ({"away_target": None}, None),
     ],
 )  # fmt: skip
-def test_what_a_milestone_contradicts_is_not_linked_nor_is_the_other_market(changes, message):
+def test_a_contradicting_milestone_leaves_the_whole_game_unlinked(changes, message):
     for result in link_rows(GAME | MILESTONE | changes, OTHER | MILESTONE | changes):
         assert result["reason"] == message
         assert (result["confidence"] == 0) == (message is not None)
@@ -140,7 +140,7 @@ def test_a_tie_has_a_target_that_no_milestone_names():
     assert [row["side"] for row in link_rows(*rows) if row["confidence"] >= MIN_CONFIDENCE] == ["home", "away", "tie"]
 
 
-def test_two_games_of_a_day_are_told_apart_by_number_and_clock_whatever_the_milestone_says():
+def test_two_games_of_a_day_are_distinguished_by_number_and_clock():
     early, late = datetime(2026, 7, 10, 17, 5, tzinfo=UTC), datetime(2026, 7, 10, 22, 40, tzinfo=UTC)
     fixtures = pl.DataFrame({
         "league": ["mlb"] * 2, "day": [date(2026, 7, 10)] * 2, "start_ts": [early, late], "home": ["DET"] * 2,
@@ -161,7 +161,7 @@ def test_one_piece_of_evidence_alone_is_not_enough():
     assert result["confidence"] < MIN_CONFIDENCE
 
 
-def test_two_games_on_a_day_are_told_apart_by_time_or_number_or_not_at_all():
+def test_two_games_of_a_pair_need_a_time_or_a_number():
     early, late = datetime(2026, 7, 10, 17, 10, tzinfo=UTC), datetime(2026, 7, 10, 22, 45, tzinfo=UTC)
     both = fixtures(early, late)
     timed = match_fixtures(frame(GAME), both)
@@ -221,7 +221,7 @@ def test_a_users_file_adds_names_and_leagues(tmp_path):
         ("[x]\nseries = 'KXMLBGAME'\nhome = 'first'\n", "have the same series"),
     ],
 )
-def test_a_file_that_would_link_wrongly_is_refused(tmp_path, text, message):
+def test_an_ambiguous_or_invalid_team_file_is_refused(tmp_path, text, message):
     path = tmp_path / "teams.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):

@@ -22,7 +22,7 @@ NFL, EPL = load_leagues()["nfl"], load_leagues()["epl"]
         "\ufeffDate,Team1,Team2,Score1,Score2\n2026-09-13T20:00:00Z,NYG,DAL,20,17\n",
     ],
 )
-def test_columns_dates_and_names_of_the_usual_sources(text):
+def test_columns_dates_and_names_of_the_usual_sources_are_read(text):
     games, faults = read_results(text.encode(), NFL)
     assert faults == []
     (row,) = games.to_dicts()
@@ -45,7 +45,7 @@ def test_a_season_begins_after_a_break_of_two_months_if_the_file_does_not_say():
     assert read_results(text.encode(), EPL)[0]["season"].to_list() == [2025, 2025, 2025, 2025, 2026]
 
 
-def test_what_cannot_be_used_is_named_by_line_and_the_rest_is_used():
+def test_unusable_lines_are_reported_and_the_rest_is_used():
     text = (
         "date,home,away,home_score,away_score\n2026-08-15,ARS,LEE,1,0\nsoon,ARS,LEE,1,0\n2026-08-16,Roma,LEE,1,0\n"
         "2026-08-17,ARS,LEE,1,-\n2026-08-18,ARS,LEE,,\n2026-08-19,ARS,,1,1\n2026-08-20,ARS,LEE,-1,2\n"
@@ -71,7 +71,7 @@ def test_a_game_that_is_listed_twice_counts_once():
 
 
 @pytest.mark.parametrize("empty", ["", "NA", "nan", "NULL"])
-def test_what_pandas_writes_for_nothing_is_nothing(empty):
+def test_empty_values_of_pandas_are_empty(empty):
     text = f"date,home,away,home_score,away_score,season\n2026-08-15,ARS,LEE,{empty},{empty},{empty}\n"
     (row,) = read_results(text.encode(), EPL)[0].to_dicts()
     assert (row["score1"], row["score2"], row["season"]) == (None, None, 2026)
@@ -79,7 +79,7 @@ def test_what_pandas_writes_for_nothing_is_nothing(empty):
     assert read_results(odd.encode(), EPL)[1] == ["line 2: the score is not two numbers"]
 
 
-def test_years_of_two_digits_and_day_or_month_first_by_the_league():
+def test_dates_follow_the_leagues_order_of_day_and_month():
     head = "date,home,away,home_score,away_score\n"
     days = read_results(f"{head}05/08/26,ARS,LEE,1,0\n06/08/2026,ARS,LEE,1,0\n".encode(), EPL)[0]["day"].to_list()
     assert days == [date(2026, 8, 5), date(2026, 8, 6)]
@@ -87,7 +87,7 @@ def test_years_of_two_digits_and_day_or_month_first_by_the_league():
     assert read_results(f"{head}13/09/26,NYG,DAL,1,0\n".encode(), NFL)[0]["day"].to_list() == [date(2026, 9, 13)]
 
 
-def test_a_missing_season_is_that_of_the_game_before():
+def test_a_missing_season_is_that_of_the_previous_game():
     rows = [("2025-11-01", "2026"), ("2025-12-01", "2026"), ("2025-12-20", ""), ("2026-10-20", "")]
     text = "date,home,away,home_score,away_score,season\n" + "".join(f"{d},NYG,DAL,1,0,{s}\n" for d, s in rows)
     assert read_results(text.encode(), NFL)[0]["season"].to_list() == [2026, 2026, 2026, 2027]
@@ -97,6 +97,6 @@ def test_a_missing_season_is_that_of_the_game_before():
     ("body", "message"),
     [(b"", "neither CSV nor Parquet"), (b"a,b\n1,2\n", "no column date and home"), (b"PAR1x", "neither")],
 )
-def test_what_is_no_file_of_results(body, message):
+def test_a_file_that_is_not_a_file_of_results_is_refused(body, message):
     with pytest.raises(InputError, match=message):
         read_results(body, EPL)

@@ -58,7 +58,7 @@ def test_the_bins_of_a_day_add_up_to_one():
     assert sum(chance(**limits) for limits in bins) == pytest.approx(1.0)
 
 
-def test_errors_are_those_of_the_latest_days_and_need_thirty():
+def test_errors_come_from_the_latest_days_and_need_thirty_of_them():
     off = [100.0] * 20 + [1.0, 3.0] * 23
     result = forecast_error([0.0] * len(off), off)
     assert result.bias == pytest.approx(2.0, abs=0.03)
@@ -122,7 +122,7 @@ def predict_rows(rows, answers, now=NOW, read=None):
     return model.predict(frame, payloads, now)
 
 
-def test_tomorrow_is_priced_by_the_errors_of_late_and_adds_up():
+def test_tomorrow_is_priced_by_recent_errors_and_adds_up():
     result = predict_rows(DAY, feeds())
     assert result["note"].null_count() == 3
     assert result["p"].sum() == pytest.approx(1.0)
@@ -132,7 +132,7 @@ def test_tomorrow_is_priced_by_the_errors_of_late_and_adds_up():
 
 
 @pytest.mark.parametrize(("hours", "share"), [(33, 0.375), (24, 0.0), (13, 0.0), (36, 0.5)])
-def test_errors_are_those_of_as_far_ahead_as_the_forecast_was_made(hours, share):
+def test_errors_depend_on_how_far_ahead_the_forecast_was_made(hours, share):
     """At the station's own standard time: noon of the 30th in New York is 17 o'clock in Greenwich."""
     result = predict_rows(
         DAY, feeds(off=(-2.0, 2.0), further=3.0), datetime(2026, 3, 30, 17, tzinfo=UTC) - timedelta(hours=hours)
@@ -149,7 +149,7 @@ def test_errors_are_those_of_as_far_ahead_as_the_forecast_was_made(hours, share)
     assert result["p_sd"][0] == pytest.approx(max(arithmetic, MIN_P_SD))
 
 
-def test_a_forecast_read_later_or_long_before_is_not_used():
+def test_a_forecast_from_the_future_or_long_ago_is_not_used():
     late, old = (predict_rows(DAY, feeds(), read=NOW + timedelta(hours=n)) for n in (2, -7))
     for result in (late, old):
         assert result["p"].null_count() == 1
@@ -163,7 +163,7 @@ def test_a_forecast_read_later_or_long_before_is_not_used():
     ("read", "used"),
     [(datetime(2026, 3, 29, 13, 59, tzinfo=UTC), False), (datetime(2026, 3, 29, 14, 1, tzinfo=UTC), True)],
 )
-def test_a_report_counts_when_it_was_final_as_it_was_read(read, used):
+def test_a_report_counts_once_it_is_final(read, used):
     """Before nine in the morning, by the station's standard time, yesterday's may be of the afternoon before."""
     good, (forecast, official) = feeds(), feeds()
     official["results"][-1]["high"] = 50
@@ -171,7 +171,7 @@ def test_a_report_counts_when_it_was_final_as_it_was_read(read, used):
     assert changed == used
 
 
-def test_what_is_off_beyond_all_measure_is_no_error_and_nothing_is_sure():
+def test_absurd_errors_are_ignored_and_nothing_is_certain():
     good, (forecast, official) = feeds(), feeds()
     official["results"][-3]["high"] = 6
     assert predict_rows(DAY, [forecast, official])["p"].to_list() == pytest.approx(
@@ -181,13 +181,13 @@ def test_what_is_off_beyond_all_measure_is_no_error_and_nothing_is_sure():
     assert steady["p_sd"].min() > 0
 
 
-def test_lows_are_held_against_lows():
+def test_lows_are_compared_with_lows():
     result = predict_rows([NIGHT], feeds(off=(0.0, 2.0)))
     off = forecast_error([0.0] * 45, [2.0, 0.0] * 22 + [2.0])
     assert result["p"][0] == pytest.approx(STUDENT.cdf((40.5 - 40 - off.bias) / off.sd))
 
 
-def test_other_days_are_left_alone_and_counted():
+def test_markets_of_other_days_are_not_priced_but_counted():
     today = market(
         "KXHIGHNY-26MAR29-T62", datetime(2026, 3, 30, 4, 59, tzinfo=UTC), strike_type="less", cap_strike=62.0
     )
@@ -202,7 +202,7 @@ def test_other_days_are_left_alone_and_counted():
     ]
 
 
-def test_what_is_read_of_today_and_later_is_not_used():
+def test_readings_of_today_or_later_are_not_used():
     """Return a backtest reads today's reports of days that lay ahead then."""
     forecast, official = feeds()
     later = {
@@ -230,13 +230,13 @@ GOOD = feeds()
          "there is no forecast for all of 2026-03-30"),
     ],
 )  # fmt: skip
-def test_a_feed_that_changed_or_is_half_empty_is_named(answers, message):
+def test_a_changed_or_incomplete_feed_is_reported(answers, message):
     result = predict_rows(DAY, answers)
     notes = result["note"].drop_nulls().to_list()
     assert not notes if not message else message in notes[0]
 
 
-def test_it_asks_for_the_stations_own_day_and_reports():
+def test_weather_requests_depend_on_the_stations_own_day():
     forecast, official = load("weather", model_settings()).requests(pl.DataFrame(DAY, schema=MARKETS), NOW)
     assert "timezone=Etc/GMT%2B5" in forecast.key
     assert official.key.endswith("station=KNYC&year=2026")
@@ -249,7 +249,7 @@ def test_it_asks_for_the_stations_own_day_and_reports():
     ]
 
 
-def test_a_moment_before_new_year_that_years_reports_were_not_asked_for():
+def test_reports_of_a_new_year_may_be_absent_just_after_midnight():
     model, rows = load("weather", model_settings()), pl.DataFrame(DAY, schema=MARKETS)
     before, after = (datetime(2027, 1, 1, 4, 59, 59, tzinfo=UTC), datetime(2027, 1, 1, 5, 0, 1, tzinfo=UTC))
     asked = {request: Payload(request, before, b"{}") for request in model.requests(rows, before)}
@@ -263,7 +263,7 @@ def test_a_moment_before_new_year_that_years_reports_were_not_asked_for():
     assert model.predict(pl.DataFrame(tomorrow, schema=MARKETS), asked, after)["p"].null_count() == 0
 
 
-def test_a_years_reports_that_cannot_be_read_leave_the_station_unpriced():
+def test_a_station_without_a_years_reports_is_not_priced():
     model, rows = load("weather", model_settings()), pl.DataFrame(DAY, schema=MARKETS)
 
     class Failing(dict):
@@ -295,7 +295,7 @@ def test_the_station_is_read_from_the_rules_if_they_name_just_one(place, station
     assert result["rules_station"].to_list() == [station]
 
 
-def test_stations_stand_where_other_lists_have_them():
+def test_stations_are_located_where_other_lists_have_them():
     """Longitude and latitude to a degree, and the hours by longitude."""
     # fmt: off
     near = {"KATL": (34, -84), "KAUS": (30, -98), "KBOS": (42, -71), "KDCA": (39, -77), "KDEN": (40, -105),
