@@ -76,9 +76,9 @@ CHECK_OF_DRIFT = {
 async def test_every_drift_is_found_within_the_limit_of_requests(place, unhurried, rsa_key, name):
     place.faults.set(Fault(name))
     report = await check(place, unhurried, rsa_key)
-    found = faults(report)
+    reported = faults(report)
     step, message = CHECK_OF_DRIFT[name]
-    assert message in found[step]
+    assert message in reported[step]
     assert not report.passed
     assert report.requests <= MAX_REQUESTS
 

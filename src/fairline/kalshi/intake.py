@@ -46,7 +46,7 @@ class Intake:
     def admit(self, page: Page[Market], *, closing: bool = False) -> list[Market]:
         """Return the page's new markets, without combos that passed the filter and without unconfirmed ones.
 
-        Rejected rows without a ticker cannot be told from those read before, so the closing pass does not count them.
+        Rejected rows without a ticker cannot be distinguished from earlier ones: the closing pass does not count them.
         """
         self.rejects.add(row for row in page.rejected if row.ticker or not closing)
         rows = page.rows

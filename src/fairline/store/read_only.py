@@ -30,8 +30,10 @@ def read_only_files(files: Mapping[str, Path], stack: ExitStack) -> Any:
         def info(self, path: str, **_: Any) -> dict[str, Any]:
             return {"name": path, "size": self._path(path).stat().st_size, "type": "file"}
 
-        def modified(self, path: str) -> datetime:
+        def read_time(self, path: str) -> datetime:
             return datetime.fromtimestamp(self._path(path).stat().st_mtime, UTC)
+
+        modified = read_time
 
         def glob(self, path: str, **_: Any) -> list[str]:
             name = str(self._strip_protocol(path))

@@ -195,7 +195,7 @@ def test_a_ticker_that_would_change_the_request_is_refused(ticker):
 
 @pytest.mark.parametrize("top", [100, 101])
 def test_a_walk_still_at_the_top_of_its_window_has_nothing_to_give_away(top):
-    """The receiver would get the whole window, and give it away again, for ever."""
+    # The receiver would get the whole window, and give it away again, for ever.
     walk = Walk(0, {}, CREATED, Window(10, 100), oldest=top)
     assert not walk.divisible
     walk.oldest = 99
