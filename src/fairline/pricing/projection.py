@@ -3,7 +3,6 @@
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from fairline.market.frame import payout_high_u, payout_low_u
 from fairline.pricing.ladders import ABOVE, BELOW, STRICT, strike_ladders
@@ -57,6 +56,8 @@ def _isotonic(middle: Floats, low: Floats, high: Floats, group: NDArray[np.uint3
 
     All groups at once: each is lifted above the next, far enough not to meet it, so that one regression serves all.
     """
+    from scipy.optimize import isotonic_regression
+
     if not len(middle):
         return middle
     lift = 4.0 * (group.max() - group)

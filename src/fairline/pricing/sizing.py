@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from fairline.errors import UsageError
 from fairline.market.fees import CAUTIOUS, Policy, coefficient, order_fee_u
@@ -104,6 +103,8 @@ def joint_kelly(payouts: Floats, chance: Floats, cost: Floats) -> Floats:
     Wealth in state s is 1 − Σf + Σ f·payouts[s]/cost; `payouts[s, i]` is what bet i pays in state s in dollars, and
     `chance[s]` how likely that state is.
     """
+    from scipy.optimize import minimize
+
     gains = payouts / cost - 1.0
 
     def loss(share: Floats) -> tuple[float, Floats]:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import polars as pl
-from scipy.special import stdtrit
 
 from fairline.market.frame import NOTIONAL_U
 
@@ -52,6 +51,8 @@ def clustered_mean(rows: pl.DataFrame, value: str, cluster: str = "event_ticker"
     Student's t with G − 1 degrees of freedom (Cameron and Miller, "A practitioner's guide to cluster-robust inference",
     J. Human Resources 2015, II.B and VI.D). With a single cluster the interval is unbounded.
     """
+    from scipy.special import stdtrit
+
     if rows.is_empty():
         return None
     mean = float(rows[value].to_numpy().mean())

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
-from scipy.special import betaincinv
 
 from fairline.scoring.metrics import Interval, clustered_mean, profits
 from fairline.store.store import Store
@@ -142,6 +141,8 @@ def _score_model(model: str, losses: pl.DataFrame) -> ModelScore:
 
 def _reliability(model: str, losses: pl.DataFrame) -> pl.DataFrame:
     """Return how often markets ended YES by tenths of the model's probability, with exact 95 % intervals."""
+    from scipy.special import betaincinv
+
     bins = (pl.col("p") * RELIABILITY_BINS).floor().clip(0, RELIABILITY_BINS - 1).cast(pl.Int64)
     binned = losses.with_columns(bin=bins)
     counts = binned.group_by("bin").agg(
