@@ -1,14 +1,20 @@
 """An account that trades on the simulated exchange, read and checked against the truth."""
 
 import asyncio
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 
 import fairline
+from fairline.api.account_report import PortfolioReport
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, parse_private_key
-from fairline.kalshi.portfolio import read_account
+from fairline.kalshi.portfolio import AccountRecords, read_account
+from fairline.kalshi.wire import Balance
+from fairline.market.frame import empty_markets
+from fairline.positions.account import evaluate_account
 from fairline.positions.fee_fit import FeeTerms, fit_fees
 from fairline.positions.lots import build_lots
 from fairline.positions.reconcile import cash_identity, compare_positions, sum_transfers
@@ -91,9 +97,11 @@ def test_every_request_names_its_subaccount_so_that_the_report_adds_up(trading, 
 
 
 def test_the_cash_identity_holds_where_nothing_is_archived(public, rsa_pem):
-    world = World(1_200, past=0, moves=20, speed=7_200, seed=33)
+    clock = [0.0]
+    world = World(1_200, past=0, moves=20, speed=3_600, seed=33, clock=lambda: clock[0])
     with Exchange(catalog=WorldCatalog(world), keys=[Key("trader", public, trader_seed=5)]) as exchange:
-        for _ in range(3):
+        for hour in (0.0, 2.0, 30.0):
+            clock[0] = hour
             records = read(exchange, rsa_pem)
             assert identity(records).difference_u == pytest.approx(0, abs=100)
         assert any(order.remaining for order in records.orders)
@@ -189,3 +197,22 @@ def test_the_closing_line_of_a_game_is_the_quote_before_it_began(trading, signed
     assert (valued["filled_at"] < valued["starts_at"]).all()
     assert (valued["clv_mid_cents"] > valued["clv_exit_cents"]).all()
     assert report.clv_interval().n == valued.height
+
+
+def test_a_refresh_of_10000_known_fills_costs_at_most_six_requests(trading, rsa_pem):
+    known = read(trading, rsa_pem)
+    oldest = min(known.fills, key=lambda fill: fill.ts)
+    known.fills += [
+        msgspec.structs.replace(oldest, fill_id=f"old-{number}", ts=oldest.ts - number, created_time=None)
+        for number in range(10_000)
+    ]
+    refreshed = read(trading, rsa_pem, known=known, transfers=False)
+    assert refreshed.requests <= 6
+    assert len(refreshed.fills) == len(known.fills)
+
+
+def test_positions_that_are_valued_but_not_listed_are_a_problem():
+    records = AccountRecords(balance=Balance(balance=100, portfolio_value=502))
+    account = evaluate_account(records, empty_markets(), asof=datetime(2026, 8, 1, tzinfo=UTC))
+    (problem,) = PortfolioReport(account, records, []).problems[1:]
+    assert "values positions at $5.02 but lists none" in str(problem)

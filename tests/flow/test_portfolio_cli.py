@@ -2,11 +2,15 @@
 
 import io
 import json
+from datetime import timedelta
 
 import polars as pl
 import pytest
 
+from fairline import portfolio
 from fairline.sim import Key
+from fairline.store.datasets import EDGES
+from fairline.store.store import Store
 from tests.flow.test_cli import fairline
 from tests.flow.test_portfolio import public, signed, trading
 
@@ -19,7 +23,7 @@ def run(call, signed, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "texts"),
     [
         ((), ("Cash $", "The balance adds up", "Unrealised")),
         (("--settled",), ("Ticker", "Profit $", "Result")),
@@ -29,11 +33,11 @@ def run(call, signed, *arguments):
         (("--subaccount", "1"), ("Cash $",)),
     ],
 )
-def test_every_view_of_the_command_prints(fairline, signed, arguments, words):
+def test_every_view_of_the_command_prints(fairline, signed, arguments, texts):
     done = run(fairline, signed, *arguments)
     assert done.returncode == 0, done.stderr
-    for word in words:
-        assert word in done.stdout
+    for text in texts:
+        assert text in done.stdout
 
 
 def test_formats_keep_and_mistakes_of_the_command(fairline, signed, tmp_path, monkeypatch):
@@ -44,8 +48,8 @@ def test_formats_keep_and_mistakes_of_the_command(fairline, signed, tmp_path, mo
     assert rows["profit"].len() > 3
     assert not list((tmp_path / "data").rglob("*.json")), "nothing is kept unless asked for"
     assert run(fairline, signed, "--keep").returncode == 0
-    (kept,) = (tmp_path / "data").rglob("account/*.json")
-    assert kept.stat().st_mode & 0o777 == 0o600
+    (mirror,) = (tmp_path / "data").rglob("account/*.json")
+    assert mirror.stat().st_mode & 0o777 == 0o600
     again = run(fairline, signed, "--keep")
     assert "The balance adds up" in again.stdout
     both = run(fairline, signed, "--fills", "--settled")
@@ -106,3 +110,36 @@ def test_a_scan_with_holdings_marks_them_and_sizes_bets_from_the_equity(fairline
     assert all(value == 0 for (ticker, _), value in marks.items() if ticker not in held)
     unsigned = fairline("scan", "--exchange", signed["exchange"], "--holdings")
     assert (unsigned.returncode, "--holdings" in unsigned.stderr) == (2, True)
+
+
+@pytest.fixture
+def claimed(trading, signed, tmp_path):
+    """Return a store that claimed an edge in one market before its first fill there, at one cent less."""
+    fills = portfolio(**signed).account.fills.sort("filled_ts")
+    first = fills.row(0, named=True)
+    edge = dict.fromkeys(EDGES) | {
+        "change": "appeared", "ticker": first["ticker"], "side": first["side"], "model": "elo",
+        "price_u": first["price_u"] - 10_000, "ev_u": 30_000,
+    }  # fmt: skip
+    store = Store(tmp_path / "store", exchange=trading.root.removeprefix("http://"))
+    store.acquire()
+    store.append("edges", pl.DataFrame([edge], schema=EDGES), first["filled_ts"] - timedelta(hours=1))
+    store.release()
+    return store, first
+
+
+def test_profit_by_model_and_the_scorecard_show_which_claims_were_taken(fairline, signed, claimed):
+    store, first = claimed
+    at = ("--store", store.folder, "--exchange", signed["exchange"])
+    by_model = run(fairline, signed, "--by", "model", "--store", store.folder)
+    assert by_model.returncode == 0, by_model.stderr
+    assert "elo" in by_model.stdout
+    assert "taken" not in json.loads(fairline("scorecard", *at, "--json").stdout)
+    assert run(fairline, signed, "--keep", "--store", store.folder).returncode == 0
+    shown = fairline("scorecard", *at)
+    assert "Taken: 1 of 1 claimed edges" in shown.stdout
+    assert "+1.00 ¢ per contract more than promised, which leaves +2.00 ¢" in shown.stdout
+    taken = json.loads(fairline("scorecard", *at, "--json").stdout)["taken"]
+    assert (taken["claims"], taken["taken"], taken["slippage"]) == (1, 1, pytest.approx(0.01))
+    claims = portfolio(**signed, store=store.folder).claims.drop_nulls("model")
+    assert claims["ticker"].unique().to_list() == [first["ticker"]]

@@ -37,6 +37,8 @@ from fairline.scanner import ScanOptions
 from fairline.store.mirror import AccountMirror
 from fairline.store.store import Store
 
+SETTLING_S = 1.5
+"""How long after a first reading that does not add up the account is read again, once."""
 _CHUNK = 100
 """Tickers per request."""
 
@@ -54,12 +56,17 @@ async def run_portfolio_request(request: PortfolioRequest, hooks: Hooks) -> Port
     asof = datetime.now(UTC)
     async with session.kalshi() as kalshi:
         records = await _read_records(kalshi, options, known)
+        await _read_payouts(kalshi, records)
+        if not _adds_up(records, asof):
+            # Positions lag fills by about a second, and a settlement reaches the listings before the cash.
+            await asyncio.sleep(SETTLING_S)
+            records = await _read_records(kalshi, options, records)
+            await _read_payouts(kalshi, records)
         if mirror is not None:
             mirror.save(records)
         tickers = _tickers(records, history=options.clv or options.history)
         markets, problems = await read_markets(kalshi, tickers)
-        payouts_u = await _read_payouts(kalshi, records)
-        account = evaluate_account(records, markets, asof=asof, payouts_u=payouts_u)
+        account = evaluate_account(records, markets, asof=asof)
         lines = None
         if options.clv:
             lines = await read_closing_lines(kalshi, account.fills, markets, _store(session.settings, options.store))
@@ -73,12 +80,21 @@ def _mirror(settings: Settings, options: AccountOptions) -> AccountMirror:
     return AccountMirror(folder, settings.environment, settings.key_id, options.subaccount)
 
 
+def _adds_up(records: AccountRecords, asof: datetime) -> bool:
+    """Return whether the cash identity holds and the fills lead to the positions, if everything was read."""
+    if not records.complete:
+        return True
+    account = evaluate_account(records, empty_markets(), asof=asof)
+    return not account.mismatches and (account.identity is None or account.identity.holds)
+
+
 async def _read_records(kalshi: Kalshi, options: AccountOptions, known: AccountRecords | None) -> AccountRecords:
     records = await read_account(kalshi.portfolio, subaccount=options.subaccount, known=known, transfers=known is None)
     if known is not None:
         records.deposits = known.deposits
         records.withdrawals = known.withdrawals
         records.subaccount_transfers = known.subaccount_transfers
+        records.payouts_u = dict(known.payouts_u)
     return records
 
 
@@ -124,20 +140,22 @@ async def read_markets(kalshi: Kalshi, tickers: Sequence[str]) -> tuple[pl.DataF
     return with_probabilities(with_context(frame, series, events)), problems
 
 
-async def _read_payouts(kalshi: Kalshi, records: AccountRecords) -> dict[str, int]:
-    """Return what YES paid, in micro-dollars, in markets with fills that neither positions nor settlements list."""
-    listed = {row.ticker for row in records.positions} | {row.ticker for row in records.settlements}
+async def _read_payouts(kalshi: Kalshi, records: AccountRecords) -> None:
+    """Add what YES paid in markets with fills that neither positions nor settlements list, as far as it is unknown."""
+    listed = (
+        set(records.payouts_u) | {row.ticker for row in records.positions} | {row.ticker for row in records.settlements}
+    )
     unlisted = unlisted_markets(map(parse_fill, records.fills), listed)
     rows = []
     for start in range(0, len(unlisted), _CHUNK):
         chunk = unlisted[start : start + _CHUNK]
         rows += (await kalshi.markets.settlements(chunk)).rows
-        found = {row.ticker for row in rows}
-        archived = [ticker for ticker in chunk if ticker not in found]
+        live = {row.ticker for row in rows}
+        archived = [ticker for ticker in chunk if ticker not in live]
         if archived:
             rows += (await kalshi.historical.settlements(archived)).rows
     payouts = settlements_frame(rows).drop_nulls("payout_u")
-    return dict(payouts.select("ticker", "payout_u").iter_rows())
+    records.payouts_u |= dict(payouts.select("ticker", "payout_u").iter_rows())
 
 
 def _store(settings: Settings, given: Path | None) -> Store | None:

@@ -88,7 +88,7 @@ class PortfolioReport:
     def clv(self) -> pl.DataFrame:
         """Fills with their closing-line value in cents per contract; null if unknown or if filled during play.
 
-        Empty unless the report was asked for closing lines.
+        Empty unless the report requested closing lines.
         """
         if self._valued is None:
             return self.fills.clear()
@@ -168,7 +168,16 @@ class PortfolioReport:
             sign = "+" if identity.difference_u > 0 else "−"
             text = f"the balance differs from the records by {sign}${abs(identity.difference_u) / _DOLLAR:,.4f}"
             difference = [Problem(f"{text}; possible cause: {'; '.join(identity.explanations)}", stage="account")]
-        return [*missing, *rejected, *difference, *mismatches, *self._problems]
+        return [*missing, *rejected, *difference, *mismatches, *self._unlisted_value(), *self._problems]
+
+    def _unlisted_value(self) -> list[Problem]:
+        """Return a problem if the exchange values positions but lists none, which was seen for combos."""
+        balance = self._records.balance
+        held = self.account.holdings.filter(pl.col("count_cc") > 0)
+        if balance is None or not balance.portfolio_value or held.height:
+            return []
+        value = balance.portfolio_value / 100
+        return [Problem(f"the exchange values positions at ${value:,.2f} but lists none", stage="account")]
 
     @property
     def complete(self) -> bool:

@@ -70,19 +70,19 @@ async def _candle_quotes(
     low = int((starts_ts - LOOK_BACK).timestamp())
     high = int(starts_ts.timestamp())
     try:
-        found = await kalshi.history.batch_candles(tickers, low, high, 1)
+        by_ticker = await kalshi.history.batch_candles(tickers, low, high, 1)
     except KalshiError:
-        found = {}
-    archived = [ticker for ticker in tickers if ticker not in found]
+        by_ticker = {}
+    archived = [ticker for ticker in tickers if ticker not in by_ticker]
     answers = await asyncio.gather(
         *(kalshi.history.archived_candles(ticker, low, high, 1) for ticker in archived), return_exceptions=True
     )
     for ticker, answer in zip(archived, answers, strict=True):
         if not isinstance(answer, BaseException):
-            found[ticker] = answer
+            by_ticker[ticker] = answer
         elif not isinstance(answer, KalshiError):
             raise answer
-    return [quote for ticker, candles in found.items() for quote in _quotes_of(ticker, candles)]
+    return [quote for ticker, candles in by_ticker.items() for quote in _quotes_of(ticker, candles)]
 
 
 def _quotes_of(ticker: str, candles: Iterable[Candle]) -> list[tuple[str, datetime, int | None, int | None]]:

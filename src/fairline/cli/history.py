@@ -103,6 +103,7 @@ def scorecard(
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Compare promised with realised EV, and each model with the market's price."""
+    from fairline.api.taken import read_taken_claims
     from fairline.output import charts, records
     from fairline.output.console import show
     from fairline.output.files import write_output
@@ -114,10 +115,17 @@ def scorecard(
     if plot is not None:
         write_output(plot, charts.write_figure(charts.reliability_figure(card.reliability), plot))
         note(f"Wrote {plot}")
+    taken = read_taken_claims(opened, opened.folder)
+
+    def print_report() -> None:
+        show(records.scorecard_report(card))
+        if taken is not None:
+            print(taken)
+
     emit(
         output,
-        table=lambda: show(records.scorecard_report(card)),
-        document=lambda: scorecard_document(card),
+        table=print_report,
+        document=lambda: scorecard_document(card) | ({"taken": taken.document()} if taken is not None else {}),
         rows=lambda: records.scorecard_rows(card),
     )
 

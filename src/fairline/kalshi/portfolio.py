@@ -119,8 +119,9 @@ class Missing:
 class AccountRecords:
     """Everything that was read of one subaccount.
 
-    `missing` names parts that the key may not read, `rejected` rows that could not be used. `requests` counts what the
-    reading cost. Balance is None if it could not be read.
+    `missing` names parts that the key may not read, `rejected` rows that could not be used. `payouts_u` is what one YES
+    contract paid, in micro-dollars, in settled markets that no listing of the account contains; the caller looks them
+    up. `requests` counts what the reading cost. Balance is None if it could not be read.
     """
 
     subaccount: int = 0
@@ -134,6 +135,7 @@ class AccountRecords:
     subaccount_transfers: list[SubaccountTransfer] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    payouts_u: dict[str, int] = field(default_factory=dict)
     requests: int = 0
 
     @property

@@ -58,17 +58,17 @@ def summary_lines(totals: Mapping[str, float | int | None], identity: CashIdenti
     lines = [
         f"Cash {_money(cash)}, positions worth {_money(totals['value'])} at the executable side "
         f"(cost {_money(totals['exposure'])})",
-        f"Profit after fees: realised {_signed(totals['realized'])}, unrealised {_signed(totals['unrealized'])}; "
+        f"Profit after fees: realised {_with_sign(totals['realized'])}, unrealised {_with_sign(totals['unrealized'])}; "
         f"fees paid {_money(totals['fees'])}",
     ]
     if totals["unmarked"]:
         lines.append(f"{totals['unmarked']} holdings have no quote to sell to and are left out of value and unrealised")
     if identity is not None:
-        state = "adds up" if identity.holds else f"differs by {_signed(identity.difference_u / 1e6, 4)}"
+        state = "adds up" if identity.holds else f"differs by {_with_sign(identity.difference_u / 1e6, 4)}"
         lines.append(
             f"The balance {state}: deposits {_money(identity.deposits_u / 1e6)}, withdrawals "
-            f"{_money(identity.withdrawals_u / 1e6)}, settled {_signed(identity.settled_u / 1e6, 4)}, open markets "
-            f"{_signed(identity.open_u / 1e6, 4)}"
+            f"{_money(identity.withdrawals_u / 1e6)}, settled {_with_sign(identity.settled_u / 1e6, 4)}, open markets "
+            f"{_with_sign(identity.open_u / 1e6, 4)}"
         )
     return lines
 
@@ -156,7 +156,7 @@ def _money(dollars: float | None, decimals: int = 2) -> str:
     return "unknown" if dollars is None else f"${dollars:,.{decimals}f}"
 
 
-def _signed(dollars: float | None, decimals: int = 2) -> str:
+def _with_sign(dollars: float | None, decimals: int = 2) -> str:
     if dollars is None:
         return "unknown"
     return f"{'−' if dollars < 0 else '+'}${abs(dollars):,.{decimals}f}"

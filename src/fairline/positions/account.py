@@ -70,27 +70,26 @@ class Account:
         )
 
     def exposure_by(self, column: str) -> dict[str, int]:
-        """Return the cost of the contracts held in micro-dollars, by a column such as `event_ticker`."""
-        summed = self.holdings.group_by(column).agg(pl.col("cost_u").sum())
+        """Return the cost of the contracts held in micro-dollars, by a column such as `event_ticker`, or by `day`.
+
+        The day (UTC) is that on which the market is decided.
+        """
+        table = self.holdings.with_columns(day=pl.col("decided_ts").dt.date())
+        summed = table.group_by(column).agg(pl.col("cost_u").sum())
         return {str(name): cost for name, cost in summed.iter_rows() if cost}
 
 
-def evaluate_account(
-    records: AccountRecords,
-    markets: pl.DataFrame,
-    *,
-    asof: datetime,
-    payouts_u: Mapping[str, int] | None = None,
-) -> Account:
+def evaluate_account(records: AccountRecords, markets: pl.DataFrame, *, asof: datetime) -> Account:
     """Evaluate what was read of an account.
 
     `markets` are rows of MARKETS for the markets held, with their quotes; holdings in other markets have no mark.
-    `payouts_u` is what one YES contract paid in settled markets that the account's listings no longer contain.
     """
     fills = [parse_fill(fill) for fill in records.fills]
     positions = [parse_position(position) for position in records.positions]
     settlements = [parse_settlement(settlement) for settlement in records.settlements]
-    settlements += rebuild_settlements(fills, payouts_u or {})
+    listed = {each.ticker for each in positions} | {each.ticker for each in settlements}
+    unlisted = {ticker: payout_u for ticker, payout_u in records.payouts_u.items() if ticker not in listed}
+    settlements += rebuild_settlements(fills, unlisted)
     orders = [parse_order(order) for order in records.orders]
     lots = build_lots(fills)
     holdings = holding_table(positions, orders, lots, markets)

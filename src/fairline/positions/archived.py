@@ -23,16 +23,17 @@ def rebuild_settlements(fills: Iterable[Fill], payouts_u: Mapping[str, int]) -> 
 
 
 def _rebuild(ticker: str, fills: list[Fill], payout_u: int) -> SettledMarket:
-    yes = [fill for fill in fills if fill.direction == "yes"]
-    no = [fill for fill in fills if fill.direction == "no"]
+    sides = {side: [fill for fill in fills if fill.direction == side] for side in ("yes", "no")}
+    counts = {side: sum(fill.count_cc for fill in own) for side, own in sides.items()}
+    costs = {side: sum(fill.cost_u for fill in own) for side, own in sides.items()}
     return SettledMarket(
         ticker=ticker,
         event_ticker="",
         result="",
-        yes_cc=sum(fill.count_cc for fill in yes),
-        no_cc=sum(fill.count_cc for fill in no),
-        yes_cost_u=sum(fill.cost_u for fill in yes),
-        no_cost_u=sum(fill.cost_u for fill in no),
+        yes_cc=counts["yes"],
+        no_cc=counts["no"],
+        yes_cost_u=costs["yes"],
+        no_cost_u=costs["no"],
         fee_u=sum(fill.fee_u for fill in fills),
         revenue_u=0,
         value_u=payout_u,

@@ -23,7 +23,7 @@ _HOLDINGS: _Types = {
     "resting_no_cc": pl.Int64,
 }
 HOLDINGS = pl.Schema(_HOLDINGS)
-"""Positions as the exchange reports them. `side` is null where nothing is held any more."""
+"""Positions as the exchange reports them. `side` is null where nothing is held."""
 
 _SETTLED: _Types = {
     "ticker": pl.String,

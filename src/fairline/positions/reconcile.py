@@ -58,20 +58,24 @@ def sum_transfers(
     between: Iterable[SubaccountTransfer],
 ) -> Transfers:
     """Add up the transfers of one subaccount. Deposits and withdrawals belong to the primary account, number 0."""
-    external = list(deposits) if subaccount == 0 else []
+    incoming = list(deposits) if subaccount == 0 else []
     outgoing = list(withdrawals) if subaccount == 0 else []
     moves = list(between)
     moved_in = sum(move.amount_cents for move in moves if move.to_subaccount == subaccount)
     moved_out = sum(move.amount_cents for move in moves if move.from_subaccount == subaccount)
-    applied = [each for each in external if each.status in APPLIED]
+    applied = [each for each in incoming if each.status in APPLIED]
     sent = [each for each in outgoing if each.status in APPLIED]
-    pending = [each for each in external if each.status == "pending"]
+    pending = [each for each in incoming if each.status == "pending"]
     return Transfers(
-        deposits_u=(moved_in + sum(each.amount_cents for each in applied)) * CENT_U,
-        withdrawals_u=(moved_out + sum(each.amount_cents for each in sent)) * CENT_U,
+        deposits_u=moved_in * CENT_U + _amount_u(applied),
+        withdrawals_u=moved_out * CENT_U + _amount_u(sent),
         fees_u=sum(each.fee_cents for each in [*applied, *sent]) * CENT_U,
-        pending_u=sum(each.amount_cents for each in pending) * CENT_U,
+        pending_u=_amount_u(pending),
     )
+
+
+def _amount_u(transfers: Iterable[Transfer]) -> int:
+    return sum(each.amount_cents for each in transfers) * CENT_U
 
 
 def cash_identity(
@@ -95,7 +99,7 @@ def cash_identity(
     identity = CashIdentity(transfers.deposits_u, transfers.withdrawals_u, settled_u, open_u, balance_u)
     if identity.holds:
         return identity
-    explanations = _explain(identity.difference_u, settled, still_open, transfers, list(orders))
+    explanations = _explain(identity.difference_u, settled, transfers, list(orders))
     return CashIdentity(
         transfers.deposits_u, transfers.withdrawals_u, settled_u, open_u, balance_u, tuple(explanations)
     )
@@ -104,7 +108,6 @@ def cash_identity(
 def _explain(
     difference_u: int,
     settled: list[SettledMarket],
-    still_open: list[Position],
     transfers: Transfers,
     orders: list[RestingOrder],
 ) -> list[str]:
@@ -115,15 +118,23 @@ def _explain(
         "a deposit that is still pending": transfers.pending_u,
     }
     if settled:
-        latest = max(settled, key=lambda each: each.at.timestamp() if each.at else 0.0)
+        latest = max(settled, key=_settled_s)
         amounts[f"the settlement of {latest.ticker}, which is not credited yet"] = -latest.revenue_u
-    matches = [name for name, amount_u in amounts.items() if amount_u and abs(amount_u - difference_u) <= TOLERANCE_U]
+    matches = [name for name, amount_u in amounts.items() if _explains(amount_u, difference_u)]
     unpaid = [settlement.ticker for settlement in settled if settlement.profit_u is None]
     if unpaid:
         matches.append(f"settlements without a payout: {', '.join(unpaid[:3])}")
     if not matches and not transfers.deposits_u:
         matches.append("deposits and withdrawals are not in these records")
     return matches or ["transfers between subaccounts, or settlements older than these records"]
+
+
+def _explains(amount_u: int, difference_u: int) -> bool:
+    return amount_u != 0 and abs(amount_u - difference_u) <= TOLERANCE_U
+
+
+def _settled_s(settlement: SettledMarket) -> float:
+    return settlement.at.timestamp() if settlement.at is not None else 0.0
 
 
 @dataclass(frozen=True, slots=True)

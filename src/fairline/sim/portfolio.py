@@ -105,7 +105,7 @@ def _positions_page(
     holdings = (
         [] if account is None else [(row, h) for (number, row), h in account.holdings.items() if number == subaccount]
     )
-    rows = [(row, holding) for row, holding in holdings if matches(row, holding) and _named(backend, request, row)]
+    rows = [(row, holding) for row, holding in holdings if matches(row, holding) and _is_named(backend, request, row)]
     page, cursor = _page(request, rows)
     events: dict[str, list[Holding]] = {}
     for row, holding in page:
@@ -140,7 +140,7 @@ def _fills_page(backend: Backend, request: web.Request, key: Key | None, *, arch
         and subaccount in (None, fill.order.subaccount)
         and in_window(fill.at_us)
         and order in (None, "", order_id(fill.order.number))
-        and _named(backend, request, fill.order.row)
+        and _is_named(backend, request, fill.order.row)
     ]
     page, cursor = _page(request, rows)
     return Reply(200, {"fills": [fill_object(backend, fill) for fill in page], "cursor": cursor})
@@ -174,7 +174,7 @@ def _orders_page(backend: Backend, request: web.Request, key: Key | None, *, arc
     rows = [
         state
         for state in states
-        if matches(state) and in_window(state.order.at_us) and _named(backend, request, state.order.row)
+        if matches(state) and in_window(state.order.at_us) and _is_named(backend, request, state.order.row)
     ]
     page, cursor = _page(request, rows)
     return Reply(
@@ -195,7 +195,7 @@ def settlements(backend: Backend, request: web.Request, key: Key | None) -> Repl
         and not backend.catalog.archived[row]
         and subaccount in (None, number)
         and in_window(holding.settled_us)
-        and _named(backend, request, row)
+        and _is_named(backend, request, row)
     ]
     rows.sort(key=lambda each: -(each[1].settled_us or 0))
     page, cursor = _page(request, rows)
@@ -280,7 +280,7 @@ def _time_window(request: web.Request) -> Callable[[int], bool]:
     return lambda at_us: low <= at_us <= high
 
 
-def _named(backend: Backend, request: web.Request, row: int) -> bool:
+def _is_named(backend: Backend, request: web.Request, row: int) -> bool:
     """Return whether a market is selected by the `ticker` and `event_ticker` parameters, which are comma lists."""
     tickers = [name for name in request.query.get("ticker", "").split(",") if name]
     events = [name for name in request.query.get("event_ticker", "").split(",") if name]

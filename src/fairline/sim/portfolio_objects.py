@@ -34,7 +34,7 @@ def market_position(backend: Backend, row: int, holding: Holding) -> Object:
     return {
         "ticker": backend.catalog.tickers[row],
         "exchange_index": 0,
-        "position_fp": _signed(0 if holding.settled_us is not None else signed),
+        "position_fp": _signed_count(0 if holding.settled_us is not None else signed),
         "market_exposure_dollars": _money(0 if holding.settled_us is not None else holding.exposure),
         "realized_pnl_dollars": _money(holding.realized),
         "fees_paid_dollars": _money(holding.fees),
@@ -148,5 +148,5 @@ def _money(micro_dollars: int) -> str:
     return f"{sign}{whole}.{fraction:06d}"
 
 
-def _signed(hundredths: int) -> str:
+def _signed_count(hundredths: int) -> str:
     return f"{'-' if hundredths < 0 else ''}{count(abs(hundredths))}"

@@ -26,6 +26,7 @@ class _Content(msgspec.Struct):
     deposits: list[Transfer] = []
     withdrawals: list[Transfer] = []
     subaccount_transfers: list[SubaccountTransfer] = []
+    payouts_u: dict[str, int] = {}
 
 
 class AccountMirror:
@@ -60,6 +61,7 @@ class AccountMirror:
             deposits=content.deposits,
             withdrawals=content.withdrawals,
             subaccount_transfers=content.subaccount_transfers,
+            payouts_u=content.payouts_u,
         )
 
     def save(self, records: AccountRecords) -> None:
@@ -73,6 +75,7 @@ class AccountMirror:
             deposits=records.deposits,
             withdrawals=records.withdrawals,
             subaccount_transfers=records.subaccount_transfers,
+            payouts_u=records.payouts_u,
         )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -81,3 +84,15 @@ class AccountMirror:
             raise StoreError(
                 f"cannot write the account mirror {self.path} ({error.strerror})", remedy="Check its folder"
             ) from error
+
+
+def read_mirrors(folder: Path) -> list[AccountRecords]:
+    """Return the kept histories in a folder, whatever key they belong to; unreadable files are left out."""
+    records = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            content = msgspec.json.decode(path.read_bytes(), type=_Content)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        records.append(AccountRecords(content.subaccount, fills=content.fills, settlements=content.settlements))
+    return records

@@ -40,7 +40,7 @@ def fill(ticker, outcome, contracts, yes_price, fee="0", number="1", at=ASOF):
     )  # fmt: skip
 
 
-def settled(ticker, value, yes, cost, fee="0", at="2026-07-02T00:00:00Z"):
+def settlement(ticker, value, yes, cost, fee="0", at="2026-07-02T00:00:00Z"):
     return PositionSettlement(
         ticker=ticker, event_ticker=ticker.rpartition("-")[0], market_result="yes" if value else "no",
         yes_count_fp=yes, no_count_fp="0", yes_total_cost_dollars=cost, no_total_cost_dollars="0",
@@ -58,7 +58,7 @@ def records():
             position("KXC-1-Z", "0.00", "0.000000", realized="-0.500000"),
         ],
         fills=[fill("KXA-1-X", "yes", "10.00", "0.4000", "0.100000"), fill("KXB-1-Y", "no", "5.00", "0.5000")],
-        settlements=[settled("KXD-1-W", 100, "3.00", "2.000000", "0.050000")],
+        settlements=[settlement("KXD-1-W", 100, "3.00", "2.000000", "0.050000")],
         orders=[Order(order_id="o", ticker="KXE-1-V", outcome_side="yes", yes_price_dollars="0.2",
                       remaining_count_fp="7.00")],
         deposits=[Transfer(id="d", status="applied", amount_cents=9_405)],
@@ -148,6 +148,18 @@ def test_a_settlement_that_is_listed_nowhere_is_rebuilt_from_fills_and_payout():
     (rebuilt,) = rebuild_settlements(fills, {"KXQ-1-A": 1_000_000})
     assert (rebuilt.yes_cc, rebuilt.no_cc, rebuilt.closed_early_cc) == (1_000, 400, 400)
     assert rebuilt.profit_u == 10_000_000 - 3_000_000 - 1_600_000 - 30_000
+
+
+def test_a_settlement_that_is_listed_again_is_not_counted_twice(records, markets):
+    records.fills.append(fill("KXD-1-W", "yes", "3.00", "0.6667"))
+    records.payouts_u = {"KXD-1-W": 1_000_000}
+    assert evaluate_account(records, markets, asof=ASOF).identity.settled_u == 950_000
+
+
+def test_exposure_is_summed_by_the_day_on_which_markets_are_decided(records, markets):
+    decided = markets.with_columns(decided_ts=pl.lit(ASOF))
+    account = evaluate_account(records, decided, asof=ASOF)
+    assert account.exposure_by("day") == {"2026-08-20": 6_500_000}
 
 
 def quotes(*rows):

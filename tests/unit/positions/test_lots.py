@@ -13,11 +13,11 @@ NOON = datetime(2026, 7, 6, 12, tzinfo=UTC)
 
 def fills(*rows):
     """Return fills, the newest first, from (direction, contracts, price in cents, fee in micro-dollars)."""
-    made = [
+    oldest_first = [
         Fill(str(i), "KXT-1-A", "o", direction, count * 100, cents * 10_000, fee, True, NOON + timedelta(seconds=i))
         for i, (direction, count, cents, fee) in enumerate(rows)
     ]
-    return made[::-1]
+    return oldest_first[::-1]
 
 
 def market(*rows):

@@ -38,7 +38,7 @@ def fill(**changes):
     return parse_fill(page.rows[0])
 
 
-def settled(**changes):
+def settlement(**changes):
     page = wire.settlements_page(json.dumps({"settlements": [SETTLED | changes], "cursor": ""}).encode())
     assert not page.rejected
     return parse_settlement(page.rows[0])
@@ -87,13 +87,13 @@ def test_an_unusable_fill_costs_one_row_that_is_named(fields):
 
 
 def test_a_settlement_pays_by_side_and_value_is_always_the_yes_payout():
-    row = settled()
+    row = settlement()
     assert row.value_u == 0
     assert row.profit_u == 10_000_000 - 5_300_000 - 174_300
 
 
 def test_a_round_trip_pays_a_dollar_for_every_pair_that_revenue_does_not_show():
-    row = settled(
+    row = settlement(
         market_result="yes", value=100, revenue=0, yes_count_fp="168.00", no_count_fp="168.00",
         yes_total_cost_dollars="97.080000", no_total_cost_dollars="151.340000", fee_cost="3.890000",
     )  # fmt: skip
@@ -102,17 +102,19 @@ def test_a_round_trip_pays_a_dollar_for_every_pair_that_revenue_does_not_show():
 
 
 def test_a_scalar_value_is_paid_to_both_sides():
-    row = settled(market_result="scalar", value=45, yes_count_fp="4.00", yes_total_cost_dollars="1.000000")
+    row = settlement(market_result="scalar", value=45, yes_count_fp="4.00", yes_total_cost_dollars="1.000000")
     assert row.profit_u == 4 * 450_000 + 10 * 550_000 - 6_300_000 - 174_300
 
 
 def test_a_settlement_without_a_value_has_no_profit_unless_the_result_says_it():
-    assert settled(value=None, market_result="scalar").profit_u is None
-    assert settled(value=None).profit_u == settled().profit_u
+    assert settlement(value=None, market_result="scalar").profit_u is None
+    assert settlement(value=None).profit_u == settlement().profit_u
 
 
 def test_a_losing_combo_pays_its_no_side_a_dollar_minus_the_value():
-    row = settled(ticker="KXMVECROSSCATEGORY-S1-2", no_count_fp="3.19", no_total_cost_dollars="0.210540", fee_cost="0")
+    row = settlement(
+        ticker="KXMVECROSSCATEGORY-S1-2", no_count_fp="3.19", no_total_cost_dollars="0.210540", fee_cost="0"
+    )
     assert row.profit_u == 3_190_000 - 210_540
 
 
