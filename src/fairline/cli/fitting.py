@@ -53,17 +53,20 @@ def blend(
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
-    """Fit a weight for each model beside the price, from settled markets."""
+    """Fit a weight for each model beside the price, and how much of each to believe, from settled markets."""
     import msgspec
     import polars as pl
+    from rich.console import Group
 
+    from fairline.api.beliefs import load_beliefs
     from fairline.market.frame import empty_markets, with_probabilities
     from fairline.models import group_by_evidence
     from fairline.models.blend import FILE
     from fairline.output import records
     from fairline.scoring.blending import fit_pool, read_opinions
 
-    opened, now = open_store(read_settings(connection), store), datetime.now(UTC)
+    settings, now = read_settings(connection), datetime.now(UTC)
+    opened = open_store(settings, store)
     recorded = read_opinions(opened)
     warn_about_damage(opened)
     models = _load_installed(recorded["model"].unique(maintain_order=True).to_list())
@@ -74,7 +77,10 @@ def blend(
     groups = group_by_evidence(models, with_probabilities(markets), now)
     pool = fit_pool(recorded, groups, now)
     pool = msgspec.structs.replace(pool, exchange=opened.exchange)
-    _save(pool, output or _default_path(opened, FILE), printed, records.pool_report(pool))
+    beliefs = load_beliefs(settings, 1.0, note, folder=store, fresh=True)
+    earned = [record for record in beliefs.records if record.source == "store"]
+    report = Group(records.pool_report(pool), records.belief_report(earned))
+    _save(pool, output or _default_path(opened, FILE), printed, report)
 
 
 def _load_installed(names: list[str]) -> "list[Model]":

@@ -1,5 +1,7 @@
 """Terminal reports of what a watch recorded: history, scorecard, fits, and any frame."""
 
+from collections.abc import Sequence
+
 import polars as pl
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -9,6 +11,7 @@ from fairline.models.curve import Curves
 from fairline.models.pool import Pool
 from fairline.output.cells import MISSING, frame_columns, number
 from fairline.output.grid import Column, Grid
+from fairline.pricing.belief import Record
 from fairline.scoring.metrics import Interval
 from fairline.scoring.scorecard import Scorecard
 
@@ -105,6 +108,25 @@ def pool_report(pool: Pool) -> RenderableType:
     verdict = "beats the price" if pool.beats_price else "does not beat the price, so it prices nothing"
     gain = f"{pool.gain:+.4f} ({pool.low:+.4f} to {pool.high:+.4f})"
     return Group(grid, Text(f"\nGain in log loss on {pool.events:,} events left out of the fit: {gain}: {verdict}."))
+
+
+def belief_report(records: Sequence[Record]) -> RenderableType:
+    """Return how much of each model's disagreement with the price came true, and how much of it is believed."""
+    if not records:
+        return Text("No model has a record yet: no predicted market is settled.")
+    percent = "{:.0%}".format
+    grid = Grid(
+        [
+            Column("Model", [record.model for record in records]),
+            Column("Category", [record.category for record in records]),
+            Column("Came true", [percent(record.estimate) for record in records], right=True),
+            Column("Std. error", [percent(min(record.standard_error, 99.0)) for record in records], right=True),
+            Column("Events", [f"{record.events:,}" for record in records], right=True),
+            Column("Believed", [percent(record.k) for record in records], right=True),
+            Column("Up to pts", [f"{100 * record.cap:.1f}" for record in records], right=True),
+        ]
+    )
+    return Group(Text("\nDisagreement with the price that came true, by model"), grid)
 
 
 def frame_grid(rows: pl.DataFrame, *, local: bool = False) -> Grid:
