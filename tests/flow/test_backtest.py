@@ -72,6 +72,15 @@ def test_the_json_is_that_of_the_library(store, model):
     assert json.loads(done.stdout) == json.loads(json.dumps(report.document()))
 
 
+def test_a_plan_runs_nothing_and_says_what_a_billion_rows_would_take(store, model):
+    done = run("backtest", model, "--store", store, "--max-spread", "50", "--plan")
+    assert done.stdout.startswith("48 instants, ")
+    assert "10⁹ rows would take" in done.stdout
+    assert not (store / "backtests").exists()
+    document = json.loads(run("backtest", model, "--store", store, "--plan", "--json").stdout)
+    assert document["rows"] > 100
+
+
 def test_runs_are_listed(store, model):
     assert "No backtest" in run("backtest", "runs", "--store", store).stdout
     run("backtest", model, "--store", store, "--max-spread", "50")

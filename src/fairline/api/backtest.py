@@ -20,7 +20,7 @@ from fairline.api.options import Connection, Period, Running
 from fairline.api.requests import BacktestRequest
 from fairline.api.running import run_sync
 from fairline.api.session import bankroll, exact_filters, load_models
-from fairline.backtesting.backtest import BacktestOptions, find_period, run_backtest
+from fairline.backtesting.backtest import BacktestOptions, find_period, plan_backtest, run_backtest
 from fairline.backtesting.decide import Grid, Terms
 from fairline.backtesting.inputs import PastInputs
 from fairline.backtesting.prove import Proof, prove
@@ -93,6 +93,22 @@ def run_backtest_request(
     start = _executor(store, request.running)
     step = partial(progress, "instants") if progress else None
     return BacktestReport(run_backtest(store, chosen, options, start=start, progress=step), proof)
+
+
+def plan_document(models: Sequence[AnyModel], store: Store, request: BacktestRequest) -> dict[str, Any]:
+    """Return what a backtest with the options of a request would take, as a JSON document. Nothing is written."""
+    plan = plan_backtest(store, choose_models(models), _options(store, request))
+    jobs = request.running.jobs
+    return {
+        "instants": plan.instants,
+        "rows": plan.rows,
+        "blocks": plan.blocks,
+        "cpu_seconds_per_million_rows": plan.seconds_per_million_rows,
+        "cpu_seconds": plan.cpu_s,
+        "jobs": jobs,
+        "hours_with_these_jobs": plan.cpu_s / jobs / 3_600,
+        "cpu_hours_for_a_billion_rows": plan.seconds_per_million_rows * 1_000 / 3_600,
+    }
 
 
 def list_runs_document(store: Store) -> dict[str, Any]:

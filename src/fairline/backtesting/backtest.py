@@ -18,10 +18,12 @@ from fairline.backtesting.result import BacktestResult, assemble
 from fairline.backtesting.run import (
     BLOCK_INSTANTS,
     ModelSource,
+    Plan,
     Progress,
     StartExecutor,
     Task,
     merge_results,
+    plan_run,
     read_results,
     run_blocks,
 )
@@ -147,6 +149,13 @@ def decide(
         boundary = options.grid.instant(fold[-1].last + 1)
         terms = replace(options.terms, beliefs=refit(options.terms.beliefs, opinions, settlements, boundary))
     return merge_results(results)
+
+
+def plan_backtest(store: Store, models: ModelSource, options: BacktestOptions) -> Plan:
+    """Return what a backtest would take, by timing a few of its instants. Raises `StoreError`."""
+    begin = options.grid.since
+    blocks = [block for fold in cut_folds(options.grid, options.refit) for block in fold]
+    return plan_run([Task(store.folder, store.folder, block, options.terms, models, begin) for block in blocks])
 
 
 def cut_folds(grid: Grid, refit_every: timedelta | None) -> list[list[Block]]:

@@ -5,6 +5,7 @@ a killed worker costs only its block. No data passes through the executor: a tas
 """
 
 import platform
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +18,7 @@ from typing import Protocol
 import msgspec
 import polars as pl
 
-from fairline.backtesting.decide import Block, BlockResult, Inputs, Terms, add_steps, evaluate_block
+from fairline.backtesting.decide import Block, BlockResult, Inputs, Terms, add_steps, evaluate_block, evaluate_instant
 from fairline.backtesting.fits import FittedInputs, fit_calibration, fit_models
 from fairline.errors import StoreError, UsageError
 from fairline.market.funnel import FunnelStep
@@ -28,6 +29,8 @@ from fairline.version import __version__
 
 BLOCK_INSTANTS = 48
 """Instants per block: two days of hours. Loading a block's first state costs as much as some twenty steps."""
+PLAN_SAMPLE = 5
+"""Instants that a plan times."""
 MAX_TRIES = 3
 """How often a block is tried when its worker dies."""
 
@@ -213,3 +216,38 @@ def _read(folder: Path, block: Block) -> BlockResult:
             f"block {block.number} of {folder} is damaged ({error})", remedy="Delete the folder"
         ) from error
     return BlockResult(tables[0], tables[1], summary.funnel, summary.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backtest would take: instants, rows (markets times instants), and CPU time by a timed sample."""
+
+    instants: int
+    rows: int
+    blocks: int
+    seconds_per_million_rows: float
+
+    @property
+    def cpu_s(self) -> float:
+        return self.rows / 1e6 * self.seconds_per_million_rows
+
+
+def plan_run(tasks: Sequence[Task], sample: int = PLAN_SAMPLE) -> Plan:
+    """Time a few instants spread over the grid and extrapolate. Nothing is written. Raises `StoreError`."""
+    first = tasks[0]
+    store = Store(first.store)
+    instants = [instant for task in tasks for instant in task.block.instants()]
+    chosen = instants[:: max(1, len(instants) // sample)][:sample]
+    models = fit_models(first.models.load(), store, first.fitted_at)
+    inputs = FittedInputs(first.models.inputs(store), None)
+    timeline = Timeline(store)
+    rows = 0
+    seconds = 0.0
+    for instant in chosen:
+        markets = timeline.at(instant)
+        rows += markets.height
+        started = time.process_time()
+        evaluate_instant(markets, models, inputs, instant, first.terms)
+        seconds += time.process_time() - started
+    per_million = seconds / max(1, rows) * 1e6
+    return Plan(len(instants), rows * len(instants) // max(1, len(chosen)), len(tasks), per_million)

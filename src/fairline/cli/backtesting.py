@@ -1,6 +1,6 @@
 """`backtest`: what a model would have earned over a recorded past, and the runs so far."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +31,7 @@ from fairline.pricing.rules import Rules
 if TYPE_CHECKING:
     from fairline.api.backtest import Progress
     from fairline.api.backtest_report import BacktestReport
+    from fairline.api.functions import AnyModel
     from fairline.store.store import Store
 
 RUNS = "runs"
@@ -50,6 +51,7 @@ def backtest(
     output: Annotated[
         Path | None, Parameter(help="Write a page (.html), everything (.json) or all trades (.parquet) to this file.")
     ] = None,
+    plan: Annotated[bool, Parameter(negative="", help="Say what the test would take, and run nothing.")] = False,
     printed: PrintOptions = PrintOptions(),
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
@@ -64,6 +66,9 @@ def backtest(
         _list_runs(opened, printed)
         return 0
     request = BacktestRequest(connection, period, trading, running, filters, rules, sizing)
+    if plan:
+        _show_plan(named.all_models(*models), opened, request, printed)
+        return 0
     try:
         with stage_progress() as progress:
             report = run_backtest_request(named.all_models(*models), opened, request, progress)
@@ -75,6 +80,14 @@ def backtest(
         _write(report, output)
     emit(printed, table=lambda: print(report), document=report.document, rows=lambda: report.trades)
     return 0 if report.proof_passed else 1
+
+
+def _show_plan(models: "Sequence[AnyModel]", store: "Store", request: BacktestRequest, printed: PrintOptions) -> None:
+    from fairline.api.backtest import plan_document
+    from fairline.output.backtest_text import plan_text
+
+    document = plan_document(models, store, request)
+    emit(printed, table=lambda: print(plan_text(document)), document=lambda: document, rows=lambda: [document])
 
 
 def _list_runs(store: "Store", printed: PrintOptions) -> None:

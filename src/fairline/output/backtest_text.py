@@ -142,3 +142,16 @@ def runs_text(document: Document) -> str:
             f"p = {document['p_corrected']:.3f} as the best of {len(document['runs'])}.",
         ]
     return "\n".join(lines)
+
+
+def plan_text(plan: Document) -> str:
+    """Return what a backtest would take (`api.backtest.plan_document`) as text."""
+    hours = plan["hours_with_these_jobs"]
+    return "\n".join(
+        [
+            f"{plan['instants']:,} instants, {plan['rows']:,} rows (markets times instants), {plan['blocks']:,} blocks",
+            f"{plan['cpu_seconds_per_million_rows']:.2f} s of CPU per million rows, timed on a few instants just now",
+            f"about {plan['cpu_seconds']:,.0f} s of CPU; with {plan['jobs']} processes about {hours:.2f} h",
+            f"10⁹ rows would take about {plan['cpu_hours_for_a_billion_rows']:.1f} h of CPU at that rate",
+        ]
+    )
