@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from fairline.market.frame import MARKETS, NOTIONAL_U, with_probabilities
+from fairline.models.pool import pool_opinions
 from fairline.models.prices.diffusion import probability, settling_sd, volatility
 from fairline.models.sports.games import link_games, match_fixtures
 from fairline.models.sports.ratings import load_parameters, rate
 from fairline.models.sports.results import read_results
 from fairline.models.sports.teams import load_leagues
 from fairline.pricing.belief import Record
+from fairline.pricing.projection import coherent
+from fairline.scoring.blending import fit_pool
 from fairline.scoring.calibration import fit_curve
 from fairline.scoring.records import MAX_SPREAD_PERCENT, fit_records
 
@@ -73,7 +77,14 @@ class Evidence:
 
 def all_evidence() -> list[Evidence]:
     """Return every set that was recorded. Raises `FileNotFoundError` without the recorded data."""
-    builders: list[Callable[[], Evidence]] = [hourly_ladders, baseball_by_elo, baseball_by_prices, sports_quotes]
+    builders: list[Callable[[], Evidence]] = [
+        hourly_ladders,
+        ladders_by_coherence,
+        baseball_by_elo,
+        baseball_by_blend,
+        baseball_by_prices,
+        sports_quotes,
+    ]
     return [build() for build in builders]
 
 
@@ -101,27 +112,52 @@ def hourly_ladders() -> Evidence:
 
     Volatility comes from the spot prices recorded before each instant, about every half hour.
     """
-    rows = pl.read_parquet(LADDERS).with_columns(
+    rows = _read_ladders()
+    rows = rows.join(_ladder_sds(rows), on=["series", "now"]).filter(_is_two_sided())
+    low = pl.when(pl.col("strike_type") != "less").then("floor_strike")
+    high = pl.when(pl.col("strike_type") != "greater").then("cap_strike")
+    rows = rows.with_columns(low=low, high=high)
+    arrays = [rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high", "spot", "sd")]
+    return _ladder_evidence(
+        "BTC and ETH hourly ladders, July 2026", "diffusion", rows.with_columns(p=probability(*arrays))
+    )
+
+
+def ladders_by_coherence() -> Evidence:
+    """Return the same ladders at the same instants, priced by `coherent` from the other ranges of their hour."""
+    rows = _read_ladders()
+    instant = pl.format("{}@{}", "event_ticker", "now")
+    quoted = rows.filter(_is_two_sided()).with_columns(
+        ts="now",
+        ticker=pl.format("{}@{}", "ticker", "now"),
+        event_ticker=instant,
+        mutually_exclusive=pl.lit(value=True),
+    )
+    bid, ask = ((pl.col(name) * NOTIONAL_U).round().cast(pl.Int64) for name in ("yes_bid", "yes_ask"))
+    p = coherent(markets_of(quoted.with_columns(yes_bid_u=bid, yes_ask_u=ask))).select("ticker", "p")
+    priced = quoted.join(p, on="ticker").with_columns(pl.col("ticker", "event_ticker").str.split("@").list.first())
+    return _ladder_evidence("BTC and ETH hourly ladders, by each other", "coherent", priced)
+
+
+def _read_ladders() -> pl.DataFrame:
+    return pl.read_parquet(LADDERS).with_columns(
         now=pl.col("captured_at").str.to_datetime(time_zone="UTC"),
         close=pl.col("close_time").str.to_datetime(time_zone="UTC"),
     )
-    rows = rows.join(_ladder_sds(rows), on=["series", "now"])
-    low = pl.when(pl.col("strike_type") != "less").then("floor_strike")
-    high = pl.when(pl.col("strike_type") != "greater").then("cap_strike")
-    rows = rows.with_columns(low=low, high=high).filter(
-        (pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1) & (pl.col("yes_ask") > pl.col("yes_bid"))
-    )
-    arrays = [rows[name].fill_null(float("nan")).to_numpy() for name in ("low", "high", "spot", "sd")]
-    rows = rows.with_columns(p=pl.Series(probability(*arrays)))
+
+
+def _is_two_sided() -> pl.Expr:
+    return (pl.col("yes_bid") > 0) & (pl.col("yes_ask") < 1) & (pl.col("yes_ask") > pl.col("yes_bid"))
+
+
+def _ladder_evidence(name: str, model: str, rows: pl.DataFrame) -> Evidence:
+    """Return each rung at the first instant at which it was quoted tightly."""
     spread = 2 * (pl.col("yes_ask") - pl.col("yes_bid")) / (pl.col("yes_ask") + pl.col("yes_bid"))
     tight_first = rows.sort(spread >= MAX_SPREAD_PERCENT / 100, "now").unique(
         "ticker", keep="first", maintain_order=True
     )
-    return Evidence(
-        "BTC and ETH hourly ladders, July 2026",
-        "hourly ladders of 3 to 12 July 2026",
-        _select(tight_first, "diffusion", "Crypto", ts=pl.col("now"), bid=pl.col("yes_bid"), ask=pl.col("yes_ask")),
-    )
+    selected = _select(tight_first, model, "Crypto", ts=pl.col("now"), bid=pl.col("yes_bid"), ask=pl.col("yes_ask"))
+    return Evidence(name, "hourly ladders of 3 to 12 July 2026", selected)
 
 
 def _ladder_sds(rows: pl.DataFrame) -> pl.DataFrame:
@@ -153,6 +189,21 @@ def baseball_by_elo() -> Evidence:
         "MLB game markets of 2025 at their last price before the game",
         _select(rows, "elo", "Sports", ts=pl.col("ts"), bid=pl.col("bid"), ask=pl.col("ask")),
     )
+
+
+def baseball_by_blend() -> Evidence:
+    """Return MLB 2025 priced by `elo` and the price together, their weight fitted on the first third of the season."""
+    rows = baseball_by_elo().with_mid.sort("ts")
+    opinions = rows.select(
+        "ticker", "event_ticker", "model", "p", price="p_mid", y="outcome", cluster=pl.col("day").cast(pl.String)
+    )
+    first = opinions.head(round(rows.height * CURVE_SHARE))
+    later = rows.slice(first.height)
+    pool = fit_pool(first, [["elo"]], datetime(2025, 7, 1, tzinfo=UTC))
+    p, p_mid = (later[name].to_numpy() for name in ("p", "p_mid"))
+    pooled, _ = pool_opinions(p_mid, {"elo": (p, np.full(len(p), np.nan))}, pool.opinions)
+    priced = later.with_columns(p=pl.Series(pooled), model=pl.lit("blend")).select(list(_SCHEMA))
+    return Evidence("MLB 2025 at the close, ratings and price", "MLB game markets of 2025 at their last price", priced)
 
 
 def baseball_by_prices() -> Evidence:

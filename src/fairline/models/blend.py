@@ -22,6 +22,8 @@ FILE = "blend.json"
 """Where `fairline blend` writes the weights, in the user's data folder."""
 MAX_WEIGHTS_AGE = timedelta(days=45)
 MAX_NOTES_PER_MODEL = 3
+MIN_P_SD = 0.011
+"""Root mean square distance between a blend and the market's midpoint (docs/models/blend.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class BlendModel:
         rows = markets.select("ticker", price=midpoint()).filter(pl.col("ticker").is_in(tickers))
         aligned = {name: _align(predictions, rows) for name, predictions in answers.predictions.items()}
         p, p_sd = pool_opinions(rows["price"].to_numpy(), aligned, pool.opinions)
-        return to_predictions([priced_rows(rows["ticker"], p, p_sd), *map(note_row, notes)], self.name, asof)
+        return to_predictions([priced_rows(rows["ticker"], p, p_sd, MIN_P_SD), *map(note_row, notes)], self.name, asof)
 
     def _read_weights(self, payloads: Mapping[Request, Payload]) -> Pool:
         if self._weights is not None:

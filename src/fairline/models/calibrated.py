@@ -19,6 +19,8 @@ FILE = "calibration.json"
 MIN_HOURS, MAX_HOURS = 0.2, 400.0
 """Hours before the close for which the curves of an hour, a day and a week before it are used."""
 MAX_CURVE_AGE = timedelta(days=45)
+MIN_P_SD = 0.015
+"""Root mean square distance between curves and the market's midpoint (docs/models/calibrated.md)."""
 
 
 class CalibratedModel:
@@ -81,4 +83,4 @@ class CalibratedModel:
 
 def _price(rows: pl.DataFrame, curve: Curve) -> pl.DataFrame:
     p, error = curve.at(rows["price"].to_numpy())
-    return priced_rows(rows["ticker"], p, error)
+    return priced_rows(rows["ticker"], p, error, MIN_P_SD)
