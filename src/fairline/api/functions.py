@@ -7,6 +7,7 @@ from typing import Any
 
 from fairline.api.account import account_fees, use_account
 from fairline.api.beliefs import load_beliefs
+from fairline.api.default_models import default_models
 from fairline.api.keywords import build_request, documented
 from fairline.api.reports import CoherenceReport, ExplainReport, MarketsReport, ScanReport
 from fairline.api.requests import CoherenceRequest, ExplainRequest, MarketsRequest, ScanRequest
@@ -18,11 +19,11 @@ from fairline.api.session import (
     exact_filters,
     load_models,
     open_session,
-    parse_ticker,
     record_inputs,
     sources,
 )
 from fairline.market.listing import read_listing
+from fairline.market.tickers import parse_market_ticker
 from fairline.models import Model
 from fairline.scanner import ScanOptions, explain_market, find_violations, run_scan
 
@@ -35,7 +36,7 @@ async def run_scan_request(models: Sequence[AnyModel], request: ScanRequest, hoo
     """Scan with the options of a request: what `scan` and the command do."""
     session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
     exchange = session.settings.environment
-    loaded = load_models(models, request.inputs, exchange)
+    loaded = load_models(models or default_models(exchange), request.inputs, exchange)
     options = ScanOptions(
         exact_filters(request.filters),
         request.rules,
@@ -71,7 +72,7 @@ async def run_explain_request(
     ticker: str, models: Sequence[AnyModel], request: ExplainRequest, hooks: Hooks
 ) -> ExplainReport:
     """Explain a market with the options of a request: what `explain` and the command do."""
-    ticker = parse_ticker(ticker)
+    ticker = parse_market_ticker(ticker)
     session, inputs = open_session(request.connection, request.credentials, hooks), sources(request.inputs)
     exchange = session.settings.environment
     loaded = load_models(models, request.inputs, exchange)
@@ -109,7 +110,8 @@ def scan(*models: AnyModel, **options: Any) -> ScanReport:
     """Price every market with the models and rank what is mispriced after fees.
 
     A model is a name (`"elo"`), a CSV or Parquet file of probabilities (`"mine.csv"`), `"path/to/file.py:Name"`, or an
-    object with the methods of `fairline.models.Model`. Options are those of the command `fairline scan`, with
+    object with the methods of `fairline.models.Model`. Without one, the built-in models that need no key are used.
+    Options are those of the command `fairline scan`, with
     underscores. Raises `FairlineError` or `fairline.kalshi.KalshiError`.
     """
     return run_sync(scan_async(*models, **options))

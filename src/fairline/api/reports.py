@@ -11,6 +11,7 @@ from fairline.errors import UsageError
 from fairline.market.funnel import FunnelStep
 from fairline.market.listing import Listing
 from fairline.market.problem import Problem
+from fairline.market.tickers import parse_market_ticker
 from fairline.output import notebook, tables, terminal
 from fairline.output.documents import problem_objects, scan_document
 from fairline.pricing.funnel import SideExplanation, explain_rows
@@ -100,7 +101,7 @@ class ScanReport:
 
     def explain(self, ticker: str) -> "ExplainReport":
         """Show how a market of this scan fared in each step. Raises `UsageError` if it was not scanned."""
-        return ExplainReport.from_evaluation(ticker.strip().upper(), self.evaluation)
+        return ExplainReport.from_evaluation(parse_market_ticker(ticker), self.evaluation)
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "INCOMPLETE"

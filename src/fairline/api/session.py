@@ -14,9 +14,9 @@ from fairline.config.settings import Settings, load_settings
 from fairline.errors import InputError, UsageError
 from fairline.kalshi import Kalshi
 from fairline.kalshi.cache import ExchangeCache
-from fairline.kalshi.client import check_ticker
 from fairline.market.filters import Filters
 from fairline.market.listing import Ages
+from fairline.market.tickers import parse_event_ticker, parse_market_ticker, parse_series_ticker
 from fairline.models import Model, TableModel, load
 from fairline.pricing.sizing import Bankroll
 from fairline.sources import Sources
@@ -95,18 +95,13 @@ def bankroll(sizing: Sizing) -> Bankroll | None:
     return Bankroll(round(sizing.bankroll * _MICRO), sizing.kelly, market, event, series, day)
 
 
-def parse_ticker(text: str) -> str:
-    """Return a market's ticker in upper case. Raises `UsageError` for characters that no ticker has."""
-    return check_ticker(text.strip().upper())
-
-
 def exact_filters(filters: Filters) -> Filters:
-    """Return the filters with tickers in upper case."""
+    """Return the filters with tickers in upper case, also where addresses on kalshi.com were given."""
     return replace(
         filters,
-        series=tuple(name.strip().upper() for name in filters.series),
-        events=tuple(name.strip().upper() for name in filters.events),
-        tickers=tuple(parse_ticker(name) for name in filters.tickers),
+        series=tuple(map(parse_series_ticker, filters.series)),
+        events=tuple(map(parse_event_ticker, filters.events)),
+        tickers=tuple(map(parse_market_ticker, filters.tickers)),
     )
 
 

@@ -9,13 +9,14 @@ from fairline.config.settings import load_settings
 from fairline.kalshi import Kalshi, Transport
 from fairline.market.frame import NOTIONAL_U
 from fairline.market.terms import Terms, terms_at
+from fairline.market.tickers import parse_market_ticker
 
 
 async def read_terms(connection: Connection, ticker: str, at: datetime) -> tuple[Terms, int | None]:
     """Return the terms of a market and its best ask in micro-dollars, None without an ask."""
     url = load_settings(asdict(connection)).url
     async with Kalshi(Transport(url)) as kalshi:
-        return await _terms_of(kalshi, ticker.strip().upper(), at)
+        return await _terms_of(kalshi, parse_market_ticker(ticker), at)
 
 
 async def _terms_of(kalshi: Kalshi, ticker: str, at: datetime) -> tuple[Terms, int | None]:

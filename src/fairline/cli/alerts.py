@@ -93,10 +93,15 @@ def follow(
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Keep a list of markets for the alert rules with `followed = true`."""
-    from fairline.api.session import parse_ticker
+    from fairline.market.tickers import parse_market_ticker
 
     state = _open_state(connection, store)
-    names = [parse_ticker(name) for name in ticker]
+    names = [parse_market_ticker(name) for name in ticker]
+    wrong = next((name for name in names if "-" not in name), "")
+    if wrong:
+        raise UsageError(
+            f"{wrong} is not a market such as KXHIGHNY-26NOV23-B54.5", remedy="fairline follow alone lists the markets"
+        )
     if remove:
         state.unfollow(names)
     elif names:

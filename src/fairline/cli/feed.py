@@ -40,16 +40,16 @@ def feed(
         return _check(check, output)
     import asyncio
 
-    from fairline.api.session import parse_ticker
     from fairline.cli.feed_recording import record_feed
     from fairline.cli.settings import read_settings, sign_in
     from fairline.kalshi import ApiKeyAuth
+    from fairline.market.tickers import parse_market_ticker
 
     settings = read_settings(connection, credentials)
     auth = sign_in(settings)
     if not isinstance(auth, ApiKeyAuth):
         raise ConfigError("the feed needs an API key", remedy="Give --key-id and --key-file")
-    names = [parse_ticker(ticker) for ticker in tickers]
+    names = [parse_market_ticker(ticker) for ticker in tickers]
     assert record is not None  # noqa: S101  (one of the two was given)
     frames = asyncio.run(record_feed(settings.websocket_url, auth, names, record, seconds))
     note(f"Wrote {frames:,} frames to {record}")

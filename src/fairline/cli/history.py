@@ -54,14 +54,14 @@ def history(
     connection: ConnectionOptions = Connection(),
 ) -> None:
     """Show a market's prices, the models' probabilities, and when it was an opportunity."""
-    from fairline.api.session import parse_ticker
+    from fairline.market.tickers import parse_market_ticker
     from fairline.output import charts, records
     from fairline.output.console import open_console, show
     from fairline.output.files import write_output
     from fairline.output.history import read_history
 
     opened = open_store(read_settings(connection), store)
-    market = read_history(opened, parse_ticker(ticker), _start(since))
+    market = read_history(opened, parse_market_ticker(ticker), _start(since))
     warn_about_damage(opened)
     if output.output is not None and output.output.suffix.lower() in _CHART_SUFFIXES:
         write_output(output.output, market.render(output.output))

@@ -79,7 +79,8 @@ def scan(
     emit(output, table=print_table, document=lambda: report.document(rows), rows=lambda: rows)
     warn(output, report.listing, report.problems)
     if not wanted and output.is_table:
-        note("No model was given, so nothing could be priced: add --probabilities FILE or --model NAME.")
+        used = ", ".join(report.models) or "none"
+        note(f"Models that need no key: {used}. Add your own with --probabilities FILE or --model NAME.")
     return 0 if report.complete else INCOMPLETE
 
 

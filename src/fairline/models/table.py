@@ -1,11 +1,11 @@
 """The simplest model: a CSV or Parquet file of probabilities.
 
 Columns `ticker, p` and optionally `p_sd` and `asof`, when the probability was worked out (ISO 8601; UTC unless it has
-an offset). Without `asof` the file's modification time counts. Every row that cannot be used, because it is invalid or
-too old, is reported by its line (CSV) or row (Parquet), and the rest is used.
+an offset). Without `asof` the file's modification time counts. Tickers may be in lower case or addresses on kalshi.com,
+probabilities may be percentages ("55 %", or "55" where most of them are above 1). Every row that cannot be used,
+because it is invalid or too old, is reported by its line (CSV) or row (Parquet), and the rest is used.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,9 +14,14 @@ import polars as pl
 
 from fairline.errors import InputError
 from fairline.market.frame import PREDICTIONS
+from fairline.market.tickers import ticker_expr
+from fairline.models.tabular import are_percentages, probabilities, read_tabular
 from fairline.sources import Payload, Request
+from fairline.text import sanitize
 
 EXPECTED = "Expected columns: ticker,p and optionally p_sd and asof, with a header line"
+_MAX_SHOWN = 200
+"""Characters of a file's column names in a message."""
 
 
 class TableModel:
@@ -44,6 +49,7 @@ class TableModel:
         payload = payloads[self._request]
         rows, unit, first = self._rows(payload.body)
         self._check_age(rows, payload.fetched_ts, asof)
+        percent = are_percentages(rows, "p")
         oldest = None if self.max_age is None else asof - self.max_age
         known = markets.select("ticker", known=pl.lit(value=True))
         is_blank = pl.all_horizontal(pl.col("ticker", "p", "p_sd", "asof").is_null())
@@ -51,9 +57,9 @@ class TableModel:
             rows.with_row_index("line", offset=first)
             .filter(~is_blank)
             .with_columns(
-                ticker=pl.col("ticker").cast(pl.String).str.strip_chars(),
-                p_number=_number("p"),
-                p_sd_number=_number("p_sd"),
+                ticker=ticker_expr("ticker"),
+                p_number=probabilities("p", percent=percent),
+                p_sd_number=probabilities("p_sd", percent=percent),
                 asof_ts=_moment("asof").fill_null(payload.fetched_ts),
             )
             .join(known, on="ticker", how="left", maintain_order="left")
@@ -77,17 +83,14 @@ class TableModel:
     def _rows(self, body: bytes) -> tuple[pl.DataFrame, str, int]:
         """Return the columns ticker, p and p_sd as written, what a row is called, and the number of the first."""
         try:
-            if body[:4] == b"PAR1":
-                table, unit, first = pl.read_parquet(io.BytesIO(body)), "row", 1
-            else:
-                table, unit, first = pl.read_csv(body, infer_schema=False, truncate_ragged_lines=True), "line", 2
-        except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise InputError(f"{self.path} is neither CSV nor Parquet ({reason})", remedy=EXPECTED) from error
-        table = table.rename({name: name.strip().lower().lstrip("\ufeff") for name in table.columns})
+            table, unit, first = read_tabular(body)
+        except ValueError as error:
+            raise InputError(f"{self.path} is neither CSV nor Parquet ({error})", remedy=EXPECTED) from error
         missing = [name for name in ("ticker", "p") if name not in table.columns]
         if missing:
-            raise InputError(f"{self.path} has no column {' and '.join(missing)}", remedy=EXPECTED)
+            columns = sanitize(", ".join(table.columns))[:_MAX_SHOWN]
+            message = f"{self.path} has no column {' and '.join(missing)}; its columns are {columns}"
+            raise InputError(message, remedy=EXPECTED)
         absent = [name for name in ("p_sd", "asof") if name not in table.columns]
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in absent)
         return table.select("ticker", "p", "p_sd", "asof"), unit, first
@@ -98,10 +101,6 @@ class TableModel:
             hours, limit = (span.total_seconds() / 3_600 for span in (age, self.max_age))
             message = f"{self.path} was last changed {hours:.1f} h ago, more than {limit:g} h"
             raise InputError(message, remedy="Update it, or allow older tables", field="max_table_age")
-
-
-def _number(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
 
 
 def _moment(name: str) -> pl.Expr:
