@@ -1,13 +1,18 @@
 """Recorded market objects, served verbatim and scanned: each is either a row or quarantined with its reason."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
 from fairline.kalshi import Kalshi, Transport
+from fairline.kalshi.wire import Market
 from fairline.market.filters import Filters
+from fairline.market.frame import markets_frame
 from fairline.market.listing import read_listing
+from fairline.market.selection import apply_filters
 from fairline.sim import Exchange
 
 
@@ -75,3 +80,19 @@ async def test_the_transition_format_of_january_2026_is_rows_or_named(shared, un
     folder = shared / "kalshi_api_recorded_2026-01_cents_and_dollars"
     listing, catalog = await scan_replay(folder, unhurried, "open")
     assert listing.listed + len(listing.quarantined) == count_served(catalog, "active") > 0
+
+
+def test_decided_within_a_day_selects_the_games_of_a_day_and_closing_time_does_not(shared):
+    recorded = {}
+    for file in sorted((shared / "kalshi_markets_raw_2026-07-10").glob("sports_pairs_*.jsonl")):
+        recorded |= {market["ticker"]: market for market in map(json.loads, file.read_text().splitlines())}
+    games = [json.dumps(market) for market in recorded.values() if "GAME" in market["event_ticker"]]
+    frame, rejected = markets_frame([msgspec.json.decode(game, type=Market, strict=False) for game in games])
+    asof = datetime(2026, 7, 10, 18, 23, tzinfo=UTC)
+    day = timedelta(days=1)
+    decided, _ = apply_filters(Filters(decided_within=day), frame, [], asof)
+    closed, _ = apply_filters(Filters(closes_within=day), frame, [], asof)
+    assert not rejected
+    assert frame.height == 777
+    assert decided.height == 236
+    assert closed.height == 2

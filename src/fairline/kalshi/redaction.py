@@ -33,7 +33,8 @@ def show_value(value: object) -> str:
 def show_path(path: object) -> str:
     """Return a path that a user gave, as it is; only its length if it looks like a secret given in its place."""
     text = str(path)
-    return show_value(text) if "\n" in text or _KEY_MATERIAL.search(text) else text
+    is_secret = "\n" in text or _KEY_MATERIAL.search(text) or ("/" not in text and looks_secret(text))
+    return show_value(text) if is_secret else text
 
 
 def redact(text: str) -> str:
