@@ -5,7 +5,6 @@ each beat prices the markets that changed, by the same `price` as a scan and wit
 market without current data has no opportunities and its time without data is recorded as an outage.
 """
 
-import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from fairline.kalshi.feed import Feed
 from fairline.kalshi.feed_messages import FeedMessage, Gap, Lifecycle, Lost, Opened, Trade
 from fairline.kalshi.feed_subscriptions import MAX_BOOKS
+from fairline.market.closings import Closings
 from fairline.market.fees import CAUTIOUS, Policy
 from fairline.market.listing import Listing
 from fairline.market.live import LiveState, Quote, apply, close, invalidate
@@ -62,7 +62,7 @@ class LiveSession:
         self._beliefs: Beliefs | None = None
         self._predictions = pl.DataFrame()
         self._prediction_rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._closings: list[tuple[datetime, int]] = []
+        self._closings = Closings()
         self._pending: set[int] = set()
 
     @property
@@ -97,46 +97,51 @@ class LiveSession:
             row = state.rows.get(ticker)
             if row is None or state.current[row]:
                 self.outages.end(ticker, now)
-        self._closings = [
-            (at, row) for row, at in enumerate(listing.markets["close_ts"]) if at is not None and at > now
-        ]
-        heapq.heapify(self._closings)
-        self.hold(predictions_of(evaluation))
+        self._closings = Closings(listing.markets["close_ts"], now)
+        self._pending = set()
+        self.hold(predictions_of(evaluation), price_again=False)
         self.opportunities = evaluation.opportunities
         self._beliefs = evaluation.beliefs
         self.choose_books(evaluation)
         self.feed.follow_tickers(state.tickers)
         # What changed while the audit ran is priced again at the next beat.
-        self._pending = {row for row in range(len(state)) if state.ts_ms[row] > started_ms}
+        self._pending = set(np.flatnonzero(column_of(state, "ts_ms") > started_ms).tolist())
 
     def _carry_over(self, before: LiveState, state: LiveState, started_ms: int) -> None:
         """Keep the feed's quotes, except where the audit shows that the feed missed a change."""
-        quoted = self.markets.select("yes_bid_u", "yes_ask_u").fill_null(0)
-        bids, asks = quoted["yes_bid_u"].to_list(), quoted["yes_ask_u"].to_list()
         self.mismatches = 0
-        for row, ticker in enumerate(state.tickers):
+        if not any(before.current):
+            return
+        quoted = self.markets.select("yes_bid_u", "yes_ask_u").fill_null(0).iter_rows()
+        for row, (ticker, read) in enumerate(zip(state.tickers, quoted, strict=True)):
             old = before.rows.get(ticker)
             if old is None or not before.current[old]:
                 continue
-            differs = (before.bid_u[old], before.ask_u[old]) != (bids[row], asks[row])
+            differs = (before.bid_u[old], before.ask_u[old]) != read
             if differs and before.ts_ms[old] < started_ms - _CACHED_MS:
                 self.mismatches += 1
                 continue
             state.copy_row(row, before, old)
 
-    def hold(self, predictions: pl.DataFrame) -> None:
+    def hold(self, predictions: pl.DataFrame, *, price_again: bool = True) -> None:
         """Hold predictions (PREDICTIONS without notes) until the next ones, and price their markets again."""
-        rows = np.array([self.state.rows.get(ticker, -1) for ticker in predictions["ticker"]], dtype=np.int64)
+        known = self.state.rows
+        rows = np.fromiter((known.get(ticker, -1) for ticker in predictions["ticker"]), np.int64, predictions.height)
         order = np.argsort(rows, kind="stable")
         order = order[rows[order] >= 0]
         self._predictions, self._prediction_rows = predictions[order], rows[order]
-        self._pending |= set(self._prediction_rows.tolist())
+        if price_again:
+            self._pending |= set(self._prediction_rows.tolist())
 
     def choose_books(self, evaluation: Evaluation) -> None:
         """Follow the books of the opportunities, then of the markets that come nearest to being one."""
         ranked = (
-            evaluation.edges.filter(pl.col("edge_points").is_not_null() & (pl.col("status") == "active"))
-            .sort("bin", "edge_points", descending=True, nulls_last=True)["ticker"]
+            evaluation.edges.lazy()
+            .filter(pl.col("edge_points").is_not_null() & (pl.col("status") == "active"))
+            .select("ticker", "bin", "edge_points")
+            .top_k(2 * MAX_BOOKS, by=["bin", "edge_points"])
+            .sort("bin", "edge_points", descending=True)
+            .collect()["ticker"]
             .unique(maintain_order=True)
             .head(MAX_BOOKS)
             .to_list()
@@ -158,7 +163,7 @@ class LiveSession:
         self.listing = replace(listing, markets=order.join(merged, on="ticker", how="left", maintain_order="left"))
         for ticker, at in markets.select("ticker", "close_ts").iter_rows():
             if at is not None and at > now:
-                heapq.heappush(self._closings, (at, self.state.rows[ticker]))
+                self._closings.add(at, self.state.rows[ticker])
         self.outages.begin(added, now, "not heard of yet")
         self.feed.follow_tickers(added)
         self._pending |= {self.state.rows[ticker] for ticker in known}
@@ -241,8 +246,8 @@ class LiveSession:
     def _close_due(self, now: datetime) -> list[int]:
         """Close the markets whose time is over: no message says so."""
         closed: list[int] = []
-        while self._closings and self._closings[0][0] <= now:
-            closed += close(self.state, heapq.heappop(self._closings)[1])
+        for row in self._closings.take(now):
+            closed += close(self.state, row)
         return closed
 
     def _track_outages(self, rows: Iterable[int], message: FeedMessage, now: datetime) -> None:

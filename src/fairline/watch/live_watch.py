@@ -1,6 +1,9 @@
 """The live part of a watch: it records each beat, reports what changed, and says when the next scan is due."""
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,6 +58,7 @@ class LiveWatch:
     def load(self, listing: Listing, evaluation: Evaluation) -> None:
         """Take the result of an audit."""
         self._loop.load(listing, evaluation)
+        _release_memory()
 
     async def run(self) -> None:
         """Run until cancelled, or until the exchange refuses the feed, which is an alarm and no reason to stop."""
@@ -102,3 +106,10 @@ class LiveWatch:
             self._parts.health.errors["feed"] = text
         else:
             self._parts.health.errors.pop("feed", None)
+
+
+def _release_memory() -> None:
+    """Return what a scan has freed to the operating system; glibc keeps it otherwise."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
