@@ -115,7 +115,6 @@ def joint_kelly(payouts: Floats, chance: Floats, cost: Floats) -> Floats:
     start = np.full(bets, 0.5 / (bets + 1) * 0.1)
     limit = {"type": "ineq", "fun": lambda f: 0.999 - f.sum(), "jac": lambda f: -np.ones_like(f)}
     # A quarter of a watch's memory otherwise, also without a bankroll.
-    from scipy.optimize import minimize  # noqa: PLC0415
 
     solution = minimize(
         loss,
