@@ -84,17 +84,16 @@ def _view(
 
 def _print_table(report: "PortfolioReport", rows: "pl.DataFrame", columns: tuple[str, ...], *, full: bool) -> None:
     from fairline.output import account
-    from fairline.output.console import open_console
+    from fairline.output.console import show
 
-    width = open_console().width
-    lines = account.summary_lines(report.totals, report.identity) if full else []
+    if full:
+        print("\n".join(account.summary_lines(report.totals, report.identity)), flush=True)
     if rows.is_empty():
-        lines.append("Nothing to show.")
+        print("Nothing to show.")
     else:
-        lines += account.fit_table(rows, columns, width)
+        show(account.account_grid(rows, columns))
     if report.clv.height:
-        lines += _closing_line_summary(report)
-    print("\n".join(lines))
+        print("\n".join(_closing_line_summary(report)))
     for line in account.problem_lines(report.problems):
         note(f"fairline: {line}")
 

@@ -249,6 +249,8 @@ def _advice_columns(rows: pl.DataFrame) -> list[Column]:
         ("best_size", "Best size", "{:,.0f}", 9),
         ("contracts", "Buy", "{:,}", 1),
         ("risk", "Risk $", "{:,.2f}", 3),
+        ("held", "Held", "{:,.2f}", 2),
+        ("resting", "Resting", "{:,.2f}", 5),
     )
     return [column(rows, name, heading, number(form), rank=rank) for name, heading, form, rank in known if name in rows]
 
