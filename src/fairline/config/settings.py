@@ -5,10 +5,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import urlsplit
 
-from fairline.config import keychain
 from fairline.config.files import KEY_FIELDS, Profile, config_files, read_profile, read_tables
 from fairline.config.validation import Switch
 from fairline.errors import ConfigError
@@ -17,6 +16,9 @@ from fairline.kalshi.client import DEMO, PRODUCTION
 from fairline.kalshi.keys import PrivateKey, parse_private_key, read_private_key
 from fairline.kalshi.redaction import show_value
 from fairline.kalshi.security import is_loopback
+
+if TYPE_CHECKING:
+    from fairline.config.keychain import Secret
 
 Scheme = Literal["api-key", "jwt"]
 ENVIRONMENT = {
@@ -142,7 +144,9 @@ class Settings:
             return read_private_key(Path(self.key_file).expanduser(), passphrase)
         return parse_private_key(self.key_text, passphrase)
 
-    def _stored_key(self) -> keychain.Secret:
+    def _stored_key(self) -> "Secret":
+        from fairline.config import keychain
+
         return keychain.fetch(self.key_file.removeprefix(_KEYRING))
 
 

@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-import jwt
-
 from fairline.kalshi.errors import PrivateKeyError
 from fairline.kalshi.keys import PrivateKey
 
@@ -113,4 +111,6 @@ class JwtAuth:
             "exp": expires,
             "jti": str(uuid.uuid4()),
         }
+        import jwt
+
         return jwt.encode(claims, self._rsa, algorithm="PS256", headers={"kid": self.key_id}), float(expires)
