@@ -72,7 +72,8 @@ def test_the_example_package_is_small_and_prices_markets_once_installed(fairline
     listed = json.loads(fairline("models", "--json", cwd=tmp_path, site=site).stdout)
     favourites = next(model for model in listed if model["name"] == "favourites")
     assert (favourites["origin"], favourites["problem"], favourites["inputs"]) == ("fairline-favourites 0.1", None, [])
-    arguments = ("scan", "--model", "favourites", "--min-edge", "-100", "--min-ev", "-0.9", "--max-spread", "200")
+    arguments = ("scan", "--model", "favourites", "--min-edge", "-100", "--min-ev", "-0.9", "--min-believed-ev", "-0.9",
+                 "--max-spread", "200")  # fmt: skip
     scan = json.loads(fairline(*arguments, "--format", "json", cwd=tmp_path, site=site).stdout)
     assert not scan["problems"]
     assert len(scan["opportunities"]) > 500
@@ -109,4 +110,4 @@ def test_inputs_are_listed_with_their_age_or_as_missing(fairline, tmp_path):
     install(folder, site)
     shown = fairline("models", cwd=tmp_path, site=site).stdout
     assert f"reads file {tmp_path}/there.csv (0.0 h old)" in shown
-    assert "reads file gone.csv (not there)" in shown
+    assert "reads file gone.csv (missing)" in shown
