@@ -35,6 +35,7 @@ from fairline.extras import need
 from fairline.market.fees import CAUTIOUS
 from fairline.market.frame import NOTIONAL_U
 from fairline.models import Model, TableModel, load
+from fairline.pricing.belief import Beliefs
 from fairline.store.store import Store
 from fairline.text import parse_duration
 
@@ -144,9 +145,12 @@ def _options(store: Store, request: BacktestRequest) -> BacktestOptions:
     stake = bankroll(request.sizing)
     fills = "rest" if request.rules.rest else trading.fills
     rules = replace(request.rules, rest=fills == "rest")
+    trust = request.running.trust
+    if not 0 <= trust <= 1:
+        raise UsageError("expected a share from 0 to 1", field="trust")
     return BacktestOptions(
         grid=Grid(since, until, request.period.every),
-        terms=Terms(exact_filters(request.filters), rules, CAUTIOUS, bankroll=stake),
+        terms=Terms(exact_filters(request.filters), rules, CAUTIOUS, Beliefs(trust=trust), stake),
         trading=TradingRules(
             enter=trading.enter,
             fills="take",

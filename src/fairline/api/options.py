@@ -127,7 +127,9 @@ class Running:
     """How the backtest runs."""
 
     refit: timedelta | None = None
-    """Refit beliefs at this interval from what had settled by then. Default: once, before the first instant."""
+    """Refit beliefs and models that learn at this interval. Default: once, before the first instant."""
+    trust: float = 1.0
+    """How much of your own models' disagreement with the price to believe before they have a record, from 0 to 1."""
     prove: bool = False
     """First prove that nothing looks ahead: compare 200 instants with a copy whose future is deleted."""
     jobs: int = 1

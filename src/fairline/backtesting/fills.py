@@ -14,6 +14,10 @@ Side = Literal["yes", "no"]
 Outcome = Literal["filled", "partly filled", "price moved", "no offer", "not observed", "not reached"]
 
 
+INSTANT = timedelta(microseconds=1)
+"""The shortest lag: even an order without one meets a later observation than that it was decided on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A wish to buy `count_cc` of one side at no more than `limit_u`, decided at `decided_at`."""
@@ -139,7 +143,7 @@ class Taker:
 
         An observation more than `max_gap` after that does not count: nothing is filled across a hole in the data.
         """
-        earliest = order.decided_at + self.lag
+        earliest = max(order.decided_at + self.lag, order.decided_at + INSTANT)
         seen = self.market.first_from(earliest)
         if seen is None or seen.seen_at - earliest > self.max_gap:
             return Execution(order, "not observed")
@@ -205,7 +209,7 @@ def rest(
     that stood at the price has been bought, the order included. Optimistic: every trade at its price or through it
     fills the order first. The tape ends for the order at the first hole in the observations longer than `max_gap`.
     """
-    begin = order.decided_at + lag
+    begin = max(order.decided_at + lag, order.decided_at + INSTANT)
     end = _watched_until(market, begin, until, max_gap)
     if end is None:
         unseen = Execution(order, "not observed")

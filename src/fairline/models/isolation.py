@@ -92,11 +92,15 @@ def _is_code(path: str) -> bool:
     """Return whether a file belongs to an installed package, to Python or to the time zone database."""
     if Path(path).suffix in _CODE_SUFFIXES:
         return True
-    return path.startswith((*_CODE_FOLDERS, *_ALLOWED.get()))
+    packages = [folder for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))]
+    return path.startswith((*_CODE_FOLDERS, *packages, *_ALLOWED.get()))
 
 
 _PACKAGE = str(Path(__file__).parents[1])
-_CODE_FOLDERS = {*sysconfig.get_paths().values(), _PACKAGE, "/usr/share/zoneinfo", "/proc/self", "/dev/"} - {""}
+_INSTALLED = {str(Path(prefix) / "lib") for prefix in (sys.prefix, sys.base_prefix)}
+_CODE_FOLDERS = {
+    *sysconfig.get_paths().values(), *_INSTALLED, _PACKAGE, "/usr/share/zoneinfo", "/proc/self", "/dev/",
+} - {""}  # fmt: skip
 
 
 def _refuse_paths(name: str, original: Any) -> Any:

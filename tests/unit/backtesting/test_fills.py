@@ -37,6 +37,8 @@ def bought(execution):
 def test_an_order_is_never_filled_at_the_quote_that_it_was_decided_on():
     execution = taker(seen(0, (50, 10)), seen(59, (51, 10)), seen(60, (55, 10))).execute(order())
     assert bought(execution) == [(55, 10)]
+    without_lag = taker(seen(0, (50, 10)), seen(60, (55, 10)), lag=0).execute(order())
+    assert bought(without_lag) == [(55, 10)]
 
 
 def test_a_large_order_walks_the_offers_up_to_its_limit():
