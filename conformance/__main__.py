@@ -11,6 +11,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from conformance.feed import run_feed
 from fairline.sim import Exchange, Key, World, throw_away_pair
 from fairline.sim.catalog import WorldCatalog
 
@@ -85,7 +86,12 @@ def main() -> int:
                 bad, table = report(name, rows)
                 failed += bad
                 tables.append(table)
-    if len(tables) == len(CLIENTS):
+    python = HERE.parent / ".venv-clients" / "pykalshi" / "bin" / "python"
+    if python.exists():
+        bad, table = report("pykalshi's feed", run_feed(python, HERE / "feed_clients.py"))
+        failed += bad
+        tables.append(table)
+    if len(tables) == len(CLIENTS) + 1:
         head = (
             "# Other people's clients\n\nEvery read that each offers, signed and paged to the end, against the "
             f"simulated exchange, {datetime.now(UTC):%Y-%m-%d}. Command: `make conformance`."

@@ -78,7 +78,7 @@ class LiveScreen:
     def draw(self) -> None:
         size = os.get_terminal_size(sys.stdout.fileno())
         lines = render(self.rows(), self.status(), self.view, size.columns, size.lines)
-        text = "".join(f"{line}\x1b[K\r\n" for line in lines[:-1]) + f"{lines[-1]}\x1b[K\x1b[J"
+        text = "".join(f"{line}\x1b[K\n" for line in lines[:-1]) + f"{lines[-1]}\x1b[K\x1b[J"
         sys.stdout.write("\x1b[H" + text)
         sys.stdout.flush()
 
