@@ -39,7 +39,7 @@ def test_a_scan_explains_a_market_without_asking_the_exchange_again(exchange, fo
     ticker = report.opportunities["ticker"][0]
     explained = report.explain(ticker.lower())
     assert exchange.backend.requests == before
-    assert any(side.kept for side in explained.sides)
+    assert any(side.is_opportunity for side in explained.sides)
     assert ticker in str(explained)
     with pytest.raises(fairline.FairlineError, match="not among the scanned markets"):
         report.explain("KXNOPE")

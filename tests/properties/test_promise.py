@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def is_broken(rows):
-    """Whether the upper 95 % bound of realised − promised, clustered by event, is below 0 (one-sided)."""
+    """Return whether the upper 95 % bound of realised − promised, clustered by event, is below 0 (one-sided)."""
     interval = clustered_mean(rows.with_columns(excess=pl.col("realised") - pl.col("promised")), "excess")
     if interval is None or interval.clusters < 2:
         return False
@@ -43,7 +43,7 @@ def test_believed_promises_are_kept_in_at_least_90_of_100_worlds(forecaster, rec
 
 @pytest.mark.parametrize("forecaster", ["noisy", "biased", "stale"])
 def test_believing_such_a_forecaster_outright_would_break_the_promise(forecaster):
-    """The test above can fail: without belief it does."""
+    """Show that the test above can fail: without belief it does."""
     outright = Beliefs(trust=1.0, built_in=frozenset())
     broken = 0
     for seed in range(20):

@@ -220,7 +220,10 @@ class ExplainReport:
         lines = [f"{self.ticker}  {self.title}"]
         for side in self.sides:
             model = f" by {side.model}" if side.model and several else ""
-            lines += ["", f"{side.side.upper()}{model}: {'an opportunity' if side.kept else 'no opportunity'}"]
+            lines += [
+                "",
+                f"{side.side.upper()}{model}: {'an opportunity' if side.is_opportunity else 'no opportunity'}",
+            ]
             lines += [f"  {step.result:5}{step.step:40}{step.detail}" for step in side.steps]
         return "\n".join([*lines, *(f"problem: {problem}" for problem in self.problems)])
 

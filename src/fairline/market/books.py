@@ -52,12 +52,12 @@ def levels(books: Sequence[OrderBook], *, keep_empty: bool = False) -> pl.DataFr
     raw = pl.DataFrame(rows, schema=dict.fromkeys(LEVELS, pl.String), orient="row")
     units = raw.with_columns(price_u=dollar_units("price_u"), size_cc=count_units("size_cc"))
     offered = (pl.col("size_cc") > 0) & pl.col("price_u").is_between(0, NOTIONAL_U, closed="none")
-    found = units.filter(offered).select(pl.col(name).cast(dtype) for name, dtype in LEVELS.items())
+    valid = units.filter(offered).select(pl.col(name).cast(dtype) for name, dtype in LEVELS.items())
     if not keep_empty:
-        return found
+        return valid
     tickers = pl.DataFrame({"ticker": [book.ticker for book in books]}, schema={"ticker": pl.String})
-    empty = tickers.unique(maintain_order=True).join(found, on="ticker", how="anti")
-    return pl.concat([found, empty], how="diagonal")
+    empty = tickers.unique(maintain_order=True).join(valid, on="ticker", how="anti")
+    return pl.concat([valid, empty], how="diagonal")
 
 
 def quotes(books: Sequence[OrderBook]) -> pl.DataFrame:

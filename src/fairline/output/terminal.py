@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import PurePath
 
 import polars as pl
 from rich.console import Group, RenderableType
@@ -14,6 +16,8 @@ from fairline.market.problem import Problem
 from fairline.output.cells import Formatter, column, frame_columns, moment, number, text, upper
 from fairline.output.grid import Column, Grid
 from fairline.scanner import ScanResult
+from fairline.sources import Payload
+from fairline.sources.inputs import ScanInputs
 from fairline.text import sanitize
 
 MISSES_PER_STEP = 2
@@ -77,7 +81,7 @@ def scan_report(
     result: ScanResult, believed: Section, unproven: Section, misses: pl.DataFrame, view: View
 ) -> RenderableType:
     """Return the report of a scan: what records support, what they do not, and where the other markets went."""
-    parts: list[RenderableType] = [listing_summary(result.listing)]
+    parts: list[RenderableType] = [listing_summary(result.listing), *_table_ages(result.evaluation.inputs)]
     if not believed.rows.is_empty():
         parts += [Text(_BELIEVED, style="bold"), opportunity_grid(believed.rows, view, BELIEVED_EV)]
         parts += _remarks(believed)
@@ -93,6 +97,26 @@ def scan_report(
     if not misses.is_empty():
         parts.append(_misses_grid(misses))
     return Group(*parts, *_problem_parts(result.listing, result.problems))
+
+
+def _table_ages(inputs: ScanInputs | None) -> list[RenderableType]:
+    """Return one line per file that the user named: how long ago it was last changed."""
+    if inputs is None:
+        return []
+    return [
+        Text(f"{PurePath(request.key).name} was last changed {age_text(inputs.asof - payload.fetched_ts)} ago.")
+        for request, payload in inputs.payloads.items()
+        if request.source == "file" and isinstance(payload, Payload)
+    ]
+
+
+def age_text(age: timedelta) -> str:
+    """Return an age in its largest unit: 40 s, 12 min, 3.2 h or 9.1 days."""
+    seconds = max(0.0, age.total_seconds())
+    for limit, unit, form in ((120, 1, "{:.0f} s"), (7_200, 60, "{:.0f} min"), (172_800, 3_600, "{:.1f} h")):
+        if seconds < limit:
+            return form.format(seconds / unit)
+    return f"{seconds / 86_400:.1f} days"
 
 
 def markets_report(listing: Listing, shown: pl.DataFrame, view: View, order: str) -> RenderableType:

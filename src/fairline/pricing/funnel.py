@@ -22,7 +22,7 @@ class SideExplanation:
     steps: tuple[StepOutcome, ...]
 
     @property
-    def kept(self) -> bool:
+    def is_opportunity(self) -> bool:
         return self.bin == KEPT_BIN
 
 

@@ -235,7 +235,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "thin",
-        label=lambda rules: f"at least {rules.min_contracts:g} contracts on offer",
+        label=lambda rules: f"offer of at least {rules.min_contracts:g}",
         failure="too little is on offer",
         test=lambda rules, _: pl.col("offer_cc") < round(100 * rules.min_contracts),
         detail=lambda row, _: _contracts(row.get("offer_cc")),

@@ -31,7 +31,7 @@ def up(value, unit):
 
 
 def exact(price_u, count_cc, multiplier_m, policy, rate):
-    """The schedule in rationals: k·M·C·P·(1−P) dollars, rounded as the policy says."""
+    """Return the schedule in rationals: k·M·C·P·(1−P) dollars, rounded as the policy says."""
     p, count = Fraction(price_u, 10**6), Fraction(count_cc, 100)
     micros = Fraction(rate, 10**4) * Fraction(multiplier_m, 10**4) * count * p * (1 - p) * 10**6
     by_fee = up(micros, policy.fee_unit_u)

@@ -1,11 +1,15 @@
 """Terminal reports."""
 
+from datetime import timedelta
+
+import pytest
+
 from fairline.kalshi.decoding import Rejected
 from fairline.market.funnel import FunnelStep
 from fairline.market.problem import Problem
 from fairline.output.console import open_console
 from fairline.output.tables import market_table
-from fairline.output.terminal import View, coherence_report, markets_report
+from fairline.output.terminal import View, age_text, coherence_report, markets_report
 from fairline.pricing.coherence import violations
 from tests.unit.output.reports import listing, rain_scan, scan
 from tests.unit.pricing.test_edge import NOW, markets
@@ -82,3 +86,17 @@ def test_an_empty_listing_names_the_filter_that_dropped_the_last_market(capsys):
     assert "closes within 7d" in printed(capsys, markets_report(empty, rows, View(), "by volume"))
     nothing = violations(empty.markets, asof=NOW)
     assert "closes within 7d" in printed(capsys, coherence_report(empty, nothing, nothing))
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (timedelta(seconds=40), "40 s"),
+        (timedelta(minutes=12), "12 min"),
+        (timedelta(hours=3, minutes=12), "3.2 h"),
+        (timedelta(days=9), "9.0 days"),
+        (timedelta(seconds=-5), "0 s"),
+    ],
+)
+def test_an_age_is_shown_in_its_largest_unit(age, text):
+    assert age_text(age) == text

@@ -282,8 +282,8 @@ def test_kept_rows_rank_by_the_believed_ev_of_the_whole_order():
     frame = markets(small, CLOSE | {"yes_ask_size_fp": "90.00"})
     priced = predictions(("T0", 0.90, None), ("T1", 0.70, None))
     rules = Rules(suspect_points=50)
-    kept = edges(frame, priced, asof=NOW, rules=rules).filter(pl.col("bin") == KEPT_BIN)
-    assert kept["ticker"].to_list() == ["T1", "T0"]
+    best = edges(frame, priced, asof=NOW, rules=rules).filter(pl.col("bin") == KEPT_BIN)
+    assert best["ticker"].to_list() == ["T1", "T0"]
     by_contract = edges(frame, priced, asof=NOW, rules=replace(rules, sort="believed"))
     assert by_contract.filter(pl.col("bin") == KEPT_BIN)["ticker"].to_list() == ["T0", "T1"]
 
@@ -302,7 +302,7 @@ def test_yearly_return_is_believed_ev_per_dollar_until_the_outcome_is_decided():
 
 
 def test_a_floor_bounds_what_either_side_pays():
-    """The case of the review: YES never pays less than 20 cents, NO at 0.75 with p = 0.07 loses."""
+    """Check the case of the review: YES never pays less than 20 cents, NO at 0.75 with p = 0.07 loses."""
     floor = {"yes_bid_dollars": "0.25", "yes_ask_dollars": "0.26", "settlement_bounds_type": "floor",
              "settlement_floor_dollars": "0.20", "fee_waiver_expiration_time": "2027-01-01T00:00:00Z"}  # fmt: skip
     frame = edges_of(floor, 0.07)
@@ -348,12 +348,12 @@ def test_a_market_whose_game_has_begun_is_left_out_for_models_that_know_nothing_
     frame = frame.with_columns(milestone_ts=pl.Series([NOW - hour, NOW + hour, None], dtype=pl.Datetime("us", "UTC")))
     predicted = predictions(*((f"T{n}", 0.9, None) for n in range(3)))
 
-    def kept(rules=LOOSE, **columns):
+    def best(rules=LOOSE, **columns):
         rows = edges(frame, predicted.with_columns(**columns), asof=NOW, rules=rules)
         return sorted(rows.filter((pl.col("bin") == KEPT_BIN) & (pl.col("side") == "yes"))["ticker"])
 
-    assert kept() == ["T1", "T2"]
-    assert kept(knows_play=pl.lit(value=True)) == ["T0", "T1", "T2"]
-    assert kept(replace(LOOSE, in_play=True)) == ["T0", "T1", "T2"]
+    assert best() == ["T1", "T2"]
+    assert best(knows_play=pl.lit(value=True)) == ["T0", "T1", "T2"]
+    assert best(replace(LOOSE, in_play=True)) == ["T0", "T1", "T2"]
     rows = edges(frame, predicted, asof=NOW, rules=LOOSE)
     assert rows.filter("in_play")["ticker"].unique().to_list() == ["T0"]

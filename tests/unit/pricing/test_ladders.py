@@ -144,7 +144,7 @@ def test_locked_trades_of_events_with_several_subjects_survive_every_outcome(dif
 
 
 def _some_outcomes(grid):
-    """All values of every pair of four subjects: a trade has two legs."""
+    """Return all values of every pair of four subjects: a trade has two legs."""
     for one, other in product(range(4), repeat=2):
         for a, b in product(grid, repeat=2):
             values = [0.0] * 4

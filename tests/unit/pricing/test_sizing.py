@@ -75,7 +75,7 @@ def test_only_the_believed_part_of_an_edge_is_staked_and_the_offer_limits_it():
 
 
 def test_two_subjects_of_one_event_do_not_hedge_each_other():
-    """The wider rung of one team and the narrower of another may both lose."""
+    """Stake less: the wider rung of one team and the narrower of another may both lose."""
 
     def rung(ticker, name, strike):
         texts = {"yes_sub_title": f"{name} over {strike}", "title": "Runs?"}

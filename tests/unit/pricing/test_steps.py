@@ -1,12 +1,14 @@
+import json
+
 import polars as pl
 import pytest
 
-from fairline.output import tables
+from fairline.output.documents import scan_document
 from fairline.pricing import steps
 from fairline.pricing.steps import Gap, Step, bins, bins_before, failure_text
-from fairline.scanner import evaluate
+from fairline.scanner import ScanResult, evaluate
 from fairline.watch.alerts import Kind, describe
-from tests.unit.output.test_tables import listing
+from tests.unit.output.reports import listing
 from tests.unit.pricing.test_edge import NOW, markets
 from tests.unit.test_scanner import Stub
 
@@ -34,8 +36,9 @@ def test_an_added_step_is_a_bin_of_the_edges(evaluation):
 
 def test_an_added_step_is_in_the_funnel_and_its_json(evaluation):
     assert (evaluation.funnel[-1].step, evaluation.funnel[-1].dropped) == ("costs less than 10 cents", 1)
-    document = tables.scan_document(listing(markets({})), evaluation)
-    assert document["funnel"][-1]["step"] == "costs less than 10 cents"
+    result = ScanResult(listing(markets({})), evaluation)
+    document = json.loads(json.dumps(scan_document(result, *[pl.DataFrame()] * 3)["funnel"]))
+    assert document[-1]["step"] == "costs less than 10 cents"
 
 
 def test_an_added_step_is_explained(evaluation):

@@ -6,7 +6,7 @@ from fairline.scanner import evaluate
 from fairline.watch.alerts import Rule, Section
 from fairline.watch.notify import Notifier
 from fairline.watch.state import State
-from tests.unit.output.test_tables import listing
+from tests.unit.output.reports import listing
 from tests.unit.pricing.test_edge import NOW, markets
 from tests.unit.test_scanner import Stub
 
