@@ -99,6 +99,7 @@ def test_a_scan_with_holdings_marks_them_and_sizes_bets_from_the_equity(fairline
     done = fairline("scan", *at, "--probabilities", path, "--holdings", "--format", "json", "--min-contracts", "0",
                     "--max-spread", "200")  # fmt: skip
     assert "bankroll $" in done.stderr
+    assert "fills prove order-centicent" in done.stderr
     rows = json.loads(done.stdout)["opportunities"]
     marks = {(row["ticker"], row["side"]): row["held"] for row in rows}
     assert any("contracts" in row for row in rows)

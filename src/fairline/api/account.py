@@ -17,11 +17,11 @@ from fairline.api.requests import PortfolioRequest
 from fairline.api.running import run_sync
 from fairline.api.session import Hooks, Session, bankroll, open_session
 from fairline.config.connect import store_folder
-from fairline.config.proven_fees import proven_policy
+from fairline.config.proven_fees import proven_policy, remember_policy
 from fairline.config.settings import Settings
 from fairline.errors import UsageError
 from fairline.kalshi import Kalshi, KalshiError
-from fairline.kalshi.portfolio import AccountRecords, read_account, read_account_state
+from fairline.kalshi.portfolio import AccountRecords, read_account, read_account_state, read_fills
 from fairline.market.fees import CAUTIOUS, POLICIES, Policy
 from fairline.market.frame import empty_markets, markets_frame, with_context, with_probabilities
 from fairline.market.history import settlements_frame
@@ -30,7 +30,7 @@ from fairline.positions.account import Account, attach_models, evaluate_account
 from fairline.positions.archived import unlisted_markets
 from fairline.positions.claims import match_claims, models_by_ticker
 from fairline.positions.closing_line import closing_value
-from fairline.positions.fee_fit import FeeTerms
+from fairline.positions.fee_fit import FeeFit, FeeTerms, fit_fees
 from fairline.positions.held import holdings_of
 from fairline.positions.records import parse_fill
 from fairline.scanner import ScanOptions
@@ -204,7 +204,26 @@ async def use_account(kalshi: Kalshi, session: Session, options: ScanOptions, si
     if options.bankroll is None and holdings.equity_u:
         session.hooks.notify(f"fairline: bankroll ${holdings.equity_u / 1e6:,.2f}, the account's equity")
         options = replace(options, bankroll=bankroll(replace(sizing, bankroll=holdings.equity_u / 1e6)))
+    if options.fees is CAUTIOUS:
+        fit, _ = await fit_fills(kalshi, session.settings)
+        session.hooks.notify(f"fairline: {fit}")
+        options = replace(options, fees=fit.policy)
     return replace(options, holdings=holdings)
+
+
+async def fit_fills(kalshi: Kalshi, settings: Settings, *, subaccount: int = 0) -> tuple[FeeFit, list[str]]:
+    """Fit the rounding of fees to every fill of the account, and remember a proven one for later scans with this key.
+
+    Also return the series whose terms could not be read. Raises `UsageError` if the key may not read fills.
+    """
+    records = await read_fills(kalshi.portfolio, subaccount=subaccount)
+    if records.missing:
+        raise UsageError(f"the fills could not be read: {records.missing[0]}")
+    fills = [parse_fill(fill) for fill in records.fills]
+    terms, unread = await read_terms_of(kalshi, [fill.ticker for fill in fills])
+    fit = fit_fees(fills, terms)
+    remember_policy(settings, None if fit.proven is None else fit.proven.name)
+    return fit, unread
 
 
 def account_fees(session: Session) -> Policy:

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fairline.api.account import read_terms_of
+from fairline.api.account import fit_fills
 from fairline.api.options import Connection, Credentials
 from fairline.api.session import Hooks, open_session
-from fairline.config.proven_fees import remember_policy
 from fairline.errors import UsageError
-from fairline.kalshi.portfolio import read_fills
-from fairline.positions.fee_fit import FeeFit, fit_fees
-from fairline.positions.records import parse_fill
+from fairline.positions.fee_fit import FeeFit
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,5 @@ async def fit_account_fees(
     if not session.settings.has_key:
         raise UsageError("fitting fees needs an API key", field="key_id")
     async with session.kalshi() as kalshi:
-        records = await read_fills(kalshi.portfolio, subaccount=subaccount)
-        if records.missing:
-            raise UsageError(f"the fills could not be read: {records.missing[0]}")
-        fills = [parse_fill(fill) for fill in records.fills]
-        terms, unread = await read_terms_of(kalshi, [fill.ticker for fill in fills])
-    fit = fit_fees(fills, terms)
-    remember_policy(session.settings, None if fit.proven is None else fit.proven.name)
+        fit, unread = await fit_fills(kalshi, session.settings, subaccount=subaccount)
     return FeeFitReport(fit, tuple(unread))

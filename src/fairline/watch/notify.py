@@ -74,10 +74,11 @@ class Notifier:
         for rule in rules:
             tracked = self._state.read_tracked(rule.name, tickers)
             gone = _find_gone(tracked, listing, evaluation, silent)
+            if held is not None:
+                # First, because a message lists only its first changes.
+                self._apply_faded(rule, held, now)
             rows = evaluation.unproven if rule.section is Section.UNPROVEN else evaluation.opportunities
             self._apply(rule, Changes(without_held(rows, holdings), gone, self._payouts_u, now), tracked, followed)
-            if held is not None:
-                self._apply_faded(rule, held, now)
             self._send(rule, receivers, now)
 
     def process_outage(self, rules: Sequence[Rule], receivers: Iterable[str], now: datetime) -> None:
