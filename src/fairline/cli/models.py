@@ -24,7 +24,7 @@ def _print_models(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         print(f"{row['name']}  {row['version'] or '–'}  {row['origin']}  {row['problem'] or row['about']}")
         for item in row["inputs"]:
-            print(f"    reads {item['source']} {item['key']} ({_age(item)})")
+            print(f"    reads {item['source']} {item['path'] or item['key']} ({_age(item)})")
     print("Also: --probabilities FILE, and --model path/to/file.py:Name for a model that is not installed.")
 
 

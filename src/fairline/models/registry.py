@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from fairline.config.model_settings import ModelSettings
-from fairline.errors import UsageError
+from fairline.errors import InputError, UsageError
 from fairline.kalshi.redaction import show_value
 from fairline.market.frame import empty_markets, with_probabilities
 from fairline.models.protocol import Model
@@ -123,11 +123,15 @@ def _build(name: str, origin: str, find_factory: Callable[[], Callable[[], objec
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input that a model may read, and the age in seconds of the oldest copy available, None if there is none."""
+    """An input that a model may read, and the age in seconds of the oldest copy available, None if there is none.
+
+    `path` is where a file is on this machine, None for an address.
+    """
 
     source: str
     key: str
     age_s: float | None
+    path: str | None = None
 
 
 def list_inputs(model: Model, asof: datetime, sources: Sources | None = None) -> list[Input]:
@@ -136,12 +140,22 @@ def list_inputs(model: Model, asof: datetime, sources: Sources | None = None) ->
     Addresses that differ only in parts that may not be shown are one input.
     """
     sources = Sources() if sources is None else sources
-    ages: dict[tuple[str, str], float | None] = {}
+    inputs: dict[tuple[str, str], Input] = {}
     for request in _requests(model, with_probabilities(empty_markets()), asof):
         shown = (request.source, request.shown.removeprefix("user:"))
-        age_s, known_s = sources.age_s(request, asof), ages.get(shown)
-        ages[shown] = age_s if known_s is None else max(known_s, age_s or 0.0)
-    return [Input(source, key, age_s) for (source, key), age_s in ages.items()]
+        age_s, known = sources.age_s(request, asof), inputs.get(shown)
+        if known is not None and known.age_s is not None:
+            age_s = max(known.age_s, age_s or 0.0)
+        inputs[shown] = Input(*shown, age_s, _path(request, sources))
+    return list(inputs.values())
+
+
+def _path(request: Request, sources: Sources) -> str | None:
+    if request.source == "https":
+        return None
+    with suppress(InputError):
+        return str(sources.path_of(request))
+    return None
 
 
 def _requests(model: Model, markets: pl.DataFrame, asof: datetime) -> list[Request]:

@@ -1,7 +1,7 @@
 """Who wins an office, by the polls."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -167,20 +167,32 @@ def _state_margins(
     """Margin and weight of every place. A place without a poll is where its past and the average swing put it."""
     polled = {place: (dem - rep, weight) for place, dem, rep, _, weight in averages.iter_rows()}
     past = {place: dem - rep for place, (dem, rep) in shares.items()}
-    in_both = [place for place in votes if place in polled and place in past]
-    if len(in_both) < MIN_PLACES_FOR_PAST:
-        message = f"fewer than {MIN_PLACES_FOR_PAST} states have polls and a past result"
-        raise InputError(message, remedy="Add polls or past results")
-    missing = [place for place in votes if place not in polled and place not in past]
-    if missing:
-        raise InputError(f"{missing[0]} has neither a poll nor a past result", remedy="Add past results")
-    swings = [polled[place][0] - past[place] for place in in_both]
-    swing = float(np.average(swings, weights=[polled[place][1] for place in in_both]))
+    _check_places(polled.keys(), past.keys(), votes)
+    swing = _average_swing(polled, past, votes)
     rows = [polled[place] if place in polled else (past[place] + swing, UNPOLLED_WEIGHT) for place in votes]
     margin, weight = (np.array(column) for column in zip(*rows, strict=True))
     if not (np.isfinite(margin).all() and np.isfinite(weight).all()):
         raise InputError("the average of a state is not a number", remedy="Check its polls")
     return margin, weight
+
+
+def _check_places(polled: Set[str], past: Set[str], votes: Mapping[str, int]) -> None:
+    """Raise `InputError` unless every place has a poll or a past result, and enough places have both."""
+    if len(votes.keys() & polled & past) < MIN_PLACES_FOR_PAST:
+        message = f"fewer than {MIN_PLACES_FOR_PAST} states have polls and a past result"
+        raise InputError(message, remedy="Add polls or past results")
+    missing = [place for place in votes if place not in polled | past]
+    if missing:
+        raise InputError(f"{missing[0]} has neither a poll nor a past result", remedy="Add past results")
+
+
+def _average_swing(
+    polled: Mapping[str, tuple[float, float]], past: Mapping[str, float], votes: Mapping[str, int]
+) -> float:
+    """Return the weighted mean change of the margin since the past result, over places with both."""
+    in_both = [place for place in votes if place in polled and place in past]
+    swings = [polled[place][0] - past[place] for place in in_both]
+    return float(np.average(swings, weights=[polled[place][1] for place in in_both]))
 
 
 def _bound(probability: Callable[[float], float]) -> tuple[float, float]:

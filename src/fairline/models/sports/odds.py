@@ -29,6 +29,7 @@ ODDS = pl.Schema(_ODDS)
 SIDES = ("home", "tie", "away")
 _ODDS_COLUMNS = [f"{side}_odds" for side in SIDES]
 _OLDEST_YEAR = 1990
+MIN_AMERICAN_ODDS = 100
 _BOOK_COLUMN = r"(?!Bb|Avg|Max)[A-Z0-9]{2,4}H"
 """Columns of one book's home odds: averages and maxima over books are not a book."""
 CSV_EXPECTED = "Expected: a CSV of football-data.co.uk with Date,HomeTeam,AwayTeam and odds such as B365H,B365D,B365A"
@@ -87,18 +88,10 @@ def _read_json(body: bytes, league: League) -> pl.DataFrame:
     events = _decode_events(body, league)
     if any(event.sport_key not in ("", league.odds) for event in events):
         raise InputError(f"these are not the odds on {league.name}", remedy=f"Expected: {league.odds or 'none'}")
-    rows = [
-        _quote(event, book, market)
-        for event in events
-        for book in event.bookmakers
-        for market in book.markets
-        if market.key == "h2h"
-    ]
+    rows = [quote for event in events for quote in _quotes(event)]
     names = ("start_ts", "home", "away", "book", "updated_ts", *_ODDS_COLUMNS)
     table = pl.DataFrame(rows, orient="row", schema={name: ODDS[name] for name in names})
-    # American odds are at least 100 in size, decimal ones above 1; favourites are negative.
-    lowest = table.select(pl.min_horizontal(_ODDS_COLUMNS).min()).item()
-    if lowest is not None and (lowest < 0 or lowest >= 100):
+    if _are_american(table):
         table = table.with_columns(_to_decimal(pl.col(name)).alias(name) for name in _ODDS_COLUMNS)
     return table.with_columns(day=pl.col("start_ts").dt.convert_time_zone("America/New_York").dt.date())
 
@@ -111,6 +104,16 @@ def _decode_events(body: bytes, league: League) -> list[_Event]:
     except (msgspec.MsgspecError, KeyError) as error:
         message = f"unexpected format of the odds on {league.name} ({error})"
         raise InputError(message, remedy="Expected: JSON of The Odds API, h2h") from error
+
+
+def _are_american(table: pl.DataFrame) -> bool:
+    """Return whether odds are American: those of favourites are negative, and all are at least 100 in size."""
+    lowest = table.select(pl.min_horizontal(_ODDS_COLUMNS).min()).item()
+    return lowest is not None and (lowest < 0 or lowest >= MIN_AMERICAN_ODDS)
+
+
+def _quotes(event: _Event) -> list[tuple[Any, ...]]:
+    return [_quote(event, book, market) for book in event.bookmakers for market in book.markets if market.key == "h2h"]
 
 
 def _quote(event: _Event, book: _Book, market: _BookMarket) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Models of games: prices for what is surely linked, reasons for everything else."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
@@ -302,3 +302,20 @@ def test_a_game_on_neutral_ground_gets_no_home_advantage():
 def test_the_deviation_is_at_least_the_measured_distance_to_the_price(model, floor):
     bodies = {"mlb.csv": RESULTS.encode(), "odds/mlb.json": odds(*FOUR)}
     assert predict(model, bodies, market("DET"))[2]["p_sd"][0] >= floor
+
+
+def test_american_odds_that_are_all_positive_are_recognised():
+    start = datetime(2026, 8, 15, 14, tzinfo=UTC)
+    now = datetime(2026, 8, 15, 10, tzinfo=UTC)
+    prices = {"Arsenal": 150, "Draw": 230, "Leeds": 180}
+    outcomes = [{"name": name, "price": price} for name, price in prices.items()]
+    books = [
+        {"key": key, "last_update": now.isoformat(), "markets": [{"key": "h2h", "outcomes": outcomes}]} for key in "abc"
+    ]
+    event = {"sport_key": "soccer_epl", "commence_time": start.isoformat(), "home_team": "Arsenal",
+             "away_team": "Leeds", "bookmakers": books}  # fmt: skip
+    rows = [market(code, EPL, decided_ts=start + timedelta(hours=3)) for code in ("ARS", "LEE", "TIE")]
+    p, notes, _ = predict("consensus", {"odds/epl.json": json.dumps([event]).encode()}, *rows, now=now)
+    assert notes == []
+    implied = np.array([100 / (100 + price) for price in prices.values()])
+    assert [p[f"{EPL}-{code}"] for code in ("ARS", "TIE", "LEE")] == pytest.approx(implied / implied.sum(), abs=0.01)
