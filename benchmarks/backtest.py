@@ -27,7 +27,7 @@ from fairline.store.store import Store
 from fairline.store.timeline import Timeline
 
 INSTANTS = 120
-EVERY = timedelta(minutes=1)
+INTERVAL = timedelta(minutes=1)
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
 GOAL_ROWS = 100_000_000
 TERMS = Terms(Filters(), Rules(), CAUTIOUS)
@@ -84,7 +84,7 @@ def record(folder: Path, instants: int = INSTANTS) -> None:
     store.append("facts", quotes.select(columns), store.next_ts(BEGIN), full=True)
     last = None
     for number in range(instants):
-        now = store.next_ts(BEGIN + number * EVERY)
+        now = store.next_ts(BEGIN + number * INTERVAL)
         changed = quotes if last is None else quotes.join(last, on=quotes.columns, how="anti", nulls_equal=True)
         store.append("quotes", quotes if number % 60 == 0 else changed, now, full=number % 60 == 0)
         done = {"outcome": ["done"], "complete": [True]}
@@ -98,7 +98,7 @@ def record(folder: Path, instants: int = INSTANTS) -> None:
 def evaluate(folder: Path) -> dict[str, float]:
     """Evaluate every instant in one process. Returns CPU seconds, rows, peak memory and the median step."""
     store = Store(folder)
-    grid = Grid(BEGIN, BEGIN + (INSTANTS - 1) * EVERY, EVERY)
+    grid = Grid(BEGIN, BEGIN + (INSTANTS - 1) * INTERVAL, INTERVAL)
     timeline = Timeline(store)
     steps = []
     rows = 0
@@ -107,7 +107,7 @@ def evaluate(folder: Path) -> dict[str, float]:
         rows += timeline.at(instant).height
         steps.append(time.perf_counter() - clock)
     scratch = time.perf_counter()
-    store.asof(BEGIN + INSTANTS // 2 * EVERY)
+    store.asof(BEGIN + INSTANTS // 2 * INTERVAL)
     scratch = time.perf_counter() - scratch
     forget_peak()
     clock = time.process_time()
@@ -123,7 +123,7 @@ def evaluate(folder: Path) -> dict[str, float]:
 
 def processes(folder: Path) -> dict[str, float]:
     """Return the wall seconds of one and of two processes over the same blocks."""
-    grid = Grid(BEGIN, BEGIN + (INSTANTS - 1) * EVERY, EVERY)
+    grid = Grid(BEGIN, BEGIN + (INSTANTS - 1) * INTERVAL, INTERVAL)
     blocks = [block for fold in cut_folds(grid, timedelta(minutes=15)) for block in fold]
     seconds = {}
     for jobs in (1, 2):

@@ -87,7 +87,7 @@ def cpu_per_message(frames: Sequence[bytes]) -> tuple[float, float]:
     clock = time.process_time()
     for name, frame in zip(names, some, strict=True):
         books.setdefault(name, DecimalBook()).handle(frame)
-    usual = (time.process_time() - clock) / len(some)
+    usual_us = (time.process_time() - clock) / len(some)
     tickers = sorted({json.loads(frame)["msg"]["market_ticker"] for frame in frames})
     best = 1e9
     for _ in range(3):
@@ -97,7 +97,7 @@ def cpu_per_message(frames: Sequence[bytes]) -> tuple[float, float]:
         for frame in frames:
             apply(state, decode(frame))
         best = min(best, (time.process_time() - clock) / len(frames))
-    return usual * 1e6, best * 1e6
+    return usual_us * 1e6, best * 1e6
 
 
 @contextlib.contextmanager
@@ -152,7 +152,7 @@ async def whole_client(url: str, tickers: Sequence[str], count: int) -> float:
     return feed.counts.messages / spent
 
 
-def numbered(frames: Sequence[bytes], times: int) -> list[str]:
+def number_frames(frames: Sequence[bytes], times: int) -> list[str]:
     """Return the frames several times over, numbered without a gap; snapshots set the books back each time."""
     lines, seq = [], 0
     messages = [json.loads(frame) for frame in frames] * times
@@ -283,11 +283,11 @@ def memory_of_a_watch() -> tuple[float, float]:
 
 def run() -> str:
     frames = recorded_frames()
-    usual, ours = cpu_per_message(frames)
+    usual_us, fairline_us = cpu_per_message(frames)
     tickers = sorted({m.msg.market_ticker for f in frames if isinstance(m := decode(f), Delta | Snapshot)})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames"
-        lines = numbered(frames, 3)
+        lines = number_frames(frames, 3)
         path.write_text("\n".join(lines))
         with frame_server("burst", len(lines), path) as url:
             alone = asyncio.run(library_alone(url))
@@ -301,8 +301,9 @@ def run() -> str:
     between, peak = memory_of_a_watch()
     table = [
         "| the live feed | measured | goal |\n|---|---|---|",
-        f"| CPU per message from bytes to changed row, {len(frames):,} recorded frames | {ours:.1f} µs | 10 µs |",
-        f"| the same by the usual Decimal book | {usual:.1f} µs: {usual / ours:.0f} × | |",
+        f"| CPU per message from bytes to changed row, {len(frames):,} recorded frames "
+        f"| {fairline_us:.1f} µs | 10 µs |",
+        f"| the same by the usual Decimal book | {usual_us:.1f} µs: {usual_us / fairline_us:.0f} × | |",
         f"| messages per CPU second, socket to changed rows, {len(lines):,} messages | {client:,.0f} | 80,000 |",
         f"| the WebSocket library alone, counting | {alone:,.0f} | |",
     ]

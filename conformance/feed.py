@@ -41,7 +41,9 @@ def run_feed(python: Path, script: Path) -> Rows:
 def judge(result: dict[str, Any], books: dict[str, Any], still_open: set[str]) -> Rows:
     counts = result.get("counts", {})
     equal = [
-        ticker for ticker in still_open if _levels(result.get("books", {}).get(ticker)) == _expected(books[ticker])
+        ticker
+        for ticker in still_open
+        if _levels(result.get("books", {}).get(ticker)) == _expected_levels(books[ticker])
     ]
     rows: Rows = [
         {"call": f"feed: {kind}", "ok": counts.get(kind, 0) > 0, "outcome": f"{counts.get(kind, 0)} messages"}
@@ -61,5 +63,5 @@ def _levels(book: dict[str, dict[str, str]] | None) -> list[dict[Decimal, Decima
     return [{Decimal(price): Decimal(size) for price, size in side.items()} for side in sides]
 
 
-def _expected(book: Any) -> list[dict[Decimal, Decimal]]:
+def _expected_levels(book: Any) -> list[dict[Decimal, Decimal]]:
     return [{Decimal(price) / 10_000: Decimal(size) / 100 for price, size in side} for side in book]

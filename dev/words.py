@@ -73,7 +73,7 @@ class WordList:
     def check_function(self, path: Path, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Finding]:
         bare = node.name.lstrip("_")
         decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
-        is_value = "property" in decorators or "fixture" in decorators
+        is_value = "property" in decorators or "fixture" in decorators or bare.startswith("test_")
         is_participle = PARTICIPLES.fullmatch(bare) and bare not in NOT_PARTICIPLES
         if is_participle and not is_value and bare not in self.names:
             yield Finding(path, node.lineno, f"def {node.name}", "a verb or a noun instead of a bare participle")
@@ -103,6 +103,14 @@ def check_strings(words: WordList, path: Path, text: str) -> Iterator[Finding]:
 
 
 def check_names(words: WordList, path: Path, tree: ast.AST) -> Iterator[Finding]:
+    """Check every name that the file defines, except fields of classes, which may be documented keys of a format."""
+    fields = {
+        statement.target
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from words.check_function(path, node)
@@ -111,7 +119,7 @@ def check_names(words: WordList, path: Path, tree: ast.AST) -> Iterator[Finding]
             yield Finding(path, node.lineno, node.name, words.classes[node.name.lstrip("_")])
         elif isinstance(node, ast.arg):
             yield from words.check_name(path, node.lineno, node.arg)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields:
             yield from words.check_name(path, node.lineno, node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield from words.check_name(path, node.lineno, node.attr)

@@ -29,7 +29,7 @@ ONLY_IN_THE_COMMAND = {
 
 
 def options_of(command):
-    """The long options of a command, without those that only negate another."""
+    """Return the long options of a command, without those that only negate another."""
     app = build_app()
     with app.app_stack([command]):
         arguments = app[command].assemble_argument_collection(parse_docstring=False)

@@ -18,7 +18,7 @@ NAMES = sorted(name for group in COMMANDS.values() for name in group)
 
 
 def modules_after(*arguments):
-    """The modules that a command imports."""
+    """Return the modules that a command imports."""
     script = (
         "import runpy, sys\n"
         f"sys.argv = ['fairline', *{list(arguments)!r}]\n"
@@ -31,7 +31,7 @@ def modules_after(*arguments):
 
 
 def cpu_s(*arguments):
-    """The least CPU time of three runs, which a busy machine disturbs least."""
+    """Return the least CPU time of three runs, which a busy machine disturbs least."""
     times = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -55,12 +55,12 @@ def model_requests(models: Sequence[Model], markets: pl.DataFrame, asof: datetim
     wanted: list[Request] = []
     for model in models:
         with contextlib.suppress(Exception, SystemExit):
-            covered = _covered(model, markets)
+            covered = _select_covered(model, markets)
             wanted += model.requests(covered, asof) if covered.height else []
     return wanted
 
 
-def _covered(model: Model, markets: pl.DataFrame) -> pl.DataFrame:
+def _select_covered(model: Model, markets: pl.DataFrame) -> pl.DataFrame:
     """Return the markets that a model covers; without a copy if those are all."""
     mask = markets.select(covered=model.covers(markets))["covered"]
     if mask.all(ignore_nulls=False):
@@ -108,7 +108,7 @@ def _run_model(
     model: Model, markets: pl.DataFrame, payloads: Payloads, asof: datetime, requested: datetime
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """Return a model's usable PREDICTIONS, and a problem for each prediction that is not usable."""
-    covered = _covered(model, markets)
+    covered = _select_covered(model, markets)
     if covered.is_empty():
         return PREDICTIONS.to_frame(), []
     inputs = _ModelPayloads()
