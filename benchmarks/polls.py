@@ -1,8 +1,8 @@
 """Fit the errors of polls on election day, cross-validated by election cycle, on FiveThirtyEight's past polls.
 
-`python -m benchmarks.polls raw_polls.csv` reads the file of FiveThirtyEight's pollster ratings (columns `cycle` or
-`year`, `race_id` or `race`, `polldate`, `electiondate`, `samplesize`, `margin_poll`, `margin_actual`), which is not
-part of this project. It prints the constants of `fairline.models.politics.election`, calibrated out of sample.
+`python -m benchmarks.polls raw-polls.csv` reads `pollster-ratings/2023/raw-polls.csv` of FiveThirtyEight's repository
+`data`, which is not part of this project: general elections of senators, governors and presidents between a Democrat
+and a Republican. It prints the constants of `fairline.models.politics.election`, calibrated out of sample.
 
 The average of a race's polls misses its result by an error common to the cycle plus one of its own, which grows where
 polls are few: var = common² + own² + few(weight)². The constants maximise the likelihood over the other cycles.
@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 MAX_AGE_DAYS = 21
 HALF_LIFE_DAYS = 10.0
 MIN_P = 1e-4
+GENERAL_ELECTIONS = ("Sen-G", "Gov-G", "Pres-G")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,18 @@ class PollErrors:
 
 def read_races(path: Path) -> pl.DataFrame:
     """Return `{cycle, race, average, actual, weight}`: the average of each race's last polls and its result."""
-    polls = pl.read_csv(path, infer_schema_length=None)
-    cycle = "cycle" if "cycle" in polls.columns else "year"
-    race = "race_id" if "race_id" in polls.columns else "race"
+    polls = pl.read_csv(path, infer_schema_length=None).filter(
+        pl.col("type_simple").is_in(GENERAL_ELECTIONS)
+        & (pl.col("cand1_party") == "DEM")
+        & (pl.col("cand2_party") == "REP")
+    )
     formats = ("%Y-%m-%d", "%m/%d/%Y", "%m/%d/%y")
     days = {
         name: pl.coalesce(pl.col(name).cast(pl.String).str.to_date(form, strict=False) for form in formats)
         for name in ("polldate", "electiondate")
     }
     numbers = [pl.col(name).cast(pl.Float64, strict=False) for name in ("samplesize", "margin_poll", "margin_actual")]
-    rows = polls.select(pl.col(cycle).alias("cycle"), pl.col(race).alias("race"), *numbers, **days)
+    rows = polls.select(*numbers, cycle="year", race="race_id", **days)
     rows = rows.with_columns(age=(pl.col("electiondate") - pl.col("polldate")).dt.total_days())
     rows = rows.filter(pl.col("age").is_between(0, MAX_AGE_DAYS)).drop_nulls(["margin_poll", "margin_actual"])
     size = (pl.col("samplesize").fill_null(USUAL_SAMPLE) / USUAL_SAMPLE).sqrt()

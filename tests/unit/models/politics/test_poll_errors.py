@@ -23,8 +23,12 @@ def path(tmp_path_factory):
             for _ in range(rng.integers(3, 30)):
                 day = election - timedelta(days=int(rng.integers(1, 20)))
                 margin = polled + rng.normal(scale=4.0)
-                rows.append((cycle, f"{cycle} {race}", day.isoformat(), election.isoformat(), 600, margin, actual))
-    names = ["year", "race", "polldate", "electiondate", "samplesize", "margin_poll", "margin_actual"]
+                days = f"{day:%m/%d/%Y}", f"{election:%m/%d/%Y}"
+                rows.append((cycle, 100 * cycle + race, "Sen-G", "DEM", "REP", *days, 600, margin, actual))
+                rows.append((cycle, 100 * cycle + race + 50, "House-G", "DEM", "REP", *days, 600, 90.0, -90.0))
+                rows.append((cycle, 100 * cycle + race + 75, "Gov-G", "REF", "REP", *days, 600, 90.0, -90.0))
+    names = ["year", "race_id", "type_simple", "cand1_party", "cand2_party", "polldate", "electiondate", "samplesize"]
+    names += ["margin_poll", "margin_actual"]
     target = tmp_path_factory.mktemp("polls") / "raw_polls.csv"
     pl.DataFrame(rows, schema=names, orient="row").write_csv(target)
     return target
