@@ -187,6 +187,11 @@ def test_the_library_shows_the_account_and_its_cash_adds_up(trading, signed):
     for group in ("category", "event", "series", "month"):
         assert report.by(group)["realized"].sum() == pytest.approx(realized, abs=1e-6)
     assert not report.problems
+    html = report._repr_html_()
+    assert report.positions["ticker"][0] in html
+    assert "The balance adds up" in html
+    shown = f"{report!r} {report.account!r} {report._records!r}"
+    assert not any(ticker in shown for ticker in report.positions["ticker"]), "a log must not show what is held"
 
 
 def test_the_closing_line_of_a_game_is_the_quote_before_it_began(trading, signed):

@@ -9,7 +9,7 @@ import pytest
 
 from fairline import portfolio
 from fairline.sim import Key
-from fairline.store.datasets import EDGES
+from fairline.store.datasets import EDGES, FACTS, QUOTES
 from fairline.store.store import Store
 from tests.flow.test_cli import fairline
 from tests.flow.test_portfolio import public, signed, trading
@@ -144,3 +144,23 @@ def test_profit_by_model_and_the_scorecard_show_which_claims_were_taken(fairline
     assert (taken["claims"], taken["taken"], taken["slippage"]) == (1, 1, pytest.approx(0.01))
     claims = portfolio(**signed, store=store.folder).claims.drop_nulls("model")
     assert claims["ticker"].unique().to_list() == [first["ticker"]]
+
+
+def test_a_closing_line_comes_from_the_store_where_it_has_quotes(trading, signed, tmp_path):
+    fills = portfolio(**signed).account.fills.sort("filled_ts")
+    first = fills.row(0, named=True)
+    ticker, start = first["ticker"], first["filled_ts"] + timedelta(hours=2)
+    fact = dict.fromkeys(FACTS) | {"ticker": ticker, "milestone_ts": start}
+    quote = dict.fromkeys(QUOTES) | {"ticker": ticker, "listed": True, "yes_bid_u": 500_000, "yes_ask_u": 540_000}
+    store = Store(tmp_path / "store", exchange=trading.root.removeprefix("http://"))
+    store.acquire()
+    store.append("facts", pl.DataFrame([fact], schema=FACTS), start - timedelta(minutes=50))
+    store.append("quotes", pl.DataFrame([quote], schema=QUOTES), start - timedelta(minutes=40))
+    later = quote | {"yes_bid_u": 900_000, "yes_ask_u": 910_000}
+    store.append("quotes", pl.DataFrame([later], schema=QUOTES), start + timedelta(minutes=5))
+    store.release()
+    clv = portfolio(**signed, clv=True, store=store.folder).clv
+    row = clv.filter(pl.col("fill_id") == first["fill_id"]).row(0, named=True)
+    assert (row["line_bid"], row["line_ask"], row["starts_at"]) == (0.50, 0.54, start)
+    middle = 0.52 if first["side"] == "yes" else 0.48
+    assert row["clv_mid_cents"] == pytest.approx(100 * middle - first["price_u"] / 10_000)

@@ -60,7 +60,7 @@ def check(watch, hook, ticker, held):
     messages = "\n".join(body for _, body in hook.accepted)
     assert messages
     assert not [row["ticker"] for row in held if re.search(rf"YES {re.escape(row['ticker'])}\b", messages)]
-    # Now the model believes in less than what a buyer pays.
+    # Now the model believes in less than the bid.
     model = watch.folder / "model.py"
     model.write_text(model.read_text().replace("+ 0.06", "- 0.06"))
     watch.process.send_signal(signal.SIGHUP)

@@ -77,7 +77,7 @@ async def run_portfolio_request(request: PortfolioRequest, hooks: Hooks) -> Port
 
 def _mirror(settings: Settings, options: AccountOptions) -> AccountMirror:
     folder = store_folder(settings, options.store) / "account"
-    return AccountMirror(folder, settings.environment, settings.key_id, options.subaccount)
+    return AccountMirror(folder, settings.environment, settings.identity(), options.subaccount)
 
 
 def _adds_up(records: AccountRecords, asof: datetime) -> bool:

@@ -7,6 +7,7 @@ import polars as pl
 
 from fairline.kalshi.portfolio import AccountRecords
 from fairline.market.problem import Problem
+from fairline.output import account, notebook
 from fairline.positions.account import Account
 from fairline.positions.reconcile import CashIdentity
 from fairline.scoring.metrics import Interval, clustered_mean
@@ -201,6 +202,9 @@ class PortfolioReport:
             "positions": self.positions.to_dicts(),
             "problems": [str(problem) for problem in self.problems],
         }
+
+    def _repr_html_(self) -> str:
+        return notebook.account_html(self.positions, account.summary_lines(self.totals, self.identity), self.problems)
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "INCOMPLETE"

@@ -115,7 +115,7 @@ class Missing:
         return f"{self.part}: {self.reason}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class AccountRecords:
     """Everything that was read of one subaccount.
 
@@ -141,6 +141,10 @@ class AccountRecords:
     @property
     def complete(self) -> bool:
         return not self.missing and not self.rejected
+
+    def __repr__(self) -> str:
+        # Counts only: a log or a traceback must not show what an account holds.
+        return f"AccountRecords(subaccount={self.subaccount}, fills={len(self.fills)}, missing={len(self.missing)})"
 
 
 async def read_account(

@@ -50,6 +50,18 @@ _MARKET = [
     "decided_at",
     "closes_at",
 ]
+_POSITION = [
+    "ticker",
+    "title",
+    "side",
+    "contracts",
+    "average_price",
+    "exit_price",
+    "cost",
+    "value",
+    "unrealized",
+    "decided_at",
+]
 _VIOLATION = ["kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit"]
 
 
@@ -85,6 +97,14 @@ def coherence_html(violations: pl.DataFrame, listing: Listing) -> str:
     """Return the violations and everything that could not be read."""
     table = _frame(violations, _VIOLATION, "No quotes contradict each other.")
     return _summary(listing) + table + _problems(listing, listing.problems)
+
+
+def account_html(positions: pl.DataFrame, summary: Sequence[str], problems: Sequence[Problem]) -> str:
+    """Return an account's totals and holdings, and what could not be read or does not add up."""
+    lines = "".join(f"<p>{_safe(line)}</p>" for line in summary)
+    table = _frame(positions, _POSITION, "Nothing is held.")
+    items = "".join(f"<li>{_safe(str(problem))}</li>" for problem in problems[:_LINES])
+    return lines + table + (_details(f"{len(problems):,} problems", f"<ul>{items}</ul>", is_open=True) if items else "")
 
 
 def explain_html(ticker: str, title: str, sides: Sequence[SideExplanation], problems: Sequence[Problem]) -> str:

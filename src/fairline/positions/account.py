@@ -38,7 +38,7 @@ class Totals:
     unmarked: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Account:
     """What one subaccount holds and earned. All frames are in micro-dollars and hundredths of a contract."""
 
@@ -50,6 +50,9 @@ class Account:
     totals: Totals
     identity: CashIdentity | None
     mismatches: tuple[Mismatch, ...]
+
+    def __repr__(self) -> str:
+        return f"Account(subaccount={self.subaccount}, holdings={self.holdings.height}, settled={self.settled.height})"
 
     def profit_by(self, group: str) -> pl.DataFrame:
         """Return `{group, realized_u, unrealized_u, exposure_u, markets}`, the most profitable first.

@@ -31,12 +31,18 @@ class Holding:
     resting_no_cc: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Holdings:
-    """An account's holdings. `equity_u` is its cash and the value of its positions, None if it could not be read."""
+    """An account's holdings. `equity_u` is its cash and the value of its positions, None if it could not be read.
+
+    The repr shows only how many there are.
+    """
 
     rows: Sequence[Holding] = ()
     equity_u: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Holdings({len(self.rows)} markets)"
 
     def is_held(self, ticker: str, side: str) -> bool:
         """Return whether contracts of this side are held, or an order for them rests."""

@@ -44,7 +44,7 @@ def test_a_holding_without_a_quote_or_a_prediction_is_not_judged():
     assert faded_rows(HELD, listing(("A", 450_000, 480_000)), evaluation(("C", "yes", "elo", 1))).is_empty()
 
 
-def judged(believed_u):
+def rows_at(believed_u):
     return faded_rows(HELD, listing(("A", 450_000, 480_000)), evaluation(("A", "yes", "elo", believed_u)))
 
 
@@ -52,10 +52,10 @@ def test_the_end_of_an_edge_is_reported_once_and_again_only_after_it_returned():
     tracked: dict[tuple[str, str, str], Tracked] = {}
     reported = []
     for believed_u in (440_000, 500_000, 430_000, 420_000, 500_000, 400_000):
-        items, updates = decide_faded(judged(believed_u), tracked, NOW)
+        items, updates = decide_faded(rows_at(believed_u), tracked, NOW)
         tracked |= {each.key: each for each in updates}
         reported.append(len(items))
         assert all(item.kind is Kind.FADED for item in items)
     assert reported == [0, 0, 1, 0, 0, 1]
-    items, _ = decide_faded(judged(400_000), {("A", "yes", "elo"): Tracked(("A", "yes", "elo"), "sent", 0, NOW)}, NOW)
+    items, _ = decide_faded(rows_at(400_000), {("A", "yes", "elo"): Tracked(("A", "yes", "elo"), "sent", 0, NOW)}, NOW)
     assert items[0].text == "faded: you hold YES A, believed worth 0.400 by elo, and can sell at 0.450 · Title"
