@@ -43,7 +43,8 @@ def ask(fairline, watched, *arguments):
 def test_history_is_a_plot_in_the_terminal_and_figures_in_json_and_csv(fairline, watched, tmp_path):
     ticker = Store(watched).read("edges").filter(change="changed")["ticker"][0]
     text = ask(fairline, watched, "history", ticker.lower())
-    assert "yes_ask" in text
+    assert "a ask" in text
+    assert "p by above" in text
     assert "appeared" in text
     got = json.loads(ask(fairline, watched, "history", ticker, "--json"))
     assert len(got["quotes"]) > 1

@@ -14,6 +14,7 @@ from fairline.cli.settings import open_store, read_settings, warn_about_damage
 from fairline.cli.terminal import note
 
 _CHART_SUFFIXES = (".html", ".png", ".svg")
+_PLOT_WIDTH = 120
 _TOP = 20
 """Rows of a table on the terminal, unless --top says otherwise."""
 
@@ -55,10 +56,11 @@ def history(
 ) -> None:
     """Show a market's prices, the models' probabilities, and when it was an opportunity."""
     from fairline.market.tickers import parse_market_ticker
-    from fairline.output import charts, records
+    from fairline.output import records
     from fairline.output.console import open_console, show
     from fairline.output.files import write_output
     from fairline.output.history import read_history
+    from fairline.output.plot import plot_history
 
     opened = open_store(read_settings(connection), store)
     market = read_history(opened, parse_market_ticker(ticker), _start(since))
@@ -69,7 +71,7 @@ def history(
         return
 
     def print_chart() -> None:
-        print(charts.in_terminal(market.quotes, market.predictions, open_console().width))
+        print(plot_history(market.quotes, market.predictions, min(open_console().width, _PLOT_WIDTH), local=local_time))
         show(records.history_report(market.quotes, market.edges, local=local_time))
 
     emit(output, table=print_chart, document=market.document, rows=lambda: market.quotes)

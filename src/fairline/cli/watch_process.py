@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fairline.cli.settings import sign_in
 from fairline.cli.terminal import note
+from fairline.cli.watch_changes import ChangeWriter, log_changes
 from fairline.config.connect import connect, memory_of, sources_of
 from fairline.config.settings import Settings, supervisor
 from fairline.kalshi import ApiKeyAuth, Auth
@@ -36,10 +37,12 @@ async def run_watch(
     address: tuple[str, int],
     *,
     beat_s: float | None = None,
+    json_lines: bool = False,
 ) -> None:
     """Watch until stopped or for a number of scans. Raises `StoreError` if another watch uses the store.
 
-    With `beat_s`, what changes between scans is priced as often, from the feed, if there is a key for it.
+    Changes of opportunities are logged, with `json_lines` written to standard output instead. With `beat_s`, what
+    changes between scans is priced as often, from the feed, if there is a key for it.
     """
     with contextlib.ExitStack() as stack:
         store = Store(folder, settings.environment)
@@ -61,6 +64,7 @@ async def run_watch(
                 pace=None if beat_s is None else LivePace(beat_s=beat_s),
                 reload=read_config,
                 notify_supervisor=supervisor_notifier(supervisor()),
+                on_changes=ChangeWriter() if json_lines else log_changes,
             )
             health = stack.enter_context(Monitor(watch, lambda: datetime.now(UTC), *address))
             _handle_signals(watch)

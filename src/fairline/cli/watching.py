@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter, validators
 
@@ -100,6 +100,10 @@ class MonitorOptions:
     """Address of /healthz and /metrics."""
     log_format: LogFormat = "text"
     """Format of the log on standard error."""
+    format: Literal["table", "jsonl"] = "table"
+    """jsonl writes every change of an opportunity as a line of JSON to standard output."""
+    json: bool = False
+    """Short for --format jsonl."""
 
 
 def watch(
@@ -159,4 +163,14 @@ def watch(
 
     folder = store_folder(settings, store)
     beat_s = live.beat if live.live else None
-    asyncio.run(run_watch(settings, read_config, folder, schedule.scans, (monitor.host, monitor.port), beat_s=beat_s))
+    asyncio.run(
+        run_watch(
+            settings,
+            read_config,
+            folder,
+            schedule.scans,
+            (monitor.host, monitor.port),
+            beat_s=beat_s,
+            json_lines=monitor.json or monitor.format == "jsonl",
+        )
+    )

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,16 @@ _SIZE = (9.0, 3.2)
 
 def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame, edges: pl.DataFrame) -> Any:
     """Bid and ask as a band, each model's probability as steps, and marks where it was an opportunity."""
-    figure, axes = create_axes(ticker, "dollars, probability")
+    figure, axes = create_axes(ticker, "price of YES ($), probability")
+    axes.set_xlabel("time (UTC)", fontsize=8)
     times = quotes["seen_ts"].to_list()
     bid, ask = ((quotes[name] / 1e6).to_list() for name in ("yes_bid_u", "yes_ask_u"))
     axes.fill_between(times, _numbers(bid), _numbers(ask), step="post", color=_MARKET, alpha=0.35, label="bid to ask")
     for (model,), rows in predictions.group_by("model", maintain_order=True):
-        axes.step(rows["seen_ts"].to_list(), rows["p"].to_list(), where="post", label=f" {model}")
+        # The last probability holds until the end, also if it is the only one.
+        until = max(times[-1], rows["seen_ts"][-1])
+        moments, values = [*rows["seen_ts"], until], [*rows["p"], rows["p"][-1]]
+        axes.step(moments, values, where="post", label=f" {model}")
     flagged = edges.filter(pl.col("change") != "gone")
     for side, mark in (("yes", "^"), ("no", "v")):
         mine = flagged.filter(pl.col("side") == side)
@@ -107,26 +110,6 @@ def write_figure(figure: Any, path: Path) -> bytes:
     if suffix == ".svg":
         return as_svg(figure).encode()
     raise UsageError(f"{path} is neither .png, .svg nor .html", remedy="Name it so")
-
-
-def in_terminal(quotes: pl.DataFrame, predictions: pl.DataFrame, width: int) -> str:
-    """Bid, ask and models over time, in characters."""
-    figure = need("plotille", "charts").Figure()
-    figure.width, figure.height, figure.with_colors = max(20, width - 24), 14, False
-    times: list[datetime] = [*quotes["seen_ts"], *predictions["seen_ts"]]
-    start, end = min(times), max(times)
-    figure.set_y_limits(0, 1)
-    figure.set_x_limits(0, max((end - start).total_seconds() / 3_600, 1e-3))
-    figure.x_label, figure.y_label = f"hours since {start:%Y-%m-%d %H:%M} UTC", "dollars"
-    lines = [(name.removesuffix("_u"), quotes.filter(pl.col(name).is_not_null()), pl.col(name) / 1e6)
-             for name in ("yes_bid_u", "yes_ask_u")]  # fmt: skip
-    lines += [(str(model), rows, pl.col("p")) for (model,), rows in predictions.group_by("model", maintain_order=True)]
-    for label, rows, value in lines:
-        hours = (rows["seen_ts"] - start).dt.total_milliseconds() / 3.6e6
-        if rows.height:
-            figure.plot(hours.to_list(), rows.select(value).to_series().to_list(), label=label)
-    made: str = figure.show(legend=True)
-    return made
 
 
 def _legend(axes: Any) -> None:

@@ -19,6 +19,7 @@ from msgspec import Meta
 from fairline.config.validation import Duration, ZoneName, convert_table
 from fairline.errors import ConfigError
 from fairline.market.frame import NOTIONAL_U
+from fairline.market.labels import label
 from fairline.pricing.steps import failure_text
 from fairline.text import sanitize
 
@@ -333,6 +334,8 @@ _REPORTED = (*_KEY, "title", "p", "price_u", "fee_u", "size_cc", "edge_points", 
 
 def _rows(opportunities: pl.DataFrame) -> list[dict[str, Any]]:
     optional = [name for name in ("suspect", "believed_ev_u") if name in opportunities.columns]
+    if "yes_sub_title" in opportunities.columns:
+        opportunities = opportunities.with_columns(title=label())
     return opportunities.select(*_REPORTED, *optional).to_dicts()
 
 

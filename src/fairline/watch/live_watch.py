@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import polars as pl
+
 from fairline.errors import StoreError
 from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.feed import Feed
@@ -28,7 +30,10 @@ log = logging.getLogger("fairline.watch")
 
 @dataclass(slots=True)
 class LiveParts:
-    """What the live part shares with its watch. `notify` reports a scan of some markets."""
+    """What the live part shares with its watch.
+
+    `notify` reports a scan of some markets, `on_changes` gets the changes of opportunities as EDGES.
+    """
 
     kalshi: Kalshi
     recorder: LiveRecorder
@@ -37,6 +42,7 @@ class LiveParts:
     models: Callable[[], Sequence[Model]]
     filters: Callable[[], Filters]
     notify: Callable[[Listing, Evaluation], None]
+    on_changes: Callable[[pl.DataFrame], None]
     now: Callable[[], datetime]
 
 
@@ -99,6 +105,7 @@ class LiveWatch:
             parts.health.opportunities = session.opportunities.height
         if edges.height and beat.evaluation is not None:
             parts.health.changes.update(edges["change"].to_list())
+            parts.on_changes(edges)
             parts.notify(session.partial_listing, beat.evaluation)
 
     def _set_alarm(self, text: str) -> None:

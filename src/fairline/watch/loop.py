@@ -68,6 +68,7 @@ class Watch:
         pace: LivePace | None = None,
         reload: Callable[[], WatchConfig] | None = None,
         notify_supervisor: Callable[[str], None] = lambda _: None,
+        on_changes: Callable[[pl.DataFrame], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -87,6 +88,7 @@ class Watch:
         self._sources = sources or Sources()
         self._reload = reload
         self._notify_supervisor = notify_supervisor
+        self._on_changes = on_changes
         self._now = now
         self._uniform = uniform
         self.live = self._make_live(feed, pace) if feed is not None else None
@@ -102,6 +104,7 @@ class Watch:
             models=lambda: active_models(self.config.models, self.state, self._now()),
             filters=lambda: self.config.filters,
             notify=lambda listing, evaluation: self._notify(listing, evaluation, set(self.health.failing)),
+            on_changes=self._on_changes,
             now=self._now,
         )
         return LiveWatch(parts, feed, self.config.rules, pace)
@@ -263,6 +266,7 @@ class Watch:
             edges = await asyncio.to_thread(self._recorder.record, result, self._now(), silent)
             self.health.changes.update(edges["change"].to_list())
             self.health.errors.pop("store", None)
+            self._on_changes(edges)
 
     def _notify(self, listing: Listing, evaluation: Evaluation, silent: set[str]) -> None:
         config = self.config

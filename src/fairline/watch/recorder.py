@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from fairline.market.labels import label
 from fairline.market.listing import Listing
 from fairline.pricing.steps import KEPT_BIN, bins_before
 from fairline.scanner import Evaluation, ScanResult, full_funnel
@@ -187,7 +188,7 @@ class Recorder:
         self, listing: Listing, evaluation: Evaluation, silent: Collection[str]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return what appeared, changed or is gone since the last scan, and the opportunities that are open now."""
-        now = evaluation.opportunities.with_columns(reason=pl.lit(None, dtype=pl.String))
+        now = evaluation.opportunities.with_columns(reason=pl.lit(None, dtype=pl.String), title=label())
         before = self.open
         unchanged = now.join(before, on=[*_EDGE_KEY, *_EDGE_VALUES], how="semi", nulls_equal=True)
         appeared = now.join(before, on=_EDGE_KEY, how="anti")
