@@ -26,7 +26,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("KALSHI_", "FAIRLINE_")) or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
-    for kind in ("config", "cache", "state"):
+    for kind in ("config", "cache", "data", "state"):
         monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", str(tmp_path / kind))
     monkeypatch.chdir(tmp_path)
 

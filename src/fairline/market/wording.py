@@ -4,6 +4,7 @@ The rules are half of a market's size, so they are read once, page by page, and 
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import adler32, crc32
 
@@ -15,9 +16,15 @@ _REPORT = re.compile(r"\(CLI([A-Z]{3})\)")
 _REPORT_URL = re.compile(r"[?&]product=CLI&issuedby=([A-Z]{3})\b")
 _EXTREME = re.compile(r"\b(?:(maximum|highest)|minimum|lowest) temperature")
 _DEADLINE = re.compile(r"(?:before|by) (?=.*\b(?:19|20)\d\d$)", re.IGNORECASE)
-_NUMBER_CHARACTERS = "0123456789.,$€£%°+-−–"
-_WITHOUT_NUMBERS = str.maketrans("", "", _NUMBER_CHARACTERS)
-_ASCII_NUMBERS = _NUMBER_CHARACTERS.encode("ascii", "ignore")
+_NUMBER_CHARACTERS = b"0123456789.,$%+-"
+_DATE, _TIME, _NUMBER = (
+    rb"[A-Z][a-z]{2,8}\.? \d{1,2}, \d{4}",
+    rb"\d{1,2}(?::\d\d)? ?[AaPp]\.?[Mm]",
+    rb"\d[\d,]*(?:\.\d+)?",
+)
+_NUMBERS = re.compile(rb"|".join((_DATE, _TIME, _NUMBER)))
+_SCALES = (1e3, 1e6, 1e9)
+"""Thousand, million and billion, which rules write as words."""
 
 
 class Facts(NamedTuple):
@@ -28,7 +35,7 @@ class Facts(NamedTuple):
     `rules_named`: whether the rules name the outcome. `rules_station`: the weather station whose climate report
     decides, if they name it. `rules_extreme`: high or low. `rules_deadline`: the date of an outcome "before" or "by" a
     date that the rules repeat, as text. `rules_hash`: a hash of the rules. `rules_form`: a hash of the rules without
-    numbers and without that date, so that markets with one wording have one form.
+    that date, or without the market's own strikes, so that markets that differ in nothing else have one form.
     """
 
     target: str | None
@@ -52,7 +59,7 @@ def read_facts(market: Market) -> Facts:
     day = _scheduled_day(rules)
     deadline = None if structured else _deadline(outcome, rules)
     station, extreme = _climate_report(rules)
-    whole, form = _hashes(rules, deadline) if rules else (None, None)
+    content = rules.encode("ascii", "replace")
     # Positional, because this runs for every market: keywords take a microsecond more.
     return Facts(
         custom[-38:-2] if structured else None,
@@ -62,8 +69,8 @@ def read_facts(market: Market) -> Facts:
         None if structured else station,
         None if structured else extreme,
         deadline,
-        whole,
-        form,
+        _hash(content) if rules else None,
+        _form(content, deadline, market) if rules else None,
     )
 
 
@@ -92,14 +99,36 @@ def _deadline(outcome: str, rules: str) -> str | None:
     return outcome[start.end() :] if start and outcome.lower() in rules.lower() else None
 
 
-def _hashes(rules: str, deadline: str | None) -> tuple[int, int]:
-    """Return the hash of the rules, and of the rules without the deadline and without numbers."""
-    content = rules.encode("utf-8", "replace")
-    if deadline is None and rules.isascii():
-        return _hash(content), _hash(content.translate(None, _ASCII_NUMBERS))
+def _form(content: bytes, deadline: str | None, market: Market) -> int | None:
+    """Return the hash of the rules without the deadline or the strikes; None for a market that has neither."""
     if deadline is not None:
-        rules = rules.replace(deadline, "")
-    return _hash(content), _hash(rules.translate(_WITHOUT_NUMBERS).encode("utf-8", "replace"))
+        return _hash(content.replace(deadline.encode("ascii", "replace"), b""))
+    strikes = [abs(strike) for strike in (market.floor_strike, market.cap_strike) if strike is not None]
+    if not strikes:
+        return None
+    # Dates, times and other numbers stay: quarter 1 and quarter 2 are different quantities.
+    others = [text for text in _NUMBERS.findall(content) if not _is_strike(text, strikes)]
+    return _hash(b"|".join([content.translate(None, _NUMBER_CHARACTERS), *others]))
+
+
+def _is_strike(text: bytes, strikes: list[float]) -> bool:
+    """Return whether a number of the rules is a strike, which may be half a unit or a cent away from it."""
+    value = _parse_number(text)
+    if value is None:
+        return False
+    for strike in strikes:
+        if -0.5 <= value - strike <= 0.5:
+            return True
+        if value < 1_000 <= strike and any(abs(value * scale - strike) <= 1e-6 * strike for scale in _SCALES):
+            return True
+    return False
+
+
+@lru_cache(maxsize=4_096)
+def _parse_number(text: bytes) -> float | None:
+    """Return the value of a number; None for a date or a time of day."""
+    digits = text.rstrip(b",")
+    return float(digits.replace(b",", b"")) if (digits[:1] + digits[-1:]).isdigit() and b":" not in digits else None
 
 
 def _hash(content: bytes) -> int:

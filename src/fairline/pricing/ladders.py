@@ -2,16 +2,16 @@
 
 A ladder is (event, subject, quantity), never the event alone: an event with spreads, team totals or player statistics
 holds several subjects. The subject must be the same in the custom strike, in the words of outcome and question without
-numbers and comparisons, and in the ticker's tail without digits; the rules of all rungs of one strike type must have
-the same form. Markets that differ in any of these are on different ladders, and a subject whose rules differ is on
-none.
+numbers and comparisons, and in the ticker's tail without digits; the rules of all rungs of one strike type must be the
+same apart from their strikes. Markets that differ in any of these are on different ladders, and a subject whose rules
+differ is on none.
 
 | family | rungs | read from |
 |---|---|---|
 | ladder | strikes of one subject | `strike_type`, strikes, subject, form of the rules |
 | deadline | "before" several dates | outcome and rules name the date; otherwise the rules are identical |
 | margin | a game's winner and their winning margins | series …GAME and …SPREAD, same game and team, no tie |
-| duplicate | the same question twice | identical rules, outcome, strikes and decision time |
+| duplicate | the same question twice | identical rules, question, outcome, strikes and decision time |
 """
 
 from typing import Literal
@@ -126,7 +126,16 @@ def _margins(markets: pl.LazyFrame) -> pl.LazyFrame:
 
 def _duplicates(markets: pl.LazyFrame) -> pl.LazyFrame:
     """Markets that ask the same question, as rungs at one place."""
-    same = ["rules_hash", "yes_sub_title", "strike_type", "floor_strike", "cap_strike", "target", "strike_target"]
+    same = [
+        "rules_hash",
+        "title",
+        "yes_sub_title",
+        "strike_type",
+        "floor_strike",
+        "cap_strike",
+        "target",
+        "strike_target",
+    ]
     name = pl.struct(*same, "decided_ts", "payout_low_u", "payout_high_u").hash().cast(pl.String)
     return (
         markets.filter(pl.col("rules_hash").is_not_null() & pl.col("yes_sub_title").is_not_null())

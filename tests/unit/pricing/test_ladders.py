@@ -198,13 +198,40 @@ def test_a_deadline_is_read_only_if_the_rules_repeat_it():
     assert year["rules_deadline"] == date(2028, 1, 1)
 
 
-def test_rules_that_differ_only_in_numbers_and_deadline_have_one_form():
-    march, june = (
-        _facts({"yes_sub_title": f"Before {day}", "rules_primary": f"If it launches before {day}, then Yes."})
-        for day in ("Mar 1, 2027", "Jun 1, 2027")
+def test_rules_that_differ_only_in_the_deadline_have_one_form():
+    march, june, dearer = (
+        _facts({"yes_sub_title": f"Before {day}", "rules_primary": f"If it costs {price} before {day}, then Yes."})
+        for day, price in (("Mar 1, 2027", "$100"), ("Jun 1, 2027", "$100"), ("Jun 1, 2027", "$200"))
     )
-    assert march["rules_form"] == june["rules_form"]
+    assert march["rules_form"] == june["rules_form"] != dearer["rules_form"]
     assert march["rules_hash"] != june["rules_hash"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "low", "high"),
+    [
+        ("If they score more than {} runs on Aug 7, 2026 at 9:45 PM EDT, then Yes.", ("8.5", 8.5), ("9.5", 9.5)),
+        ("If it is at least {} points at 3 PM on Jul 10, 2026, then Yes.", ("21", 20.5), ("1,250", 1249.5)),
+        ("If BTC is above ${} at 3 PM EDT on Jul 10, 2026, then Yes.", ("53,299.99", 53299.99), ("120,000", 119999.99)),
+        ("If more than {} people attend, then Yes.", ("1.5 million", 1_500_000.0), ("2 million", 2_000_000.0)),
+        ("If the temperature is above {}° on Nov 23, 2026, then Yes.", ("-1", -1.0), ("23", 23.0)),
+    ],
+)
+def test_rules_that_differ_only_in_the_strike_have_one_form(rules, low, high):
+    forms = {
+        _facts({"rules_primary": rules.format(text), "strike_type": "greater", "floor_strike": strike})["rules_form"]
+        for text, strike in (low, high)
+    }
+    assert len(forms) == 1
+
+
+def test_other_numbers_of_the_rules_tell_quantities_apart():
+    rules = "If Ann scores more than {} points in quarter {}, then Yes."
+    forms = [
+        _facts({"rules_primary": rules.format(strike, quarter), "strike_type": "greater", "floor_strike": strike})
+        for quarter, strike in ((1, 10.5), (2, 12.5), (1, 12.5))
+    ]
+    assert forms[0]["rules_form"] == forms[2]["rules_form"] != forms[1]["rules_form"]
 
 
 def _facts(change):
