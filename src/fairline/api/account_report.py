@@ -212,7 +212,8 @@ class PortfolioReport:
 
 
 def _dollars(column: str) -> pl.Expr:
-    return pl.col(column) / _DOLLAR
+    # Dividing in floats leaves 0.5399999999999999; there are never more than six decimals.
+    return (pl.col(column) / _DOLLAR).round(6)
 
 
 def _title() -> pl.Expr:
