@@ -7,11 +7,12 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from fairline.api.options import Connection, Credentials
+from fairline.api.options import Connection, Credentials, ModelInputs
 from fairline.cli.options import (
     ConnectionOptions,
     CredentialOptions,
     FilterOptions,
+    InputOptions,
     ModelArguments,
     ModelOptions,
     RuleOptions,
@@ -28,6 +29,7 @@ def live(
     named: ModelOptions = ModelOptions(),
     filters: FilterOptions = Filters(),
     rules: RuleOptions = Rules(),
+    inputs: InputOptions = ModelInputs(),
     audit_every: Annotated[timedelta, Parameter(group=_LIVE, help="Time between two full scans.")] = timedelta(
         minutes=30
     ),
@@ -36,9 +38,13 @@ def live(
     credentials: CredentialOptions = Credentials(),
 ) -> None:
     """Show the best opportunities as the exchange's feed changes them, on the whole terminal."""
-    from fairline.api.session import exact_filters, load_models
+    from functools import partial
+
+    from fairline.api.beliefs import load_beliefs
+    from fairline.api.session import exact_filters, load_models, sources
     from fairline.cli.live_process import LiveView, show_live
     from fairline.cli.settings import read_settings, sign_in
+    from fairline.cli.terminal import note
     from fairline.kalshi import ApiKeyAuth
 
     if not 0.01 <= beat <= 60:
@@ -54,4 +60,7 @@ def live(
         )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("live needs a terminal", remedy="Use fairline watch --live for a process without one")
-    asyncio.run(show_live(LiveView(settings, auth, wanted, exact, rules, audit_every, beat)))
+    read_beliefs = partial(load_beliefs, settings, inputs.trust, note)
+    asyncio.run(
+        show_live(LiveView(settings, auth, wanted, exact, rules, read_beliefs, sources(inputs), audit_every, beat))
+    )

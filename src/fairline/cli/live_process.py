@@ -7,14 +7,14 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from fairline.cli.terminal import note
-from fairline.config.connect import connect, memory_of, sources_of
+from fairline.config.connect import connect, memory_of
 from fairline.config.settings import Settings
 from fairline.kalshi import ApiKeyAuth, Kalshi
 from fairline.kalshi.feed import Feed
@@ -22,8 +22,10 @@ from fairline.market.filters import Filters
 from fairline.market.listing import Ages
 from fairline.models import Model
 from fairline.output.live_screen import LiveRow, LiveStatus, View, render
+from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
 from fairline.scanner import ScanOptions, run_scan
+from fairline.sources import Sources
 from fairline.watch.live import Beat, LiveSession
 from fairline.watch.live_loop import LiveJobs, LiveLoop, LivePace
 
@@ -41,6 +43,8 @@ class LiveView:
     models: Sequence[Model]
     filters: Filters
     rules: Rules
+    read_beliefs: Callable[[], Beliefs]
+    sources: Sources
     audit_every: timedelta
     beat_s: float
 
@@ -104,8 +108,8 @@ class LiveScreen:
             price=_float(row["price_u"]) / 1e6,
             p=_float(row["p"]),
             edge=_float(row["edge_points"]),
-            ev=_float(row["ev_u"]) / 1e6,
-            ev_per_dollar=_float(row["ev_per_dollar"]),
+            ev=_float(row["believed_ev_u"]) / 1e6,
+            ev_per_dollar=_float(row["believed_ev_per_dollar"]),
             age_s=max(0.0, (now_ms - state.ts_ms[place]) / 1000),
             move=None if mid is None or before is None else mid - before,
             closes_s=(close - now).total_seconds() if isinstance(close, datetime) else 0.0,
@@ -141,7 +145,7 @@ async def show_live(wanted: LiveView) -> None:
             on_beat=screen.note_beat,
             on_alarm=lambda text: setattr(screen, "alarm", text),
         )
-        loop = LiveLoop(kalshi, session, jobs, sources=sources_of(), pace=LivePace(beat_s=wanted.beat_s))
+        loop = LiveLoop(kalshi, session, jobs, sources=wanted.sources, pace=LivePace(beat_s=wanted.beat_s))
         note("Reading the exchange …")
         await _audit(kalshi, wanted, loop, screen)
         with _raw_terminal(screen):
@@ -166,8 +170,9 @@ async def _run(*jobs: object) -> None:
 
 
 async def _audit(kalshi: Kalshi, wanted: LiveView, loop: LiveLoop, screen: LiveScreen) -> None:
-    options = ScanOptions(wanted.filters, wanted.rules, ages=Ages(3_600, 0), misses=0)
-    result = await run_scan(kalshi, wanted.models, options, memory=memory_of(wanted.settings), sources=sources_of())
+    beliefs = await asyncio.to_thread(wanted.read_beliefs)
+    options = ScanOptions(wanted.filters, wanted.rules, ages=Ages(3_600, 0), misses=0, beliefs=beliefs)
+    result = await run_scan(kalshi, wanted.models, options, memory=memory_of(wanted.settings), sources=wanted.sources)
     loop.load(result.listing, result.evaluation)
     screen.note_audit()
 

@@ -33,15 +33,29 @@ class FeedQueue:
         return messages, dropped
 
     def _shrink(self) -> None:
-        newest = {m.msg.market_ticker: place for place, m in enumerate(self._messages) if isinstance(m, Ticker)}
-        remaining = [
-            message
-            for place, message in enumerate(self._messages)
-            if not isinstance(message, Ticker) or newest[message.msg.market_ticker] == place
-        ]
+        remaining = _newest_tickers(self._messages)
         if len(remaining) > self._limit // 2:
-            books = [message for message in remaining if isinstance(message, Delta | Snapshot)]
-            self._dropped |= dict.fromkeys(message.msg.market_ticker for message in books)
-            self.trades_dropped += sum(isinstance(message, Trade) for message in remaining)
-            remaining = [message for message in remaining if not isinstance(message, Delta | Snapshot | Trade)]
+            remaining = self._without_books(remaining)
         self._messages = remaining
+
+    def _without_books(self, messages: list[FeedMessage]) -> list[FeedMessage]:
+        """Drop order-book messages and trades; the markets of the books are reported by the next `take`."""
+        remaining: list[FeedMessage] = []
+        for message in messages:
+            if isinstance(message, Delta | Snapshot):
+                self._dropped[message.msg.market_ticker] = None
+            elif isinstance(message, Trade):
+                self.trades_dropped += 1
+            else:
+                remaining.append(message)
+        return remaining
+
+
+def _newest_tickers(messages: list[FeedMessage]) -> list[FeedMessage]:
+    """Return the messages without tickers that a later one of their market replaces."""
+    newest = {m.msg.market_ticker: place for place, m in enumerate(messages) if isinstance(m, Ticker)}
+    return [
+        message
+        for place, message in enumerate(messages)
+        if not isinstance(message, Ticker) or newest[message.msg.market_ticker] == place
+    ]

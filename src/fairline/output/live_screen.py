@@ -18,7 +18,7 @@ _GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class LiveRow:
-    """An opportunity now. Prices are dollars, `edge` points, `age_s` seconds since the quotes last changed.
+    """An opportunity now. Prices and believed EV are dollars, `edge` points, `age_s` seconds since the last change.
 
     `move` is the midpoint now less that of the last audit, None if either side is missing.
     """

@@ -39,6 +39,7 @@ ERRORS = {
     25: "Subscription buffer overflow",
     26: "Subscription market limit exceeded",
 }
+_MARKET_KEYS = ("market_ticker", "market_tickers", "market_id", "market_ids")
 _ACTIONS = ("add_markets", "delete_markets", "get_snapshot")
 
 Message = dict[str, Any]
@@ -149,11 +150,7 @@ class Subscriptions:
 
     def _subscribe(self, command: Command) -> Iterator[Message]:
         params = command.params
-        channels = params.get("channels")
-        if not isinstance(channels, list) or not channels:
-            raise Refusal(3)
-        if not all(isinstance(channel, str) and channel in CHANNELS for channel in channels):
-            raise Refusal(8)
+        channels = _named_channels(params)
         tickers, ids = self._markets(params, channels)
         if "orderbook_delta" in channels and not tickers:
             raise Refusal(14)
@@ -261,21 +258,36 @@ class Subscriptions:
 
     def _markets(self, params: Mapping[str, Any], channels: list[str]) -> tuple[list[str], dict[str, str]]:
         """Return the named markets as tickers in their given order, and the ids of those that were named by id."""
-        named = [name for name in ("market_ticker", "market_tickers", "market_id", "market_ids") if params.get(name)]
-        if len(named) > 1:
-            raise Refusal(11)
-        if not named:
-            return [], {}
-        value = params[named[0]]
-        names = value if named[0].endswith("s") else [value]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise Refusal(11)
-        if named[0].startswith("market_ticker"):
+        key, names = _named_markets(params)
+        if not key.startswith("market_id"):
             return list(dict.fromkeys(names)), {}
         if any(channel != "ticker" for channel in channels):
             raise Refusal(11)
         ids = {ticker: name for name in names if (ticker := self._ticker_of(name)) is not None}
         return list(ids), ids
+
+
+def _named_channels(params: Mapping[str, Any]) -> list[str]:
+    channels = params.get("channels")
+    if not isinstance(channels, list) or not channels:
+        raise Refusal(3)
+    if not all(isinstance(channel, str) and channel in CHANNELS for channel in channels):
+        raise Refusal(8)
+    return channels
+
+
+def _named_markets(params: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the one parameter that names markets, and the names. Raises `Refusal` for two of them or other types."""
+    given = [key for key in _MARKET_KEYS if params.get(key)]
+    if len(given) > 1:
+        raise Refusal(11)
+    if not given:
+        return "", []
+    value = params[given[0]]
+    names = value if given[0].endswith("s") else [value]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Refusal(11)
+    return given[0], names
 
 
 def _is_whole(value: object) -> bool:

@@ -136,8 +136,8 @@ class LiveSession:
     def choose_books(self, evaluation: Evaluation) -> None:
         """Follow the books of the opportunities, then of the markets that come nearest to being one."""
         ranked = (
-            evaluation.edges.lazy()
-            .filter(pl.col("edge_points").is_not_null() & (pl.col("status") == "active"))
+            evaluation.rows.lazy()
+            .filter(pl.col("edge_points").is_not_null() & (pl.col("bin") > "open"))
             .select("ticker", "bin", "edge_points")
             .top_k(2 * MAX_BOOKS, by=["bin", "edge_points"])
             .sort("bin", "edge_points", descending=True)

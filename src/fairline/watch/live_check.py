@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fairline.kalshi import Kalshi
 from fairline.kalshi.books import read_books
 from fairline.kalshi.client import MAX_BOOKS
+from fairline.kalshi.wire import OrderBook
 from fairline.market.books import quotes
 from fairline.market.live import LiveState, Quote
 
@@ -56,15 +57,19 @@ async def _compare(
     before = {ticker: _seen(state(), ticker) for ticker in tickers}
     books = await read_books(kalshi, tickers)
     await sleep(SETTLE_S)
-    top = quotes(books.rows).select("ticker", "yes_bid_u", "yes_ask_u", "yes_bid_size_cc", "yes_ask_size_cc")
-    read: dict[str, Quote] = {
-        ticker: (bid or 0, ask or 0, bid_cc if bid else 0, ask_cc if ask else 0)
-        for ticker, bid, ask, bid_cc, ask_cc in top.iter_rows()
-    }
+    read = _best_quotes(books.rows)
     after = {ticker: _seen(state(), ticker) for ticker in read}
     still = [ticker for ticker in read if after[ticker] is not None and after[ticker] == before.get(ticker)]
     wrong = {ticker: read[ticker] for ticker in still if state().quote_of(ticker) != read[ticker]}
     return BookCheck(len(still), list(wrong), books.unread, wrong)
+
+
+def _best_quotes(books: Sequence[OrderBook]) -> dict[str, Quote]:
+    top = quotes(books).select("ticker", "yes_bid_u", "yes_ask_u", "yes_bid_size_cc", "yes_ask_size_cc")
+    return {
+        ticker: (bid or 0, ask or 0, bid_cc if bid else 0, ask_cc if ask else 0)
+        for ticker, bid, ask, bid_cc, ask_cc in top.iter_rows()
+    }
 
 
 def _seen(state: LiveState, ticker: str) -> tuple[int, Quote] | None:

@@ -127,7 +127,20 @@ class Monitor:
             ("opportunities", "Opportunities of the last scan", health.opportunities),
             ("complete_scan_age_seconds", "Seconds since the last complete scan", (now - since).total_seconds()),
             ("alarms", "Active alarms", len(alarms)),
+            *self._feed_gauges(),
         ]
+
+    def _feed_gauges(self) -> list[tuple[str, str, float]]:
+        live = self._watch.live
+        if live is None:
+            return []
+        session, feed = live.session, live.session.feed
+        lag_s = feed.lag.percentile(0.99)
+        gauges = [
+            ("feed_connected", "Whether the live feed is open", float(live.active and feed.connected)),
+            ("markets_without_data", "Markets without current data in the live feed", float(len(session.stale))),
+        ]
+        return gauges if lag_s is None else [*gauges, ("feed_lag_seconds", "99th percentile of the feed's lag", lag_s)]
 
 
 class _Server(ThreadingMixIn, WSGIServer):
