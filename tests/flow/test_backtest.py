@@ -3,16 +3,20 @@
 import json
 import re
 
+import matplotlib.image
 import polars as pl
 import pytest
 
 import fairline
 from fairline.errors import UsageError
+from fairline.output.backtest_page import backtest_page
 from tests.flow.test_cli import process as run
+from tests.flow.test_looking import colourful, inked, screenshot
 from tests.unit.backtesting.recorded import record
 
 MODEL = '''
 """A model that believes that every YES is worth eight points more than its midpoint."""
+import matplotlib.image
 import polars as pl
 
 class Optimist:
@@ -150,3 +154,21 @@ def test_the_trades_are_in_dollars_and_contracts(store, model):
     assert filled["contracts"].max() == 100
     assert filled["price"].is_between(0, 1).all()
     assert {"promised", "profit", "fills"} <= set(trades.columns)
+
+
+def test_the_page_shows_its_chart_in_a_real_browser(store, model, tmp_path):
+    page, picture = tmp_path / "run.html", tmp_path / "run.png"
+    report = fairline.backtest(model, store=store, max_spread=50.0)
+    page.write_text(report.html())
+    screenshot(page, picture, tmp_path)
+    image = matplotlib.image.imread(picture)
+    assert inked(image) > 0.02
+    assert colourful(image) > 500
+
+
+def test_text_from_a_store_is_escaped_on_the_page(store, model):
+    report = fairline.backtest(model, store=store, max_spread=50.0)
+    trades = report.trades.with_columns(ticker=pl.lit("<script>alert(1)</script>"))
+    page = backtest_page(report.document(), trades)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
