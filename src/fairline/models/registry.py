@@ -31,16 +31,17 @@ class Entry:
     load: Callable[[], Model]
 
 
-def list_models(settings: ModelSettings) -> list[Entry]:
+def list_models(settings: ModelSettings | None = None) -> list[Entry]:
     """Return all installed models, sorted by name, without importing any of them."""
     points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
     return [_entry(point, _rival_origins(point, points), settings) for point in points]
 
 
-def load(name: str, settings: ModelSettings) -> Model:
+def load(name: str, settings: ModelSettings | None = None) -> Model:
     """Return the installed model of that name, or the one named by `path/to/file.py:Name`.
 
-    Built-in models are built from `settings`. Raises `UsageError` for an unknown or broken model.
+    Built-in models are built from `settings`; without them they use only the tables that ship. Raises `UsageError` for
+    an unknown or broken model.
     """
     path, _, attribute = name.rpartition(":")
     if path.endswith(".py"):
@@ -60,7 +61,7 @@ def load(name: str, settings: ModelSettings) -> Model:
     return entries[name].load()
 
 
-def _entry(point: EntryPoint, rivals: list[str], settings: ModelSettings) -> Entry:
+def _entry(point: EntryPoint, rivals: list[str], settings: ModelSettings | None) -> Entry:
     origin = _origin(point)
 
     def load_model() -> Model:
@@ -73,10 +74,10 @@ def _entry(point: EntryPoint, rivals: list[str], settings: ModelSettings) -> Ent
     return Entry(point.name, origin, load_model)
 
 
-def _factory(point: EntryPoint, settings: ModelSettings) -> Callable[[], object]:
+def _factory(point: EntryPoint, settings: ModelSettings | None) -> Callable[[], object]:
     """Return what builds the model: `from_settings` of a built-in that has it, else the class itself."""
     model_class: Any = point.load()
-    if _is_built_in(point) and hasattr(model_class, "from_settings"):
+    if settings is not None and _is_built_in(point) and hasattr(model_class, "from_settings"):
         return lambda: model_class.from_settings(settings)
     return model_class  # type: ignore[no-any-return]
 

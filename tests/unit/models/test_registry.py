@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from fairline import models
-from fairline.config.model_settings import model_settings
+from fairline.config.model_settings import ModelSettings, model_settings
 from fairline.errors import InputError, UsageError
 from fairline.market.frame import MARKETS as COLUMNS
 from fairline.market.frame import PREDICTIONS
@@ -189,3 +189,18 @@ def test_inputs_are_listed_once_with_the_age_of_the_cached_copy(tmp_path):
         shelf.put(Payload(request, NOW - timedelta(minutes=minutes), b"{}"))
     ages = [i.age_s for i in list_inputs(load("weather", model_settings()), NOW, Sources(cache=shelf))]
     assert ages == [120.0, 60.0], "of several the oldest"
+
+
+def test_a_built_in_model_is_built_without_arguments_or_from_settings(tmp_path):
+    (tmp_path / "subjects.toml").write_text('[KXNEW]\nkind = "price"\nsubject = "SOL"\n')
+    rows = pl.DataFrame({"series_ticker": ["KXNEW"], "status": ["active"]})
+    plain, own = load("diffusion"), load("diffusion", ModelSettings(tmp_path, tmp_path))
+    assert [rows.filter(model.covers(rows)).height for model in (plain, own)] == [0, 1]
+    for entry in models.list_models():
+        assert isinstance(entry.load(), Model)
+
+
+def test_a_broken_table_of_the_user_names_file_and_row(tmp_path):
+    (tmp_path / "teams.toml").write_text("[mlb]\nties = 5\n")
+    with pytest.raises(UsageError, match="'elo' of fairline .* cannot be loaded .*teams.toml: mlb: Expected `bool`"):
+        load("elo", ModelSettings(tmp_path, tmp_path))
