@@ -89,8 +89,8 @@ def trades_frame(rows: Sequence[Trade]) -> pl.DataFrame:
 def candles_frame(candles: Iterable[tuple[str, Sequence[Candle]]]) -> pl.DataFrame:
     """Return CANDLES of each (ticker, candles).
 
-    No bid is sent as 0 and no ask as 1. A candle with neither, such as the one after the close, is no observation and
-    is left out; so is a synthetic one without any quote.
+    No bid is sent as 0 and no ask as 1: both are null here. A synthetic candle, which has no quotes at all, is no
+    observation and is left out.
     """
     values = [
         (
@@ -111,8 +111,8 @@ def candles_frame(candles: Iterable[tuple[str, Sequence[Candle]]]) -> pl.DataFra
     counts = {name: count_units(name) for name in ("volume_cc", "open_interest_cc")}
     ends = pl.from_epoch("end_ts", time_unit="s").dt.replace_time_zone("UTC")
     units = raw.with_columns(**sides, **counts, last_price_u=dollar_units("last_price_u"), end_ts=ends)
-    observed = units.filter(pl.col("yes_bid_u").is_not_null() | pl.col("yes_ask_u").is_not_null())
-    return observed.select(pl.col(name).cast(dtype) for name, dtype in CANDLES.items())
+    observed = raw.select(pl.any_horizontal(pl.col("yes_bid_u", "yes_ask_u").is_not_null()))
+    return units.filter(observed.to_series()).select(pl.col(name).cast(dtype) for name, dtype in CANDLES.items())
 
 
 def _side(name: str) -> pl.Expr:

@@ -1,126 +1,96 @@
-"""A market's history as candlesticks: its quotes by the minute since it opened, and its trades.
+"""A market's history as candlesticks: its quotes by the minute, and its trades.
 
-The time before the world began is drawn from a generator of the market's own, so that it is the same at every request.
-The time since then is what really happened.
+The time before the world began comes from the world's past, the time since then from what really happened in it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairline.sim import quotes
 from fairline.sim.life import Move, Trade
+from fairline.sim.past import MINUTE_US
 from fairline.sim.render import count, dollars
 from fairline.sim.world import UNIT, World
 
-MINUTE_US = 60_000_000
 _MAX_MINUTES = 1_000_000
-_MEMORY_MINUTES = 720
-"""How long a deviation from the truth lasts: half a day."""
-_TRADE_MINUTES = 400
-"""Mean number of minutes with a trade in a market's history."""
-_FILTER_BLOCK = 2_048
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Minutes:
-    """Best bid and ask, last price and volume by the minute, named by its end in Unix seconds; 0 without a trade."""
+    """Best bid and ask, last price and volume by the minute, named by its end in Unix seconds; 0 without a trade.
+
+    A bid of 0 and an ask of a dollar mean that there is none. `volume_before` and `price_before` are the volume and the
+    last price before the first minute.
+    """
 
     end_ts: Ints
     bid: Ints
     ask: Ints
     price: Ints
     volume: Ints
+    volume_before: int = 0
+    price_before: int = 0
 
 
-def minutes(world: World, row: int) -> Minutes:
-    """Return every minute from a market's opening until now or the end of trading."""
+def minutes(world: World, row: int, low_ts: int = 0, high_ts: int = 2**40) -> Minutes:
+    """Return the minutes of a market that end within a range, from its opening until now or the end of trading."""
     columns = world.columns
-    begin = int(columns.open_us[row])
-    end = int(columns.ends_us[row])
+    begin, end = int(columns.open_us[row]), int(columns.ends_us[row])
     stop = min(world.now_us, end)
-    first = begin // MINUTE_US + 1
-    last = -(-stop // MINUTE_US) if stop == end else stop // MINUTE_US
+    first = max(begin // MINUTE_US + 1, -(-low_ts // 60))
+    last = min(-(-stop // MINUTE_US) if stop == end else stop // MINUTE_US, high_ts // 60)
     ends = np.arange(max(first, last - _MAX_MINUTES), last + 1, dtype=np.int64) * 60
-    bid, ask, price, volume = (np.zeros(len(ends), dtype=np.int64) for _ in range(4))
-    drawn = _draw_before_start(world, row, int((ends <= _start(world)).sum()))
-    for whole, part in zip((bid, ask, price, volume), drawn, strict=True):
-        whole[: len(part)] = part
-    history = Minutes(ends, bid, ask, price, volume)
-    _apply_changes(history, world, row)
-    return history
+    past = world.life.past
+    bid, ask = past.quotes(np.full(len(ends), row), ends * 1_000_000)
+    ask[ask == 0] = UNIT
+    history = Minutes(ends, bid, ask, np.zeros_like(ends), np.zeros_like(ends))
+    _apply_moves(history, world, row)
+    return _with_trades(history, world, row)
 
 
-def _start(world: World) -> int:
-    """Return the minute in which the world began."""
-    return int(world.now.timestamp() * 1e6) // MINUTE_US * 60
-
-
-def _draw_before_start(world: World, row: int, length: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """Draw bid, ask, price and volume of the `length` minutes before the world began."""
-    columns = world.columns
-    rng = np.random.default_rng((world.seed, row, 5))
-    persistence = float(np.exp(-1 / _MEMORY_MINUTES))
-    shocks = rng.normal(0, 0.1 * np.sqrt(1 - persistence**2), length)
-    errors = accumulate_decaying(shocks, persistence)
-    truth = float(np.clip(columns.hi[row] - columns.lo[row], 1e-4, 1 - 1e-4))
-    quoted = quotes.path(truth, errors, int(rng.integers(1, 5)), int(columns.grid[row]))
-    bid, ask = (side.astype(np.int64) for side in quoted)
-    share = min(0.5, _TRADE_MINUTES / max(1, length)) * (world.life.volume_before[row] > 0)
-    traded = rng.random(length) < share
-    count_traded = int(traded.sum())
-    price = np.zeros(length, dtype=np.int64)
-    volume = np.zeros(length, dtype=np.int64)
-    price[traded] = np.clip(np.where(rng.random(count_traded) < 0.5, bid[traded], ask[traded]), 1, UNIT - 1)
-    volume[traded] = (rng.lognormal(3, 1, count_traded) + 1).astype(np.int64) * 100
-    return bid, ask, price, volume
-
-
-def accumulate_decaying(shocks: Floats, persistence: float) -> Floats:
-    """Return the first-order autoregression y[t] = persistence·y[t−1] + shocks[t], starting from 0.
-
-    Works in blocks short enough that powers of `persistence` neither overflow nor vanish.
-    """
-    result = np.empty_like(shocks)
-    powers = persistence ** np.arange(_FILTER_BLOCK, dtype=np.float64)
-    previous = 0.0
-    for start in range(0, len(shocks), _FILTER_BLOCK):
-        block = shocks[start : start + _FILTER_BLOCK]
-        decay = powers[: len(block)]
-        values = decay * (np.cumsum(block / decay) + persistence * previous)
-        result[start : start + len(block)] = values
-        previous = values[-1]
-    return result
-
-
-def _apply_changes(history: Minutes, world: World, row: int) -> None:
-    """Replace the minutes since the world began with what happened in it."""
-    start = _start(world)
-    seen = history.end_ts > start
-    moves = [change for change in world.life.since(0) if isinstance(change, Move) and change.row == row]
+def _apply_moves(history: Minutes, world: World, row: int) -> None:
+    """Replace the minutes since the world began with the quotes that it had."""
+    moves = [change for change in world.life.of(row) if isinstance(change, Move)]
     columns = world.columns
     first_bid, first_ask = moves[0].before[:2] if moves else (int(columns.bid[row]), int(columns.ask[row]))
+    seen = history.end_ts * 1_000_000 > world.life.past.start_us
     history.bid[seen] = first_bid
     history.ask[seen] = first_ask or UNIT
     for move in moves:
         later = history.end_ts >= -(-move.at_us // MINUTE_US) * 60
         history.bid[later] = move.after[0]
         history.ask[later] = move.after[1] or UNIT
-    for trade in _trades_of(world.life.trades, row, start * 1_000_000):
-        minute = np.searchsorted(history.end_ts, -(-trade.at_us // MINUTE_US) * 60)
-        if minute < len(history.end_ts):
-            history.price[minute] = trade.price
-            history.volume[minute] += trade.count
 
 
-def _trades_of(trades: Sequence[Trade], row: int, since_us: int) -> list[Trade]:
-    return [trade for trade in trades if trade.row == row and trade.at_us >= since_us]
+def _with_trades(history: Minutes, world: World, row: int) -> Minutes:
+    """Return the minutes with the price and volume of the market's trades."""
+    earlier = world.life.past.trades
+    chosen = earlier.of(row)
+    later = [change for change in world.life.of(row) if isinstance(change, Trade)]
+    at_us = np.concatenate([earlier.at_us[chosen], np.array([trade.at_us for trade in later], dtype=np.int64)])
+    prices = np.concatenate([earlier.price[chosen], np.array([trade.price for trade in later], dtype=np.int64)])
+    counts = np.concatenate([earlier.count[chosen], np.array([trade.count for trade in later], dtype=np.int64)])
+    ends = -(-at_us // MINUTE_US) * 60
+    if not len(history.end_ts):
+        return history
+    before = ends < history.end_ts[0]
+    within = ~before & (ends <= history.end_ts[-1])
+    places = np.searchsorted(history.end_ts, ends[within])
+    np.add.at(history.volume, places, counts[within])
+    history.price[places] = prices[within]
+    return Minutes(
+        history.end_ts,
+        history.bid,
+        history.ask,
+        history.price,
+        history.volume,
+        int(counts[before].sum()),
+        int(prices[before][-1]) if before.any() else 0,
+    )
 
 
 def candles(history: Minutes, start_ts: int, end_ts: int, minutes_each: int) -> list[dict[str, object]]:
@@ -130,9 +100,9 @@ def candles(history: Minutes, start_ts: int, end_ts: int, minutes_each: int) -> 
     chosen = (ends >= start_ts) & (ends <= end_ts)
     if not chosen.any():
         return []
-    held = np.cumsum(history.volume) // 2
+    held = (history.volume_before + np.cumsum(history.volume)) // 2
     before = np.flatnonzero((history.volume > 0) & (ends < start_ts))
-    previous = int(history.price[before[-1]]) if len(before) else None
+    previous = int(history.price[before[-1]]) if len(before) else history.price_before or None
     places = np.flatnonzero(chosen)
     cuts = np.flatnonzero(np.diff(ends[places], prepend=-1))
     result = []
@@ -158,14 +128,15 @@ def carried_forward(history: Minutes, low_ts: int, minutes_each: int) -> list[di
     if place < 0:
         return []
     traded = np.flatnonzero(history.volume[: place + 1])
+    last = int(history.price[traded[-1]]) if len(traded) else history.price_before
     here = np.array([place])
     candle: dict[str, object] = {
         "end_period_ts": -(-low_ts // (60 * minutes_each)) * 60 * minutes_each,
         "yes_bid": _range(history.bid[here]),
         "yes_ask": _range(history.ask[here]),
-        "price": {} if not len(traded) else {"previous_dollars": dollars(int(history.price[traded[-1]]))},
+        "price": {"previous_dollars": dollars(last)} if last else {},
         "volume_fp": "0.00",
-        "open_interest_fp": count(int(history.volume[: place + 1].sum()) // 2),
+        "open_interest_fp": count((history.volume_before + int(history.volume[: place + 1].sum())) // 2),
     }
     return [candle]
 

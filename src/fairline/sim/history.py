@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 from aiohttp import web
 
 from fairline.sim import listing
@@ -28,7 +27,9 @@ _MAX_BATCH_MARKETS = 100
 def trades(backend: Backend, request: web.Request, key: Key | None) -> Reply:
     """Return a page of trades, the latest first."""
     backend.catalog.refresh()
-    return _trades_page(backend, request, list(backend.catalog.trades()))
+    archived = backend.catalog.archived
+    live = [trade for trade in backend.catalog.trades() if not archived[trade.row]]
+    return _trades_page(backend, request, live)
 
 
 def historical_trades(backend: Backend, request: web.Request, key: Key | None) -> Reply:
@@ -80,24 +81,9 @@ def trade_object(backend: Backend, trade: Trade) -> dict[str, object]:
 
 
 def _archived_trades(backend: Backend) -> list[Trade]:
-    """Draw three trades of each archived market, the latest last."""
-    catalog = backend.catalog
-    world = backend.world
-    rows = np.flatnonzero(catalog.archived)
-    if world is None or not len(rows):
-        return []
-    rng = np.random.default_rng((world.seed, 6))
-    columns = world.columns
-    each = np.repeat(rows, 3)
-    spans = np.maximum(columns.ends_us[each] - columns.open_us[each], 1)
-    times = columns.open_us[each] + (spans * rng.random(len(each))).astype(np.int64)
-    prices = np.clip(((columns.hi - columns.lo)[each] * 100).round().astype(int) * 100, 100, UNIT - 100)
-    counts = (rng.lognormal(3, 1, len(each)) + 1).astype(np.int64) * 100
-    order = np.argsort(times, kind="stable").tolist()
-    return [
-        Trade(number, int(times[i]), int(each[i]), int(prices[i]), int(counts[i]), bool(i % 2))
-        for number, i in enumerate(order)
-    ]
+    """Return the trades of archived markets, the latest last."""
+    archived = backend.catalog.archived
+    return [trade for trade in backend.catalog.trades() if archived[trade.row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +168,8 @@ def event_candles(backend: Backend, request: web.Request, key: Key | None) -> Re
 def _candles(backend: Backend, row: int, span: Span) -> list[dict[str, object]]:
     if backend.world is None:
         return []
-    known = minutes(backend.world, row)
+    # A candle needs the minutes of its whole period, and one carried forward those before.
+    known = minutes(backend.world, row, span.low - 2 * 60 * span.period, span.high)
     result = candles(known, span.low, span.high, span.period)
     if span.latest and (not result or result[0]["end_period_ts"] != span.low):
         result = [*carried_forward(known, span.low, span.period), *result]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fairline.sim import quotes
 from fairline.sim.columns import ACTIVE, Columns
+from fairline.sim.past import MINUTE_US, Past
 
 HOUR_US = 3_600_000_000
 _MAX_CHANGES = 200_000
@@ -65,17 +66,27 @@ class Life:
         self.moves = moves
         self.count = 0
         self._columns = columns
-        self.volume_before = columns.volume.copy()
+        self.past = Past(columns, now_us // MINUTE_US * MINUTE_US, seed)
         self._rng = np.random.default_rng((seed, 3))
         self._advanced_to_us = now_us
         self._changes: deque[Change] = deque(maxlen=_MAX_CHANGES)
-        self.trades: deque[Trade] = deque(_draw_earlier_trades(columns, now_us, self._rng), maxlen=_MAX_CHANGES)
+        self.trades: deque[Trade] = deque(earlier_trades(self.past), maxlen=_MAX_CHANGES)
         self._trade_count = len(self.trades)
+        self._by_row: tuple[int, dict[int, list[Change]]] = (-1, {})
 
     def since(self, count: int) -> Iterator[Change]:
         """Yield the changes after the first `count`, as far as they are still kept."""
         newest = list(islice(reversed(self._changes), max(0, self.count - count)))
         return reversed(newest)
+
+    def of(self, row: int) -> list[Change]:
+        """Return the changes of a market that are still kept."""
+        if self._by_row[0] != self.count:
+            by_row: dict[int, list[Change]] = {}
+            for change in self._changes:
+                by_row.setdefault(change.row, []).append(change)
+            self._by_row = (self.count, by_row)
+        return self._by_row[1].get(row, [])
 
     def note(self, change: Change) -> None:
         """Append a change."""
@@ -161,19 +172,9 @@ class Life:
         self.note(trade)
 
 
-def _draw_earlier_trades(columns: Columns, now_us: int, rng: np.random.Generator) -> list[Trade]:
-    """Draw trades of the day before the world began, in quoted markets that have volume; the latest comes last."""
-    traded = np.flatnonzero((columns.volume_24h > 0) & ((columns.bid > 0) | (columns.ask > 0)))
-    if not len(traded):
-        return []
-    rows = rng.choice(traded, min(20_000, 5 * len(traded)))
-    times = now_us - 1 - rng.integers(0, 86_400_000_000, len(rows))
-    order = np.argsort(times)
-    rows = rows[order]
-    times = times[order]
-    yes = np.where(columns.ask[rows] == 0, False, np.where(columns.bid[rows] == 0, True, rng.random(len(rows)) < 0.5))
-    prices = np.where(yes, columns.ask[rows], columns.bid[rows])
-    counts = (rng.lognormal(3, 1.2, len(rows)) + 1).astype(np.int64) * 100
-    begun = np.flatnonzero(columns.open_us[rows] < times)
-    fields = zip(*(values[begun].tolist() for values in (times, rows, prices, counts, yes)), strict=True)
+def earlier_trades(past: Past) -> list[Trade]:
+    """Return the trades before the world began, the latest last."""
+    trades = past.trades
+    parts = (trades.at_us, trades.row, trades.price, trades.count, trades.yes)
+    fields = zip(*(part.tolist() for part in parts), strict=True)
     return [Trade(number, *each) for number, each in enumerate(fields)]

@@ -60,13 +60,6 @@ def sigmoid(x: Floats) -> Floats:
     return 1 / (1 + np.exp(-x))
 
 
-def path(truth: float, error: Floats, width: int, grid: int) -> tuple[Prices, Prices]:
-    """Return bid and ask of one market whose price was off by `error` (log-odds) at each of a series of moments."""
-    fair = sigmoid(np.log(truth / (1 - truth)) + error)
-    bid, ask, _ = _bracket(fair, np.full(len(error), width), np.full(len(error), grid))
-    return np.maximum(bid, 0), np.minimum(ask, UNIT)
-
-
 def _draw_presence(columns: Columns, rows: Indexes, rng: np.random.Generator) -> None:
     """Draw which sides are quoted, always from the same shares, so that they stay constant over time."""
     draw = rng.random(len(rows))
@@ -94,16 +87,22 @@ def _around(columns: Columns, rows: Indexes, width: Indexes) -> tuple[Prices, Pr
 def _bracket(fair: Floats, width: Indexes, grid: NDArray[Any]) -> tuple[Prices, Prices, Indexes]:
     """Return bid and ask `width` ticks apart around a fair price, and the tick at that price."""
 
-    def tick_at(price: NDArray[Any]) -> Indexes:
-        at_edge = (price < UNIT // 10) | (price > UNIT - UNIT // 10)
-        sizes: Indexes = np.where(at_edge, _EDGE[grid], _MIDDLE[grid])
-        return sizes
-
-    tick = tick_at(fair * UNIT)
+    tick = tick_sizes(fair * UNIT, grid)
     bid = np.floor(fair * UNIT / tick - (width - 1) / 2) * tick
     ask = bid + width * tick
     # Each side goes to the grid at its own price, rounded away from the other side.
-    return (bid - bid % tick_at(bid)).astype(np.int32), (ask + -ask % tick_at(ask)).astype(np.int32), tick
+    return (
+        (bid - bid % tick_sizes(bid, grid)).astype(np.int32),
+        (ask + -ask % tick_sizes(ask, grid)).astype(np.int32),
+        tick,
+    )
+
+
+def tick_sizes(prices: NDArray[Any], grid: NDArray[Any]) -> Indexes:
+    """Return the tick of each price on its grid."""
+    at_edge = (prices < UNIT // 10) | (prices > UNIT - UNIT // 10)
+    sizes: Indexes = np.where(at_edge, _EDGE[grid], _MIDDLE[grid])
+    return sizes
 
 
 def _draw_sizes(n: int, rng: np.random.Generator) -> Indexes:

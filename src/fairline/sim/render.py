@@ -155,14 +155,23 @@ class MarketRenderer:
             f',"yes_bid_dollars":"{yes_bid}","yes_bid_size_fp":"{count(columns.bid_size.item(row))}"'
             f',"yes_ask_dollars":"{yes_ask}","yes_ask_size_fp":"{count(columns.ask_size.item(row))}"'
             f',"no_bid_dollars":"{_DOLLARS[UNIT - shown_ask]}","no_ask_dollars":"{_DOLLARS[UNIT - bid]}"'
-            f',"last_price_dollars":"{last}","previous_price_dollars":"{last}"'
-            f',"previous_yes_bid_dollars":"{yes_bid}","previous_yes_ask_dollars":"{yes_ask}"'
+            f',"last_price_dollars":"{last}"{self._render_previous(row)}'
             f',"volume_fp":"{count(columns.volume.item(row))}","volume_24h_fp":"{count(columns.volume_24h.item(row))}"'
             f',"open_interest_fp":"{count(columns.open_interest.item(row))}"' + self._render_result(row)
         )
         if status == FINALIZED:
             text += f',"settlement_ts":"{time_text(self._world.settled_us.item(row))}"'
         return text + "}"
+
+    def _render_previous(self, row: int) -> str:
+        """Render price and quotes a day before the world began; they read 0 where there were none."""
+        past = self._world.life.past
+        price, bid, ask = (
+            _DOLLARS[int(values[row])] for values in (past.previous_last, past.previous_bid, past.previous_ask)
+        )
+        return (
+            f',"previous_price_dollars":"{price}","previous_yes_bid_dollars":"{bid}","previous_yes_ask_dollars":"{ask}"'
+        )
 
     def _closing_times(self, row: int) -> str:
         """Render the times that change when a market closes before its announced time."""

@@ -41,9 +41,9 @@ def test_a_bid_of_0_and_an_ask_of_1_are_missing_sides():
     assert quotes(candle(side("0.9900"), side("1.0000"))) == [(990_000, None)]
 
 
-def test_the_candle_after_the_close_has_neither_side_and_is_no_observation():
+def test_a_candle_without_bid_and_ask_has_null_quotes_whatever_its_low_was():
     after = candle(side("0.0000"), side("1.0000", open_dollars="0.0010", low_dollars="0.0010"))
-    assert quotes(after) == []
+    assert quotes(after) == [(None, None)]
 
 
 def test_a_synthetic_candle_without_quotes_is_no_observation():

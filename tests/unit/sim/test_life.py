@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fairline.sim.candles import accumulate_decaying, candles, minutes
+from fairline.sim.candles import candles, minutes
 from fairline.sim.catalog import Index, WorldCatalog
 from fairline.sim.life import Move, Step, Trade
 from fairline.sim.listing import Selection
@@ -250,17 +250,6 @@ def test_the_share_of_two_sided_quotes_stays_the_same_overnight():
     clock.s = 12.0
     world.tick()
     assert abs(share() - before) < 0.05
-
-
-def test_a_filter_without_scipy_is_the_recursion_it_stands_for():
-    shocks = np.random.default_rng(1).normal(size=5_000)
-    persistence = np.exp(-1 / 720)
-    expected, value = [], 0.0
-    for shock in shocks:
-        value = persistence * value + shock
-        expected.append(value)
-    assert np.allclose(accumulate_decaying(shocks, persistence), expected, rtol=1e-9, atol=1e-12)
-    assert not len(accumulate_decaying(shocks[:0], persistence))
 
 
 def test_games_close_days_after_they_end_unless_the_outcome_is_known():

@@ -102,13 +102,21 @@ class IngestStore:
             raise StoreError(f"{folder} is the store of a watch", remedy="Ingest into a folder of its own")
         self.store = Store(folder, exchange)
         self._pending_rows = 0
-        self._coverage: pl.DataFrame | None = None
+        self._entries: dict[str, Entry] = {}
+        self._by_item: dict[str, list[Entry]] = {}
 
     def __enter__(self) -> "IngestStore":
         self.store.acquire()
         for unfinished in (self.store.folder / FOLDER).glob(".*"):
             shutil.rmtree(unfinished, ignore_errors=True)
-        self._pending_rows = sum(note.rows for note in self._notes().values())
+        notes = self._notes()
+        self._pending_rows = sum(note.rows for note in notes.values())
+        names = [each.name for each in dataclasses.fields(Entry)]
+        for row in self.store.read("coverage").select(names).iter_rows():
+            self._remember(Entry(*row))
+        for note in notes.values():
+            for entry in note.entries:
+                self._remember(entry)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,17 +125,22 @@ class IngestStore:
         finally:
             self.store.release()
 
-    def coverage(self) -> pl.DataFrame:
-        """Return the last COVERAGE row of each part, pending ones included."""
-        if self._coverage is None:
-            recorded = self.store.read("coverage")
-            pending = pl.DataFrame(_coverage_rows(self._notes().values()), schema=COVERAGE)
-            self._coverage = pl.concat([recorded, pending]).unique("batch", keep="last", maintain_order=True)
-        return self._coverage
+    def entries(self, item: str) -> list[Entry]:
+        """Return what is known of an item, pending batches included, the latest last."""
+        return self._by_item.get(item, [])
+
+    def of_source(self, source: str) -> list[Entry]:
+        """Return what is known of a source, pending batches included."""
+        return [entry for entry in self._entries.values() if entry.source == source]
 
     def finished(self) -> set[str]:
         """Return the ids of the parts that were ingested completely, or of which the source has nothing."""
-        return set(self.coverage().filter(pl.col("state").is_in(["done", "empty"]))["batch"])
+        return {identity for identity, entry in self._entries.items() if entry.state in ("done", "empty")}
+
+    def _remember(self, entry: Entry) -> None:
+        self._entries.pop(entry.id, None)
+        self._entries[entry.id] = entry
+        self._by_item.setdefault(entry.item, []).append(entry)
 
     def add(self, batch: Batch) -> None:
         """Keep a batch. Raises `StoreError`."""
@@ -144,7 +157,8 @@ class IngestStore:
             temporary.rename(folder)
         except OSError as error:
             raise StoreError(f"cannot write {folder} ({error.strerror})", remedy=CHECK_DISK) from error
-        self._coverage = None
+        for entry in batch.entries:
+            self._remember(entry)
         self._pending_rows += batch.rows
         if self._pending_rows >= MERGE_ROWS:
             self.merge()
@@ -154,7 +168,6 @@ class IngestStore:
         for identity, note in self._notes().items():
             if any(entry.source == source for entry in note.entries):
                 shutil.rmtree(self.store.folder / FOLDER / identity, ignore_errors=True)
-        self._coverage = None
 
     def merge(self) -> None:
         """Merge all pending batches into the days of the datasets, and note them in `coverage`. Raises `StoreError`."""
@@ -172,7 +185,6 @@ class IngestStore:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         self._pending_rows = 0
-        self._coverage = None
 
     def _merge_dataset(self, dataset: str, files: list[Path], replaced: set[str]) -> None:
         schema = DATASETS[dataset]

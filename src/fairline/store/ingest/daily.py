@@ -245,15 +245,12 @@ def _hash(path: Path) -> str:
 
 
 def _is_current(target: IngestStore, source: str, digest: str) -> bool:
-    rows = target.coverage().filter(
-        (pl.col("source") == source) & (pl.col("hash") == digest) & pl.col("state").is_in(["done", "empty"])
-    )
-    return rows.height > 0
+    return any(entry.hash == digest and entry.state in ("done", "empty") for entry in target.of_source(source))
 
 
 def _known_etag(target: IngestStore, kind: Kind, day: date) -> str:
-    rows = target.coverage().filter((pl.col("source") == f"daily-{kind}:{day}") & (pl.col("etag") != ""))
-    return str(rows["etag"][-1]) if rows.height else ""
+    etags = [entry.etag for entry in target.of_source(f"daily-{kind}:{day}") if entry.etag]
+    return etags[-1] if etags else ""
 
 
 def _published(answer: Response, day: date) -> datetime:

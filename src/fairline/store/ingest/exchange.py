@@ -130,17 +130,17 @@ class ExchangeIngest:
     # candles
 
     async def _fetch_candles(self, job: CandleJob) -> None:
-        found = await self._request_candles(job)
+        candles = await self._request_candles(job)
+        rows = _quotes(job, candles)
+        counts = dict(rows.group_by("ticker").len().iter_rows())
+        begin = datetime.fromtimestamp(job.chunk, UTC)
+        entries = []
         for market in job.markets:
-            candles = found.get(market.ticker, [])
-            rows = _quotes(market, candles, whole_life=job.low <= market.start + 1 and job.high >= market.end)
-            self._check_volume(market, job, candles)
-            begin = datetime.fromtimestamp(job.chunk, UTC)
-            entry = self._entry(
-                self._options.source, market.ticker, begin, job.state_of(market, self._now), rows.height
-            )
-            self._target.add(Batch([entry], {"quotes": rows}))
-            self._report.candles += len(candles)
+            self._check_volume(market, job, candles[market.ticker])
+            state = job.state_of(market, self._now)
+            entries.append(self._entry(self._options.source, market.ticker, begin, state, counts.get(market.ticker, 0)))
+        self._target.add(Batch(entries, {"quotes": rows}))
+        self._report.candles += sum(map(len, candles.values()))
 
     async def _request_candles(self, job: CandleJob) -> Mapping[str, Sequence[Candle]]:
         """Return the candles of a job's markets. One that moved into the archive is requested there."""
@@ -203,9 +203,9 @@ class ExchangeIngest:
         """Return up to when trades are missing: an interrupted walk went from the latest to the oldest."""
         if not market.settled:
             return until
-        rows = self._target.coverage().filter(pl.col("item") == f"{market.ticker} page")
-        oldest = rows["from_ts"].min()
-        return int(oldest.timestamp()) + 1 if isinstance(oldest, datetime) else until
+        pages = self._target.entries(f"{market.ticker} page")
+        oldest = min((page.from_ts for page in pages), default=None)
+        return until if oldest is None else int(oldest.timestamp()) + 1
 
     def _trades_entry(self, market: PastMarket, state: State, rows: int) -> Entry:
         begin = datetime.fromtimestamp(max(market.start, self._options.since.timestamp()), UTC)
@@ -215,21 +215,47 @@ class ExchangeIngest:
         return Entry(source, item, begin, self._now, "empty" if state == "done" and not rows else state, rows)
 
 
-def _quotes(market: PastMarket, candles: Sequence[Candle], *, whole_life: bool) -> pl.DataFrame:
-    """Return QUOTES at the end of each candle. The archive states an open interest of zero where it has none."""
-    rows = candles_frame([(market.ticker, candles)]).sort("end_ts")
+_MARKET_FACTS = {
+    "ticker": pl.String(),
+    "closed": pl.Datetime("us", "UTC"),
+    "settled": pl.Datetime("us", "UTC"),
+    "archived": pl.Boolean(),
+    "whole": pl.Boolean(),
+}
+
+
+def _quotes(job: CandleJob, candles: Mapping[str, Sequence[Candle]]) -> pl.DataFrame:
+    """Return QUOTES at the end of each candle.
+
+    A candle after the close without a bid and an ask is no observation, nor is one that ends after the settlement. The
+    archive states an open interest of zero where it has none. The volume of a market is known only if its first candle is among them.
+    """
+    values = [
+        (
+            market.ticker,
+            parse_ts(market.row.close_time) if market.settled else None,
+            parse_ts(market.row.settlement_ts),
+            market.archived,
+            job.low <= market.start + 1,
+        )
+        for market in job.markets
+    ]
+    facts = pl.DataFrame(values, schema=_MARKET_FACTS, orient="row")
+    rows = candles_frame(candles.items()).sort("ticker", "end_ts").join(facts, on="ticker", maintain_order="left")
+    quoted = pl.col("yes_bid_u").is_not_null() | pl.col("yes_ask_u").is_not_null()
     interest = pl.col("open_interest_cc")
-    volume = pl.col("volume_cc").cum_sum() if whole_life else pl.lit(None, dtype=pl.Int64)
-    return rows.select(
+    in_time = pl.col("settled").is_null() | (pl.col("end_ts") <= pl.col("settled"))
+    observed = quoted | pl.col("closed").is_null() | (pl.col("end_ts") <= pl.col("closed"))
+    return rows.filter(in_time & observed).select(
         "ticker",
         "yes_bid_u",
         "yes_ask_u",
-        pl.col("last_price_u").forward_fill(),
+        pl.col("last_price_u").forward_fill().over("ticker"),
         seen_ts="end_ts",
         listed=pl.lit(value=True),
         status=pl.lit("active"),
-        volume_cc=volume,
-        open_interest_cc=pl.when(interest > 0).then(interest) if market.archived else interest,
+        volume_cc=pl.when("whole").then(pl.col("volume_cc").cum_sum().over("ticker")),
+        open_interest_cc=pl.when(~pl.col("archived") | (interest > 0)).then(interest),
     )
 
 

@@ -37,8 +37,7 @@ def ingest_table(path: Path, table_map: TableMap, target: IngestStore) -> TableR
     """
     content = _read(path)
     digest = hashlib.sha256(content + msgspec.json.encode(table_map)).hexdigest()
-    done = target.coverage().filter((pl.col("source") == table_map.source) & (pl.col("hash") == digest))
-    if done.height:
+    if any(entry.hash == digest for entry in target.of_source(table_map.source)):
         return None
     raw = read_table(path, content, table_map.path)
     tables: dict[str, pl.DataFrame] = {rows.dataset: convert(raw, rows, path) for rows in table_map.rows}

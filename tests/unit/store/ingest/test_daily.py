@@ -82,7 +82,7 @@ def test_a_file_that_becomes_empty_deletes_its_rows(tmp_path, target):
     target.merge()
     ingest_file(write(tmp_path, "trade_data_2026-06-12.json.gz", []), target)
     assert read(target, "trades").is_empty()
-    assert target.coverage()["state"].to_list().count("empty") == 1
+    assert [entry.state for entry in target.of_source("daily-trade:2026-06-12")].count("empty") == 1
 
 
 def test_a_file_is_read_in_parts(tmp_path, target, monkeypatch):
@@ -136,8 +136,7 @@ async def test_both_names_are_tried_and_a_missing_file_is_not_an_empty_day(targe
     server = Server(market_data_2026_06_12_json=json.dumps([MARKET]).encode())
     assert await ingest(server, target) == [("market_data_2026-06-12.json", 1)]
     assert server.requested[:2] == ["market_data_2026-06-12.json.gz", "market_data_2026-06-12.json"]
-    states = dict(target.coverage().filter(item="file").select("source", "state").iter_rows())
-    assert states == {"daily-trade:2026-06-12": "missing"}
+    assert [(entry.source, entry.state) for entry in target.entries("file")] == [("daily-trade:2026-06-12", "missing")]
     assert read(target, "daily")["seen_ts"][0] == datetime(2026, 6, 13, 6, 30, tzinfo=UTC)
 
 
