@@ -60,7 +60,7 @@ def moving():
 
 
 async def record_live(kalshi, moving, folder, scans, every):
-    """Scan every so many minutes of the world's time, and return the instants of the scans."""
+    """Scan every `every` minutes of the world's time, and return the instants of the scans."""
     store = Store(folder, "simulated")
     store.acquire()
     recorder = Recorder(store)

@@ -135,8 +135,8 @@ def table(
     if report is None:
         note(f"{file.name} was ingested with this map before")
         return
-    for dataset, kept in report.kept.items():
-        note(f"{dataset}: {kept:,} of {report.read:,} rows")
+    for dataset, count in report.rows.items():
+        note(f"{dataset}: {count:,} of {report.read:,} rows")
     note(f"Ingested into {folder}")
 
 

@@ -133,7 +133,7 @@ class IngestStore:
         """Return what is known of a source, pending batches included."""
         return [entry for entry in self._entries.values() if entry.source == source]
 
-    def finished(self) -> set[str]:
+    def finished_ids(self) -> set[str]:
         """Return the ids of the parts that were ingested completely, or of which the source has nothing."""
         return {identity for identity, entry in self._entries.items() if entry.state in ("done", "empty")}
 
@@ -164,7 +164,7 @@ class IngestStore:
             self.merge()
 
     def discard(self, source: str) -> None:
-        """Forget the pending batches of a source that is ingested anew."""
+        """Forget the pending batches of a source that is ingested again."""
         for identity, note in self._notes().items():
             if any(entry.source == source for entry in note.entries):
                 shutil.rmtree(self.store.folder / FOLDER / identity, ignore_errors=True)
@@ -199,11 +199,11 @@ class IngestStore:
             self._merge_day(dataset, folder / f"day={day}", rows, replaced)
 
     def _merge_day(self, dataset: str, day: Path, new: pl.DataFrame, replaced: set[str]) -> None:
-        """Write a day anew: what it has and the new rows. The new file covers the old one, which is deleted."""
+        """Write a day again: its rows and the new ones. The new file covers the old one, which is deleted."""
         active, _ = parquet.list_files(day)
         old = parquet.scan_files(dataset, [file.path for file in active]).collect()
-        kept = old.filter(~pl.col("source").is_in(list(replaced)).fill_null(value=False)) if replaced else old
-        rows = _distinct(dataset, pl.concat([kept, new.select(old.columns)]))
+        remaining = old.filter(~pl.col("source").is_in(list(replaced)).fill_null(value=False)) if replaced else old
+        rows = _distinct(dataset, pl.concat([remaining, new.select(old.columns)]))
         if rows.equals(old):
             return
         if rows.height:
@@ -242,7 +242,7 @@ def _complete(dataset: str, table: pl.DataFrame, source: str) -> pl.DataFrame:
 
 
 def _distinct(dataset: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return each row once. Trades without an id cannot be told apart: their file is replaced as a whole instead."""
+    """Return each row once. Trades without an id look the same: their file is replaced as a whole instead."""
     if dataset == "trades":
         named = rows.filter(pl.col("trade_id").is_not_null()).unique("trade_id", keep="last", maintain_order=True)
         return pl.concat([named, rows.filter(pl.col("trade_id").is_null())])

@@ -152,7 +152,7 @@ class DailyArchive:
             if answer.status == 304:
                 return None
             if answer.status == 200:
-                return DailyFile(path, kind, day, _published(answer, day), answer.headers.get("ETag", ""))
+                return DailyFile(path, kind, day, _publication_time(answer, day), answer.headers.get("ETag", ""))
             if answer.status not in (403, 404):
                 raise error_for_status(answer.status)(
                     f"cannot download {path.name}: the server answered {answer.status}", status=answer.status
@@ -253,7 +253,7 @@ def _known_etag(target: IngestStore, kind: Kind, day: date) -> str:
     return etags[-1] if etags else ""
 
 
-def _published(answer: Response, day: date) -> datetime:
+def _publication_time(answer: Response, day: date) -> datetime:
     try:
         return parsedate_to_datetime(answer.headers["Last-Modified"]).astimezone(UTC)
     except (KeyError, ValueError):

@@ -83,12 +83,12 @@ class ExchangeIngest:
         return [market for past in self._series.values() for market in past.markets]
 
     def _jobs(self) -> list[CandleJob]:
-        return candle_jobs(self._markets(), self._options, self._target.finished())
+        return candle_jobs(self._markets(), self._options, self._target.finished_ids())
 
     def _trade_markets(self) -> list[PastMarket]:
         if not self._options.trades:
             return []
-        finished = self._target.finished()
+        finished = self._target.finished_ids()
         return [m for m in self._markets() if self._trades_entry(m, "done", 0).id not in finished]
 
     async def _list_markets(self, series: str) -> list[PastMarket]:
@@ -145,14 +145,14 @@ class ExchangeIngest:
     async def _request_candles(self, job: CandleJob) -> Mapping[str, Sequence[Candle]]:
         """Return the candles of a job's markets. One that moved into the archive is requested there."""
         live = [market for market in job.markets if not market.archived]
-        found: dict[str, Sequence[Candle]] = {}
+        candles: dict[str, Sequence[Candle]] = {}
         if live:
             names = [market.ticker for market in live]
-            found |= await self._kalshi.history.batch_candles(names, job.low, job.high, self._options.every)
+            candles |= await self._kalshi.history.batch_candles(names, job.low, job.high, self._options.every)
         for market in job.markets:
-            if market.ticker not in found:
-                found[market.ticker] = await self._archived_candles(market, job)
-        return found
+            if market.ticker not in candles:
+                candles[market.ticker] = await self._archived_candles(market, job)
+        return candles
 
     async def _archived_candles(self, market: PastMarket, job: CandleJob) -> Sequence[Candle]:
         try:
@@ -228,7 +228,8 @@ def _quotes(job: CandleJob, candles: Mapping[str, Sequence[Candle]]) -> pl.DataF
     """Return QUOTES at the end of each candle.
 
     A candle after the close without a bid and an ask is no observation, nor is one that ends after the settlement. The
-    archive states an open interest of zero where it has none. The volume of a market is known only if its first candle is among them.
+    archive states an open interest of zero where it has none. The volume of a market is known only with its first
+    candle.
     """
     values = [
         (

@@ -89,7 +89,7 @@ def candle_jobs(markets: Sequence[PastMarket], options: ExchangeOptions, finishe
     single = [job for market in markets for job in _chunks(market, options, finished)]
     archived = [job for job in single if job.markets[0].archived]
     live = sorted((job for job in single if not job.markets[0].archived), key=lambda job: (job.chunk, job.low))
-    return archived + _grouped(live, options.seconds)
+    return archived + _group(live, options.seconds)
 
 
 def _chunks(market: PastMarket, options: ExchangeOptions, finished: Collection[str]) -> list[CandleJob]:
@@ -106,7 +106,7 @@ def _chunks(market: PastMarket, options: ExchangeOptions, finished: Collection[s
     return jobs
 
 
-def _grouped(jobs: Sequence[CandleJob], seconds: int) -> list[CandleJob]:
+def _group(jobs: Sequence[CandleJob], seconds: int) -> list[CandleJob]:
     """Join the jobs of live markets, up to the limits of a request for many markets."""
     groups: list[CandleJob] = []
     for job in jobs:

@@ -26,7 +26,7 @@ class TableReport:
     """How many rows a file has, how many each dataset got of them, and how many it could not use."""
 
     read: int
-    kept: Mapping[str, int]
+    rows: Mapping[str, int]
     dropped: Mapping[str, int]
 
 
@@ -44,8 +44,8 @@ def ingest_table(path: Path, table_map: TableMap, target: IngestStore) -> TableR
     times = [table["seen_ts"] for table in tables.values() if table.height]
     first = min((_as_datetime(column.min()) for column in times), default=_EPOCH)
     last = max((_as_datetime(column.max()) for column in times), default=_EPOCH)
-    kept = sum(table.height for table in tables.values())
-    entry = Entry(table_map.source, path.name, first, last, "done" if kept else "empty", kept, len(content), digest)
+    total = sum(table.height for table in tables.values())
+    entry = Entry(table_map.source, path.name, first, last, "done" if total else "empty", total, len(content), digest)
     target.discard(table_map.source)
     target.add(Batch([entry], tables, replaces=True))
     counts = {name: table.height for name, table in tables.items()}
@@ -133,12 +133,12 @@ def _iso(text: pl.Expr, zone: str) -> pl.Expr:
     return pl.coalesce(aware, local)
 
 
-def _renamed(rows: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+def _rename(rows: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
     return rows.rename({old: new for old, new in names.items() if old in rows.columns})
 
 
 def _finish_quotes(rows: pl.DataFrame) -> pl.DataFrame:
-    """A published midpoint is a bid and an ask of the same price: a price, but no offer."""
+    """Return QUOTES. A published midpoint is a bid and an ask of the same price: a price, but no offer."""
     if "mid" in rows.columns:
         rows = rows.with_columns(yes_bid="mid", yes_ask="mid").drop("mid")
     sides = [name for name in ("yes_bid", "yes_ask") if name in rows.columns]
@@ -147,7 +147,7 @@ def _finish_quotes(rows: pl.DataFrame) -> pl.DataFrame:
     quoted = quoted.with_columns(listed=pl.lit(value=True))
     if "status" not in quoted.columns:
         quoted = quoted.with_columns(status=pl.lit("active"))
-    return _renamed(
+    return _rename(
         quoted,
         {
             "yes_bid": "yes_bid_u",
@@ -167,11 +167,11 @@ def _finish_facts(rows: pl.DataFrame) -> pl.DataFrame:
     if "market_type" not in first.columns:
         first = first.with_columns(market_type=pl.lit("binary"))
     times = {name: f"{name.removesuffix('_time')}_ts" for name in TIMES}
-    return _renamed(first, times)
+    return _rename(first, times)
 
 
 def _finish_settlements(rows: pl.DataFrame) -> pl.DataFrame:
-    """One per market; without a payout, that of a result of yes or no."""
+    """Return one settlement per market; without a payout, that of a result of yes or no."""
     last = rows.drop_nulls("result").with_columns(pl.col("result").str.to_lowercase())
     last = last.sort("seen_ts", maintain_order=True).unique("ticker", keep="last", maintain_order=True)
     implied = pl.col("result").replace_strict({"yes": NOTIONAL_U, "no": 0}, default=None, return_dtype=pl.Int64)
@@ -186,7 +186,7 @@ def _finish_predictions(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _finish_trades(rows: pl.DataFrame) -> pl.DataFrame:
     traded = rows.drop_nulls(["price", "count"]).with_columns(created_ts="seen_ts")
-    return _renamed(traded, {"price": "price_u", "count": "count_cc"})
+    return _rename(traded, {"price": "price_u", "count": "count_cc"})
 
 
 _FINISH: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {

@@ -189,7 +189,7 @@ def test_numbers_are_in_the_maps_unit_and_text_is_in_dollars(tmp_path, target):
 
 def test_a_quote_with_neither_side_is_left_out_and_counted(tmp_path, target):
     report = ingest(target, *write(tmp_path, rows="at,market,bid,ask\n2026-01-05,A,0,100\n2026-01-05,B,0,5\n"))
-    assert (report.kept, report.dropped) == ({"quotes": 1}, {"quotes": 1})
+    assert (report.rows, report.dropped) == ({"quotes": 1}, {"quotes": 1})
 
 
 def test_forecasts_become_predictions(tmp_path, target):
