@@ -169,7 +169,18 @@ class PortfolioReport:
             sign = "+" if identity.difference_u > 0 else "−"
             text = f"the balance differs from the records by {sign}${abs(identity.difference_u) / _DOLLAR:,.4f}"
             difference = [Problem(f"{text}; possible cause: {'; '.join(identity.explanations)}", stage="account")]
-        return [*missing, *rejected, *difference, *mismatches, *self._unlisted_value(), *self._problems]
+        own = [*self._unlisted_value(), *self._uncounted()]
+        return [*missing, *rejected, *difference, *mismatches, *own, *self._problems]
+
+    def _uncounted(self) -> list[Problem]:
+        """Return a problem for markets of which nothing but an archived position is left."""
+        records = self._records
+        counted = {fill.ticker for fill in records.fills} | {row.ticker for row in records.settlements}
+        only_archived = [row.ticker for row in records.archived_positions if row.ticker not in counted]
+        if not only_archived:
+            return []
+        text = "known only as archived positions, without fills or settlement; their profit is not counted"
+        return [Problem(f"{len(only_archived)} markets, such as {only_archived[0]}, are {text}", stage="account")]
 
     def _unlisted_value(self) -> list[Problem]:
         """Return a problem if the exchange values positions but lists none, which was seen for combos."""

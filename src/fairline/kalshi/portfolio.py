@@ -127,6 +127,7 @@ class AccountRecords:
     subaccount: int = 0
     balance: wire.Balance | None = None
     positions: list[MarketPosition] = field(default_factory=list)
+    archived_positions: list[MarketPosition] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
     settlements: list[PositionSettlement] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
@@ -204,6 +205,13 @@ class _Reader:
         """Read fills and settlements, of which the known ones only need their newer part."""
         await self.read_fills()
         await self._read_settlements()
+        if self._known is None:
+            number = self._subaccount
+            self.records.archived_positions = await self._pages(
+                "archived positions",
+                lambda cursor: self._portfolio.archived_positions(subaccount=number, cursor=cursor),
+                _by_ticker,
+            )
 
     async def read_fills(self) -> None:
         """Read the fills, of a known account only the newer ones."""

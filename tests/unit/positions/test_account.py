@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from fairline.api.account_report import PortfolioReport
 from fairline.errors import UsageError
 from fairline.kalshi.portfolio import AccountRecords
 from fairline.kalshi.portfolio_wire import Fill, MarketPosition, Order, PositionSettlement, Transfer
@@ -217,3 +218,11 @@ def test_a_fill_takes_the_last_claim_on_its_side_before_it():
     assert models_by_ticker(matched) == {"T": "elo"}
     unclaimed = match_claims(bought("U", "yes", 430_000, START), edges).row(0, named=True)
     assert (unclaimed["model"], unclaimed["slippage_u"]) == (None, None)
+
+
+def test_an_archived_position_without_fills_is_named_and_not_counted(records, markets):
+    records.archived_positions = [position("KXOLD-1-A", "0.00", "0.000000", realized="5.000000")]
+    account = evaluate_account(records, markets, asof=ASOF)
+    texts = [str(problem) for problem in PortfolioReport(account, records, []).problems]
+    assert any("1 markets, such as KXOLD-1-A, are known only as archived positions" in text for text in texts)
+    assert account.totals.realized_u == evaluate_account(records, markets, asof=ASOF).totals.realized_u
