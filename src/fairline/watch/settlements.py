@@ -70,7 +70,8 @@ class SettlementCollector:
         added = new.with_columns(
             seen_ts=pl.lit(at, dtype=self._recent.schema["seen_ts"]), source=pl.lit(None, dtype=pl.String)
         ).select(self._recent.columns)
-        self._recent = pl.concat([self._recent.filter(pl.col("seen_ts") >= now - _WINDOW), added])
+        recent = self._recent.filter(pl.col("seen_ts") >= now - _WINDOW)
+        self._recent = pl.concat([recent, added], rechunk=True)
         return new.height
 
     async def _fetch_missing(self, now: datetime) -> list[Settlement]:
