@@ -4,6 +4,7 @@
 |---|---|---|---|
 | complement | YES and NO of one market pay a dollar together | both, if they cost less | locked |
 | ladder, deadline, margin, duplicate | what pays whenever another pays is worth no less | YES of the wider, NO of the narrower | locked |
+| combination | a leg is worth no less than the combination | YES of the leg, NO of the combination | assumed |
 | partition, NO | at most one market of a mutually exclusive event pays | NO of several: all but one pay | locked |
 | partition, YES | … and if one of them must | YES of all | assumed |
 
@@ -26,6 +27,7 @@ Certainty = Literal["locked", "assumed"]
 LOCKED: Certainty = "locked"
 ASSUMED: Certainty = "assumed"
 EXHAUSTIVE = "one of these {} markets settles YES"
+ALL_LEGS = "the combination pays only if every leg does, and its legs settle YES or NO"
 
 
 def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIOUS) -> pl.DataFrame:
@@ -50,7 +52,11 @@ def violations(markets: pl.DataFrame, *, asof: datetime, policy: Policy = CAUTIO
         .agg(
             pl.col("kind", "event_ticker", "certainty", "size_cc", "floor_u").first(),
             needs=pl.when(pl.col("certainty").first() == ASSUMED)
-            .then(pl.format(EXHAUSTIVE, pl.len()))
+            .then(
+                pl.when(pl.col("kind").first() == "combination")
+                .then(pl.lit(ALL_LEGS))
+                .otherwise(pl.format(EXHAUSTIVE, pl.len()))
+            )
             .otherwise(pl.lit("")),
             # Rounded up to the micro-dollar, against the trade.
             cost_u=-(-(pl.col("price_u") * size).sum() // 100),
@@ -233,7 +239,7 @@ def _pair_legs(pairs: pl.DataFrame, rungs: pl.DataFrame, which: Literal["wide", 
         pl.concat_str("family", pl.lit(f" {axis} "), "narrower").alias("set"),
         kind=pl.col("family"),
         event_ticker="event_ticker",
-        certainty=pl.lit(LOCKED),
+        certainty=pl.when(pl.col("family") == "combination").then(pl.lit(ASSUMED)).otherwise(pl.lit(LOCKED)),
         ticker="ticker",
         side=pl.col(f"{which}_side"),
         price_u=pl.col(f"{which}_u"),

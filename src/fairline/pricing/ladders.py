@@ -12,13 +12,14 @@ differ is on none.
 | deadline | "before" several dates | outcome and rules name the date; otherwise the rules are identical |
 | margin | a game's winner and their winning margins | series …GAME and …SPREAD, same game and team, no tie |
 | duplicate | the same question twice | identical rules, question, outcome, strikes and decision time |
+| combination | a parlay and each of its legs | the custom strike; it has no rules text, so this is only assumed |
 """
 
 from typing import Literal
 
 import polars as pl
 
-Family = Literal["ladder", "deadline", "margin", "duplicate"]
+Family = Literal["ladder", "deadline", "margin", "duplicate", "combination"]
 
 KIND = pl.col("strike_type")
 ABOVE = KIND.is_in(["greater", "greater_or_equal"]) & pl.col("floor_strike").is_not_null()
@@ -148,11 +149,36 @@ def _duplicates(markets: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def _combinations(markets: pl.LazyFrame) -> pl.LazyFrame:
+    """Combinations (parlays) with each of their legs: the leg pays whenever the combination does."""
+    named = markets.filter(pl.col("strike_target").str.contains('"Associated Markets"', literal=True))
+    pairs = named.select(
+        combination="ticker",
+        leg=pl.col("strike_target").str.extract(r'"Associated Markets"\s*:\s*"([^"]*)"').str.split(","),
+        side=pl.col("strike_target").str.extract(r'"Associated Market Sides"\s*:\s*"([^"]*)"').str.split(","),
+    ).filter(pl.col("leg").list.len() == pl.col("side").list.len())
+    pairs = pairs.explode("leg", "side").filter(pl.col("side").is_in(["yes", "no"]))
+    pairs = pairs.join(markets.select(leg="ticker"), on="leg", how="semi")
+    name = pl.concat_str("combination", "leg", separator=_SEPARATOR)
+    is_yes = pl.col("side") == "yes"
+    legs = markets.join(pairs.with_columns(ladder=name), left_on="ticker", right_on="leg", maintain_order="left")
+    # Where the combination needs NO of a leg, that leg is a "below", whose NO pays.
+    legs = legs.with_columns(
+        strike_type=pl.when(is_yes).then(pl.lit("greater")).otherwise(pl.lit("less")),
+        floor_strike=pl.when(is_yes).then(0.0),
+        cap_strike=pl.when(~is_yes).then(0.0),
+    ).drop("combination", "side")
+    whole = markets.join(
+        pairs.select("combination", ladder=name), left_on="ticker", right_on="combination", maintain_order="left"
+    ).with_columns(strike_type=pl.lit("greater"), floor_strike=pl.lit(1.0), cap_strike=pl.lit(None, dtype=pl.Float64))
+    return pl.concat([legs, whole]).with_columns(family=pl.lit("combination"))
+
+
 def all_rungs(markets: pl.LazyFrame) -> pl.LazyFrame:
     """Return the rungs of all families as strikes on one axis, with `family` and `ladder`.
 
     A market can be a rung of several ladders.
     """
-    families = [strike_ladders(markets), _deadlines(markets), _margins(markets), _duplicates(markets)]
+    families = [strike_ladders, _deadlines, _margins, _duplicates, _combinations]
     columns = pl.col(markets.collect_schema().names())
-    return pl.concat([rungs.select(columns, "family", "ladder") for rungs in families])
+    return pl.concat([rungs_of(markets).select(columns, "family", "ladder") for rungs_of in families])

@@ -171,8 +171,8 @@ class Recorder:
             "model",
             "p",
             "p_sd",
-            p_bid=pl.col("yes_bid_u") / 1e6,
-            p_ask=pl.col("yes_ask_u") / 1e6,
+            p_bid=_implied_probability(pl.col("yes_bid_u")),
+            p_ask=_implied_probability(pl.col("yes_ask_u")),
             asof="asof",
         )
         changed = self.predictions.find_changed(rows)
@@ -198,6 +198,12 @@ class Recorder:
         edges = pl.concat([_as_edges(appeared, "appeared"), _as_edges(changed, "changed"), _as_edges(gone, "gone")])
         remaining = before.join(edges, on=_EDGE_KEY, how="anti")
         return edges, pl.concat([remaining, edges.filter(pl.col("change") != "gone")])
+
+
+def _implied_probability(price_u: pl.Expr) -> pl.Expr:
+    """Return the probability of YES that a price implies, within the market's payouts."""
+    low_u = pl.col("payout_low_u")
+    return (price_u - low_u) / (pl.col("payout_high_u") - low_u)
 
 
 def find_departures(

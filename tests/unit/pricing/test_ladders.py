@@ -300,6 +300,38 @@ def test_the_same_question_twice_is_worth_the_same():
         assert find(rows[0], rows[1] | change).is_empty()
 
 
+def combination(legs, sides, bid, ask):
+    strike = {"Associated Events": "A,B", "Associated Market Sides": sides, "Associated Markets": legs}
+    return quote(
+        bid, ask, ticker="COMBO", event_ticker="KXMVE-1", strike_type="custom", strike_target=json.dumps(strike)
+    )
+
+
+def test_a_combination_is_worth_no_more_than_any_of_its_legs():
+    legs = quote(20, 30, ticker="A-1", event_ticker="A"), quote(85, 90, ticker="B-1", event_ticker="B")
+    (trade,) = find(*legs, combination("A-1,B-1", "yes,yes", 45, 50)).to_dicts()
+    assert (trade["kind"], trade["certainty"]) == ("combination", "assumed")
+    assert "every leg" in trade["needs"]
+    assert {leg["ticker"]: leg["side"] for leg in trade["legs"]} == {"A-1": "yes", "COMBO": "no"}
+    assert find(*legs, combination("A-1,B-1", "yes,yes", 25, 28)).is_empty()
+
+
+def test_a_combination_that_needs_no_of_a_leg_is_compared_with_its_no():
+    leg = quote(85, 90, ticker="B-1", event_ticker="B")
+    (trade,) = find(leg, combination("B-1", "no", 45, 50)).to_dicts()
+    assert {leg["ticker"]: leg["side"] for leg in trade["legs"]} == {"B-1": "no", "COMBO": "no"}
+    assert find(leg, combination("B-1", "no", 10, 12)).is_empty()
+
+
+def test_the_recorded_combinations_are_compared_with_their_recorded_legs(shared):
+    recorded = json.loads((shared / "kalshi_api_recorded_2026-08" / "combo_priced_markets.json").read_text())
+    rows = [*recorded["combos"], *recorded["legs"].values()]
+    frame, _ = markets_frame([msgspec.json.decode(json.dumps(row), type=Market) for row in rows])
+    rungs = all_rungs(frame.lazy()).collect().filter(family="combination")
+    assert rungs["ladder"].n_unique() * 2 == rungs.height > 40
+    assert set(rungs["ticker"]) == set(frame["ticker"])
+
+
 def test_ladders_with_different_payouts_are_not_compared():
     floor = {"payout_low_u": 200_000, "payout_high_u": NOTIONAL_U}
     assert find(spread("LA", 1.5, 20, 30, **floor), spread("LA", 2.5, 60, 65)).is_empty()
