@@ -9,6 +9,7 @@ import requests
 from cryptography.hazmat.primitives import serialization
 
 import fairline
+from fairline.api import account as api_account
 from fairline.api.account_report import PortfolioReport
 from fairline.kalshi import ApiKeyAuth, Kalshi, Rate, TokenBucket, Transport, parse_private_key
 from fairline.kalshi.portfolio import AccountRecords, read_account
@@ -221,3 +222,20 @@ def test_positions_that_are_valued_but_not_listed_are_a_problem():
     account = evaluate_account(records, empty_markets(), asof=datetime(2026, 8, 1, tzinfo=UTC))
     (problem,) = PortfolioReport(account, records, []).problems[1:]
     assert "values positions at $5.02 but lists none" in str(problem)
+
+
+def test_positions_that_lag_their_fills_are_read_again_before_anything_is_reported(trading, signed, monkeypatch):
+    monkeypatch.setattr(api_account, "SETTLING_S", 0.0)
+    # Positions are read twice, unsettled and archived; the newest fill of this account is in an open market.
+    trading.faults.set(Fault("late-positions", 1.0, 2))
+    report = fairline.portfolio(**signed)
+    struck = dict(trading.faults.struck)
+    trading.faults.set()
+    assert struck == {"late-positions": 2}
+    assert not report.problems
+    trading.faults.set(Fault("late-positions"))
+    late = fairline.portfolio(**signed)
+    trading.faults.set()
+    texts = [str(problem) for problem in late.problems]
+    assert any("the newest are not in the position yet" in text for text in texts)
+    assert any("the balance differs from the records" in text for text in texts)

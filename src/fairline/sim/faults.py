@@ -29,6 +29,7 @@ FAULTS = {
     "moved": "the retired host's notice that the API has been moved",
     "revoked-key": "every key has been revoked, which looks like an unknown key",
     "no-scope": "every key lacks the scope to read",
+    "late-positions": "an account's positions lack its newest fill",
     "pinned-subaccount": "every key is restricted to subaccount 1",
     "expired-token": "every bearer token has expired",
     "tls": "the socket speaks TLS with a self-signed certificate",

@@ -101,10 +101,7 @@ def _positions_page(
     subaccount: int,
     matches: Callable[[int, Holding], bool],
 ) -> Reply:
-    account = _account(backend, key)
-    holdings = (
-        [] if account is None else [(row, h) for (number, row), h in account.holdings.items() if number == subaccount]
-    )
+    holdings = _holdings(backend, _account(backend, key), subaccount)
     rows = [(row, holding) for row, holding in holdings if matches(row, holding) and _is_named(backend, request, row)]
     page, cursor = _page(request, rows)
     events: dict[str, list[Holding]] = {}
@@ -116,6 +113,14 @@ def _positions_page(
         "event_positions": [event_position(event, each) for event, each in events.items()],
     }
     return Reply(200, body)
+
+
+def _holdings(backend: Backend, account: TradingAccount | None, subaccount: int) -> list[tuple[int, Holding]]:
+    if account is None:
+        return []
+    late = backend.faults.strikes("late-positions")
+    holdings = account.holdings_without_newest(subaccount) if late else account.holdings
+    return [(row, holding) for (number, row), holding in holdings.items() if number == subaccount]
 
 
 def fills(backend: Backend, request: web.Request, key: Key | None) -> Reply:

@@ -117,6 +117,19 @@ class TradingAccount:
                 self._fill(self._states[order.number], fill)
         self._settle()
 
+    def holdings_without_newest(self, subaccount: int) -> dict[tuple[int, int], Holding]:
+        """Return the holdings as they were before the newest fill of a subaccount."""
+        own = [fill for fill in self.fills if fill.order.subaccount == subaccount]
+        newest = max(own, key=lambda fill: fill.at_us, default=None)
+        if newest is None:
+            return self.holdings
+        key = (subaccount, newest.order.row)
+        before = Holding(settled_us=self.holdings[key].settled_us)
+        for fill in own:
+            if fill.order.row == newest.order.row and fill is not newest:
+                _add(before, fill)
+        return self.holdings | {key: before}
+
     def value(self, row: int) -> int:
         """Return what a YES contract of a settled market paid to accounts: whole cents, in 1/10,000 dollar."""
         return self.world.payout(row) // 100 * 100
@@ -166,9 +179,7 @@ class TradingAccount:
         if state.filled >= order.count:
             state.status = "executed"
         holding = self.holdings.setdefault((order.subaccount, order.row), Holding())
-        price = order.price if order.outcome == "yes" else UNIT - order.price
-        self.cash[order.subaccount] += holding.add(order.outcome, planned.count, price, fee)
-        holding.updated_us = planned.at_us
+        self.cash[order.subaccount] += _add(holding, fill)
 
     def _fee(self, order: PlannedOrder, count: int, *, taker: bool) -> int:
         """Return the fee in micro-dollars: k·M·C·P·(1 − P), rounded up to $0.0001."""
@@ -193,6 +204,14 @@ class TradingAccount:
             if holding.settled_us is None and self.world.columns.status[row] == FINALIZED:
                 holding.settled_us = int(self.world.settled_us[row])
                 self.cash[subaccount] += self.payout(row, holding)
+
+
+def _add(holding: Holding, fill: AccountFill) -> int:
+    """Add a fill to a holding and return the change of cash."""
+    order = fill.order
+    price = order.price if order.outcome == "yes" else UNIT - order.price
+    holding.updated_us = fill.at_us
+    return holding.add(order.outcome, fill.count, price, fill.fee)
 
 
 def _actions(orders: list[PlannedOrder]) -> list[tuple[int, PlannedOrder, PlannedFill | None]]:
