@@ -1,5 +1,6 @@
 """Bulk requests: many identifiers, one list of them per request, as many requests at once as the rate allows."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -9,6 +10,9 @@ from fairline.kalshi.errors import KalshiError
 from fairline.kalshi.tasks import run_together
 
 T = TypeVar("T")
+
+MAX_CONCURRENT_REQUESTS = 64
+"""More would wait at a slow exchange until their signatures expire."""
 
 
 @dataclass(slots=True)
@@ -24,9 +28,12 @@ class BulkResult(Generic[T]):
 async def read_in_bulk(lists: Sequence[list[str]], fetch: Callable[[list[str]], Awaitable[Page[T]]]) -> BulkResult[T]:
     """Fetch one page for each list of identifiers. A failed request costs its list, which is counted as unread."""
 
+    slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
+
     async def attempt(names: list[str]) -> Page[T] | KalshiError:
         try:
-            return await fetch(names)
+            async with slots:
+                return await fetch(names)
         except KalshiError as error:
             return error
 
