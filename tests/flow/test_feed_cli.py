@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from fairline.sim import Exchange, Fault, Key
 from fairline.sim.catalog import WorldCatalog
 from fairline.sim.world import World
+from fairline.store.store import Store
 from tests.flow.watching import MODEL
 
 
@@ -146,3 +148,45 @@ def test_a_live_screen_whose_feed_is_refused_ends_with_the_reason(exchange, opti
     exchange.faults.set()
     assert code == 1
     assert "answered 401" in output
+
+
+def test_a_live_watch_audits_in_a_process_of_its_own_and_prices_meanwhile(exchange, options, tmp_path):
+    (tmp_path / "model.py").write_text('print("a model may print")
+' + MODEL)
+    command = ["watch", "model.py:Above", "--live", "--audit-every", "4s", "--store", "store", "--port", "0", *options]
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fairline", *command], cwd=tmp_path, stdout=file, stderr=file, text=True
+        )
+        end = time.monotonic() + 60
+        while "scan 3:" not in log.read_text() and time.monotonic() < end:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0, log.read_text()
+    assert "unexpected" not in log.read_text()
+    store = Store(tmp_path / "store")
+    assert set(store.read("scans")["outcome"]) == {"done"}
+    scans, edges = store.read("scans")["seen_ts"].unique(), store.read("edges")["seen_ts"].unique()
+    assert edges.len() > 2 * scans.len()
+    assert store.read("quotes")["seen_ts"].n_unique() > 20
+
+
+def test_an_audit_that_is_refused_is_an_error_of_the_watch(exchange, options, tmp_path):
+    (tmp_path / "model.py").write_text("syntax error\n")
+    done = fairline("watch", "model.py:Above", "--live", "--store", "store", "--port", "0", *options, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+
+
+def test_the_errors_of_an_audit_come_back_as_they_were():
+    from fairline.cli.audit import AuditFailure
+    from fairline.errors import FairlineError
+    from fairline.kalshi import KalshiError
+    from fairline.kalshi.errors import AuthError
+
+    refused = AuditFailure("the exchange denies access", "Check the key", 403).error()
+    assert isinstance(refused, AuthError)
+    assert refused.status == 403
+    assert type(AuditFailure("no answer", "Try again").error()) is KalshiError
+    assert type(AuditFailure("no file", "Give one", of_exchange=False).error()) is FairlineError

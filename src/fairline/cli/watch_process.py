@@ -20,7 +20,7 @@ from fairline.kalshi.feed import Feed
 from fairline.store.store import Store
 from fairline.watch.config import WatchConfig
 from fairline.watch.live_loop import LivePace
-from fairline.watch.loop import Watch
+from fairline.watch.loop import Audit, Watch
 from fairline.watch.monitor import Monitor
 from fairline.watch.service import supervisor_notifier
 from fairline.watch.state import State
@@ -37,12 +37,13 @@ async def run_watch(
     address: tuple[str, int],
     *,
     beat_s: float | None = None,
+    audit: Audit | None = None,
     json_lines: bool = False,
 ) -> None:
     """Watch until stopped or for a number of scans. Raises `StoreError` if another watch uses the store.
 
     Changes of opportunities are logged, with `json_lines` written to standard output instead. With `beat_s`, what
-    changes between scans is priced as often, from the feed, if there is a key for it.
+    changes between scans is priced as often, from the feed, if there is a key for it; `audit` then scans.
     """
     with contextlib.ExitStack() as stack:
         store = Store(folder, settings.environment)
@@ -62,6 +63,7 @@ async def run_watch(
                 sources=sources_of(),
                 feed=None if beat_s is None else open_feed(settings, auth),
                 pace=None if beat_s is None else LivePace(beat_s=beat_s),
+                audit=audit,
                 reload=read_config,
                 notify_supervisor=supervisor_notifier(supervisor()),
                 on_changes=ChangeWriter() if json_lines else log_changes,

@@ -125,6 +125,7 @@ def watch(
     """Scan on a schedule, store each scan, and send alerts about changes until stopped."""
     from fairline.api.beliefs import load_beliefs
     from fairline.api.session import bankroll, exact_filters, load_models
+    from fairline.cli.audit import AuditProcess
     from fairline.cli.watch_process import run_watch
     from fairline.config.connect import store_folder
     from fairline.watch.config import WatchConfig
@@ -171,6 +172,7 @@ def watch(
             schedule.scans,
             (monitor.host, monitor.port),
             beat_s=beat_s,
+            audit=AuditProcess(settings, wanted, inputs),
             json_lines=monitor.json or monitor.format == "jsonl",
         )
     )

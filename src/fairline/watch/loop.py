@@ -52,6 +52,10 @@ _MAX_DELAY_S = 5.0
 """Longest random delay of a scan's start."""
 
 
+Audit = Callable[[Sequence[Model], ScanOptions], Awaitable[ScanResult]]
+"""Scans elsewhere, such as in a process of its own."""
+
+
 class Watch:
     """One exchange, one store, one loop. `reload` returns the configuration of changed settings."""
 
@@ -65,6 +69,7 @@ class Watch:
         memory: ExchangeCache | None = None,
         sources: Sources | None = None,
         feed: Feed | None = None,
+        audit: Audit | None = None,
         pace: LivePace | None = None,
         reload: Callable[[], WatchConfig] | None = None,
         notify_supervisor: Callable[[str], None] = lambda _: None,
@@ -89,6 +94,7 @@ class Watch:
         self._reload = reload
         self._notify_supervisor = notify_supervisor
         self._on_changes = on_changes
+        self._audit = audit
         self._now = now
         self._uniform = uniform
         self.live = self._make_live(feed, pace) if feed is not None else None
@@ -256,6 +262,8 @@ class Watch:
             ages=Ages(config.facts_s, 0),
             misses=0,
         )
+        if self._audit is not None and self.live is not None and self.live.active:
+            return await self._audit(models, options)
         result = await run_scan(self.kalshi, models, options, memory=self._memory, sources=self._sources)
         after = self.kalshi.transport.traffic
         traffic = {name: getattr(after, name) - getattr(before, name) for name in ("requests", "retries", "bytes")}
