@@ -151,8 +151,7 @@ def test_a_live_screen_whose_feed_is_refused_ends_with_the_reason(exchange, opti
 
 
 def test_a_live_watch_audits_in_a_process_of_its_own_and_prices_meanwhile(exchange, options, tmp_path):
-    (tmp_path / "model.py").write_text('print("a model may print")
-' + MODEL)
+    (tmp_path / "model.py").write_text('print("a model may print")\n' + MODEL)
     command = ["watch", "model.py:Above", "--live", "--audit-every", "4s", "--store", "store", "--port", "0", *options]
     log = tmp_path / "log"
     with log.open("w") as file:
