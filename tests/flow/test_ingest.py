@@ -112,6 +112,21 @@ async def test_facts_equal_those_recorded_live(moving, unhurried, tmp_path):
     assert actual.select(facts).sort("ticker").equals(expected.select(facts).sort("ticker"))
 
 
+@pytest.mark.parametrize("every", [1, 60, 1440])
+async def test_a_candle_that_has_not_ended_is_not_known_yet(moving, unhurried, tmp_path, every):
+    moving.seconds += 90
+    series = moving.series()[:3]
+    async with Kalshi(Transport(moving.exchange.url, bucket=unhurried)) as kalshi:
+        await ingest(kalshi, moving, tmp_path, series=series, every=every, since=BEGIN - timedelta(days=3))
+    store = Store(tmp_path)
+    quotes = store.read("quotes")
+    assert quotes.height > 0
+    assert quotes["seen_ts"].max() <= moving.now
+    candles = store.read("coverage").filter(pl.col("source") == f"candles:{every}")
+    assert candles["to_ts"].max() <= moving.now
+    assert (candles["to_ts"].dt.epoch("s") % (60 * every) == 0).all()
+
+
 PAST = {"since": BEGIN - timedelta(days=210), "every": 60, "trades": True}
 
 

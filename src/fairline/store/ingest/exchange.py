@@ -6,7 +6,7 @@ is on either side of the archive's moving cut-off: what one side does not have i
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -131,16 +131,22 @@ class ExchangeIngest:
 
     async def _fetch_candles(self, job: CandleJob) -> None:
         candles = await self._request_candles(job)
-        rows = _quotes(job, candles)
+        rows = _quotes(job, candles, self._now)
         counts = dict(rows.group_by("ticker").len().iter_rows())
         begin = datetime.fromtimestamp(job.chunk, UTC)
         entries = []
         for market in job.markets:
             self._check_volume(market, job, candles[market.ticker])
             state = job.state_of(market, self._now)
-            entries.append(self._entry(self._options.source, market.ticker, begin, state, counts.get(market.ticker, 0)))
+            entry = self._entry(self._options.source, market.ticker, begin, state, counts.get(market.ticker, 0))
+            entries.append(replace(entry, to_ts=self._covered_until(job)))
         self._target.add(Batch(entries, {"quotes": rows}))
         self._report.candles += sum(map(len, candles.values()))
+
+    def _covered_until(self, job: CandleJob) -> datetime:
+        """Return the end of the last whole candle of a job."""
+        last = min(job.high, int(self._now.timestamp()))
+        return datetime.fromtimestamp(last // self._options.seconds * self._options.seconds, UTC)
 
     async def _request_candles(self, job: CandleJob) -> Mapping[str, Sequence[Candle]]:
         """Return the candles of a job's markets. One that moved into the archive is requested there."""
@@ -224,8 +230,8 @@ _MARKET_FACTS = {
 }
 
 
-def _quotes(job: CandleJob, candles: Mapping[str, Sequence[Candle]]) -> pl.DataFrame:
-    """Return QUOTES at the end of each candle.
+def _quotes(job: CandleJob, candles: Mapping[str, Sequence[Candle]], now: datetime) -> pl.DataFrame:
+    """Return QUOTES at the end of each candle that has ended.
 
     A candle after the close without a bid and an ask is no observation, nor is one that ends after the settlement. The
     archive states an open interest of zero where it has none. The volume of a market is known only with its first
@@ -245,7 +251,7 @@ def _quotes(job: CandleJob, candles: Mapping[str, Sequence[Candle]]) -> pl.DataF
     rows = candles_frame(candles.items()).sort("ticker", "end_ts").join(facts, on="ticker", maintain_order="left")
     quoted = pl.col("yes_bid_u").is_not_null() | pl.col("yes_ask_u").is_not_null()
     interest = pl.col("open_interest_cc")
-    in_time = pl.col("settled").is_null() | (pl.col("end_ts") <= pl.col("settled"))
+    in_time = pl.col("end_ts") <= pl.min_horizontal("settled", pl.lit(now))
     observed = quoted | pl.col("closed").is_null() | (pl.col("end_ts") <= pl.col("closed"))
     return rows.filter(in_time & observed).select(
         "ticker",
