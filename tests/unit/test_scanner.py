@@ -79,7 +79,7 @@ def test_strict_raises_instead():
         (1.0, 0.1, "p_sd = 0.1 is impossible"),
     ],
 )
-def test_no_model_gets_away_with_an_impossible_probability(p, sd, sentence):
+def test_an_impossible_probability_is_a_problem_and_not_used(p, sd, sentence):
     result = evaluate(markets({}), [Stub(("T0", p, sd))], {}, asof=NOW)
     assert sentence in result.problems[0].message
     assert result.edges["p"].null_count() == 2
@@ -117,7 +117,7 @@ async def test_fetch_reads_files_and_gives_reasons_for_the_rest(tmp_path):
     assert "unknown source" in str(got[wanted[2]])
 
 
-def test_filters_tell_how_many_rows_each_took():
+def test_filters_report_how_many_rows_each_dropped():
     frame = markets({}, {"title": "Rain in Dorport"}, {"close_time": "2026-11-23T00:00:00Z"}, {"volume_fp": "500.00"})
     filters = Filters(closes_within=timedelta(days=30), search="RAIN")
     matching, steps = apply_filters(filters, frame, [], NOW)
@@ -149,7 +149,7 @@ async def test_a_scan_reads_every_open_market_and_their_context(exchange, unhurr
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "502-html", "reset", "reset-body"])
-async def test_a_scan_survives_each_passing_fault_with_the_same_answer(exchange, unhurried, fault):
+async def test_a_scan_survives_each_transient_fault_with_the_same_result(exchange, unhurried, fault):
     async with client(exchange, unhurried) as kalshi:
         clean = await read_listing(kalshi)
     exchange.faults.set(Fault(fault, 1.0, 2))
@@ -160,7 +160,7 @@ async def test_a_scan_survives_each_passing_fault_with_the_same_answer(exchange,
     assert shaken.markets.equals(clean.markets)
 
 
-async def test_a_malformed_row_costs_one_row_and_is_named(exchange, unhurried):
+async def test_a_malformed_row_is_quarantined_alone_and_named(exchange, unhurried):
     exchange.faults.set(Fault("malformed-row", 1.0, 1))
     async with client(exchange, unhurried) as kalshi:
         listing = await read_listing(kalshi)
@@ -178,7 +178,7 @@ async def test_a_row_with_an_unknown_status_is_read_again(exchange, unhurried):
     assert listing.report.rechecked == 1
 
 
-async def test_a_cursor_loop_makes_the_scan_incomplete_never_endless(exchange, unhurried):
+async def test_a_cursor_loop_makes_the_scan_incomplete_and_ends(exchange, unhurried):
     exchange.faults.set(Fault("endless-cursor"))
     async with client(exchange, unhurried) as kalshi:
         kalshi_listing = await small_pages(kalshi)
@@ -213,7 +213,7 @@ async def test_filters_by_series_event_status_and_category_agree_with_the_whole(
     assert set(paused["status"]) == {"inactive"}
 
 
-async def test_unknown_categories_and_series_are_refused_with_what_there_is(exchange, unhurried):
+async def test_unknown_categories_and_series_are_refused_with_the_known_ones(exchange, unhurried):
     async with client(exchange, unhurried) as kalshi:
         with pytest.raises(UsageError, match="Categories: .*Crypto"):
             await read_listing(kalshi, Filters(categories=("cryptoo",)))
@@ -221,7 +221,7 @@ async def test_unknown_categories_and_series_are_refused_with_what_there_is(exch
             await read_listing(kalshi, Filters(series=("KXNOPE",)))
 
 
-async def test_without_the_series_list_a_scan_goes_on_and_says_what_it_does_not_know(exchange, unhurried):
+async def test_without_the_series_list_a_scan_continues_and_is_incomplete(exchange, unhurried):
     async def series_down(*_, **__):
         from fairline.kalshi.errors import ServerError
 
@@ -235,7 +235,7 @@ async def test_without_the_series_list_a_scan_goes_on_and_says_what_it_does_not_
     assert "fee multipliers are not known" in listing.incomplete_reasons[0]
 
 
-async def test_a_series_or_event_that_cannot_be_read_is_named_and_makes_the_answer_incomplete(exchange, unhurried):
+async def test_an_unreadable_series_or_event_is_named_and_makes_the_listing_incomplete(exchange, unhurried):
     from fairline.kalshi.decoding import Page, Rejected
 
     async with client(exchange, unhurried) as kalshi:
@@ -267,12 +267,12 @@ def test_asof_is_kept_for_every_prediction():
     assert set(result.edges["asof"].drop_nulls()) == {datetime(2026, 1, 1, tzinfo=UTC)}
 
 
-def test_two_models_of_one_name_are_refused():
+def test_two_models_with_one_name_are_refused():
     with pytest.raises(UsageError, match="two models are called"):
         evaluate(markets({}), [Stub(("T0", 0.5, None)), Stub(("T0", 0.6, None))], {}, asof=NOW)
 
 
-async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
+async def test_inputs_are_reused_for_their_declared_age(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
     other = tmp_path / "y"
@@ -287,12 +287,12 @@ async def test_what_a_model_read_is_used_again_as_long_as_it_says(tmp_path):
     assert (await fetch([lasting]))[lasting].body == b"new"
 
 
-async def test_a_path_that_is_none_is_an_input_error():
+async def test_an_invalid_path_is_an_input_error():
     request = Request("file", "a\0b")
     assert isinstance((await fetch([request]))[request], InputError)
 
 
-async def test_a_model_may_do_without_a_payload_that_could_not_be_read(tmp_path):
+async def test_a_model_can_work_without_an_optional_payload(tmp_path):
     good, bad = Request("file", str(tmp_path / "good")), Request("file", str(tmp_path / "bad"))
     (tmp_path / "good").write_text("0.75")
 

@@ -61,7 +61,7 @@ class ModelOptions:
     """Models by flag, beside those that are given as arguments."""
 
     probabilities: tuple[Path, ...] = ()
-    """CSV or Parquet file with the columns ticker, p and optionally p_sd. Repeatable."""
+    """CSV or Parquet file with the columns ticker, p and optionally p_sd and asof. Repeatable."""
     model: tuple[str, ...] = ()
     """An installed model, or path/to/file.py:Name. Repeatable."""
 

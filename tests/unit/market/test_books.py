@@ -26,7 +26,7 @@ def test_the_ask_is_a_dollar_less_the_best_no_bid_and_the_order_of_levels_does_n
     assert top(book(yes=yes[::-1], no=no[::-1])) == wanted
 
 
-def test_an_empty_side_is_null_with_size_nothing():
+def test_an_empty_side_is_null_with_size_zero():
     assert top(book(yes=[("0.4000", "1.00")]))["yes_ask_u"] is None
     assert top(book()) == {
         "ticker": "A", "yes_bid_u": None, "yes_bid_size_cc": 0, "yes_ask_u": None, "yes_ask_size_cc": 0
@@ -36,15 +36,15 @@ def test_an_empty_side_is_null_with_size_nothing():
 @pytest.mark.parametrize(
     "level", [("0.4000", "0.00"), ("0.0000", "5.00"), ("1.0000", "5.00"), ("x", "5.00"), ("0.4", "")]
 )
-def test_a_level_that_is_no_offer_is_left_out(level):
+def test_a_level_without_price_or_size_is_left_out(level):
     assert levels([book(yes=[level])]).is_empty()
 
 
-def test_levels_of_one_price_add_up():
+def test_levels_at_one_price_are_added_up():
     assert top(book(yes=[("0.4000", "1.50"), ("0.4", "2.00")]))["yes_bid_size_cc"] == 350
 
 
-def test_markets_take_the_quotes_of_their_books_and_probabilities_follow():
+def test_quotes_of_books_replace_those_of_markets_and_update_probabilities():
     before = markets({"ticker": "A"}, {"ticker": "B"})
     result, moved = with_quotes(before, quotes([book("A", yes=[("0.3000", "5.00")], no=[("0.6000", "8.00")])]))
     row, other = result.row(0, named=True), result.row(1, named=True)
@@ -69,7 +69,7 @@ def kalshi_of(exchange):
     return Kalshi(Transport(exchange.url, bucket=TokenBucket(Rate(1e9, 1e9))))
 
 
-async def test_only_what_survives_the_screen_is_looked_at_and_what_moved_falls_away(forecast):
+async def test_only_candidates_are_requoted_and_those_that_moved_away_are_dropped(forecast):
     with Exchange(markets=1_500, seed=3) as exchange:
         model = forecast(exchange)
         async with kalshi_of(exchange) as kalshi:
@@ -91,7 +91,7 @@ async def test_only_what_survives_the_screen_is_looked_at_and_what_moved_falls_a
     assert set(gone["bin"].cast(pl.String)) == {"offered"}
 
 
-async def test_books_that_cannot_be_read_are_said_and_the_listings_quotes_stay(forecast):
+async def test_books_that_cannot_be_read_are_counted_with_the_reason(forecast):
     with Exchange(markets=300, seed=3) as exchange:
         async with kalshi_of(exchange) as kalshi:
             exchange.faults.set(Fault("moved"))
@@ -100,7 +100,7 @@ async def test_books_that_cannot_be_read_are_said_and_the_listings_quotes_stay(f
     assert "401" in read.reason
 
 
-async def test_a_ticker_that_cannot_be_asked_for_costs_itself_and_no_other(exchange):
+async def test_an_invalid_ticker_does_not_affect_the_others(exchange):
     columns = exchange.world.columns
     good = [t for t, s in zip(columns.ticker, columns.status, strict=True) if s == 1][:5]
     async with Kalshi(Transport(exchange.url, bucket=TokenBucket(Rate(1e9, 1e9)))) as kalshi:

@@ -52,13 +52,13 @@ def test_fees_equal_exact_rationals(price_u, count_cc, multiplier_m, policy, rat
     assert fee(price_u, count_cc, multiplier_m, policy, rate) == exact(price_u, count_cc, multiplier_m, policy, rate)
 
 
-def test_the_published_table_holds_where_floats_are_a_cent_wrong():
+def test_fees_match_the_published_table_where_floats_are_a_cent_wrong():
     assert fee(100_000, 100 * 100) == 630_000, "100 contracts at 10 cents cost 63 cents; floats say 64"
     assert fee(500_000, 100) == 20_000
     assert fee(500_000, 100, policy=CENTICENT) == 17_500
 
 
-def test_the_official_rounding_example_is_met():
+def test_the_official_rounding_example_is_reproduced():
     assert fee(55_000, 100, policy=EXACT) == 3_639, "0.07 · 0.055 · 0.945 = 0.00363825, rounded up"
 
 
@@ -85,20 +85,20 @@ def test_the_default_is_never_below_any_published_rule(price_u, count_cc, multip
     assert all(cautious >= fee(price_u, count_cc, multiplier_m, policy) for policy in POLICIES.values())
 
 
-def test_makers_pay_by_type_and_unknown_types_as_takers():
+def test_makers_pay_by_fee_type_and_unknown_types_pay_the_taker_fee():
     types = pl.DataFrame({"t": [*COEFFICIENTS, "flat", "brand_new", None]})
     assert types.select(coefficient(pl.col("t"), maker=True)).to_series().to_list() == [0, 175, 350, 700, 700, 700]
     assert types.select(coefficient(pl.col("t"))).to_series().to_list() == [700] * 6
 
 
-def test_a_single_fill_pays_the_balance_rule():
+def test_a_single_fill_follows_the_balance_rule():
     ((trade, rounding, rebate),) = fills_fee_u([(55_000, 100)], 10_000)
     assert (trade, rounding, rebate) == (3_639, 1_361, 0)
     assert fee(55_000, 100, policy=POLICIES["balance-cent"]) == trade + rounding - rebate
 
 
 @given(st.lists(st.tuples(st.integers(1, 9_999), st.integers(1, 50_000)), min_size=1, max_size=30))
-def test_the_accumulator_gives_back_whole_units_and_never_makes_a_fee_negative(fills):
+def test_the_accumulator_rebates_whole_units_and_no_fee_is_negative(fills):
     result = fills_fee_u([(price * 100, count) for price, count in fills], 10_000)
     saved = 0
     for (price, count), (trade, rounding, rebate) in zip(fills, result, strict=True):
@@ -118,12 +118,12 @@ def test_nulls_stay_null():
     assert fee(None, 100) is None
 
 
-def test_a_contracts_share_is_rounded_up():
+def test_the_fee_per_contract_is_rounded_up():
     frame = pl.DataFrame({"f": [20_000], "c": [300]})
     assert frame.select(per_contract_u(pl.col("f"), pl.col("c"))).item() == 6_667
 
 
-def test_a_waiver_counts_until_it_expires():
+def test_a_waiver_applies_until_it_expires():
     now = datetime(2026, 11, 22, tzinfo=UTC)
     times = [datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC), None]
     frame = pl.DataFrame({"fee_waiver_ts": times})

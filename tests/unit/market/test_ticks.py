@@ -36,13 +36,13 @@ def market_at(bid, ask, ranges=TAPERED):
         (104_000, 100_000, 110_000),
     ],
 )
-def test_the_step_is_that_of_the_range_which_one_moves_into(price, below, above):
+def test_the_step_is_that_of_the_range_that_the_price_moves_into(price, below, above):
     grid = grid_of(TAPERED)
     assert (next_below_u(price, grid), next_above_u(price, grid)) == (below, above)
 
 
 @given(st.integers(1, 999_999))
-def test_neighbours_stand_on_the_grid_and_nothing_lies_between(price):
+def test_neighbours_are_on_the_grid_with_no_price_between_them(price):
     grid = grid_of(TAPERED)
     below, above = next_below_u(price, grid), next_above_u(price, grid)
     assert below is None or (is_on_grid(below, grid) and below < price)
@@ -67,13 +67,13 @@ def test_neighbours_stand_on_the_grid_and_nothing_lies_between(price):
         '[{"start":"0","end":"0.5","step":"0.01"},{"start":"0.6","end":"1","step":"0.01"}]',
     ],
 )
-def test_what_cannot_be_read_as_a_grid_is_none_and_nothing_is_judged_by_it(text):
+def test_an_unreadable_grid_is_empty_and_flags_no_quotes(text):
     assert grid_of(text) == ()
     assert off_grid(market_at(123_456, None, text)).is_empty()
     assert better_prices(market_at(400_000, 500_000, text)).row(0) == ("T", None, None)
 
 
-def test_a_tick_better_than_the_best_bid_unless_it_meets_the_other_side():
+def test_the_better_price_is_a_tick_better_unless_it_meets_the_other_side():
     assert better_prices(market_at(98_000, 120_000)).row(0) == ("T", 99_000, 890_000)
     assert better_prices(market_at(400_000, 410_000)).row(0) == ("T", None, None)
     assert better_prices(market_at(400_000, None)).row(0) == ("T", 410_000, None)

@@ -76,14 +76,14 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("prices", PUBLISHED)
-def test_every_method_gives_what_another_library_gives(prices):
+def test_every_method_agrees_with_another_library(prices):
     event = np.zeros(len(prices), dtype=np.int64)
     for method, theirs in PUBLISHED[prices].items():
         assert devig(np.array(prices), event, method) == pytest.approx(theirs, abs=1e-11)
 
 
 @given(overround)
-def test_events_do_not_know_each_other(events):
+def test_events_are_independent_of_each_other(events):
     prices, event = stack(events)
     for method in METHODS:
         together = devig(prices, event, method)
@@ -109,7 +109,7 @@ def test_without_a_margin_nothing_changes():
         assert devig(prices, event, method) == pytest.approx(prices, abs=1e-9)
 
 
-def test_prices_that_add_up_to_less_than_one_have_no_shin_but_a_power():
+def test_prices_below_a_sum_of_one_have_a_power_but_no_shin_solution():
     prices, event = np.array([0.2, 0.3, 0.4]), np.zeros(3, dtype=int)
     assert np.isnan(devig(prices, event, "shin")).all()
     assert devig(prices, event, "power").sum() == pytest.approx(1)
@@ -124,7 +124,7 @@ def test_worst_is_the_least_of_the_others():
 
 
 @pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, 1.2, np.nan])
-def test_an_impossible_price_spoils_its_own_event_only(bad):
+def test_an_impossible_price_affects_its_own_event_only(bad):
     prices, event = np.array([bad, 0.5, 0.6, 0.5]), np.array([0, 0, 1, 1])
     for method in METHODS:
         p = devig(prices, event, method)
@@ -132,7 +132,7 @@ def test_an_impossible_price_spoils_its_own_event_only(bad):
         assert np.isfinite(p[2:]).all()
 
 
-def test_nothing_gives_nothing_and_an_unknown_method_is_refused():
+def test_no_prices_give_no_probabilities_and_an_unknown_method_is_refused():
     assert len(devig(np.array([]), np.array([], dtype=int))) == 0
     with pytest.raises(KeyError):
         devig(np.array([0.5]), np.array([0]), "magic")
