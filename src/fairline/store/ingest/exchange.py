@@ -183,14 +183,18 @@ class ExchangeIngest:
         """Request a market's trades, the latest first; each page is kept at once, and a restart continues below it."""
         since = max(market.start, int(self._options.since.timestamp()))
         until = self._resume_trades(market, market.end + 1)
-        sides = [True] if market.archived else [False]
-        if not market.archived and since < self._trades_cutoff_s:
-            sides.append(True)
-        for archived in sides:
-            await self._fetch_trade_pages(market, since, until, archived=archived)
+        count = 0
+        if not market.archived:
+            count = await self._fetch_trade_pages(market, since, until, archived=False)
+        # An empty page of the live side does not mean that there are none.
+        if market.archived or since < self._trades_cutoff_s or (market.settled and not count):
+            await self._fetch_trade_pages(market, since, until, archived=True)
         self._target.add(Batch([self._trades_entry(market, "done" if market.settled else "partial", 0)]))
 
-    async def _fetch_trade_pages(self, market: PastMarket, since: int, until: int, *, archived: bool) -> None:
+    async def _fetch_trade_pages(self, market: PastMarket, since: int, until: int, *, archived: bool) -> int:
+        """Keep each page of one side, and return the number of its trades."""
+        count = 0
+
         async def fetch(cursor: str | None) -> Page[Trade]:
             return await self._kalshi.history.trades(
                 market.ticker, min_ts=since, max_ts=until, cursor=cursor, archived=archived
@@ -204,6 +208,8 @@ class ExchangeIngest:
             entry = self._entry("trades", f"{market.ticker} page", oldest, "partial", trades.height)
             self._target.add(Batch([entry], {"trades": trades.with_columns(seen_ts="created_ts")}))
             self._report.trades += trades.height
+            count += trades.height
+        return count
 
     def _resume_trades(self, market: PastMarket, until: int) -> int:
         """Return up to when trades are missing: an interrupted walk went from the latest to the oldest."""
