@@ -179,8 +179,9 @@ class PortfolioReport:
         only_archived = [row.ticker for row in records.archived_positions if row.ticker not in counted]
         if not only_archived:
             return []
-        text = "known only as archived positions, without fills or settlement; their profit is not counted"
-        return [Problem(f"{len(only_archived)} markets, such as {only_archived[0]}, are {text}", stage="account")]
+        count = len(only_archived)
+        text = f"{count} archived positions have neither fills nor settlement, such as {only_archived[0]}"
+        return [Problem(f"{text}; their profit is not counted", stage="account")]
 
     def _unlisted_value(self) -> list[Problem]:
         """Return a problem if the exchange values positions but lists none, which was seen for combos."""

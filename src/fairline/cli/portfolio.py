@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _VIEW = Group("What to show", sort_key=5)
 _ACCOUNT = Group("The account", sort_key=15)
-AccountParameters = Annotated[AccountOptions, Parameter(name="*", group=_ACCOUNT)]
+AccountParameters = Annotated[AccountOptions, Parameter(name="*", group=_ACCOUNT, negative_bool=())]
 By = Literal["category", "event", "series", "model", "month"]
 
 
@@ -83,17 +83,19 @@ def _view(
 
 
 def _print_table(report: "PortfolioReport", rows: "pl.DataFrame", columns: tuple[str, ...], *, full: bool) -> None:
+    from rich.text import Text
+
     from fairline.output import account
     from fairline.output.console import show
 
     if full:
-        print("\n".join(account.summary_lines(report.totals, report.identity)), flush=True)
+        show(Text("\n".join(account.summary_lines(report.totals, report.identity))))
     if rows.is_empty():
         print("Nothing to show.")
     else:
         show(account.account_grid(rows, columns))
     if report.clv.height:
-        print("\n".join(_closing_line_summary(report)))
+        show(Text("\n".join(_closing_line_summary(report))))
     for line in account.problem_lines(report.problems):
         note(f"fairline: {line}")
 

@@ -174,7 +174,8 @@ class Doctor:
         read = limits.read
         self._diagnosis.record_pass(
             "limits",
-            f"tier {limits.usage_tier}: {read.refill_rate:g} tokens per second, {read.bucket_capacity:g} at most; "
+            f"tier {limits.usage_tier}: {read.refill_rate:,.10g} tokens per second, "
+            f"{read.bucket_capacity:,.10g} at most; "
             f"a request costs {costs.default_cost:g}",
         )
 

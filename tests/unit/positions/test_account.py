@@ -224,5 +224,5 @@ def test_an_archived_position_without_fills_is_named_and_not_counted(records, ma
     records.archived_positions = [position("KXOLD-1-A", "0.00", "0.000000", realized="5.000000")]
     account = evaluate_account(records, markets, asof=ASOF)
     texts = [str(problem) for problem in PortfolioReport(account, records, []).problems]
-    assert any("1 markets, such as KXOLD-1-A, are known only as archived positions" in text for text in texts)
+    assert any("1 archived positions have neither fills nor settlement, such as KXOLD-1-A" in text for text in texts)
     assert account.totals.realized_u == evaluate_account(records, markets, asof=ASOF).totals.realized_u

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairline.positions.lots import build_lots
@@ -61,6 +61,7 @@ rows = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(rows)
 def test_cash_is_what_the_contracts_cost_and_what_the_pairs_paid(rows):
     state = market(*rows)
@@ -74,6 +75,7 @@ def test_cash_is_what_the_contracts_cost_and_what_the_pairs_paid(rows):
     assert len({lot.direction for lot in state.lots}) <= 1
 
 
+@settings(deadline=None)
 @given(rows)
 def test_the_gross_settlement_identity_gives_the_same_profit_as_the_cash(rows):
     state = market(*rows)
