@@ -17,6 +17,20 @@ KNOWN_RESULTS = ("yes", "no", "scalar", "")
 KNOWN_FEE_TYPES = ("quadratic", "quadratic_with_maker_fees", "quadratic_with_combo_maker_fees", "flat")
 KNOWN_STATUSES = tuple(status for statuses in wire.STATUS_FIELDS.values() for status in statuses)
 MAX_EXAMPLES = 3
+OPTIONAL_KEYS = {
+    "(milestone)",
+    "cap_strike",
+    "custom_strike",
+    "fee_multiplier_override",
+    "fee_type_override",
+    "fee_waiver_expiration_time",
+    "floor_strike",
+    "is_provisional",
+    "mve_collection_ticker",
+    "settlement_cap_dollars",
+    "settlement_floor_dollars",
+}
+"""Keys that many objects lack, so that a page without them means nothing."""
 
 
 @dataclass(slots=True)
@@ -65,8 +79,8 @@ def check_rows(
         examples = "; ".join(str(row) for row in page.rejected[:MAX_EXAMPLES])
         finding.faults.append(f"{len(page.rejected):,} of {page.size:,} {name} cannot be read: {examples}")
     rows = raw_rows(body, name)
-    used = [key for key in msgspec.structs.fields(struct) if not key.encode_name.startswith("(")]
-    absent = [key.encode_name for key in used if rows and not any(key.encode_name in row for row in rows)]
+    used = {key.encode_name for key in msgspec.structs.fields(struct)} - OPTIONAL_KEYS
+    absent = sorted(key for key in used if rows and not any(key in row for row in rows))
     if absent:
         finding.warnings.append(f"no row has {', '.join(absent)}")
     return finding, page
@@ -183,7 +197,7 @@ def check_events(tickers: Sequence[str], page: Page[wire.Event]) -> Finding:
 
 def check_books(markets: Sequence[wire.Market], page: Page[wire.OrderBook]) -> Finding:
     """Check that the requested order books are there, with both sides and readable levels."""
-    finding = Finding(f"{len(page.rows):,} order books")
+    finding = Finding()
     missing = {row.ticker for row in markets} - {row.ticker for row in page.rows}
     if missing:
         finding.faults.append(f"{len(missing):,} of {len(markets):,} order books cannot be used")

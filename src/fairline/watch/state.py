@@ -206,7 +206,7 @@ class State:
         self, name: str, text: str, receivers: Iterable[str], message: tuple[str, str], now: datetime
     ) -> None:
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?)", (name, _format_ts(now), text))
+            db.execute("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?)", (name, _format_ts(now), sanitize(text)))
             _insert_messages(db, receivers, message, now)
 
     def clear_alarm(self, name: str, receivers: Iterable[str], message: tuple[str, str], now: datetime) -> None:

@@ -49,6 +49,7 @@ def test_messages_are_cleaned_when_they_enter_the_outbox(tmp_path):
     now = datetime(2026, 11, 23, tzinfo=UTC)
     state.raise_alarm("data markets", EVIL, ["phone"], (f"{EVIL}\nX", f"{EVIL}\nsecond line"), now)
     (message,) = state.pending_messages()
+    assert not set(state.alarms()["data markets"][1]) & set(UNSAFE)
     state.close()
     assert not (set(message.title) | set(message.body)) & set(UNSAFE)
     assert "\n" not in message.title
