@@ -1,4 +1,4 @@
-"""Libraries that come only with an extra, imported when they are needed: one place says how to get them."""
+"""Libraries of the extras, imported when needed; a missing one is reported with the command that installs it."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,22 +9,22 @@ from fairline.errors import ConfigError
 
 
 def need(module: str, extra: str) -> Any:
-    """The module. Raises `ConfigError` if its library is not installed."""
+    """Import and return a module. Raises `ConfigError` if its library is not installed."""
     try:
         return import_module(module)
-    except ImportError:
+    except ImportError as error:
         library = module.partition(".")[0]
         raise ConfigError(
             f"this needs {library}, which is not installed", remedy=f"pip install 'fairline[{extra}]'"
-        ) from None
+        ) from error
 
 
 @cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The function as machine code, kept on disk from run to run; None without the extra `fast`."""
+def compile_function(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Compile a function to machine code, cached on disk between runs; return None without the extra `fast`."""
     try:
         numba = import_module("numba")
     except ImportError:
         return None
-    made: Callable[..., Any] = numba.njit(cache=True)(function)
-    return made
+    machine_code: Callable[..., Any] = numba.njit(cache=True)(function)
+    return machine_code

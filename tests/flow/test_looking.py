@@ -58,7 +58,7 @@ def test_history_is_drawn(fairline, watched, tmp_path):
     ticker = Store(watched).read("edges")["ticker"][0]
     for suffix in ("png", "svg", "html"):
         ask(fairline, watched, "history", ticker, "--output", tmp_path / f"h.{suffix}")
-    assert inked(matplotlib.image.imread(tmp_path / "h.png")) > 0.01
+    assert measure_ink(matplotlib.image.imread(tmp_path / "h.png")) > 0.01
     assert "bid to ask" in (tmp_path / "h.svg").read_text()
     page = (tmp_path / "h.html").read_text()
     assert ticker in page
@@ -80,7 +80,7 @@ def test_the_scorecard_says_its_n_everywhere(fairline, watched, tmp_path):
         == got["models"][0]["market_brier"]["n"]
         == sum(r["n"] for r in got["reliability"])
     )
-    assert "what was said" in (tmp_path / "r.svg").read_text().lower()
+    assert "predicted probability" in (tmp_path / "r.svg").read_text().lower()
 
 
 def test_what_prices_meant_is_fitted_on_what_was_watched(fairline, watched, tmp_path):
@@ -166,8 +166,8 @@ def test_an_empty_store_has_an_honest_report(fairline, tmp_path):
 def test_the_report_is_one_page_with_everything_in_it(fairline, watched, tmp_path):
     ask(fairline, watched, "report", "--since", "1h", "--output", tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
-    for words in ("What appeared", "What went, and why", "What came of it", "Funnel", "12 scans: 12 done"):
-        assert words in page
+    for text in ("What appeared", "What went, and why", "Outcomes", "Funnel", "12 scans: 12 done"):
+        assert text in page
     assert page.count("<svg") == 4
     assert "<script" not in page
     assert not re.search(r'(src|href)="http', page), "it asks for nothing"
@@ -188,8 +188,8 @@ def test_what_the_exchange_says_cannot_become_markup(tmp_path):
     assert "&lt;script&gt;" in page
 
 
-def inked(image):
-    """The share of pixels that are not the background."""
+def measure_ink(image):
+    """Return the share of pixels that are not the background."""
     flat = image[..., :3].reshape(-1, 3)
     values, counts = np.unique((flat * 255).round().astype(np.uint8), axis=0, return_counts=True)
     assert len(values) > 2
@@ -197,12 +197,12 @@ def inked(image):
 
 
 def browser():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
         if os.environ.get("CI") == "true":
             pytest.fail("there is no Chromium")
         pytest.skip("needs Chromium, which CI has")
-    return found
+    return executable
 
 
 def test_in_a_real_browser_its_charts_are_not_empty(fairline, watched, tmp_path):
@@ -215,10 +215,10 @@ def test_in_a_real_browser_its_charts_are_not_empty(fairline, watched, tmp_path)
         alone.write_text(f"<!doctype html><meta charset=utf-8>{style}<body>{drawing}")
         screenshot(alone, shot, tmp_path, height=500)
         image = matplotlib.image.imread(shot)
-        assert inked(image) > 0.005, f"chart {number} is empty"
+        assert measure_ink(image) > 0.005, f"chart {number} is empty"
         assert colourful(image) > 100, f"chart {number} has axes but nothing drawn in them"
     screenshot(tmp_path / "r.html", tmp_path / "page.png", tmp_path)
-    assert inked(matplotlib.image.imread(tmp_path / "page.png")) > 0.02
+    assert measure_ink(matplotlib.image.imread(tmp_path / "page.png")) > 0.02
 
 
 def colourful(image):

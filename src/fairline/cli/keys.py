@@ -42,7 +42,7 @@ def list_keys(*, output: FormatOptions = FormatOptions()) -> None:
     """List the imported keys without showing any secret."""
     from fairline.config import keychain
 
-    keys = keychain.stored()
+    keys = keychain.list_stored()
     rows = [asdict(key) for key in keys]
 
     def print_keys() -> None:

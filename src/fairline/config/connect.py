@@ -1,4 +1,4 @@
-"""From settings to a client that is signed in and paced by the account's own limits."""
+"""Build an authenticated client from settings, paced by the account's own limits."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 def sign_in(settings: Settings, say: Say, ask: Callable[[], str] | None = None) -> Auth | None:
-    """The signing scheme; a passphrase that is needed and not set is asked for, if there is somebody to `ask`."""
+    """Return the signing scheme; a missing passphrase comes from `ask`, if that is given."""
     try:
         auth = settings.signer()
     except PassphraseError:
@@ -41,22 +41,22 @@ def sign_in(settings: Settings, say: Say, ask: Callable[[], str] | None = None) 
 
 
 def key_file_warning(settings: Settings) -> str:
-    """A sentence if the key file can be read by others, else nothing."""
+    """Return a warning if others can read the key file, otherwise an empty string."""
     path = Path(settings.key_file).expanduser()
     if not settings.key_file or not path.is_file() or not readable_by_others(path):
         return ""
-    return f"{settings.key_file} can be read by others; mend that with: chmod 600 {settings.key_file}"
+    return f"{settings.key_file} can be read by others; fix that with: chmod 600 {settings.key_file}"
 
 
 def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, ask: Callable[[], str] | None) -> Setup:
-    """What the doctor is to examine, from these settings."""
+    """Return what the doctor examines, from these settings."""
 
     def load_key() -> PrivateKey:
         try:
             settings.identity()
             return private_key(settings, ask)
         except ConfigError as error:
-            raise PrivateKeyError(error.message, remedy=error.remedy) from None
+            raise PrivateKeyError(error.message, remedy=error.remedy) from error
 
     key_id = settings.key_id
     with contextlib.suppress(ConfigError):
@@ -76,7 +76,7 @@ def patient_of(settings: Settings, *, other_url: str, subaccount: int | None, as
 
 
 def private_key(settings: Settings, ask: Callable[[], str] | None) -> PrivateKey:
-    """The private key of the settings, its passphrase asked for if there is somebody to `ask`."""
+    """Return the private key of the settings; a missing passphrase comes from `ask`, if that is given."""
     try:
         return settings.private_key()
     except PassphraseError:
@@ -86,9 +86,9 @@ def private_key(settings: Settings, ask: Callable[[], str] | None) -> PrivateKey
 
 
 def remember(settings: Settings) -> None:
-    """Note that this key worked in this environment, so that a later refusal can be told from a key that never did.
+    """Record that this key worked in this environment, so that the doctor recognises a key that was revoked later.
 
-    What is noted is a digest of environment and key id. Without a writable folder nothing is remembered.
+    The record is a digest of environment and key id. Without a writable folder nothing is recorded.
     """
     marks = _marks() | {_mark(settings, settings.identity())}
     if marks == _marks():
@@ -114,17 +114,17 @@ def _marks() -> set[str]:
 
 
 def memory_of(settings: Settings) -> ExchangeCache:
-    """What is remembered of this exchange, in the user's cache folder."""
+    """Return the cache of this exchange in the user's cache folder."""
     return ExchangeCache(platformdirs.user_cache_path("fairline"), settings.url)
 
 
 def input_cache() -> Shelf:
-    """Where models' inputs are kept from run to run."""
+    """Return the cache of models' inputs, which outlives a run."""
     return Shelf(platformdirs.user_cache_path("fairline") / "inputs")
 
 
 def sources_of(*, offline: bool = False, record: Path | None = None) -> Sources:
-    """Inputs with the user's keys, kept in the user's cache folder. Raises `ConfigError`."""
+    """Return sources of inputs with the user's keys and cache. Raises `ConfigError`."""
     cache = input_cache()
     cache.tidy(datetime.now(UTC))
     if record is not None and any(record.glob(f"*{SUFFIX}")):
@@ -135,12 +135,12 @@ def sources_of(*, offline: bool = False, record: Path | None = None) -> Sources:
 
 
 def store_folder(settings: Settings, given: Path | None) -> Path:
-    """Where a watch of this exchange keeps what it saw, unless it is told."""
+    """Return the given folder, otherwise the default store of this exchange."""
     return given or platformdirs.user_data_path("fairline") / settings.environment.replace(":", "-")
 
 
 def own_folders() -> list[Path]:
-    """Where else than in its store a watch writes."""
+    """Return the folders besides the store that a watch writes to."""
     return [platformdirs.user_cache_path("fairline"), platformdirs.user_state_path("fairline")]
 
 
@@ -149,7 +149,7 @@ def transport_of(settings: Settings, auth: Auth | None, say: Say, retry: Retry |
 
 
 async def connect(settings: Settings, auth: Auth | None, say: Say) -> Kalshi:
-    """A client; with a key, paced by the account's own limits as far as they can be read."""
+    """Return a client; with a key, paced by the account's own limits if they can be read."""
     kalshi = Kalshi(transport_of(settings, auth, say))
     if auth is None or isinstance(auth, JwtAuth):
         return kalshi

@@ -1,4 +1,4 @@
-"""API keys in the operating system's keyring: imported once, then named instead of lying about as files.
+"""API keys in the operating system's keyring: imported once, then used by name.
 
 A keyring cannot be listed, so one entry holds the names, key ids and fingerprints of the others, and no secret.
 """
@@ -19,7 +19,7 @@ _INDEX = "(index)"
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """What is told of a stored key."""
+    """The public facts about a stored key."""
 
     name: str
     key_id: str
@@ -29,7 +29,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What signs: the PEM text as it was imported, and the passphrase if it has one."""
+    """A private key as imported, in PEM, and its passphrase if it has one."""
 
     key_id: str
     pem: str = field(repr=False)
@@ -37,21 +37,21 @@ class Secret:
 
 
 def store(name: str, secret: Secret) -> StoredKey:
-    """Put a key into the keyring under a name, replacing one of that name.
+    """Put a key into the keyring under a name, replacing any other key of that name.
 
-    Raises `PrivateKeyError` for what is no usable key and `ConfigError` where there is no keyring.
+    Raises `PrivateKeyError` for an unusable key and `ConfigError` if there is no keyring.
     """
     if not name.isprintable() or not name or name == _INDEX:
         raise ConfigError(f"{show_value(name)} cannot be the name of a key", remedy="Give another --name")
     key = parse_private_key(secret.pem, secret.passphrase or None)
-    made = StoredKey(name, secret.key_id, key.kind, key.fingerprint)
+    entry = StoredKey(name, secret.key_id, key.kind, key.fingerprint)
     _set(name, json.dumps(asdict(secret)))
-    _set(_INDEX, json.dumps([asdict(k) for k in stored() if k.name != name] + [asdict(made)]))
-    return made
+    _set(_INDEX, json.dumps([asdict(k) for k in list_stored() if k.name != name] + [asdict(entry)]))
+    return entry
 
 
-def stored() -> list[StoredKey]:
-    """The keys that were imported."""
+def list_stored() -> list[StoredKey]:
+    """Return the imported keys."""
     try:
         entries = [StoredKey(**entry) for entry in json.loads(_get(_INDEX) or "[]")]
     except (ValueError, TypeError):
@@ -60,44 +60,45 @@ def stored() -> list[StoredKey]:
 
 
 def fetch(name: str) -> Secret:
-    """A stored key by its name. Raises `ConfigError` naming those there are."""
+    """Return a stored key by its name. Raises `ConfigError` with the names that exist."""
     text = _get(name) if name != _INDEX else None
     if text is None:
-        names = ", ".join(key.name for key in stored()) or "none"
+        names = ", ".join(key.name for key in list_stored()) or "none"
         raise ConfigError(
             f"the keyring has no key {show_value(name)}", remedy=f"Keys there: {names}; see fairline key import"
         )
     try:
         return Secret(**json.loads(text))
     except (ValueError, TypeError):
+        # Without the cause, which holds the secret's text.
         raise ConfigError(
             f"the keyring's entry {show_value(name)} is damaged", remedy="Remove and import it again"
         ) from None
 
 
 def remove(name: str) -> None:
-    """Delete a stored key. Raises `ConfigError` if there is none of that name."""
+    """Delete a stored key. Raises `ConfigError` if none has that name."""
     if _get(name) is None:
         fetch(name)
-    _set(_INDEX, json.dumps([asdict(key) for key in stored() if key.name != name]))
+    _set(_INDEX, json.dumps([asdict(key) for key in list_stored() if key.name != name]))
     try:
         keyring.delete_password(SERVICE, name)
     except (KeyringError, ImportError, OSError) as error:
-        raise _no_keyring(error) from None
+        raise _no_keyring(error) from error
 
 
 def _get(name: str) -> str | None:
     try:
         return keyring.get_password(SERVICE, name)
     except (KeyringError, ImportError, OSError) as error:
-        raise _no_keyring(error) from None
+        raise _no_keyring(error) from error
 
 
 def _set(name: str, text: str) -> None:
     try:
         keyring.set_password(SERVICE, name, text)
     except (KeyringError, ImportError, OSError) as error:
-        raise _no_keyring(error) from None
+        raise _no_keyring(error) from error
 
 
 def _no_keyring(error: Exception) -> ConfigError:

@@ -1,4 +1,4 @@
-"""Drawings of what was recorded: prices over time, reliability, scans. What draws them is an optional extra."""
+"""Charts of recorded data: prices over time, reliability, scans. They need the extra `charts`."""
 
 import io
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _SIZE = (9.0, 3.2)
 
 
 def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame, edges: pl.DataFrame) -> Any:
-    """Bid and ask as a band, each model's probability as steps, and marks where it was an opportunity."""
+    """Draw bid and ask as a band, each model's probability as steps, and a mark for each opportunity."""
     figure, axes = create_axes(ticker, "price of YES ($), probability")
     axes.set_xlabel("time (UTC)", fontsize=8)
     times = quotes["seen_ts"].to_list()
@@ -28,25 +28,27 @@ def history_figure(ticker: str, quotes: pl.DataFrame, predictions: pl.DataFrame,
         axes.step(moments, values, where="post", label=f" {model}")
     flagged = edges.filter(pl.col("change") != "gone")
     for side, mark in (("yes", "^"), ("no", "v")):
-        mine = flagged.filter(pl.col("side") == side)
-        price = mine["price_u"] / 1e6
+        marked = flagged.filter(pl.col("side") == side)
+        price = marked["price_u"] / 1e6
         at = price if side == "yes" else 1 - price
-        if mine.height:
-            axes.plot(mine["seen_ts"].to_list(), at.to_list(), mark, color=_GOOD, label=f"{side.upper()} flagged")
+        if marked.height:
+            axes.plot(marked["seen_ts"].to_list(), at.to_list(), mark, color=_GOOD, label=f"{side.upper()} flagged")
     axes.set_ylim(0, 1)
     _legend(axes)
     return figure
 
 
 def reliability_figure(reliability: pl.DataFrame) -> Any:
-    """What was said against how often it happened, with the interval of the latter."""
-    figure, axes = create_axes("What was said, and how often it happened", "frequency", size=(4.6, 4.2), dates=False)
+    """Draw predicted probabilities and how often the outcome happened, with its interval."""
+    figure, axes = create_axes(
+        "Predicted probability and observed frequency", "frequency", size=(4.6, 4.2), dates=False
+    )
     axes.plot([0, 1], [0, 1], color=_MARKET, linewidth=1)
     for (model,), rows in reliability.group_by("model", maintain_order=True):
         p, seen = rows["p"].to_numpy(), rows["frequency"].to_numpy()
         reach = [seen - rows["low"].to_numpy(), rows["high"].to_numpy() - seen]
         axes.errorbar(p, seen, yerr=reach, fmt="o", markersize=4, capsize=2, label=f" {model}")
-    axes.set_xlabel("probability said")
+    axes.set_xlabel("predicted probability")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     if reliability.height:
@@ -55,7 +57,7 @@ def reliability_figure(reliability: pl.DataFrame) -> Any:
 
 
 def scans_figure(scans: pl.DataFrame) -> Any:
-    """How long each scan took; what was not whole stands out."""
+    """Draw how long each scan took, colored by outcome."""
     figure, axes = create_axes("Scans", "seconds")
     for outcome, colour in (("done", _MODEL), ("incomplete", "#d98e04"), ("failed", _BAD), ("paused", _MARKET)):
         rows = scans.filter(pl.col("outcome") == outcome)
@@ -68,7 +70,7 @@ def scans_figure(scans: pl.DataFrame) -> Any:
 
 
 def opportunities_figure(scans: pl.DataFrame) -> Any:
-    """How many opportunities each scan left."""
+    """Draw the number of opportunities of each scan."""
     figure, axes = create_axes("Opportunities", "count")
     rows = scans.filter(pl.col("kept").is_not_null())
     axes.step(rows["seen_ts"].to_list(), rows["kept"].to_list(), where="post", color=_GOOD)
@@ -78,17 +80,18 @@ def opportunities_figure(scans: pl.DataFrame) -> Any:
 
 
 def funnel_figure(funnel: Sequence[dict[str, Any]]) -> Any:
-    """How many markets were left after each step."""
+    """Draw how many markets remained after each step."""
     figure, axes = create_axes("Funnel of the last scan", "", size=(9.0, 0.3 * max(6, len(funnel)) + 0.6), dates=False)
-    words, kept = [str(row["step"]) for row in funnel][::-1], [int(row["kept"]) for row in funnel][::-1]
-    bars = axes.barh(words, kept, color=_MODEL)
-    axes.bar_label(bars, labels=[f" {count:,}" for count in kept], fontsize=8, color=_INK)
+    steps = [str(row["step"]) for row in funnel][::-1]
+    counts = [int(row["kept"]) for row in funnel][::-1]
+    bars = axes.barh(steps, counts, color=_MODEL)
+    axes.bar_label(bars, labels=[f" {count:,}" for count in counts], fontsize=8, color=_INK)
     axes.margins(x=0.12)
     return figure
 
 
 def as_svg(figure: Any) -> str:
-    """The drawing as text that stands in a page. Letters stay letters."""
+    """Return the figure as SVG for a page, with text as text."""
     buffer = io.StringIO()
     with need("matplotlib", "charts").rc_context({"svg.fonttype": "none", "svg.hashsalt": "fairline"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -103,7 +106,7 @@ def as_png(figure: Any) -> bytes:
 
 
 def write_figure(figure: Any, path: Path) -> bytes:
-    """The content of a file of that name: PNG or SVG. Raises `UsageError` for another."""
+    """Return the content of a PNG or SVG file, by the name's suffix. Raises `UsageError` for another suffix."""
     suffix = path.suffix.lower()
     if suffix == ".png":
         return as_png(figure)
@@ -113,9 +116,9 @@ def write_figure(figure: Any, path: Path) -> bytes:
 
 
 def _legend(axes: Any) -> None:
-    """Names as they are: a dollar sign in a model's is no formula, nor is one that begins with _ left out."""
-    made = axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=4)
-    for text in made.get_texts():
+    """Add a legend with names as they are: a dollar sign must not become a formula."""
+    legend = axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=4)
+    for text in legend.get_texts():
         text.set_parse_math(False)
 
 
@@ -123,7 +126,7 @@ def create_axes(title: str, unit: str, size: tuple[float, float] = _SIZE, *, dat
     """Return a figure with one plot and its axes."""
     figure = need("matplotlib.figure", "charts").Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    # A title comes from the exchange: a dollar sign in it is no formula.
+    # A title comes from the exchange: a dollar sign in it must not become a formula.
     axes.set_title(title, loc="left", fontsize=10, color=_INK, parse_math=False)
     axes.set_ylabel(unit, fontsize=8)
     axes.tick_params(labelsize=8)

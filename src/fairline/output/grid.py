@@ -46,7 +46,7 @@ class Grid:
     """
 
     def __init__(self, columns: Sequence[Column], title: str = "") -> None:
-        self._columns = [_sanitized(column) for column in columns]
+        self._columns = [_sanitize_column(column) for column in columns]
         self._title = title
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -115,6 +115,6 @@ def _link(column: Column, row: int) -> str:
     return f"link {column.links[row]}" if column.links and column.links[row] else ""
 
 
-def _sanitized(column: Column) -> Column:
+def _sanitize_column(column: Column) -> Column:
     cells = [sanitize(cell) for cell in column.cells]
     return Column(column.heading, cells, column.rank, column.right, column.shortest, column.links)

@@ -1,4 +1,4 @@
-"""One page about a stretch of watching, with everything in it: what appeared, what went, the funnel, health, charts."""
+"""One self-contained page about a period of watching: what appeared, what went, the funnel, health, charts."""
 
 import html
 import json
@@ -15,7 +15,7 @@ from fairline.scoring.metrics import Interval
 from fairline.scoring.scorecard import Scorecard, read_scorecard
 from fairline.store.store import Store
 
-_MOST = 60
+_MAX_ROWS = 60
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -29,16 +29,16 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 
 
 def report_page(store: Store, since: datetime, until: datetime, exchange: str) -> str:
-    """Self-contained HTML: no script, no request. All that the exchange says is escaped. Raises `StoreError`."""
+    """Return HTML without scripts or requests, with all text of the exchange escaped. Raises `StoreError`."""
     scans, edges = store.read("scans", since=since, until=until), store.read("edges", since=since, until=until)
     card = read_scorecard(store, since)
     parts = [
         f"<h1>Fairline, {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC</h1>",
-        f'<p class="quiet">{_safe(exchange)} · {store.size_bytes() / 1e6:,.1f} MB kept</p>',
+        f'<p class="quiet">{_safe(exchange)} · {store.size_bytes() / 1e6:,.1f} MB stored</p>',
         _health(scans),
         "<h2>What appeared</h2>", _changes(edges, "appeared"),
-        "<h2>What went, and why</h2>", _gone(edges),
-        "<h2>What came of it</h2>", _card(card),
+        "<h2>What went, and why</h2>", _departures(edges),
+        "<h2>Outcomes</h2>", _card(card),
         "<h2>Funnel</h2>", _funnel(scans),
     ]  # fmt: skip
     return (
@@ -49,7 +49,7 @@ def report_page(store: Store, since: datetime, until: datetime, exchange: str) -
 
 
 def history_page(ticker: str, title: str, quotes: pl.DataFrame, predictions: pl.DataFrame, edges: pl.DataFrame) -> str:
-    """A market's history as a page."""
+    """Return a market's history as a page."""
     drawn = charts.as_svg(charts.history_figure(ticker, quotes, predictions, edges))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_safe(ticker)}</title>'
@@ -62,16 +62,16 @@ def _health(scans: pl.DataFrame) -> str:
     if scans.is_empty():
         return '<p class="bad">No scan was recorded in this time.</p>'
     counts = dict(scans.group_by("outcome").len().sort("outcome").iter_rows())
-    words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    blind = scans.filter(pl.col("outcome").is_in(["failed", "incomplete", "paused"])).tail(10)
-    rows = [[f"{row['seen_ts']:%m-%d %H:%M:%S}", row["outcome"], row["detail"]] for row in blind.to_dicts()]
-    troubles = _table(["When (UTC)", "Outcome", "Why"], rows) if rows else "<p>Every scan was whole.</p>"
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    unusual = scans.filter(pl.col("outcome").is_in(["failed", "incomplete", "paused"])).tail(10)
+    rows = [[f"{row['seen_ts']:%m-%d %H:%M:%S}", row["outcome"], row["detail"]] for row in unusual.to_dicts()]
+    troubles = _table(["When (UTC)", "Outcome", "Why"], rows) if rows else "<p>Every scan was complete.</p>"
     drawn = charts.as_svg(charts.scans_figure(scans)), charts.as_svg(charts.opportunities_figure(scans))
-    return f"<h2>Health</h2><p>{scans.height:,} scans: {_safe(words)}.</p>{troubles}" + "".join(drawn)
+    return f"<h2>Health</h2><p>{scans.height:,} scans: {_safe(outcomes)}.</p>{troubles}" + "".join(drawn)
 
 
 def _changes(edges: pl.DataFrame, change: str | None) -> str:
-    """What appeared, once each with how often; or, of one market, every change."""
+    """Return a table of what appeared, once each with how often; without `change`, of every change."""
     wanted = edges if change is None else edges.filter(pl.col("change") == change)
     if wanted.is_empty():
         return '<p class="quiet">Nothing.</p>'
@@ -84,7 +84,7 @@ def _changes(edges: pl.DataFrame, change: str | None) -> str:
          row["side"].upper(), row["model"], _figure(row["price_u"], NOTIONAL_U, 3), _figure(row["p"], 1, 3),
          _figure(row["edge_points"], 1, 1), _figure(row["ev_u"], NOTIONAL_U, 3),
          _figure(row["believed_ev_u"], NOTIONAL_U, 3), row["title"]]
-        for row in shown.head(_MOST).to_dicts()
+        for row in shown.head(_MAX_ROWS).to_dicts()
     ]  # fmt: skip
     heads = [
         "When (UTC)",
@@ -99,18 +99,16 @@ def _changes(edges: pl.DataFrame, change: str | None) -> str:
         "#Believed EV $",
         "Question",
     ]
-    more = f'<p class="quiet">… and {shown.height - _MOST:,} more.</p>' if shown.height > _MOST else ""
+    more = f'<p class="quiet">… and {shown.height - _MAX_ROWS:,} more.</p>' if shown.height > _MAX_ROWS else ""
     return _table(heads, rows) + more
 
 
-def _gone(edges: pl.DataFrame) -> str:
+def _departures(edges: pl.DataFrame) -> str:
     gone = edges.filter(pl.col("change") == "gone")
     if gone.is_empty():
         return '<p class="quiet">Nothing.</p>'
     counts = gone.group_by("reason").len().sort("len", descending=True)
-    return _table(
-        ["Reason", "#How many"], [[failure_text(reason), f"{count:,}"] for reason, count in counts.iter_rows()]
-    )
+    return _table(["Reason", "#Count"], [[failure_text(reason), f"{count:,}"] for reason, count in counts.iter_rows()])
 
 
 def _card(card: Scorecard) -> str:
@@ -126,27 +124,27 @@ def _card(card: Scorecard) -> str:
         ]
         for f in card.opportunities
     ]
-    made = _table(["", "", "#Flagged", "#Decided", "#Claimed $", "#Promised $", "#Realised $ (95 %)"], rows)
+    tables = _table(["", "", "#Flagged", "#Decided", "#Claimed $", "#Promised $", "#Realised $ (95 %)"], rows)
     judged = [
         [j.model, f"{j.brier.n:,}", _range(j.brier, bare=True), _range(j.market_brier, bare=True),
          _range(j.brier_difference)]
         for j in card.models if j.brier is not None
     ]  # fmt: skip
     if judged:
-        made += _table(["Model", "#n", "#Brier", "#Market's Brier", "#Difference (95 %)"], judged)
-        made += charts.as_svg(charts.reliability_figure(card.reliability))
-    return made
+        tables += _table(["Model", "#n", "#Brier", "#Market's Brier", "#Difference (95 %)"], judged)
+        tables += charts.as_svg(charts.reliability_figure(card.reliability))
+    return tables
 
 
 def _funnel(scans: pl.DataFrame) -> str:
     last = scans.filter(pl.col("funnel").is_not_null()).tail(1)
     if last.is_empty():
-        return '<p class="quiet">No scan came to its end.</p>'
+        return '<p class="quiet">No scan finished.</p>'
     return charts.as_svg(charts.funnel_figure(json.loads(last["funnel"][0])))
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Columns whose head begins with # are numbers."""
+    """Return a table; columns whose head begins with # are numbers."""
     kinds = [' class="n"' if head.startswith("#") else "" for head in heads]
     head = "".join(f"<th{kind}>{_safe(text.lstrip('#'))}</th>" for text, kind in zip(heads, kinds, strict=True))
     body = "".join(
@@ -156,12 +154,12 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _range(made: Interval | None, *, bare: bool = False) -> str:
-    if made is None:
+def _range(interval: Interval | None, *, bare: bool = False) -> str:
+    if interval is None:
         return "–"
-    if bare or made.clusters < 2:
-        return f"{made.mean:+.4f}"
-    return f"{made.mean:+.4f} ({made.low:+.4f} to {made.high:+.4f})"
+    if bare or interval.clusters < 2:
+        return f"{interval.mean:+.4f}"
+    return f"{interval.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
 
 
 def _figure(value: float | None, scale: float, digits: int) -> str:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fairline.config.model_settings import UserFile
 from fairline.errors import InputError
-from fairline.extras import compiled
+from fairline.extras import compile_function
 from fairline.models.tables import load_table
 
 FILE = "leagues.toml"
@@ -123,7 +123,7 @@ def _rate_in_order(rows: pl.DataFrame, parameters: EloParameters) -> list[pl.Ser
         **_multiplier(parameters),
     )
     numbers = (parameters.k, parameters.mean, parameters.keep)
-    fast = compiled(_update_ratings) if rows.height >= _MIN_COMPILED_GAMES else None
+    fast = compile_function(_update_ratings) if rows.height >= _MIN_COMPILED_GAMES else None
     if fast is None:
         lists = [[0.0] * rows.height for _ in _OUTPUTS]
         _update_ratings([column.to_list() for column in table], start, [_NEVER] * len(names), numbers, lists)

@@ -253,7 +253,7 @@ def test_compiled_ratings_equal_interpreted_ones(monkeypatch):
     for league in load_parameters().values():
         resets = msgspec.structs.replace(league, reset={"T31905": 1700.0, "T31906": 1100.0}, start={"T1": 1400.0})
         fast = rate(games, resets)
-        monkeypatch.setattr("fairline.models.sports.ratings.compiled", lambda _: None)
+        monkeypatch.setattr("fairline.models.sports.ratings.compile_function", lambda _: None)
         plain = rate(games, resets)
         monkeypatch.undo()
         for name in ("elo1", "elo2", "p1", "after1", "after2"):
