@@ -60,6 +60,8 @@ def nearest_misses(
     `shortfall` adds up how much of each threshold is missing; `missed_by` says so in words. Rows of `value_markets`
     need the `markets` that they refer to.
     """
+    if top == 0:
+        edges = edges.clear()
     steps = [step for step in active_steps(rules) if step.gap]
     gaps = {step.name: step.gap(rules) for step in steps if step.gap}
     shortfall = pl.sum_horizontal((gap.missing / gap.scale).clip(lower_bound=0.0) for gap in gaps.values())
