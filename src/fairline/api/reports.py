@@ -220,11 +220,9 @@ class ExplainReport:
         lines = [f"{self.ticker}  {self.title}"]
         for side in self.sides:
             model = f" by {side.model}" if side.model and several else ""
-            lines += [
-                "",
-                f"{side.side.upper()}{model}: {'an opportunity' if side.is_opportunity else 'no opportunity'}",
-            ]
-            lines += [f"  {step.result:5}{step.step:40}{step.detail}" for step in side.steps]
+            lines += ["", f"{side.side.upper()}{model}: {side.outcome}"]
+            width = max(len(step.step) for step in side.steps) + 2
+            lines += [f"  {step.result:5}{step.step:{width}}{step.detail}" for step in side.steps]
         return "\n".join([*lines, *(f"problem: {problem}" for problem in self.problems)])
 
     def _repr_html_(self) -> str:

@@ -113,8 +113,7 @@ def explain_html(ticker: str, title: str, sides: Sequence[SideExplanation], prob
     for side in sides:
         head = f"{side.side.upper()}{f' by {side.model}' if side.model else ''}"
         rows = [[step.result, step.step, step.detail] for step in side.steps]
-        outcome = "an opportunity" if side.is_opportunity else "no opportunity"
-        parts.append(f"<p>{_safe(head)}: {outcome}</p>{_table(['', 'Step', 'Numbers'], rows)}")
+        parts.append(f"<p>{_safe(head)}: {side.outcome}</p>{_table(['', 'Step', 'Numbers'], rows)}")
     lines = "".join(f"<li>{_safe(problem)}</li>" for problem in problems)
     return "".join([*parts, f"<ul>{lines}</ul>" if lines else ""])
 

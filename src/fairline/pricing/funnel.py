@@ -9,7 +9,7 @@ import polars as pl
 from fairline.market.funnel import FunnelStep, with_shares
 from fairline.pricing.edge import attach_markets
 from fairline.pricing.rules import Rules, Side
-from fairline.pricing.steps import KEPT_BIN, StepOutcome, active_steps, bins, explain_row
+from fairline.pricing.steps import KEPT_BIN, UNPROVEN_BIN, StepOutcome, active_steps, bins, explain_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,13 @@ class SideExplanation:
     @property
     def is_opportunity(self) -> bool:
         return self.bin == KEPT_BIN
+
+    @property
+    def outcome(self) -> str:
+        """Where the side ended, in words."""
+        if self.bin == UNPROVEN_BIN:
+            return "unproven: the thresholds are met, but no record supports it"
+        return "an opportunity" if self.is_opportunity else "no opportunity"
 
 
 def funnel(edges: pl.DataFrame, rules: Rules) -> list[FunnelStep]:

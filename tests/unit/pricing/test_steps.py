@@ -65,5 +65,13 @@ def test_every_step_can_be_explained_for_a_market_without_any_quote():
     assert {step.result for step in sides[0].steps} == {"pass", "stop", "–"}
 
 
+def test_a_side_that_only_its_record_does_not_support_is_explained_as_unproven():
+    evaluation = evaluate(markets({"yes_bid_dollars": "0.61"}), [Stub(("T0", 0.7, None), name="elo")], {}, asof=NOW)
+    yes, no = evaluation.explain("T0")
+    assert yes.outcome == "unproven: the thresholds are met, but no record supports it"
+    assert "0% of the disagreement is believed (no record)" in yes.steps[-1].detail
+    assert (no.outcome, no.is_opportunity) == ("no opportunity", False)
+
+
 def test_an_unknown_bin_is_shown_as_it_is():
     assert failure_text("no longer listed") == "no longer listed"
