@@ -1,6 +1,7 @@
 """The command as people run it: a process, its output, its exit code."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,10 +17,10 @@ from fairline.kalshi import Retry
 from fairline.sim import Exchange, Fault, Key
 
 
-def process(*arguments):
+def process(*arguments, environ=None):
     """The command as a process of its own."""
     command = [sys.executable, "-m", "fairline", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | (environ or {}))
 
 
 @pytest.fixture

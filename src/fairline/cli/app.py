@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from cyclopts import App, Group, Parameter, Token, convert
 
 from fairline.api.options import flag
+from fairline.cli.defaults import fill_from_file
 from fairline.cli.help import HelpFormatter
 from fairline.errors import UsageError
 from fairline.text import parse_duration
@@ -165,7 +166,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "blend": Command(
             "fitting:blend",
-            "Fit a weight for each model beside the price, from settled markets.",
+            "Fit a weight for each model beside the price, and how much of each to believe, from settled markets.",
             "fairline blend && fairline scan --model blend",
         ),
     },
@@ -234,6 +235,7 @@ def build_app() -> App:
         help_formatter=HelpFormatter(),
         version=__version__,
         suppress_keyboard_interrupt=False,
+        config=fill_from_file,
         default_parameter=Parameter(
             name_transform=lambda name: flag(name).removeprefix("--"),
             allow_repeating=True,

@@ -80,16 +80,17 @@ def read_profile(files: tuple[Path, ...], wanted: str) -> Profile:
     outside = _exchange_table(content, str(path))
     name = wanted or default
     if not name:
-        return Profile("", outside, _is_local(path))
+        return Profile("", outside, is_local(path))
     if name not in profiles:
         known = ", ".join(profiles) or "none"
         raise ConfigError(f"there is no profile {show_value(name)} in {path}", remedy=f"Profiles: {known}")
     shared = {key: value for key, value in outside.items() if key not in (*KEY_FIELDS, "exchange")}
     values = shared | _exchange_table(profiles[name], f"[profiles.{name}] of {path}")
-    return Profile(name, values, _is_local(path))
+    return Profile(name, values, is_local(path))
 
 
-def _is_local(path: Path) -> bool:
+def is_local(path: Path) -> bool:
+    """Whether a file is in the current folder, so that it may have come with somebody else's project."""
     return path.resolve().parent == Path.cwd() and path.resolve() != config_files()[1].resolve()
 
 

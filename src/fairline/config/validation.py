@@ -70,7 +70,7 @@ def convert_table(table: object, kind: type[_Table], where: str) -> _Table:
         raise ConfigError(f"invalid {where}: expected a table", remedy="See docs/running.md")
     for key in table:
         if key not in expected:
-            raise _unknown_key(key, where, list(expected))
+            raise unknown_key(key, where, list(expected))
     try:
         return msgspec.convert(table, kind, dec_hook=_parse)
     except msgspec.ValidationError as error:
@@ -80,12 +80,12 @@ def convert_table(table: object, kind: type[_Table], where: str) -> _Table:
         raise ConfigError(f"invalid {match[1]} in {where}: expected {expected[match[1]]}") from error
 
 
-def _unknown_key(key: str, where: str, expected: list[str]) -> ConfigError:
+def unknown_key(key: str, where: str, expected: list[str], remedy: str = "") -> ConfigError:
+    """Return the error about a key that is not expected, with the one that was probably meant."""
     close = difflib.get_close_matches(key, expected, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
-    return ConfigError(
-        f"unknown key {show_value(key)} in {where}", remedy=f"{hint}Expected one of: {', '.join(expected)}"
-    )
+    remedy = remedy or f"Expected one of: {', '.join(expected)}"
+    return ConfigError(f"unknown key {show_value(key)} in {where}", remedy=hint + remedy)
 
 
 def expectations(kind: type[msgspec.Struct]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
@@ -11,6 +11,10 @@ from fairline.text import sanitize
 
 GAP = 2
 """Spaces between two columns."""
+PREFERRED = 18
+"""Width that text gets before less important columns get any."""
+MAX_LINES = 3
+"""Lines of a cell whose text is wrapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,7 @@ class Column:
     """A column of text.
 
     Columns with the highest `rank` are left out first; those of rank 0 never, except that their rows are then shown
-    as blocks. A `shortest` width allows text to be shortened to it; without one the cells are never cut. `links` make
+    as blocks. Text with a `shortest` width may be wrapped to it, between words; other cells take one line. `links` make
     cells clickable in terminals that can do that.
     """
 
@@ -37,6 +41,10 @@ class Column:
     def least_width(self) -> int:
         natural = self.natural_width
         return natural if self.shortest is None else min(natural, max(self.shortest, cell_len(self.heading)))
+
+    @property
+    def preferred_width(self) -> int:
+        return max(self.least_width, min(self.natural_width, PREFERRED))
 
 
 class Grid:
@@ -59,9 +67,13 @@ class Grid:
 def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int]]:
     """Return the columns that fit and their widths; nothing if the essential columns do not fit."""
     shown = list(columns)
-    while _total([column.least_width for column in shown]) > width:
+    while True:
         worst = max(range(len(shown)), key=lambda at: (shown[at].rank, at))
-        if shown[worst].rank == 0:
+        lowest = shown[worst].rank
+        preferred = [column.preferred_width if column.rank < lowest else column.least_width for column in shown]
+        if _total(preferred) <= width:
+            break
+        if lowest == 0:
             return [], []
         del shown[worst]
     widths = [column.least_width for column in shown]
@@ -81,12 +93,15 @@ def _rows(columns: Sequence[Column], widths: Sequence[int]) -> Iterator[Text]:
     headings = [_pad(column.heading, width, right=column.right) for column, width in zip(columns, widths, strict=True)]
     yield Text((" " * GAP).join(headings).rstrip(), style="bold", no_wrap=True)
     for row in range(len(columns[0].cells)):
-        line = Text(no_wrap=True)
-        for column, width in zip(columns, widths, strict=True):
-            line.append(" " * GAP if len(line) else "")
-            line.append(_pad(column.cells[row], width, right=column.right), style=_link(column, row))
-        line.rstrip()
-        yield line
+        cells = [wrap(column.cells[row], width) for column, width in zip(columns, widths, strict=True)]
+        for number in range(max(map(len, cells))):
+            line = Text(no_wrap=True)
+            for column, width, parts in zip(columns, widths, cells, strict=True):
+                line.append(" " * GAP if len(line) else "")
+                part = parts[number] if number < len(parts) else ""
+                line.append(_pad(part, width, right=column.right), style=_link(column, row))
+            line.rstrip()
+            yield line
 
 
 def _blocks(columns: Sequence[Column], width: int) -> Iterator[Text]:
@@ -104,11 +119,29 @@ def _blocks(columns: Sequence[Column], width: int) -> Iterator[Text]:
         yield Text(line, overflow="fold" if cell_len(line) > width else None)
 
 
+def wrap(cell: str, width: int) -> list[str]:
+    """Return the lines of a cell, broken between words; after `MAX_LINES` of them the rest is left out."""
+    if cell_len(cell) <= width:
+        return [cell]
+    lines = [""]
+    for word in cell.split():
+        for part in [word] if cell_len(word) <= width else chop_cells(word, width):
+            longer = f"{lines[-1]} {part}".lstrip()
+            if cell_len(longer) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(part)
+    if len(lines) <= MAX_LINES:
+        return lines
+    kept = lines[:MAX_LINES]
+    while kept[-1] and cell_len(kept[-1]) > width - 2:
+        kept[-1] = kept[-1].rpartition(" ")[0]
+    return [*kept[:-1], f"{kept[-1]} …".lstrip()]
+
+
 def _pad(cell: str, width: int, *, right: bool) -> str:
-    length = cell_len(cell)
-    if length > width:
-        return set_cell_size(cell, width - 1) + "…"
-    return " " * (width - length) + cell if right else cell + " " * (width - length)
+    space = " " * (width - cell_len(cell))
+    return space + cell if right else cell + space
 
 
 def _link(column: Column, row: int) -> str:

@@ -247,7 +247,7 @@ def problem_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
 
 def _texts(rows: pl.DataFrame) -> list[Column]:
     """The outcome before the question: it is what tells the markets of one event apart."""
-    return [column(rows, "outcome", "Outcome", rank=2, shortest=10)] if "outcome" in rows else []
+    return [column(rows, "outcome", "Outcome", rank=2, shortest=12)] if "outcome" in rows else []
 
 
 def _question(rows: pl.DataFrame) -> list[Column]:

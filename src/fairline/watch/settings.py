@@ -26,7 +26,7 @@ from msgspec import Meta
 
 from fairline.config.files import read_tables
 from fairline.config.settings import secret
-from fairline.config.validation import Duration, convert_table
+from fairline.config.validation import Duration, convert_table, expectations
 from fairline.errors import ConfigError
 from fairline.kalshi import Timeouts
 from fairline.kalshi.http import AiohttpSend, HttpRequest
@@ -56,7 +56,7 @@ _KEEP = f"a table of whole days from 1 to {MAX_KEEP_DAYS} for {', '.join(KEEP_DA
 
 
 class WatchTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[watch]`."""
+    """The keys of the table `[watch]` that are no options of the command, which reads those itself."""
 
     dead_man: Annotated[Duration, Meta(description="a duration of a second or more, such as 10m")] = Duration(
         minutes=10
@@ -99,7 +99,8 @@ def read_watch_settings(
     rules = tuple(Rule.from_table(name, table, file) for name, table in tables["alerts"].items())
     for rule in rules:
         _check_receivers(rule, receivers, file)
-    watch = convert_table(tables["watch"], WatchTable, f"[watch] of {file}")
+    own = {key: value for key, value in tables["watch"].items() if key in expectations(WatchTable)}
+    watch = convert_table(own, WatchTable, f"[watch] of {file}")
     if watch.dead_man < timedelta(seconds=1):
         raise ConfigError(
             f"invalid dead_man in [watch] of {file}: expected a second or more", remedy='For example "10m"'

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from fairline.output.grid import Column, Grid
+from fairline.output.grid import Column, Grid, wrap
 
 TICKERS = ["KXNBAGAMEB-26NOV29GALEA-NOR0", "KXHIGHNY-26NOV23-B54.5"]
 COLUMNS = [
@@ -32,12 +32,13 @@ def test_no_line_is_too_long_and_nothing_essential_is_missing(width):
         assert cell in text
 
 
-def test_columns_are_left_out_by_rank_and_text_is_shortened_first():
+def test_columns_are_left_out_by_rank_and_text_is_wrapped_first():
     assert "Spread %" in shown(100)
     assert "Spread %" not in shown(70)
     assert "Normont wins by more than ten points" in shown(120)
-    assert "Norm" in shown(80)
-    assert "…" in shown(80)
+    assert "Normont wins by" in shown(80)
+    assert "than ten points" in shown(80)
+    assert "…" not in shown(80)
     assert "Outcome" not in shown(60)
     assert "196.8%" in shown(60)
 
@@ -61,3 +62,10 @@ def test_control_characters_do_not_reach_the_terminal():
 def test_a_terminal_gets_links_and_a_pipe_does_not():
     assert "]8;" in shown(140, force_terminal=True, color_system="truecolor")
     assert "]8;" not in shown(140)
+
+
+def test_text_is_wrapped_between_words_so_that_no_number_is_cut():
+    assert wrap("Above 6,000.50 points", 10) == ["Above", "6,000.50", "points"]
+    assert wrap("a b c d e f g h i j k l", 3) == ["a b", "c d", "e …"]
+    assert wrap("short", 10) == ["short"]
+    assert wrap("東京の天気", 4) == ["東京", "の天", "気"]

@@ -83,7 +83,6 @@ def test_without_a_file_there_are_no_receivers_and_no_rules(tmp_path):
         ('[watch]\ndead_man = "soon"', "invalid dead_man in [watch] of FILE: expected a duration of a second or more"),
         ('[watch]\ndead_man = "0.5s"', "invalid dead_man in [watch] of FILE: expected a second or more"),
         ("[watch]\nping = 5", "invalid ping in [watch] of FILE: expected a text: an address, or env:NAME"),
-        ("[watch]\nevery = 5", "unknown key 'every' in [watch] of FILE. Expected one of: dead_man, ping, keep"),
         ("[watch.keep]\nquote = 5", "invalid keep in [watch] of FILE: expected a table of whole days from 1 to 36500"),
         ("[watch.keep]\nquotes = 0.5", "invalid keep in [watch] of FILE: expected a table of whole days"),
         ("[watch.keep]\nquotes = 0", "invalid keep in [watch] of FILE: expected a table of whole days"),
