@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from fairline.kalshi.clock import REFUSED_S
 from fairline.kalshi.errors import KalshiError
 from fairline.kalshi.keys import PrivateKey
+from fairline.kalshi.redaction import show_path
 from fairline.kalshi.remedies import Cause
 
 PREFIX = "/trade-api/v2"
@@ -124,9 +125,9 @@ def _examine_correct(request: SentRequest, stamp: str, now: float, key_id: str) 
     sent_id = request.header("KALSHI-ACCESS-KEY")
     if key_id and sent_id != key_id:
         cause = Cause.UNKNOWN_KEY if sent_id else Cause.HEADERS_STRIPPED
-        return Finding(
-            [cause], f"the signature is correct, but KALSHI-ACCESS-KEY is {sent_id or 'missing'}, not {key_id}"
-        )
+        sent = show_path(sent_id) if sent_id else "missing"
+        evidence = f"the signature is correct, but KALSHI-ACCESS-KEY is {sent}, not {show_path(key_id)}"
+        return Finding([cause], evidence)
     if len(path) > 1 and path.endswith("/"):
         return Finding([Cause.REDIRECTED], "the signature is correct, but the path ends in a slash, which redirects")
     if age_s < -REFUSED_S:

@@ -16,6 +16,7 @@ from fairline.kalshi.errors import KalshiError, PrivateKeyError, TransportError
 from fairline.kalshi.experiments import ARTICLE_NOTE, Experiments, Setup, cause_of_response, describe_response
 from fairline.kalshi.http import Response
 from fairline.kalshi.keys import PrivateKey
+from fairline.kalshi.redaction import show_path
 from fairline.kalshi.remedies import REMEDIES, Cause
 from fairline.kalshi.transport import Transport
 
@@ -127,7 +128,7 @@ class Doctor:
             self._diagnosis.record_failure("key", Cause.KEY_UNREADABLE, error.message, error.remedy)
             return
         self._key = key
-        self._diagnosis.record_pass("key", f"{key.kind}, {key.fingerprint}, key id {setup.key_id}")
+        self._diagnosis.record_pass("key", f"{key.kind}, {key.fingerprint}, key id {show_path(setup.key_id)}")
 
     async def _check_clock(self) -> None:
         skew = self._transport.skew

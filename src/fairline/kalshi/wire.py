@@ -6,18 +6,20 @@ that the exchange sent; callers convert them.
 
 from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import msgspec
 
 from fairline.kalshi.decoding import Bytes, Page, object_decoder, page_decoder
+from fairline.kalshi.errors import ShapeError
 
 Ticker = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Strike = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 """Beyond any recorded strike, and within what a 64-bit integer holds in thousandths."""
 Multiplier = Annotated[float, msgspec.Meta(ge=0, le=100)]
 """Recorded multipliers are 0 to 2. The upper bound keeps the exact fee arithmetic within its integers."""
+Cost = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Cursor = str | None | msgspec.UnsetType
 
 
@@ -148,8 +150,13 @@ class Balance(msgspec.Struct, frozen=True):
 
     @property
     def dollars(self) -> Decimal:
-        """The exact balance, including fractions of a cent where the exchange states them."""
-        return Decimal(self.balance) / 100 if self.balance_dollars is None else Decimal(self.balance_dollars)
+        """The exact balance, including fractions of a cent where the exchange states them. Raises `ShapeError`."""
+        if self.balance_dollars is None:
+            return Decimal(self.balance) / 100
+        try:
+            return Decimal(self.balance_dollars)
+        except InvalidOperation as error:
+            raise ShapeError("balance_dollars is not an amount", remedy="Run `fairline doctor --contract`") from error
 
 
 class ExchangeStatus(msgspec.Struct, frozen=True):
@@ -182,13 +189,13 @@ class ApiKeys(msgspec.Struct, frozen=True):
 class EndpointCost(msgspec.Struct, frozen=True):
     method: str
     path: str
-    cost: float
+    cost: Cost
 
 
 class EndpointCosts(msgspec.Struct, frozen=True):
     """The cost of a request in tokens, by path template. Endpoints that are not listed cost the default."""
 
-    default_cost: float
+    default_cost: Cost
     endpoint_costs: list[EndpointCost] = []
 
     def of(self, path: str, prefix: str = "") -> float:

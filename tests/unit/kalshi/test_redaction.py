@@ -79,3 +79,9 @@ def test_paths_are_shown_as_they_are_and_keys_are_removed_from_texts(rsa_pem):
     assert show_path("/tmp/a b/key.pem") == "/tmp/a b/key.pem"  # noqa: S108 (not a file that is opened)
     assert redact(f"cannot read {rsa_pem}").startswith("cannot read (a private key, not shown)")
     assert rsa_pem.splitlines()[3] not in redact(f"cannot read {rsa_pem[:-60]}")
+
+
+def test_key_material_in_place_of_a_key_id_is_not_shown(rsa_pem):
+    assert show_path("9c1185a5-4c5e-4b7e-9c1d-6a1f5d0c2b3e") == "9c1185a5-4c5e-4b7e-9c1d-6a1f5d0c2b3e"
+    line = rsa_pem.splitlines()[3].replace("/", "x")
+    assert line not in show_path(line)

@@ -222,3 +222,15 @@ def test_an_order_book_may_have_null_for_an_empty_side_but_must_have_both(side):
     assert read(levels).rows == []
     assert [(r.ticker, r.field) for r in read(levels).rejected] == [("A", "orderbook_fp")]
     assert read(levels | {side + "_fp": []}).rows == []
+
+
+@pytest.mark.parametrize("cost", ["-5", "1e400", "1e9", '"10"'])
+def test_an_impossible_cost_of_requests_is_refused(cost):
+    with pytest.raises(ShapeError):
+        wire.endpoint_costs(b'{"default_cost":%s}' % cost.encode())
+
+
+@pytest.mark.parametrize("amount", ["abc", "", "1,000.00"])
+def test_a_balance_that_is_no_amount_is_an_error_of_our_own(amount):
+    with pytest.raises(ShapeError, match="balance_dollars"):
+        _ = wire.balance(json.dumps({"balance": 1, "balance_dollars": amount}).encode()).dollars
