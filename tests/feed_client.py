@@ -6,11 +6,11 @@ import time
 import aiohttp
 
 
-async def feed(exchange, member, *commands, seconds=2.0, then=None, together=False):
+async def feed(exchange, member, *commands, seconds=2.0, then=None, together=False, count=None):
     """Return the messages of the feed within `seconds` of these commands.
 
     Each command waits for the answer to the one before, unless all are sent `together`. `then` is called when two
-    thirds of the time are over.
+    thirds of the time are over. With a `count`, return as soon as that many messages have arrived.
     """
     headers = member.headers("GET", "/trade-api/ws/v2")
     received, waiting = [], list(enumerate(commands, 1))
@@ -33,6 +33,8 @@ async def feed(exchange, member, *commands, seconds=2.0, then=None, together=Fal
                 received.append({"type": "closed"})
                 break
             received.append(json.loads(message.data))
+            if len(received) == count:
+                break
             if then is not None and left < seconds / 3:
                 then()
                 then = None

@@ -300,7 +300,7 @@ def test_snapshots_and_deltas_rebuild_the_books_of_the_exchange(living, member):
     ],
 )
 def test_a_wrong_command_is_answered_with_its_error_code(living, member, command, code):
-    (answer,) = asyncio.run(feed(living, member, command, seconds=0.4))
+    (answer,) = asyncio.run(feed(living, member, command, seconds=20, count=1))
     assert (answer["type"], answer["msg"]["code"]) == ("error", code)
 
 
@@ -348,7 +348,7 @@ def test_an_invalid_cursor_is_a_400(living, path):
     ],
 )
 def test_a_malformed_command_is_answered_and_the_feed_continues(living, member, command):
-    answers = asyncio.run(feed(living, member, command, {"cmd": "list_subscriptions"}, seconds=0.5))
+    answers = asyncio.run(feed(living, member, command, {"cmd": "list_subscriptions"}, seconds=20, count=2))
     assert [answer["type"] for answer in answers] == ["error", "ok"]
 
 
