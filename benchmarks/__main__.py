@@ -21,6 +21,7 @@ ALL = (
     "curse",
     "signing",
     "store",
+    "ingest",
     "backtest",
     "watch",
     "feed",

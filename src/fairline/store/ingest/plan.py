@@ -12,8 +12,8 @@ from fairline.store.ingest.batch import State, entry_id
 from fairline.store.ingest.markets import PastMarket
 
 TOKENS_PER_REQUEST = 10
-BYTES_PER_CANDLE = 8
-"""Disk of a candle and a trade in a store, for the estimate of a plan."""
+BYTES_PER_CANDLE = 4
+"""Disk of a candle and a trade in a store, for the estimate of a plan; see benchmarks/RESULTS.md, section ingest."""
 BYTES_PER_TRADE = 20
 TRADE_CONTRACTS = 100
 """Contracts of a trade, for the estimate of a plan."""
