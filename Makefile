@@ -17,7 +17,7 @@ help:
 	@echo "make test          run the tests"
 	@echo "make install       install only; the command is then $(BIN)/fairline"
 	@echo "make format        format the code and apply safe fixes"
-	@echo "make lint          check formatting, lint, types and import contracts"
+	@echo "make lint          check formatting, lint, types, import contracts and words"
 	@echo "make check         lint and test"
 	@echo "make check-all     lint and test, with the slow tests and the fuzzer"
 	@echo "make coverage      run the tests with branch coverage, sub-processes included"
@@ -54,6 +54,7 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m dev.words
 
 # Tests mostly wait for sockets: in parallel they take half the time.
 test: dev

@@ -18,7 +18,7 @@ from fairline.sim import Exchange, Fault, Key
 
 
 def process(*arguments, environ=None):
-    """The command as a process of its own."""
+    """Run the command in its own process."""
     command = [sys.executable, "-m", "fairline", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | (environ or {}))
 
@@ -44,11 +44,11 @@ def fairline(capfdbinary, monkeypatch):
     return call
 
 
-def one_line(done, code, *words):
+def one_line(done, code, *fragments):
     assert done.returncode == code, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert done.stderr.startswith("fairline: ")
-    for word in words:
+    for word in fragments:
         assert word in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -75,9 +75,9 @@ def test_scan_prints_the_documented_json_and_nothing_else(fairline, exchange, fo
     assert got["opportunities"]
     best = [row["believed_ev_per_dollar"] for row in got["opportunities"]]
     assert best == sorted(best, reverse=True)
-    kept = got["funnel"][-1]["kept"]
-    assert kept == len({row["ticker"] for row in got["opportunities"]})
-    assert kept + sum(step["dropped"] for step in got["funnel"]) == 1_500
+    remaining = got["funnel"][-1]["kept"]
+    assert remaining == len({row["ticker"] for row in got["opportunities"]})
+    assert remaining + sum(step["dropped"] for step in got["funnel"]) == 1_500
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
@@ -254,9 +254,9 @@ def test_the_demo_promises_settles_and_writes_its_file(fairline, tmp_path):
     output = tmp_path / "found.csv"
     done = process("demo", "--markets", 3_000, "--output", output)
     assert done.returncode == 0, done.stderr
-    for words in ("3,000 markets from", "Believed:", "Unproven:", "Funnel (markets)", "promised", "claimed", "realised",
+    for text in ("3,000 markets from", "Believed:", "Unproven:", "Funnel (markets)", "promised", "claimed", "realised",
                   "95 % interval", "settled events of the past"):  # fmt: skip
-        assert words in done.stdout
+        assert text in done.stdout
     assert pl.read_csv(output).height > 0
 
 
@@ -268,8 +268,8 @@ def test_no_command_at_all_shows_the_help_as_help(fairline):
 
 
 def test_models_and_version_and_help_answer(fairline, tmp_path):
-    ours = json.loads(fairline("models", "--json").stdout)
-    assert [row["name"] for row in ours] == [
+    models = json.loads(fairline("models", "--json").stdout)
+    assert [row["name"] for row in models] == [
         "blend",
         "calibrated",
         "coherent",
@@ -279,7 +279,7 @@ def test_models_and_version_and_help_answer(fairline, tmp_path):
         "polls",
         "weather",
     ]
-    assert {row["problem"] for row in ours} == {None}
+    assert {row["problem"] for row in models} == {None}
     assert fairline("--version").stdout.strip()
     for command in ("scan", "markets", "balance", "models", "sim", "demo"):
         shown = fairline(command, "--help")
@@ -395,11 +395,11 @@ def test_explain_walks_a_recorded_market_by_coherence_alone(fairline, shared):
 
 def test_a_scan_that_rests_says_what_stands_ahead_and_what_would_be_first(fairline, exchange, forecast):
     at = ("--exchange", exchange.url, "--probabilities", forecast, "--max-spread", "50")
-    made = json.loads(fairline("scan", *at, "--rest", "--format", "json").stdout)
-    found = made["opportunities"]
-    assert len(found) > 5
+    scan = json.loads(fairline("scan", *at, "--rest", "--format", "json").stdout)
+    opportunities = scan["opportunities"]
+    assert len(opportunities) > 5
     columns = exchange.world.columns
-    for row in found:
+    for row in opportunities:
         at_row = exchange.world.row[row["ticker"]]
         yes = row["side"] == "yes"
         bid = columns.bid[at_row] if yes else 10_000 - columns.ask[at_row]
@@ -409,7 +409,7 @@ def test_a_scan_that_rests_says_what_stands_ahead_and_what_would_be_first(fairli
         assert row["better_price"] is None or row["better_price"] > row["price"]
         assert row["size"] == 100
         assert "fill_size" not in row
-    assert any(row["better_price"] is not None for row in found)
-    assert "on offer" not in json.dumps(made["funnel"])
-    assert sum(step["share"] for step in made["funnel"]) < 1
+    assert any(row["better_price"] is not None for row in opportunities)
+    assert "on offer" not in json.dumps(scan["funnel"])
+    assert sum(step["share"] for step in scan["funnel"]) < 1
     assert "the EV holds only if the order is filled" in fairline("scan", *at, "--rest").stdout

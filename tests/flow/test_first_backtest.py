@@ -24,8 +24,8 @@ def free_port():
 
 def command(line, port):
     """Return a line of the page as arguments, with this interpreter's Fairline and a free port."""
-    words = shlex.split(line.replace("8080", str(port)))
-    return [sys.executable, "-m", "fairline", *words[1:]] if words[0] == "fairline" else words
+    arguments = shlex.split(line.replace("8080", str(port)))
+    return [sys.executable, "-m", "fairline", *arguments[1:]] if arguments[0] == "fairline" else arguments
 
 
 @pytest.fixture

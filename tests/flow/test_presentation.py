@@ -142,7 +142,7 @@ def test_f6_models_on_the_command_line_replace_those_of_the_file(fairline, at, s
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "fragments"),
     [
         ("[scan]\nmin_egde = 3", ("unknown key 'min_egde' in [scan]", "Did you mean min_edge?")),
         ("[scan]\nmin_edge = 'much'", ("invalid min_edge in [scan]", "a number")),
@@ -153,10 +153,10 @@ def test_f6_models_on_the_command_line_replace_those_of_the_file(fairline, at, s
         ("[watch]\ndead_mann = '60s'", ("unknown key 'dead_mann' in [watch]", "Did you mean dead_man?")),
     ],
 )
-def test_f6_a_misspelt_or_invalid_key_is_named_with_a_hint(fairline, settings_file, text, words):
+def test_f6_a_misspelt_or_invalid_key_is_named_with_a_hint(fairline, settings_file, text, fragments):
     settings_file(text)
     command = "watch" if text.startswith("[watch]") else "scan"
-    one_line(fairline(command, "--exchange", "http://127.0.0.1:1"), 2, *words)
+    one_line(fairline(command, "--exchange", "http://127.0.0.1:1"), 2, *fragments)
 
 
 def test_f6_alerts_are_listed_and_checked_before_the_first_watch(fairline, settings_file, tmp_path):
@@ -239,7 +239,7 @@ def settings_file(tmp_path, monkeypatch):
 
 
 def rows(done, form="csv"):
-    """The rows of an output."""
+    """Return the rows of an output."""
     assert done.returncode == 0, done.stderr
     if form == "json":
         return json.loads(done.stdout)["opportunities"]

@@ -32,7 +32,7 @@ def live(rsa_pem):
 
 
 @contextlib.contextmanager
-def opened(folder):
+def open_store(folder):
     store, state = Store(folder), State(folder)
     store.acquire()
     try:
@@ -66,7 +66,7 @@ def run_watch(live, folder, seconds, during=None, *, pace=QUICK, **config):
             await running
             return watch, transport.traffic.requests - before
 
-    with opened(folder / "store") as (store, state):
+    with open_store(folder / "store") as (store, state):
         watch, requests = asyncio.run(run())
     return watch, Store(folder / "store"), requests
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from fairline.api.account_report import PortfolioReport
 from fairline.api.closing import read_closing_lines
-from fairline.api.keywords import build_request, documented
+from fairline.api.keywords import build_request, document_keywords
 from fairline.api.options import AccountOptions, Sizing
 from fairline.api.requests import PortfolioRequest
 from fairline.api.running import run_sync
@@ -174,13 +174,13 @@ def _with_claims(account: Account, store: Store | None) -> tuple[Account, pl.Dat
     return attach_models(account, models_by_ticker(matched)), matched
 
 
-@documented(PortfolioRequest)
+@document_keywords(PortfolioRequest)
 async def portfolio_async(**options: Any) -> PortfolioReport:
     """Show what an account holds and earned. See `portfolio`."""
     return await run_portfolio_request(build_request(PortfolioRequest, "portfolio", options), Hooks())
 
 
-@documented(PortfolioRequest)
+@document_keywords(PortfolioRequest)
 def portfolio(**options: Any) -> PortfolioReport:
     """Show what an account holds, what it earned, and whether it beat the closing line. Read-only.
 

@@ -169,10 +169,10 @@ class PortfolioReport:
             sign = "+" if identity.difference_u > 0 else "−"
             text = f"the balance differs from the records by {sign}${abs(identity.difference_u) / _DOLLAR:,.4f}"
             difference = [Problem(f"{text}; possible cause: {'; '.join(identity.explanations)}", stage="account")]
-        own = [*self._unlisted_value(), *self._uncounted()]
+        own = [*self._unlisted_value(), *self._uncounted_value()]
         return [*missing, *rejected, *difference, *mismatches, *own, *self._problems]
 
-    def _uncounted(self) -> list[Problem]:
+    def _uncounted_value(self) -> list[Problem]:
         """Return a problem for markets of which nothing but an archived position is left."""
         records = self._records
         counted = {fill.ticker for fill in records.fills} | {row.ticker for row in records.settlements}

@@ -15,7 +15,7 @@ import polars as pl
 
 from fairline.api.backtest_report import BacktestReport
 from fairline.api.functions import AnyModel
-from fairline.api.keywords import build_request, documented
+from fairline.api.keywords import build_request, document_keywords
 from fairline.api.options import Connection, Period, Running
 from fairline.api.requests import BacktestRequest
 from fairline.api.running import run_sync
@@ -225,7 +225,7 @@ def open_store(store: str | Path | Store | None, connection: Connection) -> Stor
     return Store(folder)
 
 
-@documented(BacktestRequest, _MODELS, _STORE)
+@document_keywords(BacktestRequest, _MODELS, _STORE)
 async def backtest_async(
     *models: AnyModel, store: str | Path | Store | None = None, progress: Progress | None = None, **options: Any
 ) -> BacktestReport:
@@ -235,7 +235,7 @@ async def backtest_async(
     return await asyncio.to_thread(run_backtest_request, models, opened, request, progress)
 
 
-@documented(BacktestRequest, _MODELS, _STORE)
+@document_keywords(BacktestRequest, _MODELS, _STORE)
 def backtest(*models: AnyModel, store: str | Path | Store | None = None, **options: Any) -> BacktestReport:
     """Test what models would have earned over a recorded or ingested store.
 

@@ -10,7 +10,7 @@ from fairline.models import Model, list_models
 from fairline.sources import Request
 
 _REAL_EXCHANGES = ("production", "demo")
-_OWN = "fairline "
+_BUILT_IN_PREFIX = "fairline "
 _KEY = "{key:"
 
 
@@ -22,7 +22,7 @@ def default_models(exchange: str) -> list[str]:
     """
     names = []
     for entry in list_models(model_settings(exchange)):
-        if not entry.origin.startswith(_OWN):
+        if not entry.origin.startswith(_BUILT_IN_PREFIX):
             continue
         try:
             model = entry.load()

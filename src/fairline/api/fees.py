@@ -136,7 +136,7 @@ def fee(
 ) -> FeeReport:
     """Return the fee of an order in dollars, with the calculation.
 
-    With a ticker, the exchange is asked for the market's terms; without one, `type` and `multiplier` give them and
+    With a ticker, the market's terms come from the exchange; without one, `type` and `multiplier` give them and
     nothing is read. `size` is in contracts, `price` in dollars per contract (default: the best ask). Options are those
     of the command `fairline fees`.
     """

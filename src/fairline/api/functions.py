@@ -8,7 +8,7 @@ from typing import Any
 from fairline.api.account import account_fees, use_account
 from fairline.api.beliefs import load_beliefs
 from fairline.api.default_models import default_models
-from fairline.api.keywords import build_request, documented
+from fairline.api.keywords import build_request, document_keywords
 from fairline.api.reports import CoherenceReport, ExplainReport, MarketsReport, ScanReport
 from fairline.api.requests import CoherenceRequest, ExplainRequest, MarketsRequest, ScanRequest
 from fairline.api.running import run_sync
@@ -99,13 +99,13 @@ async def run_coherence_request(request: CoherenceRequest, hooks: Hooks) -> Cohe
     return CoherenceReport(listing, violations)
 
 
-@documented(ScanRequest, _MODELS)
+@document_keywords(ScanRequest, _MODELS)
 async def scan_async(*models: AnyModel, progress: Callable[[int], None] | None = None, **options: Any) -> ScanReport:
     """Price every market with the models and rank what is mispriced after fees. See `scan`."""
     return await run_scan_request(models, build_request(ScanRequest, "scan", options), Hooks(progress))
 
 
-@documented(ScanRequest, _MODELS)
+@document_keywords(ScanRequest, _MODELS)
 def scan(*models: AnyModel, **options: Any) -> ScanReport:
     """Price every market with the models and rank what is mispriced after fees.
 
@@ -117,13 +117,13 @@ def scan(*models: AnyModel, **options: Any) -> ScanReport:
     return run_sync(scan_async(*models, **options))
 
 
-@documented(MarketsRequest)
+@document_keywords(MarketsRequest)
 async def markets_async(*, progress: Callable[[int], None] | None = None, **options: Any) -> MarketsReport:
     """List every market with the probabilities its prices imply. See `markets`."""
     return await run_markets_request(build_request(MarketsRequest, "markets", options), Hooks(progress))
 
 
-@documented(MarketsRequest)
+@document_keywords(MarketsRequest)
 def markets(**options: Any) -> MarketsReport:
     """List every market with the probabilities its prices imply. No model needed.
 
@@ -132,13 +132,13 @@ def markets(**options: Any) -> MarketsReport:
     return run_sync(markets_async(**options))
 
 
-@documented(ExplainRequest, _TICKER, _MODELS)
+@document_keywords(ExplainRequest, _TICKER, _MODELS)
 async def explain_async(ticker: str, /, *models: AnyModel, **options: Any) -> ExplainReport:
     """Show how one market fares in each step of a scan. See `explain`."""
     return await run_explain_request(ticker, models, build_request(ExplainRequest, "explain", options), Hooks())
 
 
-@documented(ExplainRequest, _TICKER, _MODELS)
+@document_keywords(ExplainRequest, _TICKER, _MODELS)
 def explain(ticker: str, /, *models: AnyModel, **options: Any) -> ExplainReport:
     """Show how one market fares in each step of a scan, with its numbers.
 
@@ -147,13 +147,13 @@ def explain(ticker: str, /, *models: AnyModel, **options: Any) -> ExplainReport:
     return run_sync(explain_async(ticker, *models, **options))
 
 
-@documented(CoherenceRequest)
+@document_keywords(CoherenceRequest)
 async def coherence_async(*, progress: Callable[[int], None] | None = None, **options: Any) -> CoherenceReport:
     """List quotes that contradict each other. See `coherence`."""
     return await run_coherence_request(build_request(CoherenceRequest, "coherence", options), Hooks(progress))
 
 
-@documented(CoherenceRequest)
+@document_keywords(CoherenceRequest)
 def coherence(**options: Any) -> CoherenceReport:
     """List quotes that contradict each other, priced with fees on every leg.
 

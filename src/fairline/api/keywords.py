@@ -47,7 +47,7 @@ def signature(kind: type, *first: inspect.Parameter) -> inspect.Signature:
     return inspect.Signature([*first, *options])
 
 
-def documented(kind: type, *first: inspect.Parameter) -> Callable[[F], F]:
+def document_keywords(kind: type, *first: inspect.Parameter) -> Callable[[F], F]:
     """Show the options of a request in the signature of a function that takes them as `**options`."""
 
     def decorate(function: F) -> F:

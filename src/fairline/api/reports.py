@@ -81,7 +81,7 @@ class ScanReport:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was asked for was read."""
+        """Whether everything requested was read."""
         return self.result.complete
 
     @property
@@ -129,7 +129,7 @@ class MarketsReport:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was asked for was read."""
+        """Whether everything requested was read."""
         return self.listing.complete
 
     @property
@@ -164,7 +164,7 @@ class CoherenceReport:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was asked for was read."""
+        """Whether everything requested was read."""
         return self.listing.complete
 
     @property
@@ -200,7 +200,7 @@ class ExplainReport:
         return cls(ticker, rows["title"][0] or "", explain_rows(rows, evaluation.rules), problems)
 
     def document(self) -> dict[str, Any]:
-        """The explanation as JSON."""
+        """Return the explanation as JSON."""
         return {
             "ticker": self.ticker,
             "sides": [asdict(side) for side in self.sides],
@@ -208,7 +208,7 @@ class ExplainReport:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """The explanation as one row for each side, model and step."""
+        """Return the explanation as one row for each side, model and step."""
         return [
             {"ticker": self.ticker, "side": side.side, "model": side.model, **asdict(step)}
             for side in self.sides

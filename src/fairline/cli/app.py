@@ -166,7 +166,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "blend": Command(
             "fitting:blend",
-            "Fit a weight for each model beside the price, and how much of each to believe, from settled markets.",
+            "Fit how much weight and belief each model earns beside the market, from settled markets.",
             "fairline blend && fairline scan --model blend",
         ),
     },

@@ -26,7 +26,7 @@ from fairline.scanner import ScanOptions, ScanResult, run_scan
 
 @dataclass(frozen=True, slots=True)
 class AuditJob:
-    """What to scan. `models` as they were asked for; only those named in `active` are run."""
+    """What to scan. `models` as requested; only those named in `active` are run."""
 
     settings: Settings = field(repr=False)
     models: Sequence[str | Path]

@@ -44,7 +44,7 @@ def fill_from_file(_: App, commands: Sequence[str], arguments: "ArgumentCollecti
 
 
 def _may_be_set(argument: "Argument") -> bool:
-    """Whether the file may set it: not which exchange is asked with which key, nor what concerns one run."""
+    """Return whether the file may set it: not which exchange is asked with which key, nor what concerns one run."""
     groups: Any = argument.parameter.group
     is_connection = any(group.name == _CONNECTION for group in groups)
     return argument.name.startswith("--") and argument.field_info.name not in _ONE_RUN and not is_connection

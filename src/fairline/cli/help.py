@@ -42,10 +42,10 @@ class HelpFormatter(DefaultFormatter):
 
     def __call__(self, console: "Console", options: "ConsoleOptions", panel: "HelpPanel") -> None:
         """Print one panel of a help page."""
-        super().__call__(console, options, panel.copy(entries=[_tidied(entry) for entry in panel.entries]))
+        super().__call__(console, options, panel.copy(entries=[_tidy_entry(entry) for entry in panel.entries]))
 
 
-def _tidied(entry: "HelpEntry") -> "HelpEntry":
+def _tidy_entry(entry: "HelpEntry") -> "HelpEntry":
     metavar = entry.metavar
     if metavar is not None:
         option = next((name for name in entry.positive_names if name in _BY_OPTION), "")

@@ -66,5 +66,5 @@ class ModelOptions:
     """An installed model, or path/to/file.py:Name. Repeatable."""
 
     def all_models(self, *more: str) -> list[str | Path]:
-        """Return every model that was asked for."""
+        """Return every requested model."""
         return [*more, *self.probabilities, *self.model]

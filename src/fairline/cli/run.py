@@ -77,7 +77,7 @@ def _output_failed(error: OSError) -> int:
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether this is an error of the exchange or the simulator, whose classes are imported if one was raised."""
+    """Return whether this is an error of the exchange or the simulator; their classes exist if one was raised."""
     kinds = [("fairline.kalshi.errors", "KalshiError"), ("fairline.sim.errors", "SimError")]
     known = [getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules]
     return isinstance(error, tuple(known))

@@ -29,7 +29,7 @@ class ExchangeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     member_id: str = ""
     use_server_time: Switch = Switch("")
 
-    def given(self) -> dict[str, str]:
+    def set_values(self) -> dict[str, str]:
         """Return the settings that the table contains."""
         return {name: str(value) for name, value in msgspec.structs.asdict(self).items() if value}
 
@@ -90,7 +90,7 @@ def read_profile(files: tuple[Path, ...], wanted: str) -> Profile:
 
 
 def is_local(path: Path) -> bool:
-    """Whether a file is in the current folder, so that it may have come with somebody else's project."""
+    """Return whether a file is in the current folder, so that it may have come with another project."""
     return path.resolve().parent == Path.cwd() and path.resolve() != config_files()[1].resolve()
 
 
@@ -100,7 +100,7 @@ def _exchange_table(table: object, where: str) -> dict[str, str]:
         if secret:
             known = ", ".join(expectations(ExchangeTable))
             raise ConfigError(f"{secret} in {where} is a secret", remedy=f"Keep it out of the file; it takes {known}")
-    return convert_table(table, ExchangeTable, where).given()
+    return convert_table(table, ExchangeTable, where).set_values()
 
 
 def _read_toml(files: tuple[Path, ...]) -> tuple[Path | None, dict[str, Any]]:

@@ -133,10 +133,10 @@ def wrap(cell: str, width: int) -> list[str]:
                 lines.append(part)
     if len(lines) <= MAX_LINES:
         return lines
-    kept = lines[:MAX_LINES]
-    while kept[-1] and cell_len(kept[-1]) > width - 2:
-        kept[-1] = kept[-1].rpartition(" ")[0]
-    return [*kept[:-1], f"{kept[-1]} …".lstrip()]
+    shown = lines[:MAX_LINES]
+    while shown[-1] and cell_len(shown[-1]) > width - 2:
+        shown[-1] = shown[-1].rpartition(" ")[0]
+    return [*shown[:-1], f"{shown[-1]} …".lstrip()]
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:

@@ -246,7 +246,7 @@ def problem_lines(listing: Listing, problems: Sequence[Problem]) -> list[str]:
 
 
 def _texts(rows: pl.DataFrame) -> list[Column]:
-    """The outcome before the question: it is what tells the markets of one event apart."""
+    """Return the outcome before the question, because it distinguishes the markets of one event."""
     return [column(rows, "outcome", "Outcome", rank=2, shortest=12)] if "outcome" in rows else []
 
 
@@ -302,7 +302,7 @@ def _misses_grid(misses: pl.DataFrame) -> Grid:
 
 
 def _violation_lines(row: dict[str, object]) -> list[Text]:
-    """One violation: a line with its numbers, then a line for each leg, so that no ticker is cut."""
+    """Return one violation: a line with its numbers, then a line for each leg, so that no ticker is cut."""
     profit, cost, size = (f"{row[name]:,.2f}" for name in ("profit", "cost", "size"))
     head = f"profit ${profit}  cost ${cost}  size {size}  {row['certainty']}  {row['kind']}  {row['event_ticker']}"
     legs = list(row["legs"])  # type: ignore[call-overload]

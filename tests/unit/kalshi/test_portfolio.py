@@ -117,11 +117,15 @@ async def test_the_state_alone_takes_three_requests():
 
 
 async def test_a_market_settled_twice_has_two_settlements():
-    def settled(at):
+    def settlement_at(at):
         return PositionSettlement(ticker="KXT-1-A", yes_count_fp="1", no_count_fp="0", yes_total_cost_dollars="0.4",
                                   no_total_cost_dollars="0", settled_time=at)  # fmt: skip
 
-    rows = page(settled("2026-08-02T00:00:00Z"), settled("2026-08-01T00:00:00Z"), settled("2026-08-01T00:00:00Z"))
+    rows = page(
+        settlement_at("2026-08-02T00:00:00Z"),
+        settlement_at("2026-08-01T00:00:00Z"),
+        settlement_at("2026-08-01T00:00:00Z"),
+    )
     records = await read_account(Account(settlements=rows))
     assert len(records.settlements) == 2
 

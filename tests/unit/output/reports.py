@@ -28,7 +28,7 @@ def listing(frame, **more):
 
 
 def scan(frame, *stubs, rules=None, **more):
-    """A scan of these markets by these models."""
+    """Return a scan of these markets by these models."""
     rules = rules or Rules()
     evaluation = evaluate(frame, list(stubs), {}, asof=NOW, rules=rules)
     return ScanReport(ScanResult(listing(frame, **more), evaluation), rules, ("stub",))

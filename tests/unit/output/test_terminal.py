@@ -16,7 +16,7 @@ from tests.unit.pricing.test_edge import NOW, markets
 from tests.unit.test_scanner import Stub
 
 
-def printed(capsys, renderable):
+def print_text(capsys, renderable):
     open_console().print(renderable)
     return capsys.readouterr().out
 
@@ -28,7 +28,7 @@ def report_of(report, view=View()):
 def test_brackets_in_a_title_are_not_markup(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     frame = markets({"yes_bid_dollars": "0.61", "title": "Will [bold]X[/] win :smile:?"})
-    assert "Will [bold]X[/] win :smile:?" in printed(capsys, report_of(scan(frame, Stub(("T0", 0.7, None)))))
+    assert "Will [bold]X[/] win :smile:?" in print_text(capsys, report_of(scan(frame, Stub(("T0", 0.7, None)))))
 
 
 def test_incompleteness_problems_and_quarantined_rows_are_shown(capsys):
@@ -38,7 +38,7 @@ def test_incompleteness_problems_and_quarantined_rows_are_shown(capsys):
         quarantined=[Rejected(f"Q{i}", "close_time", '"x"', "bad") for i in range(12)],
         problems=[Problem("not known", stage="series")],
     )
-    shown = printed(capsys, report_of(report))
+    shown = print_text(capsys, report_of(report))
     for text in ("INCOMPLETE: page 2 failed", "series: not known", "12 rows quarantined", "and 4 more", "No market"):
         assert text in shown
 
@@ -49,31 +49,31 @@ def test_what_no_record_supports_is_a_section_of_its_own(capsys):
     assert report.opportunities["ticker"].to_list() == ["T1"]
     row = report.unproven.row(0, named=True)
     assert (row["ticker"], row["belief"], row["belief_source"], row["kelly"]) == ("T0", 0.0, "none", 0.0)
-    shown = printed(capsys, report_of(report))
+    shown = print_text(capsys, report_of(report))
     assert shown.index("Believed:") < shown.index("T1") < shown.index("Unproven:") < shown.rindex("T0")
     assert "nothing is promised" in shown
 
 
 def test_a_first_scan_with_a_built_in_model_is_not_empty(capsys):
     frame = markets({"yes_bid_dollars": "0.61"})
-    shown = printed(capsys, report_of(scan(frame, Stub(("T0", 0.7, None), name="elo"))))
+    shown = print_text(capsys, report_of(scan(frame, Stub(("T0", 0.7, None), name="elo"))))
     assert "Believed: nothing. No record supports" in shown
     assert "Unproven:" in shown
 
 
 def test_the_outcome_comes_before_the_question(capsys):
-    heading = next(line for line in printed(capsys, report_of(rain_scan())).splitlines() if "Ticker" in line)
+    heading = next(line for line in print_text(capsys, report_of(rain_scan())).splitlines() if "Ticker" in line)
     assert heading.index("Outcome") < heading.index("Side") < heading.index("Question")
 
 
 def test_chosen_columns_are_shown_under_their_own_names(capsys):
     report = rain_scan()
-    shown = printed(capsys, report_of(report, View(("ticker", "ev_per_contract"))))
+    shown = print_text(capsys, report_of(report, View(("ticker", "ev_per_contract"))))
     assert shown.splitlines()[2].split() == ["ticker", "ev_per_contract"]
 
 
 def test_local_time_is_named_in_the_heading(capsys):
-    shown = printed(capsys, report_of(rain_scan(), View(local_time=True)))
+    shown = print_text(capsys, report_of(rain_scan(), View(local_time=True)))
     assert "local" in shown
     assert "UTC" not in shown
 
@@ -83,9 +83,9 @@ def test_an_empty_listing_names_the_filter_that_dropped_the_last_market(capsys):
         markets({}).clear(), listed=5, funnel=[FunnelStep("still open", 5, 0), FunnelStep("closes within 7d", 0, 5)]
     )
     rows = market_table(empty.markets)
-    assert "closes within 7d" in printed(capsys, markets_report(empty, rows, View(), "by volume"))
+    assert "closes within 7d" in print_text(capsys, markets_report(empty, rows, View(), "by volume"))
     nothing = violations(empty.markets, asof=NOW)
-    assert "closes within 7d" in printed(capsys, coherence_report(empty, nothing, nothing))
+    assert "closes within 7d" in print_text(capsys, coherence_report(empty, nothing, nothing))
 
 
 @pytest.mark.parametrize(
