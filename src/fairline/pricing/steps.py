@@ -177,6 +177,12 @@ def _ev_gap(rules: Rules) -> Gap:
     return Gap(least - ev, max(abs(least), 0.01), pl.format("EV ${} (needs above {})", ev.round(4), least))
 
 
+def _open_detail(row: Row) -> str:
+    decided = row["decided_ts"]
+    expected = "decision time unknown" if decided is None else f"decided {decided:%Y-%m-%d %H:%M}"
+    return f"status {row['status']}, {expected}, closes {row['close_ts']:%Y-%m-%d %H:%M} UTC"
+
+
 def _start_detail(row: Row) -> str:
     start = row["milestone_ts"]
     return "no known start" if start is None else f"starts {start:%Y-%m-%d %H:%M} UTC"
@@ -188,7 +194,7 @@ STEPS: tuple[Step, ...] = (
         label=_same_for_all("open for trading"),
         failure="not open for trading",
         test=lambda _, asof: (pl.col("status") != "active") | (pl.col("close_ts") <= asof),
-        detail=lambda row, _: f"status {row['status']}, closes {row['close_ts']:%Y-%m-%d %H:%M} UTC",
+        detail=lambda row, _: _open_detail(row),
     ),
     Step(
         "binary",
