@@ -100,7 +100,7 @@ class LiveScreen:
         bid_u, ask_u, _, _ = state.quote_of(ticker)
         before = self._audit_mids.get(ticker)
         mid = (bid_u + ask_u) / 2e6 if bid_u and ask_u else None
-        close = row["close_ts"]
+        decided = row["decided_ts"]
         return LiveRow(
             ticker=ticker,
             side=str(row["side"]),
@@ -112,7 +112,7 @@ class LiveScreen:
             ev_per_dollar=_float(row["believed_ev_per_dollar"]),
             age_s=max(0.0, (now_ms - state.ts_ms[place]) / 1000),
             move=None if mid is None or before is None else mid - before,
-            closes_s=(close - now).total_seconds() if isinstance(close, datetime) else 0.0,
+            decided_s=(decided - now).total_seconds() if isinstance(decided, datetime) else None,
             title=str(row["title"]),
         )
 

@@ -4,14 +4,15 @@ Tickers and numbers are never cut. Where the terminal is too narrow, columns are
 most important ones do not fit, each opportunity takes two lines.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fairline.text import sanitize
 
-Sort = Literal["ev/$", "ev", "edge", "age", "move", "closes"]
-SORTS: tuple[Sort, ...] = ("ev/$", "ev", "edge", "age", "move", "closes")
+Sort = Literal["ev/$", "ev", "edge", "age", "move", "decided"]
+SORTS: tuple[Sort, ...] = ("ev/$", "ev", "edge", "age", "move", "decided")
 KEYS = "s sort  / filter  c clear  j k scroll  q quit"
 _GAP = "  "
 
@@ -33,7 +34,7 @@ class LiveRow:
     ev_per_dollar: float
     age_s: float
     move: float | None
-    closes_s: float
+    decided_s: float | None
     title: str
 
 
@@ -91,7 +92,7 @@ _ORDER: dict[Sort, Callable[[LiveRow], float]] = {
     "edge": lambda row: -row.edge,
     "age": lambda row: row.age_s,
     "move": lambda row: -abs(row.move or 0.0),
-    "closes": lambda row: row.closes_s,
+    "decided": lambda row: math.inf if row.decided_s is None else row.decided_s,
 }
 
 
@@ -167,7 +168,7 @@ _COLUMNS = (
     _Column("EV/$", 3, lambda row: f"{row.ev_per_dollar:+.1%}"),
     _Column("age", 1, lambda row: _seconds(row.age_s)),
     _Column("move $", 5, lambda row: "–" if row.move is None else f"{row.move:+.4f}"),
-    _Column("closes", 7, lambda row: _seconds(row.closes_s)),
+    _Column("decided", 7, lambda row: "–" if row.decided_s is None else _seconds(row.decided_s)),
     _Column("model", 6, lambda row: sanitize(row.model), right=False),
 )
 

@@ -8,7 +8,7 @@ from fairline.output.live_screen import KEYS, SORTS, LiveRow, LiveStatus, View, 
 def row(ticker="KXHIGHNY-26NOV23-B54.5", **changes):
     values = {
         "side": "yes", "model": "elo", "price": 0.41, "p": 0.47, "edge": 6.0, "ev": 0.0432, "ev_per_dollar": 0.1,
-        "age_s": 3.2, "move": 0.015, "closes_s": 7_000.0, "title": "Highest temperature in New York?",
+        "age_s": 3.2, "move": 0.015, "decided_s": 7_000.0, "title": "Highest temperature in New York?",
     }  # fmt: skip
     return LiveRow(ticker=ticker, **(values | changes))
 
