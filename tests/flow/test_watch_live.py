@@ -42,8 +42,11 @@ def open_store(folder):
         state.close()
 
 
-def run_watch(live, folder, seconds, during=None, *, pace=QUICK, **config):
-    """Run a live watch for some seconds; return it, its store and the requests that it sent after its first scan."""
+def run_watch(live, folder, seconds, during=None, *, until=lambda _: False, pace=QUICK, **config):
+    """Run a live watch for some seconds, or `until` something.
+
+    Return it, its store, and how many requests it sent after its first scan.
+    """
     (folder / "model.py").write_text(MODEL)
     models = [load(f"{folder / 'model.py'}:Above", model_settings())]
     options = {"every": timedelta(seconds=1), "alerts": [Rule("all", min_edge=2.0)]} | config
@@ -58,7 +61,7 @@ def run_watch(live, folder, seconds, during=None, *, pace=QUICK, **config):
                 await asyncio.sleep(0.05)
             before = transport.traffic.requests
             end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while time.monotonic() < end and not until(watch):
                 await asyncio.sleep(0.05)
                 if during is not None:
                     during(watch)
@@ -72,7 +75,13 @@ def run_watch(live, folder, seconds, during=None, *, pace=QUICK, **config):
 
 
 def test_opportunities_quotes_trades_and_depth_are_recorded_between_scans(live, tmp_path):
-    watch, store, _ = run_watch(live, tmp_path, 4)
+    beats = []
+
+    def has_seen_enough(watch):
+        beats.append(watch.health.changes.total())
+        return len(set(beats)) > 15 and watch.health.changes["gone"] > 5
+
+    watch, store, _ = run_watch(live, tmp_path, 60, until=has_seen_enough)
     assert sum(watch.health.scans.values()) == 1
     edges = store.read("edges")
     assert edges["seen_ts"].n_unique() > 10
@@ -140,7 +149,10 @@ def test_a_quote_that_the_feed_lost_raises_an_alarm_and_is_corrected(live, tmp_p
         if "feed" in watch.health.errors and len(seen) == 1:
             seen.append(watch.health.errors["feed"])
 
-    watch, _, _ = run_watch(live, tmp_path, 9, corrupt)
+    def is_corrected(watch):
+        return len(seen) == 2 and "feed" not in watch.health.errors and not live.wrong(watch.live.session.state)
+
+    watch, _, _ = run_watch(live, tmp_path, 40, corrupt, until=is_corrected)
     assert "differ from the order books" in seen[1]
     assert sum(watch.health.scans.values()) > 1
     assert not live.wrong(watch.live.session.state)
@@ -181,7 +193,7 @@ def test_a_feed_that_stays_closed_is_an_alarm_until_it_is_open_again(live, tmp_p
             if text:
                 live.exchange.faults.set()
 
-    run_watch(live, tmp_path, 8, interrupt)
+    run_watch(live, tmp_path, 40, interrupt, until=lambda _: len(texts) >= 3)
     assert texts[:3] == ["", "the feed is closed and cannot be opened again so far", ""]
 
 
@@ -193,7 +205,11 @@ def test_outages_are_recorded_with_their_cause(live, tmp_path):
             live.exchange.faults.set(Fault("socket-drop", 1.0, 1))
             done.append(True)
 
-    _, store, _ = run_watch(live, tmp_path, 4, drop)
+    def is_over(watch):
+        session = watch.live.session
+        return done and session.feed.counts.connections > 1 and not session.stale
+
+    _, store, _ = run_watch(live, tmp_path, 30, drop, until=is_over)
     outages = store.read("outages")
     assert "the connection ended" in set(outages["cause"])
     assert (outages["until_ts"] >= outages["from_ts"]).all()

@@ -94,7 +94,9 @@ async def carry_out(job: AuditJob, notify: Callable[[str], None]) -> ScanResult 
     try:
         models = [m for m in load_models(job.models, job.inputs, job.settings.environment) if m.name in job.active]
         async with await connect(job.settings, None, notify) as kalshi:
-            return await run_scan(kalshi, models, job.options, memory=memory_of(job.settings), sources=sources_of())
+            result = await run_scan(kalshi, models, job.options, memory=memory_of(job.settings), sources=sources_of())
+            # One frame for both, so that it is sent and held once.
+            return replace(result, evaluation=replace(result.evaluation, markets=result.listing.markets))
     except KalshiError as error:
         return AuditFailure(error.message, error.remedy, getattr(error, "status", 0))
     except FairlineError as error:

@@ -27,6 +27,7 @@ from fairline.pricing.edge import sort_opportunities
 from fairline.pricing.rules import Rules
 from fairline.scanner import Evaluation, price
 
+_SMALL = 5_000
 _CACHED_MS = 20_000
 """The exchange caches quotes of its listing for up to 15 s: only older differences are mistakes of the feed."""
 _FACT_EVENTS = ("created", "activated", "close_date_updated", "price_level_structure_updated", "metadata_updated")
@@ -100,7 +101,7 @@ class LiveSession:
         self._closings = Closings(listing.markets["close_ts"], now)
         self._pending = set()
         self.hold(predictions_of(evaluation), price_again=False)
-        self.opportunities = evaluation.opportunities
+        self.opportunities = _detach(evaluation.opportunities)
         self._beliefs = evaluation.beliefs
         self.choose_books(evaluation)
         self.feed.follow_tickers(state.tickers)
@@ -129,9 +130,17 @@ class LiveSession:
         rows = np.fromiter((known.get(ticker, -1) for ticker in predictions["ticker"]), np.int64, predictions.height)
         order = np.argsort(rows, kind="stable")
         order = order[rows[order] >= 0]
-        self._predictions, self._prediction_rows = predictions[order], rows[order]
+        self._prediction_rows = rows[order]
+        self._predictions = self._own_texts(predictions[order], self._prediction_rows)
         if price_again:
             self._pending |= set(self._prediction_rows.tolist())
+
+    def _own_texts(self, predictions: pl.DataFrame, rows: NDArray[np.int64]) -> pl.DataFrame:
+        """Return predictions whose texts are the listing's: a filtered column keeps all texts of its origin alive."""
+        names = predictions["model"].unique().to_list()
+        place = {name: number for number, name in enumerate(names)}
+        models = pl.Series("model", names, dtype=pl.String).gather([place[name] for name in predictions["model"]])
+        return predictions.with_columns(self.markets["ticker"].gather(rows), models)
 
     def choose_books(self, evaluation: Evaluation) -> None:
         """Follow the books of the opportunities, then of the markets that come nearest to being one."""
@@ -299,6 +308,11 @@ def predictions_of(evaluation: Evaluation) -> pl.DataFrame:
     """Return the predictions that an evaluation was made with, as PREDICTIONS without notes."""
     is_prediction = (pl.col("side") == "yes") & pl.col("p").is_not_null()
     return evaluation.rows.filter(is_prediction).select("ticker", "p", "p_sd", "model", "asof")
+
+
+def _detach(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copy a small frame, texts included, so that it keeps nothing of its origin alive."""
+    return pl.DataFrame(rows.rows(), schema=rows.schema, orient="row") if rows.height <= _SMALL else rows
 
 
 def _ranges(first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[np.int64]:
