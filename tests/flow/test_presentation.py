@@ -99,7 +99,7 @@ def test_f4_a_watch_writes_changes_as_json_lines_on_request(exchange, forecast, 
     changes = [json.loads(line) for line in done.stdout.splitlines()]
     assert changes, done.stderr
     assert {change["change"] for change in changes} == {"appeared"}
-    assert {"ticker", "side", "price", "p", "model", "seen_ts"} <= set(changes[0])
+    assert {"ticker", "side", "price", "p", "model", "seen_ts", "url"} <= set(changes[0])
 
 
 def test_f4_now_lists_what_is_on_offer(fairline, watched):

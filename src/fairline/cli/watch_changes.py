@@ -18,7 +18,7 @@ MAX_LINES = 10
 
 def log_changes(edges: pl.DataFrame) -> None:
     """Log the opportunities that appeared, best first, and those that are gone, with the reason."""
-    rows = change_table(edges)
+    rows = change_table(edges, "")
     appeared = rows.filter(pl.col("change") == "appeared").sort("believed_ev_per_contract", descending=True)
     for kind, part, describe in (
         ("appeared", appeared, _describe_offer),
@@ -33,14 +33,15 @@ def log_changes(edges: pl.DataFrame) -> None:
 class ChangeWriter:
     """Writes every change as a line of JSON to standard output, until its reader is gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, exchange: str) -> None:
+        self._exchange = exchange
         self._is_open = True
 
     def __call__(self, edges: pl.DataFrame) -> None:
         if not self._is_open or edges.is_empty():
             return
         try:
-            write_rows(sys.stdout.buffer, "jsonl", change_table(edges))
+            write_rows(sys.stdout.buffer, "jsonl", change_table(edges, self._exchange))
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             self._is_open = False

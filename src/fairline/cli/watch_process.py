@@ -66,7 +66,7 @@ async def run_watch(
                 audit=audit,
                 reload=read_config,
                 notify_supervisor=supervisor_notifier(supervisor()),
-                on_changes=ChangeWriter() if json_lines else log_changes,
+                on_changes=ChangeWriter(settings.url) if json_lines else log_changes,
             )
             health = stack.enter_context(Monitor(watch, lambda: datetime.now(UTC), *address))
             _handle_signals(watch)

@@ -1,4 +1,4 @@
-"""What a market is called: its outcome before its question, because the outcome tells markets of one event apart."""
+"""What a market is called, with its outcome before its question, and the address of its page."""
 
 import polars as pl
 
@@ -16,3 +16,10 @@ def label_of(outcome: str | None, question: str | None) -> str:
     """Return the label of one market."""
     parts = dict.fromkeys(part for part in (outcome, question) if part)
     return SEPARATOR.join(parts)
+
+
+def page_address(exchange: str) -> pl.Expr:
+    """Return the address of each market's page, from `ticker` and `series_ticker`; `exchange` is the API's address."""
+    if "kalshi" in exchange and "demo" not in exchange:
+        return pl.concat_str(pl.lit("https://kalshi.com/markets/"), pl.col("series_ticker").str.to_lowercase())
+    return pl.concat_str(pl.lit(f"{exchange}/markets/"), pl.col("ticker"))

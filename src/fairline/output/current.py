@@ -36,7 +36,7 @@ def read_current(store: Store, exchange: str) -> Current:
     still_open = edges.filter((pl.col("change") != "gone") & (pl.col("close_ts") > datetime.now(UTC)))
     ranked = still_open.sort("suspect", "believed_ev_u", descending=[False, True], nulls_last=True)
     scans = store.read("scans").tail(1).to_dicts()
-    table = change_table(ranked).rename({"seen_ts": "since"}).drop("reason")
+    table = change_table(ranked, exchange).rename({"seen_ts": "since"}).drop("reason")
     if not scans:
         return Current(exchange, table, None, "")
     return Current(exchange, table, scans[0]["seen_ts"], scans[0]["outcome"])

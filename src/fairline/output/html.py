@@ -1,4 +1,4 @@
-"""One self-contained page about a period of watching: what appeared, what went, the funnel, health, charts."""
+"""A self-contained web page about a period of watching: current offers, changes, results, funnel, health, charts."""
 
 import html
 import json
@@ -9,13 +9,18 @@ from typing import Any
 import polars as pl
 
 from fairline.market.frame import NOTIONAL_U
+from fairline.market.labels import page_address
 from fairline.output import charts
+from fairline.output.current import read_current
 from fairline.pricing.steps import failure_text
 from fairline.scoring.metrics import Interval
 from fairline.scoring.scorecard import Scorecard, read_scorecard
 from fairline.store.store import Store
 
 _MAX_ROWS = 60
+_OFFER = (
+    "Ticker", "Outcome and question", "Side", "Model", "#Price $", "#Model p", "#Edge pts", "#EV $", "#Believed EV $",
+)  # fmt: skip
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -28,6 +33,12 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 """
 
 
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
 def report_page(store: Store, since: datetime, until: datetime, exchange: str) -> str:
     """Return HTML without scripts or requests, with all text of the exchange escaped. Raises `StoreError`."""
     scans, edges = store.read("scans", since=since, until=until), store.read("edges", since=since, until=until)
@@ -35,12 +46,13 @@ def report_page(store: Store, since: datetime, until: datetime, exchange: str) -
     parts = [
         f"<h1>Fairline, {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC</h1>",
         f'<p class="quiet">{_safe(exchange)} · {store.size_bytes() / 1e6:,.1f} MB stored</p>',
+        f"<h2>On offer now</h2>{_current_offers(store, exchange)}",
         _health(scans),
-        "<h2>What appeared</h2>", _changes(edges, "appeared"),
-        "<h2>What went, and why</h2>", _departures(edges),
-        "<h2>Outcomes</h2>", _card(card),
-        "<h2>Funnel</h2>", _funnel(scans),
-    ]  # fmt: skip
+        f"<h2>Opportunities that appeared</h2>{_changes(edges, 'appeared', exchange)}",
+        f"<h2>Opportunities that ended, and why</h2>{_departures(edges)}",
+        f"<h2>Results</h2>{_card(card)}",
+        f"<h2>Funnel</h2>{_funnel(scans)}",
+    ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width, initial-scale=1"><title>Fairline</title>'
@@ -54,8 +66,23 @@ def history_page(ticker: str, title: str, quotes: pl.DataFrame, predictions: pl.
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_safe(ticker)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{_safe(ticker)}</h1><p>{_safe(title)}</p>{drawn}"
-        f"<h2>Opportunities</h2>{_changes(edges, None)}</body></html>\n"
+        f"<h2>Opportunities</h2>{_changes(edges, None, '')}</body></html>\n"
     )
+
+
+def _current_offers(store: Store, exchange: str) -> str:
+    current = read_current(store, exchange)
+    if current.scanned_ts is None:
+        return '<p class="quiet">No scan was recorded yet.</p>'
+    summary = f"As of the last scan, {current.scanned_ts:%Y-%m-%d %H:%M:%S} UTC ({_safe(current.outcome)})."
+    rows = [
+        [_link(row), row["title"], row["side"].upper(), row["model"], _figure(row["price"], 1, 3),
+         _figure(row["p"], 1, 3), _figure(row["edge_points"], 1, 1), _figure(row["ev_per_contract"], 1, 3),
+         _figure(row["believed_ev_per_contract"], 1, 3)]
+        for row in current.opportunities.head(_MAX_ROWS).to_dicts()
+    ]  # fmt: skip
+    table = _table(_OFFER, rows) + _more(current.opportunities.height) if rows else '<p class="quiet">Nothing.</p>'
+    return f"<p>{summary}</p>{table}"
 
 
 def _health(scans: pl.DataFrame) -> str:
@@ -70,9 +97,10 @@ def _health(scans: pl.DataFrame) -> str:
     return f"<h2>Health</h2><p>{scans.height:,} scans: {_safe(outcomes)}.</p>{troubles}" + "".join(drawn)
 
 
-def _changes(edges: pl.DataFrame, change: str | None) -> str:
+def _changes(edges: pl.DataFrame, change: str | None, exchange: str) -> str:
     """Return a table of what appeared, once each with how often; without `change`, of every change."""
-    wanted = edges if change is None else edges.filter(pl.col("change") == change)
+    linked = edges.with_columns(url=page_address(exchange) if exchange else pl.lit(""))
+    wanted = linked if change is None else linked.filter(pl.col("change") == change)
     if wanted.is_empty():
         return '<p class="quiet">Nothing.</p>'
     key = ["ticker", "side", "model"]
@@ -80,27 +108,18 @@ def _changes(edges: pl.DataFrame, change: str | None) -> str:
     shown = wanted if change is None else wanted.unique(key, keep="last", maintain_order=True).join(times, on=key)
     shown = shown if change is None else shown.sort("ev_per_dollar", descending=True, nulls_last=True)
     rows = [
-        [f"{row['seen_ts']:%m-%d %H:%M}", row["change"] if change is None else f"{row['times']:,} ×", row["ticker"],
-         row["side"].upper(), row["model"], _figure(row["price_u"], NOTIONAL_U, 3), _figure(row["p"], 1, 3),
+        [f"{row['seen_ts']:%m-%d %H:%M}", row["change"] if change is None else f"{row['times']:,} ×", _link(row),
+         row["title"], row["side"].upper(), row["model"], _figure(row["price_u"], NOTIONAL_U, 3),
+         _figure(row["p"], 1, 3),
          _figure(row["edge_points"], 1, 1), _figure(row["ev_u"], NOTIONAL_U, 3),
-         _figure(row["believed_ev_u"], NOTIONAL_U, 3), row["title"]]
+         _figure(row["believed_ev_u"], NOTIONAL_U, 3)]
         for row in shown.head(_MAX_ROWS).to_dicts()
     ]  # fmt: skip
-    heads = [
-        "When (UTC)",
-        "",
-        "Ticker",
-        "Side",
-        "Model",
-        "#Price",
-        "#p",
-        "#Edge pts",
-        "#EV $",
-        "#Believed EV $",
-        "Question",
-    ]
-    more = f'<p class="quiet">… and {shown.height - _MAX_ROWS:,} more.</p>' if shown.height > _MAX_ROWS else ""
-    return _table(heads, rows) + more
+    return _table(["When (UTC)", "", *_OFFER], rows) + _more(shown.height)
+
+
+def _more(count: int) -> str:
+    return f'<p class="quiet">… and {count - _MAX_ROWS:,} more.</p>' if count > _MAX_ROWS else ""
 
 
 def _departures(edges: pl.DataFrame) -> str:
@@ -147,11 +166,12 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table; columns whose head begins with # are numbers."""
     kinds = [' class="n"' if head.startswith("#") else "" for head in heads]
     head = "".join(f"<th{kind}>{_safe(text.lstrip('#'))}</th>" for text, kind in zip(heads, kinds, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{_safe(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{''.join(map(_cell, row, kinds))}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(content: object, kind: str) -> str:
+    return f"<td{kind}>{content if isinstance(content, Markup) else _safe(content)}</td>"
 
 
 def _range(interval: Interval | None, *, bare: bool = False) -> str:
@@ -164,6 +184,11 @@ def _range(interval: Interval | None, *, bare: bool = False) -> str:
 
 def _figure(value: float | None, scale: float, digits: int) -> str:
     return "–" if value is None else f"{value / scale:.{digits}f}"
+
+
+def _link(row: dict[str, Any]) -> Markup | str:
+    ticker, address = row["ticker"], row["url"]
+    return Markup(f'<a href="{_safe(address)}">{_safe(ticker)}</a>') if address else ticker
 
 
 def _safe(text: object) -> str:

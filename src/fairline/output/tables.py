@@ -6,6 +6,7 @@ import polars as pl
 
 from fairline.errors import UsageError
 from fairline.market.frame import NOTIONAL_U
+from fairline.market.labels import page_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def opportunity_table(edges: pl.DataFrame, exchange: str, advice: pl.DataFrame |
         decided_at="decided_ts",
         closes_at="close_ts",
         in_play="in_play",
-        url=_url(exchange),
+        url=page_address(exchange),
         suspect="suspect",
     ).hstack(edges.select(*optional, *extra))
 
@@ -144,8 +145,8 @@ def violation_table(violations: pl.DataFrame) -> pl.DataFrame:
     return table.select("kind", "event_ticker", "certainty", "needs", "size", "cost", "fee", "payoff", "profit", "legs")
 
 
-def change_table(edges: pl.DataFrame) -> pl.DataFrame:
-    """Return recorded changes of opportunities (the dataset `edges`) in readers' units."""
+def change_table(edges: pl.DataFrame, exchange: str) -> pl.DataFrame:
+    """Return recorded changes of opportunities (the dataset `edges`) in readers' units, with links to the markets."""
     return edges.select(
         "seen_ts",
         "change",
@@ -169,6 +170,7 @@ def change_table(edges: pl.DataFrame) -> pl.DataFrame:
         size=pl.col("size_cc") / 100,
         decided_at="decided_ts",
         closes_at="close_ts",
+        url=page_address(exchange),
         suspect="suspect",
     )
 
@@ -202,9 +204,3 @@ _ADVICE = {
 
 def _root(expr: pl.Expr) -> str:
     return expr.meta.root_names()[0]
-
-
-def _url(exchange: str) -> pl.Expr:
-    if "kalshi" in exchange and "demo" not in exchange:
-        return pl.concat_str(pl.lit("https://kalshi.com/markets/"), pl.col("series_ticker").str.to_lowercase())
-    return pl.concat_str(pl.lit(f"{exchange}/markets/"), pl.col("ticker"))

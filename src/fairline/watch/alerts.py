@@ -295,7 +295,8 @@ def describe(kind: Kind, row: Mapping[str, Any]) -> str:
     if kind is Kind.SETTLED:
         return f"{_settlement(row)} · {title}"
     bug = " (an edge this large is more likely a bug)" if row.get("suspect") else ""
-    return f"{kind}: {_offer(kind, row)} · {title}{bug}"
+    link = f" · {sanitize(row['url'])}" if row.get("url") else ""
+    return f"{kind}: {_offer(kind, row)} · {title}{bug}{link}"
 
 
 def _contract(row: Mapping[str, Any]) -> str:
@@ -333,7 +334,7 @@ _REPORTED = (*_KEY, "title", "p", "price_u", "fee_u", "size_cc", "edge_points", 
 
 
 def _rows(opportunities: pl.DataFrame) -> list[dict[str, Any]]:
-    optional = [name for name in ("suspect", "believed_ev_u") if name in opportunities.columns]
+    optional = [name for name in ("suspect", "believed_ev_u", "url") if name in opportunities.columns]
     if "yes_sub_title" in opportunities.columns:
         opportunities = opportunities.with_columns(title=label())
     return opportunities.select(*_REPORTED, *optional).to_dicts()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from fairline.market.labels import page_address
 from fairline.market.listing import Listing
 from fairline.pricing.holdings import Holdings
 from fairline.scanner import Evaluation
@@ -78,7 +79,8 @@ class Notifier:
                 # First, because a message lists only its first changes.
                 self._apply_faded(rule, held, now)
             rows = evaluation.unproven if rule.section is Section.UNPROVEN else evaluation.opportunities
-            self._apply(rule, Changes(without_held(rows, holdings), gone, self._payouts_u, now), tracked, followed)
+            linked = without_held(rows, holdings).with_columns(url=page_address(listing.exchange))
+            self._apply(rule, Changes(linked, gone, self._payouts_u, now), tracked, followed)
             self._send(rule, receivers, now)
 
     def process_outage(self, rules: Sequence[Rule], receivers: Iterable[str], now: datetime) -> None:
