@@ -140,7 +140,7 @@ class Feeds:
         self.prices = [60_000 + self.rng.normal(0, 20, 20_000).cumsum() for _ in range(COINS)]
         # The volumes of past candles do not change from one answer to the next.
         self.temperatures = [self.rng.normal(50, 10, 48) for _ in range(STATIONS)]
-        self.kept: dict[Request, Payload] = {}
+        self.stored: dict[Request, Payload] = {}
 
     def scan(self, minute: int) -> dict[Request, Payload]:
         at = NOW + timedelta(minutes=minute)
@@ -159,11 +159,11 @@ class Feeds:
         if minute % 60 == 0:
             for station, values in enumerate(self.temperatures):
                 self._keep(f"https://feed.example/station{station}", at, forecast(self.rng, values))
-        return dict(self.kept)
+        return dict(self.stored)
 
     def _keep(self, key: str, at: datetime, body: bytes) -> None:
         request = Request("https", key)
-        self.kept[request] = Payload(request, at, body)
+        self.stored[request] = Payload(request, at, body)
 
 
 def record_day(folder: Path) -> tuple[int, float, float]:
@@ -182,7 +182,7 @@ def record_day(folder: Path) -> tuple[int, float, float]:
         if minute % 60 == 59:
             store.compact(at)
     store.compact(NOW + timedelta(days=2))
-    assert Inputs(store).known_at(feeds.kept, NOW + timedelta(days=1)) == feeds.kept
+    assert Inputs(store).known_at(feeds.stored, NOW + timedelta(days=1)) == feeds.stored
     megabytes = disk_usage(folder)["bytes"].sum() / 1e6
     store.release()
     return received, float(megabytes), cpu / SCANS
@@ -192,7 +192,7 @@ def run() -> str:
     recording = Recording()
     with tempfile.TemporaryDirectory(prefix="fairline-ingest-") as name:
         folder = Path(name)
-        ours, count = cpu_seconds(lambda: asyncio.run(ingest(recording, folder / "store")))
+        fairline_s, count = cpu_seconds(lambda: asyncio.run(ingest(recording, folder / "store")))
         theirs, same = cpu_seconds(lambda: baseline(recording, folder / "baseline"))
         assert count == same == MARKETS * CANDLES
         size = sum(path.stat().st_size for path in (folder / "store").rglob("*.parquet"))
@@ -200,7 +200,7 @@ def run() -> str:
     return "\n".join(
         [
             "| | measured | goal | baseline |\n|---|---|---|---|",
-            f"| candles per minute of CPU into the store | {count / ours * 60 / 1e6:.1f} million | 1 million | "
+            f"| candles per minute of CPU into the store | {count / fairline_s * 60 / 1e6:.1f} million | 1 million | "
             f"{same / theirs * 60 / 1e6:.1f} million, by a script that writes one file per market |",
             f"| disk of a candle | {size / count:.1f} bytes | – | – |",
             f"| a day of inputs of `weather` and `diffusion` on disk | {megabytes:.1f} MB | 20 MB | "
