@@ -1,7 +1,7 @@
 """The library's view of an account: read it, evaluate it, and keep its history on request."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -226,12 +226,12 @@ async def fit_fills(kalshi: Kalshi, settings: Settings, *, subaccount: int = 0) 
     return fit, unread
 
 
-def account_fees(session: Session) -> Policy:
+def account_fees(settings: Settings, notify: Callable[[str], None]) -> Policy:
     """Return the rounding of fees that the account's fills proved, and say so; the cautious one otherwise."""
-    policy = POLICIES.get(proven_policy(session.settings) or "")
+    policy = POLICIES.get(proven_policy(settings) or "")
     if policy is None:
         return CAUTIOUS
-    session.hooks.notify(f"fairline: fees rounded as your own fills prove: {policy.name}")
+    notify(f"fairline: fees rounded as your own fills prove: {policy.name}")
     return policy
 
 

@@ -44,7 +44,7 @@ async def run_scan_request(models: Sequence[AnyModel], request: ScanRequest, hoo
         bankroll=bankroll(request.sizing),
         ages=ages(request.crawl),
         beliefs=load_beliefs(session.settings, request.inputs.trust, hooks.notify),
-        fees=account_fees(session),
+        fees=account_fees(session.settings, hooks.notify),
     )
     async with session.kalshi() as kalshi:
         if request.account.holdings:
@@ -77,7 +77,8 @@ async def run_explain_request(
     exchange = session.settings.environment
     loaded = load_models(models, request.inputs, exchange)
     beliefs = load_beliefs(session.settings, request.inputs.trust, hooks.notify)
-    options = ScanOptions(rules=request.rules, beliefs=beliefs)
+    fees = account_fees(session.settings, hooks.notify)
+    options = ScanOptions(rules=request.rules, beliefs=beliefs, fees=fees)
     async with session.kalshi() as kalshi:
         evaluation = await explain_market(kalshi, ticker, loaded, options, sources=inputs)
     record_inputs(request.inputs.record, evaluation.inputs, exchange)
@@ -95,7 +96,9 @@ async def run_coherence_request(request: CoherenceRequest, hooks: Hooks) -> Cohe
             memory=session.memory,
             ages=ages(request.crawl),
         )
-        listing, violations = await find_violations(kalshi, listing, books=request.books.books)
+        listing, violations = await find_violations(
+            kalshi, listing, books=request.books.books, fees=account_fees(session.settings, hooks.notify)
+        )
     return CoherenceReport(listing, violations)
 
 

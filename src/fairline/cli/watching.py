@@ -123,6 +123,7 @@ def watch(
     credentials: CredentialOptions = Credentials(),
 ) -> None:
     """Scan on a schedule, store each scan, and send alerts about changes until stopped."""
+    from fairline.api.account import account_fees
     from fairline.api.beliefs import load_beliefs
     from fairline.api.session import bankroll, exact_filters, load_models
     from fairline.cli.audit import AuditProcess
@@ -158,6 +159,7 @@ def watch(
             books=books.books,
             bankroll=bankroll(sizing),
             holdings=account.holdings,
+            fees=account_fees(settings, note),
             ping=alerting.pinger(),
             read_beliefs=partial(load_beliefs, settings, inputs.trust, note, folder=store),
         )

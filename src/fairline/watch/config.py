@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from fairline.market.fees import CAUTIOUS, Policy
 from fairline.market.filters import Filters
 from fairline.models import Model
 from fairline.pricing.belief import Beliefs
@@ -32,5 +33,6 @@ class WatchConfig:
     books: bool = True
     bankroll: Bankroll | None = None
     holdings: bool = False
+    fees: Policy = CAUTIOUS
     ping: Callable[[], Awaitable[None]] | None = None
     read_beliefs: Callable[[], Beliefs] = default_beliefs

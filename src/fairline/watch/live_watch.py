@@ -14,6 +14,7 @@ import polars as pl
 from fairline.errors import StoreError
 from fairline.kalshi import Kalshi, KalshiError
 from fairline.kalshi.feed import Feed
+from fairline.market.fees import CAUTIOUS, Policy
 from fairline.market.filters import Filters
 from fairline.market.listing import Listing
 from fairline.models import Model
@@ -49,10 +50,12 @@ class LiveParts:
 class LiveWatch:
     """`active` is false once the exchange has refused the feed: from then on the watch scans as without one."""
 
-    def __init__(self, parts: LiveParts, feed: Feed, rules: Rules, pace: LivePace | None = None) -> None:
+    def __init__(
+        self, parts: LiveParts, feed: Feed, rules: Rules, pace: LivePace | None = None, *, fees: Policy = CAUTIOUS
+    ) -> None:
         self.active = True
         self._parts = parts
-        self.session = LiveSession(feed, rules)
+        self.session = LiveSession(feed, rules, fees)
         jobs = LiveJobs(parts.models, parts.filters, self._record_beat, self._set_alarm)
         self._loop = LiveLoop(parts.kalshi, self.session, jobs, sources=parts.sources, pace=pace, now=parts.now)
 

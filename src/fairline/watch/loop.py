@@ -113,7 +113,7 @@ class Watch:
             on_changes=self._on_changes,
             now=self._now,
         )
-        return LiveWatch(parts, feed, self.config.rules, pace)
+        return LiveWatch(parts, feed, self.config.rules, pace, fees=self.config.fees)
 
     def stop(self) -> None:
         self._stop.set()
@@ -259,6 +259,7 @@ class Watch:
             books=config.books,
             bankroll=config.bankroll,
             holdings=self._holdings,
+            fees=config.fees,
             ages=Ages(config.facts_s, 0),
             misses=0,
         )
