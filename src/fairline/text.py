@@ -1,4 +1,4 @@
-"""Clean untrusted text and parse durations."""
+"""Clean untrusted text, and parse and format durations."""
 
 import re
 import unicodedata
@@ -9,6 +9,7 @@ from fairline.kalshi.redaction import show_value
 
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 168}
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _MAX_HOURS = 24 * 36_525
 """A century."""
 
@@ -32,3 +33,10 @@ def parse_duration(text: str, *, field: str = "duration") -> timedelta:
     if hours > _MAX_HOURS:
         raise UsageError(f"{show_value(text)} is longer than a century; expected a duration such as 7d", field=field)
     return timedelta(hours=hours)
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return a duration in the largest unit that divides it, in whole seconds: `90m` for an hour and a half."""
+    total = round(duration.total_seconds())
+    unit = next(unit for unit, size in _SECONDS.items() if total % size == 0)
+    return f"{total // _SECONDS[unit]}{unit}"

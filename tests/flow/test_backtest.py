@@ -11,7 +11,7 @@ import fairline
 from fairline.errors import UsageError
 from fairline.output.backtest_page import backtest_page
 from tests.flow.test_cli import process as run
-from tests.flow.test_looking import colourful, inked, screenshot
+from tests.flow.test_looking import colourful, measure_ink, screenshot
 from tests.unit.backtesting.recorded import record
 
 MODEL = '''
@@ -90,6 +90,8 @@ def test_runs_are_listed(store, model):
     run("backtest", model, "--store", store, "--max-spread", "50")
     listed = json.loads(run("backtest", "runs", "--store", store, "--json").stdout)
     assert [entry["models"] for entry in listed["runs"]] == [{"optimist": "1"}]
+    assert listed["runs"][0]["options"]["every"] == "1h"
+    assert "  optimist 1" in run("backtest", "runs", "--store", store).stdout
 
 
 def test_a_leak_is_named_and_nothing_is_traded(store, model, tmp_path):
@@ -132,7 +134,8 @@ def test_resting_gives_two_answers(store, model):
         (["--every", "0s"], "--every"),
         (["--since", "2026-11-23", "--until", "2026-11-22"], "--until"),
         (["--jobs", "0"], "--jobs"),
-        (["--since", "yesterday"], "--since"),
+        (["--since", "yesterday"], "--since: expected a date or time in UTC such as"),
+        (["--since", "2030-01-01"], "--since: the last quote"),
         (["--output", "run.pdf"], "--output"),
     ],
 )
@@ -162,7 +165,7 @@ def test_the_page_shows_its_chart_in_a_real_browser(store, model, tmp_path):
     page.write_text(report.html())
     screenshot(page, picture, tmp_path)
     image = matplotlib.image.imread(picture)
-    assert inked(image) > 0.02
+    assert measure_ink(image) > 0.02
     assert colourful(image) > 500
 
 

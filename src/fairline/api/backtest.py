@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from fairline.config.model_settings import ModelSettings, model_settings
 from fairline.config.settings import load_settings
 from fairline.errors import UsageError
 from fairline.extras import need
+from fairline.kalshi.redaction import show_value
 from fairline.market.fees import CAUTIOUS
 from fairline.market.frame import NOTIONAL_U
 from fairline.models import Model, TableModel, load
@@ -178,8 +179,19 @@ def _instant(text: str | None, now: datetime, field: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        return now - parse_duration(text, field=field)
+        return now - _parse_age(text, field)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _parse_age(text: str, field: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except UsageError as error:
+        raise UsageError(
+            f"expected a date or time in UTC such as 2026-08-01 or 2026-08-01T12:00, or a duration such as 30d, "
+            f"not {show_value(text)}",
+            field=field,
+        ) from error
 
 
 def _executor(store: Store, running: Running) -> StartExecutor | None:

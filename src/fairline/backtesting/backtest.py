@@ -29,10 +29,11 @@ from fairline.backtesting.run import (
 )
 from fairline.backtesting.simulate import FillRule, Simulation, TradingRules, simulate
 from fairline.backtesting.trials import Run, hash_data, run_folder, run_id, save_run
-from fairline.errors import StoreError
+from fairline.errors import StoreError, UsageError
 from fairline.pricing.belief import Beliefs
 from fairline.scoring.records import MAX_SPREAD_PERCENT, fit_records
 from fairline.store.store import Store
+from fairline.text import format_duration
 
 BOOKS = ("believed", "unproven")
 FILL_RULES: dict[str, tuple[FillRule, ...]] = {
@@ -58,20 +59,23 @@ class BacktestOptions:
     def describe(self) -> dict[str, str]:
         """Return the options as texts: they identify a run."""
         parts = {
-            "every": self.grid.every,
+            "every": format_duration(self.grid.every),
             "filters": self.terms.filters,
             "rules": self.terms.rules,
             "fees": self.terms.fees.name,
             "beliefs": (self.terms.beliefs.trust, self.terms.beliefs.records, sorted(self.terms.beliefs.built_in)),
             "trading": self.trading,
             "fills": self.fills,
-            "refit": self.refit,
+            "refit": "never" if self.refit is None else format_duration(self.refit),
         }
         return {name: str(value) for name, value in parts.items()}
 
 
 def find_period(store: Store, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
-    """Return the period to test: as asked, else from the first to the last recorded quote. Raises `StoreError`."""
+    """Return the period to test: as asked, else from the first to the last recorded quote.
+
+    Raises `StoreError` for a store without quotes and `UsageError` for a period outside of its quotes.
+    """
     if since is not None and until is not None:
         return since, until
     seen = store.read("quotes", columns=["seen_ts"])["seen_ts"]
@@ -79,6 +83,10 @@ def find_period(store: Store, since: datetime | None, until: datetime | None) ->
     last = seen.max()
     if not isinstance(first, datetime) or not isinstance(last, datetime):
         raise StoreError(f"the store {store.folder} has no quotes", remedy="Record some with watch, or ingest history")
+    if since is not None and since > last:
+        raise UsageError(f"the last quote of the store is from {last:%Y-%m-%d %H:%M} UTC", field="since")
+    if until is not None and until < first:
+        raise UsageError(f"the first quote of the store is from {first:%Y-%m-%d %H:%M} UTC", field="until")
     return since or first, until or last
 
 

@@ -56,9 +56,12 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.every <= timedelta(0):
-            raise UsageError("expected a span of time above zero", field="every")
+            raise UsageError("expected a duration above zero", field="every")
         if self.until < self.since:
-            raise UsageError(f"{self.until:%Y-%m-%d %H:%M} is before the beginning", field="until")
+            raise UsageError(
+                f"{self.until:%Y-%m-%d %H:%M} UTC is before the first instant, {self.since:%Y-%m-%d %H:%M} UTC",
+                field="until",
+            )
         if len(self) > MAX_INSTANTS:
             raise UsageError(f"{len(self):,} instants are too many", remedy="Use a longer interval", field="every")
 

@@ -110,7 +110,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Drawdown:
-    """The deepest fall of the equity below an earlier high, in micro-dollars, and the longest time below one."""
+    """The maximum drawdown of the equity in micro-dollars, and the longest time under water in seconds."""
 
     deepest_u: int
     longest_s: float

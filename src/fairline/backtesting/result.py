@@ -22,7 +22,7 @@ from fairline.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One book under one fill rule: its trades, the account of them, its equity and the deepest fall of it."""
+    """One book under one fill rule: its trades, its account, its equity and its maximum drawdown."""
 
     book: str
     fills: FillRule

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from fairline.api.options import Connection, Period, Running, Sizing, Trading
 from fairline.api.requests import BacktestRequest
 from fairline.cli.options import (
+    PERIOD,
     ConnectionOptions,
     FilterOptions,
     ModelArguments,
@@ -21,7 +22,7 @@ from fairline.cli.options import (
     StoreFolder,
     TradingOptions,
 )
-from fairline.cli.output import PrintOptions, emit
+from fairline.cli.output import OUTPUT, PrintOptions, emit
 from fairline.cli.settings import open_store, read_settings, warn_about_damage
 from fairline.cli.terminal import note
 from fairline.errors import UsageError
@@ -49,9 +50,12 @@ def backtest(
     rules: RuleOptions = Rules(),
     sizing: SizingOptions = Sizing(),
     output: Annotated[
-        Path | None, Parameter(help="Write a page (.html), everything (.json) or all trades (.parquet) to this file.")
+        Path | None,
+        Parameter(group=OUTPUT, help="Write a page (.html), everything (.json) or all trades (.parquet) to this file."),
     ] = None,
-    plan: Annotated[bool, Parameter(negative="", help="Say what the test would take, and run nothing.")] = False,
+    plan: Annotated[
+        bool, Parameter(group=PERIOD, negative="", help="Estimate what the test would take, and run nothing.")
+    ] = False,
     printed: PrintOptions = PrintOptions(),
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),

@@ -1,9 +1,12 @@
 """The look of the help: names for values instead of Python types, and no empty defaults."""
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cyclopts.help import DefaultFormatter
+
+from fairline.text import format_duration
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
@@ -27,13 +30,15 @@ _BY_OPTION = {
     "--profile": "NAME",
     "--public-key": "KEY_ID=FILE",
     "--record": "FOLDER",
+    "--scheduler": "ADDRESS",
     "--series": "TICKER",
+    "--since": "TIME",
     "--sort": "NAME[:asc|:desc]",
     "--store": "FOLDER",
     "--ticker": "TICKER",
+    "--until": "TIME",
 }
 _BY_TYPE = {"TIMEDELTA": "DURATION", "STR": "TEXT", "INT": "NUMBER", "FLOAT": "NUMBER"}
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _NO_DEFAULT = {"False", "()", '""', "none"}
 
 
@@ -65,7 +70,6 @@ def _short_duration(text: str) -> str:
     """Return `2m` for `0:02:00`."""
     days, _, clock = text.rpartition(", ")
     hours, minutes, seconds = (int(part) for part in clock.split(":"))
-    total = int(days.split()[0] or 0) * 86_400 if days else 0
-    total += hours * 3_600 + minutes * 60 + seconds
-    size, unit = next((size, unit) for size, unit in _UNITS if total % size == 0)
-    return f"{total // size}{unit}"
+    return format_duration(
+        timedelta(int(days.split()[0]) if days else 0, hours=hours, minutes=minutes, seconds=seconds)
+    )

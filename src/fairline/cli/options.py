@@ -15,7 +15,7 @@ _FILTERS = Group("Which markets", sort_key=10)
 _RULES = Group("What counts as an opportunity", sort_key=20)
 _MODELS = Group("Models", sort_key=5)
 _SIZING = Group("Position sizes", sort_key=30)
-_PERIOD = Group("Period and trading", sort_key=35)
+PERIOD = Group("Period and trading", sort_key=35)
 _READING = Group("Reading the exchange", sort_key=40)
 _CONNECTION = Group("Exchange and key", sort_key=60)
 
@@ -27,9 +27,9 @@ InputOptions = Annotated[declared.ModelInputs, Parameter(name="*", group=_MODELS
 SizingOptions = Annotated[declared.Sizing, Parameter(name="*", group=_SIZING)]
 AccountUseOptions = Annotated[declared.AccountUse, Parameter(name="*", group=_SIZING)]
 CrawlOptions = Annotated[declared.Crawl, Parameter(name="*", group=_READING)]
-PeriodOptions = Annotated[declared.Period, Parameter(name="*", group=_PERIOD)]
-TradingOptions = Annotated[declared.Trading, Parameter(name="*", group=_PERIOD)]
-RunningOptions = Annotated[declared.Running, Parameter(name="*", group=_PERIOD)]
+PeriodOptions = Annotated[declared.Period, Parameter(name="*", group=PERIOD)]
+TradingOptions = Annotated[declared.Trading, Parameter(name="*", group=PERIOD)]
+RunningOptions = Annotated[declared.Running, Parameter(name="*", group=PERIOD)]
 BookOptions = Annotated[declared.Books, Parameter(name="*", group=_READING)]
 
 ModelArguments = Annotated[

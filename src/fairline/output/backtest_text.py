@@ -30,16 +30,18 @@ def backtest_text(document: Document) -> str:
 
 def _proof_lines(proof: Document | None) -> list[str]:
     if proof is None:
-        return ["Look-ahead was not tested; --prove does."]
+        return ["Not tested for look-ahead; use --prove."]
     if proof["leak"]:
-        return [f"LEAK: {sanitize(proof['leak'])}", "Nothing was traded: a model that sees the future proves nothing."]
-    return [f"No look-ahead: {proof['instants']} instants are the same without their future."]
+        return [
+            f"LEAK: {sanitize(proof['leak'])}",
+            "Nothing was traded: results of a model that sees the future mean nothing.",
+        ]
+    return [f"No look-ahead: {proof['instants']} instants give the same results without what came later."]
 
 
 def _run_lines(run: Document) -> list[str]:
-    models = ", ".join(f"{sanitize(name)} {sanitize(version)}" for name, version in run["models"].items())
     period = f"{run['since'][:16].replace('T', ' ')} to {run['until'][:16].replace('T', ' ')} UTC"
-    return [f"Backtest of {models}", f"{period}, every {run['options']['every']}, run {run['id']}"]
+    return [f"Backtest of {_name_models(run['models'])}", f"{period}, every {run['options']['every']}, run {run['id']}"]
 
 
 def _account_lines(account: Document) -> list[str]:
@@ -52,7 +54,7 @@ def _account_lines(account: Document) -> list[str]:
         f"  {everything['orders']:,} orders, {everything['filled']:,} filled, {everything['settled']:,} settled in "
         f"{everything['events']:,} events",
         f"  fills: {account['quality']}",
-        f"  deepest fall ${account['drawdown_dollars']:,.2f}, longest time below a high "
+        f"  maximum drawdown ${account['drawdown_dollars']:,.2f}, longest time under water "
         f"{account['days_under_water']:.1f} days",
     ]
     if everything["realised"] is None:
@@ -71,7 +73,7 @@ def _mean_line(line: Document) -> str:
 
 def _doubt_lines(line: Document) -> list[str]:
     """Return the raw promise, the closing line and the baselines of an account's trades."""
-    rows = [("raw promise of the models", line["raw_promised"]), ("beyond the closing line", line["closing_value"])]
+    rows = [("raw promise of the models", line["raw_promised"]), ("closing-line value", line["closing_value"])]
     rows += [(_BASELINES[name], mean) for name, mean in line["baselines"].items()]
     lines = [
         f"  {name:<{NAME_WIDTH + 6}}{'':>10}{mean['mean']:>+10.4f}  {_ends(mean)}"
@@ -104,16 +106,17 @@ def _model_lines(models: Sequence[Document]) -> list[str]:
 
 
 def _funnel_lines(funnel: Sequence[Document]) -> list[str]:
-    rows = [f"  {sanitize(step['step'])[:50]:<50}{step['kept']:>13,}{step['dropped']:>13,}" for step in funnel]
-    return [f"{'Funnel over all instants':<52}{'kept':>13}{'dropped':>13}", *rows]
+    rows = [f"  {sanitize(step['step'])[:54]:<54}{step['kept']:>12,}{step['dropped']:>12,}" for step in funnel]
+    return [f"{'Funnel over all instants':<56}{'kept':>12}{'dropped':>12}", *rows]
 
 
 def _runs_lines(runs: Document) -> list[str]:
     if runs["p_corrected"] is None:
-        return [f"{runs['count']} runs over this store; too few settled events to compare them."]
+        return [f"{_plural(runs['count'], 'run')} over this store; too few settled events to compare them."]
+    count = _plural(runs["count"], "run")
     return [
-        f"Of {runs['count']} runs over this store, {runs['best']} did best against a random side:",
-        f"p = {runs['p_alone']:.3f} alone, p = {runs['p_corrected']:.3f} as the best of {runs['count']}.",
+        f"Best of {count} over this store: {runs['best']}, compared with a random side.",
+        f"p = {runs['p_alone']:.3f} on its own, p = {runs['p_corrected']:.3f} corrected for {count}.",
     ]
 
 
@@ -129,29 +132,45 @@ def _problem_lines(document: Document) -> list[str]:
 def runs_text(document: Document) -> str:
     """Return the list of runs (`api.backtest.list_runs_document`) as text."""
     if not document["runs"]:
-        return "No backtest was run over this store yet."
+        return "No backtest has been run over this store yet."
     lines = [f"{'Run':<13}{'When (UTC)':<17}{'Trades':>7}{'Profit $':>11}  Models"]
     for run in document["runs"]:
-        models = sanitize(", ".join(run["models"]))[:30]
+        models = _name_models(run["models"])[:30]
         when = run["created"][:16].replace("T", " ")
         lines.append(f"{run['id']:<13}{when:<17}{run['trades']:>7,}{run['profit_dollars']:>11,.2f}  {models}")
     if document["p_corrected"] is not None:
         lines += [
             "",
-            f"{document['best']} did best against a random side: p = {document['p_alone']:.3f} alone,",
-            f"p = {document['p_corrected']:.3f} as the best of {len(document['runs'])}.",
+            f"Best run: {document['best']}, compared with a random side of the same trades.",
+            f"p = {document['p_alone']:.3f} on its own, p = {document['p_corrected']:.3f} corrected for "
+            f"{_plural(len(document['runs']), 'run')}.",
         ]
     return "\n".join(lines)
 
 
 def plan_text(plan: Document) -> str:
     """Return what a backtest would take (`api.backtest.plan_document`) as text."""
-    hours = plan["hours_with_these_jobs"]
+    jobs = _plural(plan["jobs"], "process", "processes")
+    wall_s = plan["hours_with_these_jobs"] * 3_600
     return "\n".join(
         [
             f"{plan['instants']:,} instants, {plan['rows']:,} rows (markets times instants), {plan['blocks']:,} blocks",
-            f"{plan['cpu_seconds_per_million_rows']:.2f} s of CPU per million rows, timed on a few instants just now",
-            f"about {plan['cpu_seconds']:,.0f} s of CPU; with {plan['jobs']} processes about {hours:.2f} h",
+            f"{plan['cpu_seconds_per_million_rows']:.2f} s of CPU per million rows, measured on a few instants",
+            f"about {plan['cpu_seconds']:,.0f} s of CPU; about {_span(wall_s)} with {jobs}",
             f"10⁹ rows would take about {plan['cpu_hours_for_a_billion_rows']:.1f} h of CPU at that rate",
         ]
     )
+
+
+def _name_models(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{sanitize(name)} {sanitize(version)}" for name, version in versions.items())
+
+
+def _plural(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

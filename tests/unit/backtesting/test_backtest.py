@@ -236,6 +236,14 @@ def test_the_period_is_what_was_recorded_unless_given(store, tmp_path):
         find_period(Store(tmp_path / "empty"), None, None)
 
 
+def test_a_period_outside_the_recording_names_the_field_and_what_was_recorded(store):
+    with pytest.raises(UsageError, match="last quote of the store is from 2026-11-") as late:
+        find_period(store, BEGIN + 100 * HOUR, None)
+    with pytest.raises(UsageError, match="first quote of the store is from 2026-11-") as early:
+        find_period(store, None, BEGIN - HOUR)
+    assert (late.value.field, early.value.field) == ("since", "until")
+
+
 def test_a_run_is_described_by_its_models_rules_and_data(store):
     run = describe_run(store, Source(), OPTIONS)
     assert run.models == {"optimist": "1"}
