@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import re
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 
 from fairline.sim import Exchange
 from fairline.store.store import Store
+from fairline.watch.alerts import Item, Kind
+from fairline.watch.state import State
 from tests.flow.test_cli import fairline, forecast, one_line, process
 from tests.flow.watching import Watched
 
@@ -164,6 +167,24 @@ def test_f6_alerts_are_listed_and_checked_before_the_first_watch(fairline, setti
     done = fairline("alerts", "list", "--store", tmp_path / "none")
     assert done.returncode == 0, done.stderr
     assert "large" in done.stdout
+
+
+def test_f6_delayed_refused_and_undeliverable_messages_are_told_apart(fairline, settings_file, tmp_path):
+    settings_file('[receivers]\nphone = "json://127.0.0.1:1"\n[alerts.large]\nto = ["phone"]\n')
+    store, now = Store(tmp_path / "store"), datetime.now(UTC)
+    store.acquire()
+    store.release()
+    state = State(store.folder)
+    state.save_decision("large", [Item(("KXA-1", "yes", "elo"), Kind.APPEARED, "text")], [], now)
+    state.set_note("held:large", "quiet hours")
+    for receiver in ("phone", "pager"):
+        state.enqueue("large", [receiver], ("title", "text"), now)
+    state.postpone(state.pending_messages()[0], now)
+    state.close()
+    shown = fairline("alerts", "list", "--store", store.folder).stdout
+    assert "rule large: 1 changes delayed (quiet hours)" in shown
+    assert "receiver phone: 1 messages waiting; NOT accepted in 1 attempts, still trying" in shown
+    assert "receiver pager was removed: 1 messages never sent" in shown
 
 
 def test_f6_follow_does_not_follow_a_market_called_list(fairline, tmp_path):

@@ -1,6 +1,8 @@
 """`alerts list`, `alerts test` and `follow`: alert rules, receivers and the followed markets."""
 
 import asyncio
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,37 +31,72 @@ def list_alerts(
     from fairline.watch.settings import read_watch_settings
 
     settings = read_watch_settings()
-    waiting, alarms = _read_state(connection, store, list(settings.receivers))
+    pending = _read_pending(connection, store, list(settings.receivers), [rule.name for rule in settings.rules])
     everybody = list(settings.receivers)
     rows = [{"rule": rule.name, "to": list(rule.to or everybody), "on": list(rule.on)} for rule in settings.rules]
 
     def print_alerts() -> None:
         for row in rows:
             print(f"{row['rule']}: {', '.join(row['on'])} to {', '.join(row['to']) or 'nobody'}")
-        for name, count in waiting.items():
-            print(f"receiver {name}: {count} messages waiting")
-        for text in alarms.values():
-            print(f"alarm: {text}")
+        for line in pending.lines():
+            print(line)
         if not rows:
             print("No rules yet. Add [receivers] and [alerts.NAME] to fairline.toml; see docs/running.md.")
 
-    document = {"rules": rows, "waiting": waiting, "alarms": alarms}
+    document = {"rules": rows, **asdict(pending)}
     emit(output, table=print_alerts, document=lambda: document, rows=lambda: rows)
 
 
-def _read_state(
-    connection: Connection, folder: Path | None, receivers: list[str]
-) -> tuple[dict[str, int], dict[str, str]]:
-    """Return how many messages wait for each receiver, and the alarms. Before the first watch there is nothing."""
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What has not been delivered: messages on their way, those a receiver refused, and changes that a rule delays."""
+
+    waiting: dict[str, int]
+    """Messages for each receiver."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Failed attempts to deliver the oldest message of a receiver."""
+    removed: dict[str, int] = field(default_factory=dict)
+    """Messages for receivers that fairline.toml no longer names. They are never delivered."""
+    delayed: dict[str, str] = field(default_factory=dict)
+    """Rules whose changes wait, with their number and the reason."""
+    alarms: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        def trouble(name: str) -> str:
+            attempts = self.refused.get(name, 0)
+            return f"; NOT accepted in {attempts} attempts, still trying" if attempts else ""
+
+        return [
+            *(f"rule {name}: {text}" for name, text in self.delayed.items()),
+            *(f"receiver {name}: {count} messages waiting{trouble(name)}" for name, count in self.waiting.items()),
+            *(f"receiver {name} was removed: {count} messages never sent" for name, count in self.removed.items()),
+            *(f"alarm: {text}" for text in self.alarms.values()),
+        ]
+
+
+def _read_pending(connection: Connection, folder: Path | None, receivers: list[str], rules: list[str]) -> _Pending:
+    """Return what has not been delivered. Before the first watch there is nothing."""
     from fairline.config.connect import store_folder
 
     path = store_folder(read_settings(connection), folder)
     if not (path / "store.json").exists():
-        return dict.fromkeys(receivers, 0), {}
+        return _Pending(dict.fromkeys(receivers, 0))
     state = _open_state(connection, folder)
     messages = state.pending_messages()
-    waiting = {name: sum(message.receiver == name for message in messages) for name in receivers}
-    return waiting, {name: text for name, (_, text) in state.alarms().items()}
+    counts = Counter(message.receiver for message in messages)
+    oldest = {message.receiver: message.attempts for message in reversed(messages)}
+    delayed = {}
+    for rule in rules:
+        items = len(state.pending_items(rule)[1])
+        if items:
+            delayed[rule] = f"{items} changes delayed ({state.get_note(f'held:{rule}') or 'no receiver yet'})"
+    return _Pending(
+        {name: counts[name] for name in receivers},
+        {name: attempts for name, attempts in oldest.items() if attempts and name in receivers},
+        {name: count for name, count in counts.items() if name not in receivers},
+        delayed,
+        {name: text for name, (_, text) in state.alarms().items()},
+    )
 
 
 def try_receivers(*receiver: Annotated[str, Parameter(help="Names of receivers. Default: all.")]) -> int:
