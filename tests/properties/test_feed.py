@@ -115,9 +115,10 @@ def test_any_mix_of_faults_heals_to_the_exchanges_state_and_every_outage_is_reco
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("part", range(6))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(mix=MIXES)
-def test_many_mixes_of_faults_heal(live, mix):
+def test_many_mixes_of_faults_heal(live, part, mix):
     check(live, mix)
 
 
