@@ -169,7 +169,16 @@ def price(
     beliefs = beliefs or default_beliefs()
     rows = value_markets(markets, predictions, asof=asof, rules=rules, policy=fees, beliefs=beliefs)
     near = nearest_misses(rows, rules, misses, asof=asof, markets=markets)
+    problems = [*problems, *_assumed_sizes(rows, rules)]
     return Evaluation(rows, markets, funnel(rows, rules), near, problems, rules=rules, beliefs=beliefs)
+
+
+def _assumed_sizes(rows: pl.DataFrame, rules: Rules) -> list[Problem]:
+    """Return a problem that counts the opportunities whose size was not recorded: the wanted size is assumed."""
+    unknown = (pl.col("bin") == KEPT_BIN) & pl.col("price_u").is_not_null() & pl.col("offer_cc").is_null()
+    count = 0 if rules.rest else rows.filter(unknown).height
+    message = f"the size of {count:,} opportunities was not recorded; the wanted size is assumed to be on offer"
+    return [Problem(message, stage="prices")] if count else []
 
 
 async def run_scan(

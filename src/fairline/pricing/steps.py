@@ -113,6 +113,9 @@ def _dollars(value_u: int | None) -> str:
 
 
 def _contracts(count_cc: int | None) -> str:
+    """Return a size for people; one that was not recorded is unknown, which is not the same as none."""
+    if count_cc is None:
+        return "size unknown"
     return f"{count_cc / 100:,.2f} contracts" if count_cc else "none"
 
 
@@ -121,6 +124,8 @@ def _same_for_all(label: str) -> Callable[[Rules], str]:
 
 
 def _offer_detail(row: Row, rules: Rules) -> str:
+    if row["price_u"] is None:
+        return "none"
     if not rules.rest:
         return f"{_dollars(row['price_u'])}, {_contracts(row['offer_cc'])}"
     queue = f"{_dollars(row['price_u'])}, behind {_contracts(row['ahead_cc'])}"

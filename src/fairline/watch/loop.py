@@ -151,7 +151,7 @@ class Watch:
         return [
             (self._deliver, 1.0),
             (self._settle, self.config.settle_every.total_seconds()),
-            (self._collect_trades, self.config.settle_every.total_seconds()),
+            (self._collect_trades, 5.0),
             (self._keep_house, 20.0),
             (self._check_alarms, 5.0),
         ]

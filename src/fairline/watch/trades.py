@@ -13,8 +13,11 @@ from fairline.kalshi.history import MAX_TRADES, Trade
 from fairline.market.history import trades_frame
 from fairline.store.store import Store
 
-MAX_TICKERS = 200
-"""Markets of one round: each takes a request. With more, the ones not asked for the longest come first."""
+MAX_TICKERS = 5
+"""Markets of one round. Each takes a request, and scans must not wait for them: with a round every five seconds this is
+a tenth of the rate without a key. The ones not requested for the longest come first."""
+REPEAT_AFTER = timedelta(minutes=5)
+"""The trades of a market are requested this often at most."""
 _FIRST_PERIOD = timedelta(hours=1)
 """How far back the trades of a new candidate are read."""
 _RECENT = timedelta(days=2)
@@ -32,10 +35,12 @@ class TradeCollector:
         """Record new trades, and return their number. Raises `KalshiError` and `StoreError`."""
         if self._last is None:
             self._last = await asyncio.to_thread(self._read_last, now)
+        waiting = {each: self._asked.get(each, _NEVER) for each in set(tickers)}
+        ready = [each for each, asked in waiting.items() if abs(now - asked) >= REPEAT_AFTER]
         count = 0
-        for ticker in sorted(set(tickers), key=lambda each: (self._asked.get(each, _NEVER), each))[:MAX_TICKERS]:
-            count += await self._collect_one(ticker, now)
+        for ticker in sorted(ready, key=lambda each: (waiting[each], each))[:MAX_TICKERS]:
             self._asked[ticker] = now
+            count += await self._collect_one(ticker, now)
         return count
 
     async def _collect_one(self, ticker: str, now: datetime) -> int:

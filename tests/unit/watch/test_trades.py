@@ -76,6 +76,14 @@ async def test_a_new_candidate_is_read_from_an_hour_back_and_then_from_its_last_
 
 async def test_with_too_many_markets_those_not_asked_for_the_longest_come_first(collector, exchange, monkeypatch):
     monkeypatch.setattr(trades_module, "MAX_TICKERS", 2)
-    for minute in range(3):
-        await collector.collect(["A", "B", "C"], NOW + timedelta(minutes=minute))
+    for number in range(3):
+        await collector.collect(["A", "B", "C"], NOW + timedelta(minutes=6 * number))
     assert [query["ticker"] for query in exchange.requested] == ["A", "B", "C", "A", "B", "A"]
+
+
+async def test_a_market_is_requested_every_five_minutes_at_most(collector, exchange):
+    for second in range(0, 300, 5):
+        await collector.collect(["A"], NOW + timedelta(seconds=second))
+    assert len(exchange.requested) == 1
+    await collector.collect(["A"], NOW + timedelta(minutes=5))
+    assert len(exchange.requested) == 2
