@@ -11,6 +11,8 @@ from pathlib import Path
 import fairline
 
 ALL = (
+    "startup",
+    "output",
     "whole",
     "scan",
     "crawl",

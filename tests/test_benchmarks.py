@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import curse, elo, evaluate, models, pricing, rules, store, whole
+from benchmarks import curse, elo, evaluate, models, output, pricing, rules, startup, store, whole
 from benchmarks.world import list_world
 
 from fairline.config.model_settings import model_settings
@@ -86,3 +86,12 @@ def test_the_token_bound_counts_requests_beyond_the_burst():
     cost = whole.Cost(seconds=5.0, cpu=2.0, peak_mb=300, requests=100)
     assert cost.bound_s == pytest.approx(2.08)
     assert whole.describe("x", cost) == "| x | 5.00 | 2.00 | 300 | 100 | 2.08 |"
+
+
+@pytest.mark.parametrize("name", list(output.WRITERS))
+def test_every_format_is_written(name):
+    assert output.measure(name, 50)[0] >= 0
+
+
+def test_a_start_is_measured():
+    assert startup.cpu_seconds(("-c", "pass")) > 0
