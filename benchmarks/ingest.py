@@ -193,7 +193,7 @@ def run() -> str:
     with tempfile.TemporaryDirectory(prefix="fairline-ingest-") as name:
         folder = Path(name)
         fairline_s, count = cpu_seconds(lambda: asyncio.run(ingest(recording, folder / "store")))
-        theirs, same = cpu_seconds(lambda: baseline(recording, folder / "baseline"))
+        script_s, same = cpu_seconds(lambda: baseline(recording, folder / "baseline"))
         assert count == same == MARKETS * CANDLES
         size = sum(path.stat().st_size for path in (folder / "store").rglob("*.parquet"))
         received, megabytes, per_scan = record_day(folder / "inputs")
@@ -201,7 +201,7 @@ def run() -> str:
         [
             "| | measured | goal | baseline |\n|---|---|---|---|",
             f"| candles per minute of CPU into the store | {count / fairline_s * 60 / 1e6:.1f} million | 1 million | "
-            f"{same / theirs * 60 / 1e6:.1f} million, by a script that writes one file per market |",
+            f"{same / script_s * 60 / 1e6:.1f} million, by a script that writes one file per market |",
             f"| disk of a candle | {size / count:.1f} bytes | – | – |",
             f"| a day of inputs of `weather` and `diffusion` on disk | {megabytes:.1f} MB | 20 MB | "
             f"{received / 1e6:.0f} MB as received |",
