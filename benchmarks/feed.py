@@ -210,20 +210,20 @@ def loaded_session(url: str, count: int) -> LiveSession:
     return session
 
 
-async def message_to_edge(url: str, beat_s: float) -> tuple[float, float, float]:
+async def message_to_edge(url: str, tick_s: float) -> tuple[float, float, float]:
     """Return the median and the 99th percentile of milliseconds from sending to the priced edge; messages a second."""
     session = loaded_session(url, MARKETS)
     running = asyncio.create_task(session.feed.run())
     await asyncio.sleep(2)
-    session.beat(datetime.now(UTC))
+    session.tick(datetime.now(UTC))
     delays: list[float] = []
     began, received = time.monotonic(), session.feed.counts.messages
     while time.monotonic() - began < SECONDS:
-        await asyncio.sleep(beat_s - (time.monotonic() - began) % beat_s)
-        beat = session.beat(datetime.now(UTC))
+        await asyncio.sleep(tick_s - (time.monotonic() - began) % tick_s)
+        tick = session.tick(datetime.now(UTC))
         now_ms = time.time() * 1000
-        if beat.evaluation is not None:
-            rows = [session.state.rows[ticker] for ticker in beat.markets["ticker"]]
+        if tick.evaluation is not None:
+            rows = [session.state.rows[ticker] for ticker in tick.markets["ticker"]]
             delays += [now_ms - session.state.ts_ms[row] for row in rows]
     rate = (session.feed.counts.messages - received) / (time.monotonic() - began)
     running.cancel()
@@ -247,7 +247,7 @@ def an_hour_of_messages() -> tuple[float, float]:
                 f'"ts_ms":{now_ms + second * 10_000}}}}}'
             )
             queue.put(decode(text.encode()))
-        session.beat(datetime.now(UTC))
+        session.tick(datetime.now(UTC))
         memory.append(resident_mb())
     return memory[-1] - memory[36], time.perf_counter() - began
 
@@ -296,9 +296,9 @@ def run() -> str:
         with frame_server("burst", len(lines), path) as url:
             client = asyncio.run(whole_client(url, tickers, len(lines)))
     delays = {}
-    for beat_s in (0.1, 0.025):
+    for tick_s in (0.1, 0.025):
         with frame_server("steady", RATE, MARKETS) as url:
-            delays[beat_s] = asyncio.run(message_to_edge(url, beat_s))
+            delays[tick_s] = asyncio.run(message_to_edge(url, tick_s))
     growth, seconds = an_hour_of_messages()
     between, peak, requests = memory_of_a_watch()
     half_an_hour, live = 30 * requests, requests + 30
@@ -310,10 +310,10 @@ def run() -> str:
         f"| messages per CPU second, socket to changed rows, {len(lines):,} messages | {client:,.0f} | 80,000 |",
         f"| the WebSocket library alone, counting | {alone:,.0f} | |",
     ]
-    for beat_s, (median, late, rate) in delays.items():
-        goal = 150 if beat_s == 0.1 else 50
+    for tick_s, (median, late, rate) in delays.items():
+        goal = 150 if tick_s == 0.1 else 50
         table.append(
-            f"| message to edge, {MARKETS:,} markets, {rate:,.0f} messages a second, {beat_s * 1000:.0f} ms beat | "
+            f"| message to edge, {MARKETS:,} markets, {rate:,.0f} messages a second, {tick_s * 1000:.0f} ms tick | "
             f"median {median:.0f} ms, 99 % {late:.0f} ms | 99 % {goal} ms |"
         )
     table += [

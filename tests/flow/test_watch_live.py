@@ -22,7 +22,7 @@ from tests.flow.watching import MODEL
 from tests.live_world import LiveWorld
 
 CHANNELS = ("ticker", "market_lifecycle_v2", "trade")
-QUICK = LivePace(beat_s=0.05, check_s=0.5, facts_s=0.2, inputs_s=0.5, outage_s=0.5)
+QUICK = LivePace(tick_s=0.05, check_s=0.5, facts_s=0.2, inputs_s=0.5, outage_s=0.5)
 
 
 @pytest.fixture
@@ -75,11 +75,11 @@ def run_watch(live, folder, seconds, during=None, *, until=lambda _: False, pace
 
 
 def test_opportunities_quotes_trades_and_depth_are_recorded_between_scans(live, tmp_path):
-    beats = []
+    ticks = []
 
     def has_seen_enough(watch):
-        beats.append(watch.health.changes.total())
-        return len(set(beats)) > 15 and watch.health.changes["gone"] > 5
+        ticks.append(watch.health.changes.total())
+        return len(set(ticks)) > 15 and watch.health.changes["gone"] > 5
 
     watch, store, _ = run_watch(live, tmp_path, 60, until=has_seen_enough)
     assert sum(watch.health.scans.values()) == 1
@@ -123,7 +123,7 @@ def test_live_opportunities_are_those_of_a_fresh_evaluation(live, tmp_path):
 
 def test_requests_fall_by_95_percent(live, tmp_path):
     """A scan of this exchange takes 1 page, where a real one takes 117: so requests are counted, not estimated."""
-    pace = LivePace(beat_s=0.05, check_s=60, facts_s=60, inputs_s=60)
+    pace = LivePace(tick_s=0.05, check_s=60, facts_s=60, inputs_s=60)
     _, _, requests = run_watch(live, tmp_path, 3, pace=pace)
     assert requests == 0
 

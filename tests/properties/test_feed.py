@@ -43,10 +43,10 @@ class Observer:
         self.unknown = {}
         self.outages = []
 
-    def beat(self):
+    def tick(self):
         now = datetime.now(UTC)
-        beat = self.session.beat(now)
-        self.outages += beat.outages
+        tick = self.session.tick(now)
+        self.outages += tick.outages
         state = self.session.state
         for ticker, row in state.rows.items():
             if not state.current[row]:
@@ -56,14 +56,14 @@ class Observer:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await asyncio.sleep(0.03)
-            self.beat()
+            self.tick()
 
     async def heal(self):
         state = self.session.state
         end = time.monotonic() + HEALED_S
         while time.monotonic() < end:
             await asyncio.sleep(0.03)
-            self.beat()
+            self.tick()
             if not self.live.wrong(state) and not self.live.wrong_books(state):
                 return True
         return False

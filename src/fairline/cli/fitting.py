@@ -53,7 +53,7 @@ def blend(
     store: StoreFolder = None,
     connection: ConnectionOptions = Connection(),
 ) -> None:
-    """Fit a weight for each model combined with the price, and how much of each to believe, from settled markets."""
+    """Fit how much weight and belief each model earns beside the market, from settled markets."""
     import msgspec
     import polars as pl
     from rich.console import Group

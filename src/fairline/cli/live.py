@@ -33,7 +33,7 @@ def live(
     audit_every: Annotated[timedelta, Parameter(group=_LIVE, help="Time between two full scans.")] = timedelta(
         minutes=30
     ),
-    beat: Annotated[float, Parameter(group=_LIVE, help="Seconds between two rounds of pricing.")] = 0.1,
+    tick: Annotated[float, Parameter(group=_LIVE, help="Seconds between two rounds of pricing.")] = 0.1,
     connection: ConnectionOptions = Connection(),
     credentials: CredentialOptions = Credentials(),
 ) -> None:
@@ -47,8 +47,8 @@ def live(
     from fairline.cli.terminal import note
     from fairline.kalshi import ApiKeyAuth
 
-    if not 0.01 <= beat <= 60:
-        raise UsageError("expected 0.01 to 60 seconds", field="beat")
+    if not 0.01 <= tick <= 60:
+        raise UsageError("expected 0.01 to 60 seconds", field="tick")
     if audit_every < timedelta(seconds=1):
         raise UsageError("expected at least one second", field="audit_every")
     wanted, exact = load_models(named.all_models(*models)), exact_filters(filters)
@@ -62,5 +62,5 @@ def live(
         raise UsageError("live needs a terminal", remedy="Use fairline watch --live for a process without one")
     read_beliefs = partial(load_beliefs, settings, inputs.trust, note)
     asyncio.run(
-        show_live(LiveView(settings, auth, wanted, exact, rules, read_beliefs, sources(inputs), audit_every, beat))
+        show_live(LiveView(settings, auth, wanted, exact, rules, read_beliefs, sources(inputs), audit_every, tick))
     )

@@ -26,7 +26,7 @@ from fairline.pricing.belief import Beliefs
 from fairline.pricing.rules import Rules
 from fairline.scanner import ScanOptions, run_scan
 from fairline.sources import Sources
-from fairline.watch.live import Beat, LiveSession
+from fairline.watch.live import LiveSession, LiveTick
 from fairline.watch.live_loop import LiveJobs, LiveLoop, LivePace
 
 _DRAW_S = 0.5
@@ -46,7 +46,7 @@ class LiveView:
     read_beliefs: Callable[[], Beliefs]
     sources: Sources
     audit_every: timedelta
-    beat_s: float
+    tick_s: float
 
 
 class LiveScreen:
@@ -69,9 +69,9 @@ class LiveScreen:
         markets = self._session.markets.filter(pl.col("ticker").is_in(tickers)).drop_nulls("p_mid")
         self._audit_mids = dict(markets.select("ticker", "p_mid").iter_rows())
 
-    def note_beat(self, beat: Beat) -> None:
+    def note_tick(self, tick: LiveTick) -> None:
         now = time.monotonic()
-        self._messages = [(at, count) for at, count in self._messages if now - at < 5] + [(now, beat.messages)]
+        self._messages = [(at, count) for at, count in self._messages if now - at < 5] + [(now, tick.messages)]
 
     def press(self, text: str) -> None:
         for key in text:
@@ -142,10 +142,10 @@ async def show_live(wanted: LiveView) -> None:
         jobs = LiveJobs(
             models=lambda: wanted.models,
             filters=lambda: wanted.filters,
-            on_beat=screen.note_beat,
+            on_tick=screen.note_tick,
             on_alarm=lambda text: setattr(screen, "alarm", text),
         )
-        loop = LiveLoop(kalshi, session, jobs, sources=wanted.sources, pace=LivePace(beat_s=wanted.beat_s))
+        loop = LiveLoop(kalshi, session, jobs, sources=wanted.sources, pace=LivePace(tick_s=wanted.tick_s))
         note("Reading the exchange …")
         await _audit(kalshi, wanted, loop, screen)
         with _raw_terminal(screen):

@@ -36,13 +36,13 @@ async def run_watch(
     scans: int | None,
     address: tuple[str, int],
     *,
-    beat_s: float | None = None,
+    tick_s: float | None = None,
     audit: Audit | None = None,
     json_lines: bool = False,
 ) -> None:
     """Watch until stopped or for a number of scans. Raises `StoreError` if another watch uses the store.
 
-    Changes of opportunities are logged, with `json_lines` written to standard output instead. With `beat_s`, what
+    Changes of opportunities are logged, with `json_lines` written to standard output instead. With `tick_s`, what
     changes between scans is priced as often, from the feed, if there is a key for it; `audit` then scans.
     """
     with contextlib.ExitStack() as stack:
@@ -61,8 +61,8 @@ async def run_watch(
                 state,
                 memory=memory_of(settings),
                 sources=sources_of(),
-                feed=None if beat_s is None else open_feed(settings, auth),
-                pace=None if beat_s is None else LivePace(beat_s=beat_s),
+                feed=None if tick_s is None else open_feed(settings, auth),
+                pace=None if tick_s is None else LivePace(tick_s=tick_s),
                 audit=audit,
                 reload=read_config,
                 notify_supervisor=supervisor_notifier(supervisor()),

@@ -79,14 +79,14 @@ class LiveOptions:
     """Price what changes as the feed reports it; scans become audits. Needs an API key."""
     audit_every: timedelta = timedelta(minutes=30)
     """Time between two audits of a live watch."""
-    beat: float = 0.1
+    tick: float = 0.1
     """Seconds between two rounds of pricing in a live watch."""
 
     def __post_init__(self) -> None:
         if self.audit_every < _MIN_PERIOD:
             raise UsageError("expected at least one second", field="audit_every")
-        if not 0.01 <= self.beat <= 60:
-            raise UsageError("expected 0.01 to 60 seconds", field="beat")
+        if not 0.01 <= self.tick <= 60:
+            raise UsageError("expected 0.01 to 60 seconds", field="tick")
 
 
 @Parameter(name="*", group=Group("Health and log", sort_key=55))
@@ -165,7 +165,7 @@ def watch(
         )
 
     folder = store_folder(settings, store)
-    beat_s = live.beat if live.live else None
+    tick_s = live.tick if live.live else None
     asyncio.run(
         run_watch(
             settings,
@@ -173,7 +173,7 @@ def watch(
             folder,
             schedule.scans,
             (monitor.host, monitor.port),
-            beat_s=beat_s,
+            tick_s=tick_s,
             audit=AuditProcess(settings, wanted, inputs),
             json_lines=monitor.json or monitor.format == "jsonl",
         )

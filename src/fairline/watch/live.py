@@ -1,7 +1,7 @@
 """Keep the edges of the whole exchange current between two scans.
 
 An audit (a full scan) gives markets, predictions and opportunities. From then on the feed's messages change quotes, and
-each beat prices the markets that changed, by the same `price` as a scan and with the predictions that are held. A
+each tick prices the markets that changed, by the same `price` as a scan and with the predictions that are held. A
 market without current data has no opportunities and its time without data is recorded as an outage.
 """
 
@@ -35,8 +35,8 @@ _KEY = ["ticker", "side", "model"]
 
 
 @dataclass(slots=True)
-class Beat:
-    """What happened since the last beat. `evaluation` has the changed markets only, None if none was priced."""
+class LiveTick:
+    """What happened since the last tick. `evaluation` has the changed markets only, None if none was priced."""
 
     now: datetime
     markets: pl.DataFrame
@@ -48,7 +48,7 @@ class Beat:
 
 
 class LiveSession:
-    """The state between two audits. `load` takes an audit, `beat` the messages since the last beat."""
+    """The state between two audits. `load` takes an audit, `tick` the messages since the last tick."""
 
     def __init__(self, feed: Feed, rules: Rules | None = None, fees: Policy = CAUTIOUS) -> None:
         self.feed = feed
@@ -105,7 +105,7 @@ class LiveSession:
         self._beliefs = evaluation.beliefs
         self.choose_books(evaluation)
         self.feed.follow_tickers(state.tickers)
-        # What changed while the audit ran is priced again at the next beat.
+        # What changed while the audit ran is priced again at the next tick.
         self._pending = set(np.flatnonzero(column_of(state, "ts_ms") > started_ms).tolist())
 
     def _carry_over(self, before: LiveState, state: LiveState, started_ms: int) -> None:
@@ -196,10 +196,10 @@ class LiveSession:
         self._pending.update(rows)
         self.audit_reason = reason
 
-    def beat(self, now: datetime) -> Beat:
+    def tick(self, now: datetime) -> LiveTick:
         """Apply what has arrived, and price the markets that changed."""
         messages = self.feed.take()
-        beat = Beat(now, pl.DataFrame(), messages=len(messages))
+        tick = LiveTick(now, pl.DataFrame(), messages=len(messages))
         changed: set[int] = set()
         for message in messages:
             rows = apply(self.state, message)
@@ -208,33 +208,33 @@ class LiveSession:
                 self._track_outages(rows, message, now)
             handler = _NOTES.get(type(message))
             if handler is not None:
-                handler(self, message, beat)
+                handler(self, message, tick)
         changed.update(self._close_due(now))
         changed |= self._pending
         self._pending = set()
-        beat.outages = self.outages.take()
+        tick.outages = self.outages.take()
         if changed and self.listing is not None:
-            self._price(sorted(changed), beat)
-        return beat
+            self._price(sorted(changed), tick)
+        return tick
 
-    def _price(self, rows: Sequence[int], beat: Beat) -> None:
+    def _price(self, rows: Sequence[int], tick: LiveTick) -> None:
         """Price changed markets that are current, and forget the opportunities of all changed ones."""
         current = [row for row in rows if self.state.current[row]]
-        beat.markets = live_markets(self.markets, self.state, current)
+        tick.markets = live_markets(self.markets, self.state, current)
         predictions = self._predictions_of(current)
-        priced = beat.markets.join(predictions.select("ticker"), on="ticker", how="semi", maintain_order="left")
+        priced = tick.markets.join(predictions.select("ticker"), on="ticker", how="semi", maintain_order="left")
         if priced.height:
-            beat.evaluation = price(
+            tick.evaluation = price(
                 priced,
                 predictions,
                 [],
-                asof=beat.now,
+                asof=tick.now,
                 fees=self._fees,
                 rules=self._rules,
                 beliefs=self._beliefs,
                 misses=0,
             )
-        self._replace_opportunities([self.state.tickers[row] for row in rows], beat.evaluation)
+        self._replace_opportunities([self.state.tickers[row] for row in rows], tick.evaluation)
 
     def _replace_opportunities(self, tickers: Collection[str], evaluation: Evaluation | None) -> None:
         if self.opportunities is None:
@@ -270,17 +270,17 @@ class LiveSession:
                 if state.current[row]:
                     self.outages.end(state.tickers[row], now)
 
-    def _note_trade(self, message: Trade, beat: Beat) -> None:
-        beat.trades.append(message)
+    def _note_trade(self, message: Trade, tick: LiveTick) -> None:
+        tick.trades.append(message)
 
-    def _note_lifecycle(self, message: Lifecycle, beat: Beat) -> None:
+    def _note_lifecycle(self, message: Lifecycle, tick: LiveTick) -> None:
         body = message.msg
         if body.event_type in _FACT_EVENTS:
             self.changed_facts[body.market_ticker] = None
         elif body.event_type == "settled":
-            beat.settled.append(body.market_ticker)
+            tick.settled.append(body.market_ticker)
 
-    def _note_gap(self, message: Gap, beat: Beat) -> None:
+    def _note_gap(self, message: Gap, tick: LiveTick) -> None:
         """Ask for an audit where nothing else tells what was missed."""
         if message.channel in ("ticker", "market_lifecycle_v2"):
             self.audit_reason = self.audit_reason or message.reason

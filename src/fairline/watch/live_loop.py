@@ -1,4 +1,4 @@
-"""Run a live session beside the scans of a watch: the feed, the beats, and what has to be asked over REST."""
+"""Run a live session beside the scans of a watch: the feed, the ticks, and what has to be asked over REST."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from fairline.models import Model
 from fairline.models.prediction import model_requests, predict
 from fairline.scanner import Evaluation
 from fairline.sources import Payload, Sources, fetch
-from fairline.watch.live import Beat, LiveSession
+from fairline.watch.live import LiveSession, LiveTick
 from fairline.watch.live_check import check_books
 
 log = logging.getLogger("fairline.watch")
@@ -29,12 +29,12 @@ MAX_FACTS = 300
 
 @dataclass(frozen=True, slots=True)
 class LivePace:
-    """Seconds between beats, between comparisons with REST, and between looks at facts and models' inputs.
+    """Seconds between ticks, between comparisons with REST, and between looks at facts and models' inputs.
 
     A feed that has been closed for `outage_s` is an alarm.
     """
 
-    beat_s: float = 0.1
+    tick_s: float = 0.1
     check_s: float = 60.0
     facts_s: float = 5.0
     inputs_s: float = 30.0
@@ -43,11 +43,11 @@ class LivePace:
 
 @dataclass(slots=True)
 class LiveJobs:
-    """What a live session needs from its watch: the models, the filters, and who receives beats and alarms."""
+    """What a live session needs from its watch: the models, the filters, and who receives ticks and alarms."""
 
     models: Callable[[], Sequence[Model]]
     filters: Callable[[], Filters]
-    on_beat: Callable[[Beat], None]
+    on_tick: Callable[[LiveTick], None]
     on_alarm: Callable[[str], None]
     """Receives the text of the feed's alarm, empty when it is over."""
 
@@ -89,7 +89,7 @@ class LiveLoop:
     async def run(self) -> None:
         """Run until cancelled. Raises `KalshiError` if the exchange refuses the feed."""
         await self._loaded.wait()
-        jobs = [self._beat_forever(), *(self._repeat(job, pause_s) for job, pause_s in self._requests())]
+        jobs = [self._tick_forever(), *(self._repeat(job, pause_s) for job, pause_s in self._requests())]
         tasks = [asyncio.create_task(self.session.feed.run()), *(asyncio.create_task(job) for job in jobs)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -104,15 +104,15 @@ class LiveLoop:
         pace = self._pace
         return [(self.check, pace.check_s), (self.refresh_facts, pace.facts_s), (self.refresh_inputs, pace.inputs_s)]
 
-    async def _beat_forever(self) -> None:
-        """Beat at whole multiples of the pace; a late beat does not shift the next."""
+    async def _tick_forever(self) -> None:
+        """Tick at whole multiples of the pace; a late tick does not shift the next."""
         began = time.monotonic()
         while True:
-            late = (time.monotonic() - began) % self._pace.beat_s
-            await asyncio.sleep(self._pace.beat_s - late)
+            late = (time.monotonic() - began) % self._pace.tick_s
+            await asyncio.sleep(self._pace.tick_s - late)
             async with self.recording:
-                beat = self.session.beat(self._now())
-                self._jobs.on_beat(beat)
+                tick = self.session.tick(self._now())
+                self._jobs.on_tick(tick)
             if self.session.audit_reason:
                 self.audit_wanted.set()
             self._watch_feed()

@@ -1,6 +1,6 @@
 """Write what a live watch sees: every change of quotes, opportunities, trades, depth and outages.
 
-Changes carry the time of their beat and are written together every few seconds: a file for each would be too many.
+Changes carry the time of their tick and are written together every few seconds: a file for each would be too many.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from fairline.kalshi.feed_messages import Trade
 from fairline.market.live import LiveState, UnreadableAmountError, price_units, size_units
 from fairline.store.datasets import DEPTH, EDGES, OUTAGES, QUOTES, TRADES
 from fairline.store.store import Store
-from fairline.watch.live import Beat, LiveSession
+from fairline.watch.live import LiveSession, LiveTick
 from fairline.watch.recorder import Recorder
 
 FLUSH_EVERY = timedelta(seconds=5)
@@ -22,7 +22,7 @@ DEPTH_LEVELS = 10
 
 @dataclass(slots=True)
 class LiveRecorder:
-    """Collects the rows of each beat for its datasets. `changes` counts what happened to opportunities."""
+    """Collects the rows of each tick for its datasets. `changes` counts what happened to opportunities."""
 
     store: Store
     recorder: Recorder
@@ -30,21 +30,21 @@ class LiveRecorder:
     _flushed: datetime | None = None
     _depth_ts_ms: dict[str, int] = field(default_factory=dict)
 
-    def add(self, session: LiveSession, beat: Beat) -> pl.DataFrame:
-        """Collect a beat's rows; return what changed among the opportunities, as EDGES."""
-        now = self.store.next_ts(beat.now)
+    def add(self, session: LiveSession, tick: LiveTick) -> pl.DataFrame:
+        """Collect a tick's rows; return what changed among the opportunities, as EDGES."""
+        now = self.store.next_ts(tick.now)
         edges = EDGES.to_frame()
-        if beat.evaluation is not None and session.listing is not None:
-            edges = self.recorder.take_changes(session.partial_listing, beat.evaluation)
+        if tick.evaluation is not None and session.listing is not None:
+            edges = self.recorder.take_changes(session.partial_listing, tick.evaluation)
         self._collect("edges", edges, now)
-        if beat.markets.height:
-            self._collect("quotes", beat.markets.with_columns(listed=True), now)
-        self._collect("trades", trade_rows(beat.trades), now)
-        outages = [(each.ticker, each.cause, each.from_ts, each.until_ts) for each in beat.outages]
+        if tick.markets.height:
+            self._collect("quotes", tick.markets.with_columns(listed=True), now)
+        self._collect("trades", trade_rows(tick.trades), now)
+        outages = [(each.ticker, each.cause, each.from_ts, each.until_ts) for each in tick.outages]
         self._collect("outages", _frame(outages, OUTAGES), now)
-        if self._flushed is None or not timedelta() <= beat.now - self._flushed < FLUSH_EVERY:
+        if self._flushed is None or not timedelta() <= tick.now - self._flushed < FLUSH_EVERY:
             self._collect("depth", self._changed_depth(session.state), now)
-            self.flush(beat.now)
+            self.flush(tick.now)
         return edges.with_columns(seen_ts=pl.lit(now, dtype=EDGES["seen_ts"]))
 
     def flush(self, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The live part of a watch: it records each beat, reports what changed, and says when the next scan is due."""
+"""The live part of a watch: it records each tick, reports what changed, and says when the next scan is due."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from fairline.pricing.rules import Rules
 from fairline.scanner import Evaluation
 from fairline.sources import Sources
 from fairline.watch.health import Health
-from fairline.watch.live import Beat, LiveSession
+from fairline.watch.live import LiveSession, LiveTick
 from fairline.watch.live_loop import LiveJobs, LiveLoop, LivePace
 from fairline.watch.live_recorder import LiveRecorder
 
@@ -56,12 +56,12 @@ class LiveWatch:
         self.active = True
         self._parts = parts
         self.session = LiveSession(feed, rules, fees)
-        jobs = LiveJobs(parts.models, parts.filters, self._record_beat, self._set_alarm)
+        jobs = LiveJobs(parts.models, parts.filters, self._record_tick, self._set_alarm)
         self._loop = LiveLoop(parts.kalshi, self.session, jobs, sources=parts.sources, pace=pace, now=parts.now)
 
     @property
     def recording(self) -> asyncio.Lock:
-        """Held while a scan or a beat is recorded, so that one comes after the other."""
+        """Held while a scan or a tick is recorded, so that one comes after the other."""
         return self._loop.recording
 
     def load(self, listing: Listing, evaluation: Evaluation) -> None:
@@ -91,25 +91,25 @@ class LiveWatch:
         return True
 
     def flush(self) -> None:
-        """Write what the beats have collected. Raises `StoreError`."""
+        """Write what the ticks have collected. Raises `StoreError`."""
         self._parts.recorder.flush(self._parts.now())
 
-    def _record_beat(self, beat: Beat) -> None:
+    def _record_tick(self, tick: LiveTick) -> None:
         session, parts = self.session, self._parts
         if session.listing is None:
             return
         try:
-            edges = parts.recorder.add(session, beat)
+            edges = parts.recorder.add(session, tick)
         except StoreError as error:
             parts.health.errors["store"] = str(error)
             log.error("%s", error)
             return
         if session.opportunities is not None:
             parts.health.opportunities = session.opportunities.height
-        if edges.height and beat.evaluation is not None:
+        if edges.height and tick.evaluation is not None:
             parts.health.changes.update(edges["change"].to_list())
             parts.on_changes(edges)
-            parts.notify(session.partial_listing, beat.evaluation)
+            parts.notify(session.partial_listing, tick.evaluation)
 
     def _set_alarm(self, text: str) -> None:
         if text:
