@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -12,6 +12,10 @@ from fairline.cli.options import ConnectionOptions, Since, StoreFolder
 from fairline.cli.output import FormatOptions, TableOptions, emit
 from fairline.cli.settings import open_store, read_settings, warn_about_damage
 from fairline.cli.terminal import note
+
+if TYPE_CHECKING:
+    from fairline.config.settings import Settings
+    from fairline.store.store import Store
 
 _CHART_SUFFIXES = (".html", ".png", ".svg")
 _PLOT_WIDTH = 120
@@ -32,7 +36,7 @@ def now(
     arrangement, view = output.arrangement, output.view
     settings = read_settings(connection)
     opened = open_store(settings, store)
-    current = read_current(opened, settings.url)
+    current = read_current(opened, _exchange_of(opened, settings))
     warn_about_damage(opened)
     rows = arrangement.apply(current.opportunities)
 
@@ -90,7 +94,7 @@ def report(
 
     settings = read_settings(connection)
     opened, until = open_store(settings, store), datetime.now(UTC)
-    page = report_page(opened, until - since, until, settings.url)
+    page = report_page(opened, until - since, until, _exchange_of(opened, settings))
     warn_about_damage(opened)
     write_output(output, page.encode())
     note(f"Wrote {output}")
@@ -158,3 +162,8 @@ def sql(
 
 def _start(since: timedelta | None) -> datetime | None:
     return None if since is None else datetime.now(UTC) - since
+
+
+def _exchange_of(store: "Store", settings: "Settings") -> str:
+    """Return the address of the exchange whose markets a store holds, or its name where the settings are of another."""
+    return settings.url if store.exchange in ("", settings.environment) else store.exchange
