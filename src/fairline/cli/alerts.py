@@ -85,18 +85,22 @@ def _read_pending(connection: Connection, folder: Path | None, receivers: list[s
     messages = state.pending_messages()
     counts = Counter(message.receiver for message in messages)
     oldest = {message.receiver: message.attempts for message in reversed(messages)}
-    delayed = {}
-    for rule in rules:
-        items = len(state.pending_items(rule)[1])
-        if items:
-            delayed[rule] = f"{items} changes delayed ({state.get_note(f'held:{rule}') or 'no receiver yet'})"
     return _Pending(
         {name: counts[name] for name in receivers},
         {name: attempts for name, attempts in oldest.items() if attempts and name in receivers},
         {name: count for name, count in counts.items() if name not in receivers},
-        delayed,
+        _delayed_changes(state, rules),
         {name: text for name, (_, text) in state.alarms().items()},
     )
+
+
+def _delayed_changes(state: "State", rules: list[str]) -> dict[str, str]:
+    counts = {rule: len(state.pending_items(rule)[1]) for rule in rules}
+    return {
+        rule: f"{count} changes delayed ({state.get_note(f'held:{rule}') or 'no receiver yet'})"
+        for rule, count in counts.items()
+        if count
+    }
 
 
 def try_receivers(*receiver: Annotated[str, Parameter(help="Names of receivers. Default: all.")]) -> int:

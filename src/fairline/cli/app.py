@@ -166,7 +166,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "blend": Command(
             "fitting:blend",
-            "Fit how much weight and belief each model earns beside the market, from settled markets.",
+            "Fit a weight for each model combined with the price, and how much of each to believe, from settled markets.",
             "fairline blend && fairline scan --model blend",
         ),
     },

@@ -20,27 +20,27 @@ _CONNECTION = "Exchange and key"
 
 def fill_from_file(_: App, commands: Sequence[str], arguments: "ArgumentCollection") -> None:
     """Give the options that were not typed the values of the file. Raises `ConfigError` that names file and key."""
-    name = _TABLES.get(tuple(commands))
-    if name is None:
+    name = _TABLES.get(tuple(commands), "")
+    path, table = _read_table(name) if name else (None, {})
+    if path is None or not table:
         return
+    options = {argument.name.lstrip("-").replace("-", "_"): argument for argument in arguments if _may_be_set(argument)}
+    typed = {argument.field_info.name for argument in arguments if argument.tokens}
+    if typed & _MODELS:
+        typed |= _MODELS
+    for key, value in table.items():
+        if key not in options:
+            _refuse_unknown(commands[0], name, key, list(options), path)
+        elif not (options[key].tokens or key in typed):
+            _set_option(options[key], key, value, f"[{name}] of {path}", path)
+
+
+def _read_table(name: str) -> tuple[Path | None, dict[str, Any]]:
     from fairline.config.files import read_tables
 
     path, tables = read_tables()
-    table = dict(tables[name])
-    if path is None or not table:
-        return
-    for key in _keys_read_elsewhere(name):
-        table.pop(key, None)
-    known = {argument.name.lstrip("-").replace("-", "_"): argument for argument in arguments if _may_be_set(argument)}
-    typed = {argument.field_info.name for argument in arguments if argument.tokens}
-    for key, value in table.items():
-        if key not in known:
-            _refuse_unknown(commands[0], name, key, list(known), path)
-        elif not (key in typed or known[key].tokens or (key in _MODELS and typed & _MODELS)):
-            _check(known[key], key, value, f"[{name}] of {path}", path)
-            values = value if isinstance(value, list) else [value]
-            for index, one in enumerate(values):
-                known[key].append(Token(keyword=f"{key} in [{name}] of {path}", value=str(one), index=index))
+    elsewhere = _keys_read_elsewhere(name) if tables[name] else []
+    return path, {key: value for key, value in tables[name].items() if key not in elsewhere}
 
 
 def _may_be_set(argument: "Argument") -> bool:
@@ -68,7 +68,7 @@ def _refuse_unknown(command: str, name: str, key: str, known: list[str], path: P
     raise unknown_key(key, f"[{name}] of {path}", expected, f"See fairline {name} --help")
 
 
-def _check(argument: "Argument", key: str, value: Any, where: str, path: Path) -> None:
+def _set_option(argument: "Argument", key: str, value: Any, where: str, path: Path) -> None:
     from fairline.config.files import is_local
     from fairline.errors import ConfigError
 
@@ -80,3 +80,5 @@ def _check(argument: "Argument", key: str, value: Any, where: str, path: Path) -
             f"invalid model in {where}: a file in the current folder must not name code to run",
             remedy="Give the model on the command line",
         )
+    for index, part in enumerate(value if isinstance(value, list) else [value]):
+        argument.append(Token(keyword=f"{key} in {where}", value=str(part), index=index))
