@@ -166,7 +166,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "blend": Command(
             "fitting:blend",
-            "Fit a weight for each model combined with the price, and how much of each to believe, from settled markets.",
+            "Fit how much each model weighs next to the price and how much of it to believe, from settled markets.",
             "fairline blend && fairline scan --model blend",
         ),
     },
