@@ -166,7 +166,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "blend": Command(
             "fitting:blend",
-            "Fit how much each model weighs next to the price and how much of it to believe, from settled markets.",
+            "Fit how much weight and belief each model earns beside the market, from settled markets.",
             "fairline blend && fairline scan --model blend",
         ),
     },
