@@ -165,7 +165,7 @@ def test_a_new_market_is_read_priced_and_followed(rsa_pem, tmp_path):
         ticker = world.columns.ticker[row]
         world.columns.created_us[row] = world.now_us + 30_000_000
         world._listed = world.first
-        watch, _, _ = run_watch(live, tmp_path, 6)
+        watch, _, _ = run_watch(live, tmp_path, 60, until=lambda w: w.live and ticker in w.live.session.state.rows)
         assert world.first <= row
     session = watch.live.session
     assert ticker in session.state.rows
