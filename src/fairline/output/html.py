@@ -99,7 +99,7 @@ def _health(scans: pl.DataFrame) -> str:
 
 def _changes(edges: pl.DataFrame, change: str | None, exchange: str) -> str:
     """Return a table of what appeared, once each with how often; without `change`, of every change."""
-    linked = edges.with_columns(url=page_address(exchange) if exchange else pl.lit(""))
+    linked = edges.with_columns(url=page_address(exchange))
     wanted = linked if change is None else linked.filter(pl.col("change") == change)
     if wanted.is_empty():
         return '<p class="quiet">Nothing.</p>'
