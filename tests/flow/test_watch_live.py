@@ -129,7 +129,7 @@ def test_requests_fall_by_95_percent(live, tmp_path):
 
 
 def test_random_books_are_compared_with_rest_and_agree(live, tmp_path):
-    watch, _, _ = run_watch(live, tmp_path, 5)
+    watch, _, _ = run_watch(live, tmp_path, 60, until=lambda w: w.live and w.live._loop.checked > 0)
     assert watch.live._loop.checked > 0
     assert list(watch.live._loop.wrong) == []
     assert "feed" not in watch.health.errors
@@ -152,7 +152,7 @@ def test_a_quote_that_the_feed_lost_raises_an_alarm_and_is_corrected(live, tmp_p
     def is_corrected(watch):
         return len(seen) == 2 and "feed" not in watch.health.errors and not live.wrong(watch.live.session.state)
 
-    watch, _, _ = run_watch(live, tmp_path, 40, corrupt, until=is_corrected)
+    watch, _, _ = run_watch(live, tmp_path, 150, corrupt, until=is_corrected)
     assert "differ from the order books" in seen[1]
     assert sum(watch.health.scans.values()) > 1
     assert not live.wrong(watch.live.session.state)
