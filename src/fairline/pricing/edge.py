@@ -251,6 +251,7 @@ def _side_rows(priced: pl.LazyFrame, side: Side, *, rest: bool) -> pl.LazyFrame:
         offer_cc=pl.lit(None, dtype=pl.Int64) if rest else pl.col(size),
         p=pl.col("p") if yes else 1 - pl.col("p"),
         p_believed=pl.col("p_believed") if yes else 1 - pl.col("p_believed"),
+        spread_percent=pl.col("spread_percent") if yes else _no_spread_percent(),
         payout_low_u=pl.col("payout_low_u") if yes else NOTIONAL_U - pl.col("payout_high_u"),
         payout_high_u=pl.col("payout_high_u") if yes else NOTIONAL_U - pl.col("payout_low_u"),
     )
@@ -258,6 +259,12 @@ def _side_rows(priced: pl.LazyFrame, side: Side, *, rest: bool) -> pl.LazyFrame:
         return rows
     other = "no_better_u" if yes else "yes_better_u"
     return rows.with_columns(ahead_cc=pl.col(size), better_u=pl.col(f"{side}_better_u")).drop(f"{side}_better_u", other)
+
+
+def _no_spread_percent() -> pl.Expr:
+    """Return the spread as a share of the midpoint of NO: a limit in percent then means the same for both sides."""
+    both_u = 2 * NOTIONAL_U - pl.col("yes_bid_u") - pl.col("yes_ask_u")
+    return 200 * pl.col("spread_u") / both_u
 
 
 def _kelly(fraction: float) -> pl.Expr:
