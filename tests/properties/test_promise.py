@@ -77,4 +77,4 @@ def test_believed_promises_are_kept_on_recorded_sets_and_raw_ones_are_not(shared
     same_rows = holm([shortfall_p(promise.rows, "believed") for promise in promises])
     raw = holm([shortfall_p(promise.rows, "promised") for promise in promises])
     assert "broken" not in believed + same_rows
-    assert raw.count("broken") >= 2, "the raw numbers over-promise; if they no longer do, say so in docs/pricing.md"
+    assert "broken" in raw, "the raw numbers over-promise; if they no longer do, say so in docs/pricing.md"
