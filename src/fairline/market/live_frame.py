@@ -17,7 +17,7 @@ def live_markets(markets: pl.DataFrame, state: LiveState, rows: Sequence[int]) -
     """Return these rows of a listing with live quotes, totals, status and probabilities.
 
     `markets` has a row for each row of the state, in the same order, with or without probability columns. A side
-    without quotes is null, and a total that the feed has not told stays the listing's.
+    without quotes is null, and a total that the feed has not sent stays that of the listing.
     """
     taken = markets[list(rows)]
     place = np.asarray(rows, dtype=np.int64)
